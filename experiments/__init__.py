@@ -1,0 +1,1 @@
+"""Command-line experiments: one question each, run as `python -m experiments.NAME`."""

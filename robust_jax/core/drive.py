@@ -1,0 +1,220 @@
+"""Drivers: the ways to loop an attack, with the same numbers from each.
+
+`run` and `run_unrolled` give a plain function of one example that composes with
+`jit`, `vmap` and `grad`. `hosted` gives a function of a batch that calls one
+compiled step at a time: on XLA:CPU a plain convolution's gradient is 4 to 48 times
+slower inside a traced loop, and between steps the host may stop or show progress.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from robust_jax.core import incumbent, lift
+from robust_jax.core.types import (
+    Array,
+    Attack,
+    AttackResult,
+    Goal,
+    Key,
+    LogitsFn,
+    Threat,
+)
+
+RunOne = Callable[[Key, LogitsFn, Threat, Array, Goal], AttackResult]
+RunMany = Callable[[Key, LogitsFn, Threat, Array, Goal], AttackResult]
+
+_CHUNK = 25  # Steps between two looks of the host; DESIGN: one synchronisation a chunk.
+
+
+def begin(
+    attack: Attack, key: Key, logits_fn: LogitsFn, threat: Threat, x: Array, goal: Goal
+) -> Any:
+    """The first state of one example, with the clean point as its incumbent."""
+    state = attack.init(key, threat, x, goal)
+    clean = incumbent.clean_point(threat, x, logits_fn(x), goal)
+    return state._replace(best=clean, forwards=state.forwards + 1)
+
+
+def advance(
+    attack: Attack,
+    logits_fn: LogitsFn,
+    threat: Threat,
+    state: Any,
+    *,
+    to_the_end: bool = False,
+) -> Any:
+    """One step of one example; a finished example stays as it is.
+
+    Freezing after every step, rather than after a chunk, is what keeps results
+    independent of how the steps are cut into chunks. With `to_the_end` only a used
+    budget finishes an example: a success does not.
+    """
+    moved = attack.step(logits_fn, threat, state)
+    if to_the_end:
+        over = state.i >= attack.steps
+    else:
+        over = attack.done(threat, state)
+    return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
+
+
+def run(attack: Attack, *, to_the_end: bool = False) -> RunOne:
+    """Gives the attack as one function of one example, looped inside the trace.
+
+    Args:
+        attack: any attack of the library, or your own.
+        to_the_end: go on after the first success, to the largest margin.
+    Returns: `(key, logits_fn, threat, x, goal) -> AttackResult`, pure; lift it with
+        `core.lift.over_examples`.
+    """
+
+    def run_one(key, logits_fn, threat, x, goal):
+        state = begin(attack, key, logits_fn, threat, x, goal)
+        state = jax.lax.fori_loop(
+            0,
+            attack.steps,
+            lambda _, s: advance(attack, logits_fn, threat, s, to_the_end=to_the_end),
+            state,
+        )
+        return attack.finish(threat, state)
+
+    return run_one
+
+
+def run_unrolled(attack: Attack, *, to_the_end: bool = False) -> RunOne:
+    """As `run`, with the steps written out: for a few steps, or foreign nets on CPU."""
+
+    def run_one(key, logits_fn, threat, x, goal):
+        state = begin(attack, key, logits_fn, threat, x, goal)
+        for _ in range(attack.steps):
+            state = advance(attack, logits_fn, threat, state, to_the_end=to_the_end)
+        return attack.finish(threat, state)
+
+    return run_one
+
+
+def last_iterate(attack: Attack) -> Callable[..., Array]:
+    """The point that an attack reaches after its last move, unjudged.
+
+    What adversarial training feeds to the net: it saves the last evaluation, does not
+    stop at a success and keeps nothing. For attacks whose state has an `iterate`.
+
+    Returns: `(key, logits_fn, threat, x, goal) -> x_adv [*S]`, pure, of one example.
+    """
+
+    def run_one(key, logits_fn, threat, x, goal):
+        state = attack.init(key, threat, x, goal)
+        state = jax.lax.fori_loop(
+            0,
+            attack.steps - 1,
+            lambda _, s: attack.step(logits_fn, threat, s),
+            state,
+        )
+        return state.iterate
+
+    return run_one
+
+
+def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
+    """Gives the attack as a function of a batch whose steps the host calls.
+
+    Stops as soon as every example is finished. The compiled programs are kept per
+    attack, so that new weights, radii and calls do not compile again.
+
+    Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B]) -> AttackResult [B]`.
+    """
+    programs = _host_programs(attack, to_the_end)
+
+    def run_many(keys, logits_fn, threat, x, goal):
+        logits_fn, threat = as_partial(logits_fn), lift.threat_per_example(threat, x)
+        state = programs.begin(keys, logits_fn, threat, x, goal)
+        for i in range(attack.steps):
+            state, running = programs.advance(logits_fn, threat, state)
+            if (i + 1) % _CHUNK == 0 and not running:
+                break
+        return programs.finish(threat, state)
+
+    return run_many
+
+
+def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
+    """As `hosted`, as one compiled program with the loop inside."""
+    program = _traced_program(attack, to_the_end)
+
+    def run_many(keys, logits_fn, threat, x, goal):
+        threat = jax.tree.map(jnp.asarray, threat)  # A float's type would be weak.
+        return program(keys, as_partial(logits_fn), threat, x, goal)
+
+    return run_many
+
+
+def auto(attack: Attack, *, to_the_end: bool = False) -> RunMany:
+    """The faster of `hosted` and `traced` here: the host drives on CPU."""
+    driver = hosted if jax.default_backend() == "cpu" else traced
+    return driver(attack, to_the_end=to_the_end)
+
+
+def as_partial(logits_fn: LogitsFn) -> Partial:
+    """A model as a pytree, so that it may be an argument of a compiled program.
+
+    Weights bound by `jax.tree_util.Partial(apply, variables)` stay arguments: new
+    ones do not compile again. Weights closed over by a plain function are constants.
+    """
+    return logits_fn if isinstance(logits_fn, Partial) else Partial(logits_fn)
+
+
+@functools.cache
+def compiler_options() -> dict[str, Any]:
+    """XLA options for the present back end, as `jax.jit` takes them; {} off CPU.
+
+    On CPU, without YNN fusion the 3x3 convolutions of the library's nets and their
+    gradients run up to 2.8 times faster (`experiments.benchmark --suite=drivers`).
+    An XLA that does not know the option raises, which a trial compilation finds out.
+    """
+    if jax.default_backend() != "cpu":
+        return {}
+    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    try:
+        jax.jit(lambda x: x + 1, compiler_options=options).lower(0.0).compile()
+    except (jax.errors.JaxRuntimeError, ValueError):
+        return {}
+    return options
+
+
+def compiled(function: Callable[..., Any], **kwargs: Any) -> Any:
+    """`jax.jit` with the library's compiler options for the present back end."""
+    return jax.jit(function, compiler_options=compiler_options(), **kwargs)
+
+
+class _HostPrograms:
+    """The three compiled programs of one attack over a batch."""
+
+    def __init__(self, attack: Attack, to_the_end: bool):
+        def advance_all(logits_fn, threat, state):
+            state = jax.vmap(
+                lambda t, s: advance(attack, logits_fn, t, s, to_the_end=to_the_end)
+            )(threat, state)
+            over = jax.vmap(attack.done)(threat, state)
+            if to_the_end:
+                over = state.i >= attack.steps
+            return state, ~jnp.all(over)
+
+        self.begin = compiled(
+            jax.vmap(functools.partial(begin, attack), in_axes=(0, None, 0, 0, 0))
+        )
+        self.advance = compiled(advance_all)
+        self.finish = compiled(jax.vmap(attack.finish))
+
+
+@functools.lru_cache(maxsize=128)
+def _host_programs(attack: Attack, to_the_end: bool) -> _HostPrograms:
+    return _HostPrograms(attack, to_the_end)
+
+
+@functools.lru_cache(maxsize=128)
+def _traced_program(attack: Attack, to_the_end: bool) -> Any:
+    return compiled(lift.over_examples(run(attack, to_the_end=to_the_end)))

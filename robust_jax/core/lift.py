@@ -1,0 +1,152 @@
+"""From one example to many: keys of work items, threats per example, canonical tiles."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.core.types import Array, AttackResult, Key, Threat
+
+TILE = 64  # Slots of a device program. A constant: a row's last bits depend on it.
+_KEY_BLOCK = 1024
+_THREEFRY = "threefry2x32"
+
+
+def over_examples(run_one: Callable[..., AttackResult]) -> Callable[..., AttackResult]:
+    """`run_one` on a batch: keys, threat, x and goal per example, one model.
+
+    Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B]) -> AttackResult [B]`;
+        the threat's fields are scalars, shaped as one example, or per example.
+    """
+
+    def run_many(keys, logits_fn, threat, x, goal):
+        threat = threat_per_example(threat, x)
+        one = lambda key, t, x, g: run_one(key, logits_fn, t, x, g)  # noqa: E731
+        return jax.vmap(one)(keys, threat, x, goal)
+
+    return run_many
+
+
+def threat_per_example(threat: Any, x: Array) -> Any:
+    """The threat with a leading example axis on each field, as `vmap` wants it.
+
+    Args:
+        threat: `eps` of shape [] or [B]; `lower` and `upper` of shape [], [*S] or
+            [B, *S].
+        x: a batch of inputs, shape [B, *S], or a pytree of such.
+    Returns: the same threat, fields as arrays of x's float type.
+    """
+    leaf = jax.tree.leaves(x)[0]
+    n, dtype = leaf.shape[0], jnp.promote_types(leaf.dtype, jnp.float32)
+    eps = jnp.broadcast_to(jnp.asarray(threat.eps, dtype), (n,))
+
+    def face(bound):
+        bound = jnp.asarray(bound, dtype)
+        if bound.ndim == leaf.ndim:
+            return bound
+        return jnp.broadcast_to(bound, (n, *bound.shape))
+
+    lower, upper = jax.tree.map(face, (threat.lower, threat.upper))
+    return threat._replace(eps=eps, lower=lower, upper=upper)
+
+
+def item_keys(
+    seed: int, ids: np.ndarray, *, stage: int = 0, target: int = 0, restart: int = 0
+) -> Key:
+    """One key per work item, from names alone: no batch, order or device enters.
+
+    Args:
+        seed: of the whole evaluation.
+        ids: one per example, shape [B], uint64; `core.ids.example_ids` by default.
+        stage: position of the attack in its plan.
+        target: position of the target class among the stage's targets.
+        restart: counts the random starts.
+    Returns: keys of shape [B], threefry whatever the user's configuration says.
+    """
+    ids = np.asarray(ids, np.uint64)
+    names = np.empty((len(ids), 5), np.uint32)
+    names[:, 0], names[:, 1] = ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)
+    names[:, 2:] = stage, target, restart
+
+    def fold(names):
+        key = jax.random.key(seed, impl=_THREEFRY)
+        for k in range(names.shape[0]):
+            key = jax.random.fold_in(key, names[k])
+        return jax.random.key_data(key)
+
+    data = [  # Blocks of one size: any number of items runs the same program.
+        np.asarray(jax.vmap(fold)(names[index]))[:real]
+        for index, real in tiles(len(ids), _KEY_BLOCK)
+    ]
+    return jax.random.wrap_key_data(np.concatenate(data), impl=_THREEFRY)
+
+
+def tiles(n: int, tile: int = TILE) -> Iterator[tuple[np.ndarray, int]]:
+    """Cuts n examples into tiles of one size.
+
+    Yields: the indices of a tile, shape [tile], and how many of them are real; the
+        others repeat the tile's first example and are dropped by the caller.
+    """
+    for first in range(0, n, tile):
+        real = min(tile, n - first)
+        index = np.full(tile, first)
+        index[:real] = np.arange(first, first + real)
+        yield index, real
+
+
+def in_tiles(
+    run_many: Callable[..., Any],
+    *,
+    tile: int = TILE,
+    on_tile: Callable[[int], None] | None = None,
+) -> Callable[..., Any]:
+    """A function of a batch of one fixed size, as a function of any batch.
+
+    Args:
+        run_many: `(keys [tile], logits_fn, threat, x, goal) -> pytree` of arrays with
+            a leading tile axis.
+        tile: the fixed size.
+        on_tile: called with the number of real examples of each finished tile.
+    Returns: a function with the same arguments for any batch size, whose result is
+        the same for any order, subset or number of tiles; NumPy arrays.
+    """
+
+    def run_any(keys, logits_fn, threat, x, goal):
+        data, x, goal = jax.tree.map(np.asarray, (jax.random.key_data(keys), x, goal))
+        parts = []
+        for index, real in tiles(len(data), tile):
+            part = run_many(
+                jax.random.wrap_key_data(data[index], impl=_THREEFRY),
+                logits_fn,
+                threat_of(threat, x, index),
+                jax.tree.map(lambda a: a[index], x),  # noqa: B023
+                jax.tree.map(lambda a: a[index], goal),  # noqa: B023
+            )
+            parts.append(jax.tree.map(lambda a: np.asarray(a)[:real], part))  # noqa: B023
+            if on_tile is not None:
+                on_tile(real)
+        return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+
+    return run_any
+
+
+def threat_of(threat: Any, x: Any, index: np.ndarray) -> Any:
+    """The threat of some examples: picks the fields that are given per example.
+
+    Args:
+        threat: as `threat_per_example` takes it.
+        x: all examples, shape [B, *S], or a pytree of such.
+        index: which of them, shape [M].
+    """
+    batched = jax.tree.leaves(x)[0].ndim
+
+    def pick(field, per_example_rank):
+        field = np.asarray(field)
+        return field[index] if field.ndim == per_example_rank else field
+
+    lower, upper = jax.tree.map(
+        lambda face: pick(face, batched), (threat.lower, threat.upper)
+    )
+    return threat._replace(eps=pick(threat.eps, 1), lower=lower, upper=upper)

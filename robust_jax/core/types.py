@@ -1,0 +1,122 @@
+"""The vocabulary of the library: goals, threats, attacks and their results.
+
+Everything here describes ONE example; `core.lift` makes a batch of it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+LogitsFn = Callable[[Array], Array]  # [*S] -> [K], of one example
+
+
+class Untargeted(NamedTuple):
+    """Any class but the true one."""
+
+    label: Array  # [] integer
+
+
+class Towards(NamedTuple):
+    """Climb the logit of `target`; any error is a success (AutoAttack's "targeted")."""
+
+    label: Array  # [] integer
+    target: Array  # [] integer, other than the label
+
+
+class Reach(NamedTuple):
+    """The example must be classified as `target` (Szegedy et al., ICLR 2014)."""
+
+    target: Array  # [] integer
+
+
+Goal = Untargeted | Towards | Reach
+
+
+class Threat(Protocol):
+    """What the adversary may do to one example; a pytree, so that radii and box are traced."""
+
+    @property
+    def eps(self) -> Array: ...  # allowed radius, in the threat's norm
+
+    @property
+    def lower(self) -> Array: ...  # the box, pixel units
+
+    @property
+    def upper(self) -> Array: ...
+
+    def project(self, x: Array, x0: Array) -> Array:
+        """The nearest point (Euclidean) of ball and box together."""
+        ...
+
+    def sample(self, key: Key, x0: Array) -> Array:
+        """A random feasible point around x0."""
+        ...
+
+    def steepest(self, grad: Array, x: Array) -> Array:
+        """The displacement of size eps that climbs `grad` the most from x, box respected."""
+        ...
+
+    def distance(self, x: Array, x0: Array) -> Array:
+        """The size of x - x0 in the threat's norm."""
+        ...
+
+
+class Incumbent(NamedTuple):
+    """The best point so far."""
+
+    x: Array  # [*S]
+    margin: Array  # [] adversarial iff >= 0
+    distance: Array  # [] in the threat's norm
+
+
+class AttackResult(NamedTuple):
+    """What an attack found for one example, and what that cost."""
+
+    x_adv: Array  # [*S]
+    margin: Array  # [] adversarial iff >= 0; -inf if no finite logits were seen
+    distance: Array  # [] in the threat's norm
+    forwards: Array  # [] int32 model evaluations
+    backwards: Array  # [] int32 gradients
+
+
+class State(Protocol):
+    """The fields that every attack's state has; an attack adds what it needs.
+
+    A state is a NamedTuple; `i` counts the calls of `step` of this example, since
+    the slots of one batch may be out of phase.
+    """
+
+    @property
+    def x(self) -> Array: ...  # [*S] the clean input
+
+    @property
+    def goal(self) -> Goal: ...
+
+    @property
+    def i(self) -> Array: ...  # [] int32
+
+    @property
+    def best(self) -> Incumbent: ...
+
+    @property
+    def forwards(self) -> Array: ...  # [] int32
+
+    @property
+    def backwards(self) -> Array: ...  # [] int32
+
+
+class Attack(NamedTuple):
+    """Pure functions of one example; `vmap` makes a batch, a driver loops.
+
+    Call i of `step` evaluates iterate i, then moves. `init` and `finish` do not call
+    the model, so that refilling a slot of a running batch is a masked select.
+    """
+
+    init: Callable[..., Any]  # (key, threat, x, goal) -> State
+    step: Callable[..., Any]  # (logits_fn, threat, state) -> State
+    finish: Callable[..., AttackResult]  # (threat, state) -> AttackResult
+    done: Callable[..., Array]  # (threat, state) -> bool: won, or budget used
+    steps: int  # calls of `step` in the whole budget

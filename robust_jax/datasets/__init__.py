@@ -1,0 +1,36 @@
+"""Data sets in memory: images, labels and stable ids, in fixed splits."""
+
+import os
+
+from robust_jax.datasets import digits, tfds_source
+from robust_jax.datasets.catalog import CATALOG, check_known
+from robust_jax.datasets.types import Dataset, OnDevice
+
+__all__ = ["Dataset", "OnDevice", "load", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """The data sets that `load` knows; "digits" needs no preparation."""
+    return (digits.NAME, *CATALOG)
+
+
+def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Dataset:
+    """One split of a data set, whole, in memory.
+
+    Guarantees: the same examples in the same order at every call; train, validation
+    and test are disjoint parts of what was published.
+
+    Args:
+        name: one of `names()`.
+        split: "train", "validation" or "test".
+        data_dir: where tfds directories are; default $TFDS_DATA_DIR, else
+            ~/tensorflow_datasets. The digits do not need it.
+    Returns: the split; `pixels()` are in [0, 1].
+    Raises: ValueError: unknown name or split.
+        FileNotFoundError: the data set is not prepared; says what to run.
+    """
+    check_known("dataset", name, names())
+    check_known("split", split, tfds_source.SPLITS)
+    if name == digits.NAME:
+        return digits.load(split)
+    return tfds_source.load(name, split, data_dir)

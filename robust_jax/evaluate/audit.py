@@ -1,0 +1,122 @@
+"""Checking what attacks claim, by code that shares nothing with them.
+
+Norms and box are computed in NumPy and float64; the model answers again, in another
+batch layout than the attack's.
+"""
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from robust_jax.core import drive, lift
+from robust_jax.core.memo import memoised
+from robust_jax.core.types import LogitsFn
+
+_ROUNDING = 1e-6  # Pixels are float32: x0 + eps rounds by half an ulp per coordinate.
+_BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
+_AUDIT_TILE = 48  # Any size but the attack's: another layout.
+
+
+class Audit(NamedTuple):
+    """What a fresh look at n claimed adversarial examples found."""
+
+    n: int
+    outside: np.ndarray  # positions whose norm or box is violated
+    unconfirmed: np.ndarray  # positions that the fresh forward pass gets right
+    borderline: int  # unconfirmed ones whose |margin| is below 1e-4
+    not_finite: np.ndarray  # positions where the model gives no finite logits
+    excess: float  # largest norm minus its eps, in the threat's norm
+    excess_of_box: float  # largest step outside the box, pixel units
+
+    @property
+    def passed(self) -> bool:
+        """No example outside the threat set; unconfirmed ones only at the border."""
+        return len(self.outside) == 0 and len(self.unconfirmed) == self.borderline
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n} adversarial examples: {len(self.outside)} outside the threat "
+            f"set (largest excess {self.excess:.1e}, box {self.excess_of_box:.1e}), "
+            f"{len(self.unconfirmed)} not confirmed by a fresh forward pass "
+            f"({self.borderline} of them with |margin| < {_BORDER:g}), "
+            f"{len(self.not_finite)} without finite logits"
+        )
+
+
+def predict(logits_fn: LogitsFn, images: np.ndarray, tile: int) -> np.ndarray:
+    """Logits of a batch, shape [N, K], computed in tiles of one fixed size."""
+    program = _forward(tile)
+    logits_fn = drive.as_partial(logits_fn)
+    return np.concatenate(
+        [
+            np.asarray(program(logits_fn, images[index]))[:real]
+            for index, real in lift.tiles(len(images), tile)
+        ]
+    )
+
+
+@memoised
+def _forward(tile: int):
+    return drive.compiled(jax.vmap(lambda f, x: f(x), in_axes=(None, 0)))
+
+
+def audit(
+    logits_fn: LogitsFn,
+    threat,
+    images: np.ndarray,
+    x_adv: np.ndarray,
+    labels: np.ndarray,
+) -> Audit:
+    """Audits claimed adversarial examples of an untargeted or `Towards` goal.
+
+    Args:
+        logits_fn: the model, on one example.
+        threat: as given to the attack; fields are scalars or per example.
+        images: clean inputs, shape [N, *S].
+        x_adv: claimed adversarial examples, shape [N, *S].
+        labels: true classes, shape [N].
+    Returns: the findings, with positions into these arrays.
+    """
+    n = len(images)
+    if n == 0:
+        nobody = np.zeros(0, np.int64)
+        return Audit(0, nobody, nobody, 0, nobody, 0.0, 0.0)
+    size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
+    eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
+    below = np.asarray(threat.lower, np.float64) - x_adv.astype(np.float64)
+    above = x_adv.astype(np.float64) - np.asarray(threat.upper, np.float64)
+    box = np.maximum(below, above).reshape(n, -1).max(axis=1)
+    rounding = _ROUNDING * _coordinates_that_add_up(threat.name, images[0].size)
+    is_outside = (size > eps + rounding) | (box > 0) | ~np.isfinite(size)
+
+    logits = predict(logits_fn, x_adv, _AUDIT_TILE).astype(np.float64)
+    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    others = np.where(np.arange(logits.shape[1]) == labels[:, None], -np.inf, logits)
+    margins = others.max(axis=1) - own
+    no_number = ~np.isfinite(logits).all(axis=1)
+    is_right = (margins < 0) & ~no_number
+    return Audit(
+        n,
+        np.flatnonzero(is_outside),
+        np.flatnonzero(is_right),
+        int((is_right & (np.abs(margins) < _BORDER)).sum()),
+        np.flatnonzero(no_number),
+        float((size - eps).max()),
+        float(max(box.max(), 0.0)),
+    )
+
+
+def _size(norm: str, delta: np.ndarray) -> np.ndarray:
+    flat = np.abs(delta.reshape(len(delta), -1))
+    if norm == "linf":
+        return flat.max(axis=1)
+    if norm == "l2":
+        return np.sqrt((flat**2).sum(axis=1))
+    if norm == "l1":
+        return flat.sum(axis=1)
+    return (flat > 0).sum(axis=1).astype(np.float64)
+
+
+def _coordinates_that_add_up(norm: str, size: int) -> float:
+    return {"linf": 1.0, "l2": size**0.5, "l1": float(size), "l0": 0.0}[norm]

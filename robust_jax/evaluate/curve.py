@@ -1,0 +1,89 @@
+"""Robust accuracy against the radius: one attack, many radii, one compiled program."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from robust_jax.core import checks, drive, lift
+from robust_jax.core.metrics import Proportion
+from robust_jax.core.types import Attack, LogitsFn, Untargeted
+from robust_jax.evaluate.robustness import checked
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Robust accuracy at each radius under one attack.
+
+    `broken[r, i]`: example i is wrong without attack or was broken at radius r.
+    """
+
+    norm: str
+    radii: np.ndarray  # [R] float64, in the norm's units
+    broken: np.ndarray  # [R, N] bool
+    forwards: int
+    backwards: int
+
+    @property
+    def accuracies(self) -> list[Proportion]:
+        """Robust accuracy at each radius."""
+        return [Proportion(int((~row).sum()), len(row)) for row in self.broken]
+
+    def to_series(self) -> dict[str, list[float]]:
+        """The curve as the figures take it: eps, accuracy, low, high."""
+        points = self.accuracies
+        return {
+            "eps": [float(r) for r in self.radii],
+            "accuracy": [p.value for p in points],
+            "low": [p.interval[0] for p in points],
+            "high": [p.interval[1] for p in points],
+        }
+
+
+def curve(
+    model: LogitsFn,
+    images: Any,
+    labels: Any,
+    threat: Any,
+    radii: Sequence[float],
+    attack: Attack,
+    *,
+    ids: Any = None,
+    seed: int = 0,
+    tile: int = lift.TILE,
+    on_items: Callable[[int], None] = lambda n: None,
+) -> Curve:
+    """Attacks every example at every radius; the radius is data of the one program.
+
+    Guarantees: an example draws the same random numbers at each radius; the result
+    does not depend on order, subset or batch.
+    Edge cases: radius 0 gives the clean accuracy; an example that the model gets
+    wrong is broken at every radius and not attacked.
+
+    Args:
+        model, images, labels, ids, seed, tile: as in `robustness`.
+        threat: its norm and box count, its eps does not.
+        radii: in the norm's units, finite and >= 0.
+        attack: a fixed-budget attack.
+        on_items: called with the number of finished pairs (radius, example).
+    Raises: ValueError: bad images, labels, radii or model, in one sentence.
+    """
+    values = np.asarray(radii, np.float64)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"radii={radii!r}; expected a list of at least one radius")
+    checks.eps(threat.name, values)
+    examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
+    right = np.flatnonzero(examples.right)
+    broken = np.ones((len(values), len(examples.labels)), bool)
+    if len(right) == 0:
+        return Curve(threat.name, values, broken, 0, 0)
+    item = np.tile(right, len(values))
+    keys = lift.item_keys(seed, examples.ids[item])
+    eps = np.repeat(values, len(right)).astype(np.float32)
+    run = lift.in_tiles(drive.auto(attack), tile=tile, on_tile=on_items)
+    goal = Untargeted(examples.labels[item])
+    result = run(keys, model, threat._replace(eps=eps), examples.images[item], goal)
+    broken[:, right] = (result.margin >= 0).reshape(len(values), -1)
+    cost = int(result.forwards.sum()), int(result.backwards.sum())
+    return Curve(threat.name, values, broken, *cost)

@@ -1,0 +1,7 @@
+"""Other people's nets as functions that the library attacks; imported on use."""
+
+from robust_jax.interop.layout import per_example
+from robust_jax.interop.linen import from_linen
+from robust_jax.interop.nnx import from_nnx
+
+__all__ = ["from_linen", "from_nnx", "per_example"]

@@ -1,0 +1,142 @@
+"""Losses of one example's logits, shape [K] -> [], in float32 at least.
+
+Labels are read by masks, not by gathers, so that logits may be sharded over classes.
+Edge cases: a NaN among the logits gives NaN, except that `logit_difference` sees only
+the two it reads.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from robust_jax.core.margin import margin
+from robust_jax.core.types import Array, Untargeted
+
+_TINY = 1e-12  # Croce & Hein's code: keeps DLR finite when its top logits are equal.
+
+
+def cross_entropy(logits: Array, label: Array) -> Array:
+    """Minus the log-probability of the label, in nats.
+
+    Written as softplus(logsumexp of the other logits - the label's): where softmax
+    rounds to 1 in float32 (a lead of 17 nats), value and gradient stay exact.
+    Guarantees: finite for finite logits; >= 0.
+    Edge cases: a lead beyond 87 nats underflows to value and gradient zero (use the
+    margin); K equal logits give log K; K = 2 is the logistic loss.
+
+    Args:
+        logits: shape [K], K >= 2.
+        label: shape [], integer in [0, K).
+    Returns: shape [].
+    """
+    logits = _wide(logits)
+    is_label = _mask(logits, label)
+    others = jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, logits))
+    return jax.nn.softplus(others - _pick(logits, label))
+
+
+def dlr(logits: Array, label: Array) -> Array:
+    """The difference of logits ratio: the margin in units of the top three's spread.
+
+    -(z_label - max of the others) / (z_1 - z_3), with z_1 >= z_2 >= z_3 the sorted
+    logits: free of the logits' shift and scale. It is >= 0 iff the example is
+    adversarial, and exceeds 1 only where the label is below third.
+    Edge cases: constant (zero gradient) where the label is third, which is
+    adversarial; three equal top logits give 0 if the label is one of them and a huge
+    number otherwise.
+
+    Args:
+        logits: shape [K], K >= 3.
+        label: shape [], integer in [0, K).
+    Returns: shape [].
+    Raises: ValueError: if K < 3.
+    References: Croce & Hein, "Reliable evaluation of adversarial robustness ...",
+    ICML 2020. Differs from the authors' code in nothing.
+    """
+    _check_classes(logits, 3, "DLR")
+    logits = _wide(logits)
+    first, _, third = lax.top_k(logits, 3)[0]
+    return margin(logits, Untargeted(label)) / (first - third + _TINY)
+
+
+def targeted_dlr(logits: Array, label: Array, target: Array) -> Array:
+    """The target's lead over the label in units of the top four's spread.
+
+    -(z_label - z_target) / (z_1 - (z_3 + z_4) / 2), with the sorted logits z_1 >= z_2
+    >= z_3 >= z_4: free of the logits' shift and scale. It grows as the target
+    overtakes the label.
+    Edge cases: four equal top logits give 0 if label and target are among them and a
+    number of huge size otherwise.
+
+    Args:
+        logits: shape [K], K >= 4.
+        label: shape [], integer in [0, K).
+        target: shape [], integer in [0, K), other than the label.
+    Returns: shape [].
+    Raises: ValueError: if K < 4.
+    References: Croce & Hein, "Reliable evaluation of adversarial robustness ...",
+    ICML 2020. Differs from the authors' code in nothing.
+    """
+    _check_classes(logits, 4, "targeted DLR")
+    logits = _wide(logits)
+    first, _, third, fourth = lax.top_k(logits, 4)[0]
+    spread = first - (third + fourth) / 2
+    return logit_difference(logits, label, target) / (spread + _TINY)
+
+
+def kl_divergence(p_logits: Array, q_logits: Array) -> Array:
+    """KL(p || q) of the two softmaxes, in nats.
+
+    Guarantees: finite for finite logits; zero with zero gradient for equal ones.
+    Edge cases: a class that p excludes (logit -inf) adds nothing; rounding can make
+    the sum of nearly equal distributions negative by about 1e-7.
+
+    Args:
+        p_logits: shape [K].
+        q_logits: shape [K].
+    Returns: shape [].
+    """
+    chex.assert_rank([p_logits, q_logits], 1)
+    log_p = jax.nn.log_softmax(_wide(p_logits))
+    log_q = jax.nn.log_softmax(_wide(q_logits))
+    p = jnp.exp(log_p)
+    return jnp.sum(p * jnp.where(p == 0, 0, log_p - log_q))
+
+
+def logit_difference(logits: Array, label: Array, target: Array) -> Array:
+    """The target's logit minus the label's.
+
+    Edge cases: a tie gives 0; equal to the margin if K = 2.
+
+    Args:
+        logits: shape [K], K >= 2.
+        label: shape [], integer in [0, K).
+        target: shape [], integer in [0, K).
+    Returns: shape [].
+    """
+    logits = _wide(logits)
+    return _pick(logits, target) - _pick(logits, label)
+
+
+def _wide(logits: Array) -> Array:
+    """Half precision would lose small differences between large logits."""
+    chex.assert_rank(logits, 1)
+    return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+
+
+def _mask(logits: Array, index: Array) -> Array:
+    return jnp.arange(logits.shape[0]) == index
+
+
+def _pick(logits: Array, index: Array) -> Array:
+    return jnp.sum(jnp.where(_mask(logits, index), logits, 0))
+
+
+def _check_classes(logits: Array, least: int, loss: str) -> None:
+    chex.assert_rank(logits, 1)
+    if logits.shape[0] < least:
+        raise ValueError(
+            f"K={logits.shape[0]} classes; expected at least {least} for {loss}; "
+            "use the margin or the cross entropy"
+        )

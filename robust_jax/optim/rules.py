@@ -1,0 +1,119 @@
+"""Step rules of one-gradient attacks, as optax chains.
+
+A rule is a function of the threat that returns an `optax.GradientTransformation`.
+Optax descends: the gradients that come in are those of minus the objective, the
+updates that go out are added to the iterate. `params` is the iterate, so that a step
+may respect the box.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from robust_jax.core import checks
+from robust_jax.core.types import Threat
+
+Rule = Callable[[Threat], optax.GradientTransformation]
+
+
+def steepest(relative_step: float) -> Rule:
+    """Steps of `relative_step * eps` along the threat's steepest direction.
+
+    Sign steps for Linf, normalised gradients for L2, the best coordinate for L1, the
+    best coordinates to the faces of the box for L0.
+
+    Args:
+        relative_step: step size as a multiple of eps (L0: of the box), > 0.
+    Raises: ValueError: if relative_step is not a finite number > 0.
+    """
+    checks.positive_number("relative_step", relative_step)
+
+    def rule(threat: Threat) -> optax.GradientTransformation:
+        return optax.stateless(lambda grad, x: _climb(threat, relative_step, grad, x))
+
+    return rule
+
+
+def momentum(relative_step: float, decay: float = 1.0) -> Rule:
+    """Steepest steps along an accumulated direction of L1-normalised gradients.
+
+    m <- decay * m + grad / ||grad||_1; the step is the steepest one for m.
+
+    Args:
+        relative_step: step size as a multiple of eps, > 0.
+        decay: weight of the past, >= 0.
+    References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
+        Alg. 1. Differs in: nothing for Linf; other norms take their steepest step.
+    """
+    return _accumulated(relative_step, optax.trace(decay))
+
+
+def nesterov(relative_step: float, decay: float = 1.0) -> Rule:
+    """As `momentum`, with Nesterov's correction: the step is for grad + decay * m.
+
+    References: Nesterov's accelerated gradient in the form of Sutskever et al., ICML
+        2013. Differs from NI-FGSM (Lin et al., ICLR 2020) in: no second evaluation
+        point; the look-ahead is folded into the accumulated direction.
+    """
+    return _accumulated(relative_step, optax.trace(decay, nesterov=True))
+
+
+def adam(relative_step: float, b1: float = 0.9, b2: float = 0.999) -> Rule:
+    """Adam's direction at the Euclidean length of the steepest step.
+
+    For Linf, where Adam's coordinates are near one, that is Adam with learning rate
+    `relative_step * eps`.
+
+    Args:
+        relative_step: step size as a multiple of eps, > 0.
+        b1, b2: Adam's decay rates, in [0, 1).
+    References: Kingma & Ba, ICLR 2015; as an attack, Uesato et al., ICML 2018.
+    """
+    checks.positive_number("relative_step", relative_step)
+
+    def rule(threat: Threat) -> optax.GradientTransformation:
+        def scale(direction, x):
+            step = _climb(threat, relative_step, direction, x)
+            length = optax.tree.norm(step) / jnp.maximum(
+                optax.tree.norm(direction), jnp.finfo(jnp.float32).tiny
+            )
+            return jax.tree.map(lambda d: -length * d, direction)
+
+        # Without the square root's stabiliser tiny gradients would vanish.
+        return optax.chain(
+            optax.scale_by_adam(b1, b2, eps=1e-30), optax.stateless(scale)
+        )
+
+    return rule
+
+
+def _accumulated(
+    relative_step: float, accumulate: optax.GradientTransformation
+) -> Rule:
+    checks.positive_number("relative_step", relative_step)
+
+    def rule(threat: Threat) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.stateless(lambda grad, _: _l1_normalised(grad)),
+            accumulate,
+            optax.stateless(lambda d, x: _climb(threat, relative_step, d, x)),
+        )
+
+    return rule
+
+
+def _climb(threat, relative_step, descent, x):
+    """The steepest displacement for minus a descent direction, scaled."""
+    step = threat.steepest(jax.tree.map(jnp.negative, descent), x)
+    return jax.tree.map(lambda d: relative_step * d, step)
+
+
+def _l1_normalised(grad):
+    # Divide by the largest entry first: the sum of tiny gradients would underflow.
+    tiny = jnp.finfo(jnp.float32).tiny
+    largest = jnp.maximum(optax.tree.max(jax.tree.map(jnp.abs, grad)), tiny)
+    grad = jax.tree.map(lambda g: g / largest, grad)
+    total = jnp.maximum(optax.tree.sum(jax.tree.map(jnp.abs, grad)), tiny)
+    return jax.tree.map(lambda g: g / total, grad)

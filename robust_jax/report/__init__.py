@@ -1,0 +1,27 @@
+"""Figures, tables, pages and progress: what a person sees of a run.
+
+`robust_jax.report.figures` is imported on first use, since it brings matplotlib.
+"""
+
+import importlib
+from types import ModuleType
+
+from robust_jax.report.page import write_page
+from robust_jax.report.progress import Progress, progress
+from robust_jax.report.table import Column, fixed, format_table
+
+__all__ = [
+    "Column",
+    "Progress",
+    "figures",
+    "fixed",
+    "format_table",
+    "progress",
+    "write_page",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name != "figures":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.figures")

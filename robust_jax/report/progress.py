@@ -1,0 +1,81 @@
+"""Progress: a bar on a terminal, a log line now and then elsewhere."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+import tqdm
+from absl import logging
+
+T = TypeVar("T")
+
+_BAR_SECONDS = 0.1
+_LOG_SECONDS = 10.0
+
+
+class Progress(Generic[T]):
+    """How far a loop is; see `progress`. Also an iterator and a context manager."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+
+    def update(self, n: int = 1) -> None:
+        """Counts n more items."""
+        self._bar.update(n)
+
+    def set(self, **values: Any) -> None:
+        """Shows these values beside the count from its next display on."""
+        self._bar.set_postfix(values, refresh=False)
+
+    def close(self) -> None:
+        """Shows the last state; further calls do nothing."""
+        self._bar.close()
+
+    def __iter__(self) -> Iterator[T]:
+        with self:  # The last line also appears when the loop is left early.
+            yield from self._bar
+
+    def __enter__(self) -> "Progress[T]":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def progress(
+    iterable_or_total: Iterable[T] | int, description: str, unit: str = "it"
+) -> Progress[T]:
+    """Shows on stderr how far a loop is.
+
+    A bar if stderr is a terminal. Else log lines at level INFO: at the start, then at
+    most one in ten seconds, and always a last one, which tells where the loop stopped.
+
+    Args:
+        iterable_or_total: what to iterate over, or how many items `update` will count.
+        description: a word or two, shown first.
+        unit: what an item is.
+    """
+    if isinstance(iterable_or_total, int):
+        source: dict[str, Any] = {"total": iterable_or_total}
+    else:
+        source = {"iterable": iterable_or_total}
+    if sys.stderr.isatty():
+        place: dict[str, Any] = {"mininterval": _BAR_SECONDS, "dynamic_ncols": True}
+    else:
+        # A width of 0 leaves the figures and drops the bar; miniters=1 looks at the
+        # clock at every item, so that a slow one cannot delay a line that is due.
+        place = {"mininterval": _LOG_SECONDS, "ncols": 0, "miniters": 1}
+        place["file"] = _LogLines()
+    return Progress(tqdm.tqdm(desc=description, unit=unit, **source, **place))
+
+
+class _LogLines:
+    """A stream for tqdm that logs each display as a line."""
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            logging.info("%s", line)
+
+    def flush(self) -> None:
+        pass

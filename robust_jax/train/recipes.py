@@ -1,0 +1,81 @@
+"""Recipes: what to train on what, as frozen data with a source for every number."""
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from robust_jax import attacks, threats
+from robust_jax.core import checks
+from robust_jax.core.types import Array
+from robust_jax.train import objectives
+from robust_jax.train.objectives import ThreatFn
+from robust_jax.train.state import ApplyFn, Objective
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train one net; `eps = 0` trains on clean images.
+
+    Raises: ValueError: a number out of its range, in one sentence.
+    """
+
+    dataset: str
+    model: str
+    model_config: tuple[tuple[str, Any], ...] = ()  # (name, value), hashable
+    norm: str = "linf"
+    eps: float = 0.0  # pixel units of [0, 1]
+    attack_steps: int = 10
+    relative_step: float = 0.25  # of eps
+    growth_epochs: float = 0.0  # eps grows linearly from 0 over so many epochs
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3  # Adam's, at the peak
+    warm_up: float = 0.1  # share of the steps over which the rate rises
+    final_rate: float = 0.01  # last learning rate as a share of the peak
+
+    def __post_init__(self) -> None:
+        checks.eps(self.norm, self.eps)
+        for name in ("attack_steps", "epochs", "batch_size"):
+            checks.positive_integer(name, getattr(self, name))
+        for name in ("relative_step", "learning_rate"):
+            checks.positive_number(name, getattr(self, name))
+        if self.growth_epochs < 0 or not 0 <= self.warm_up < 1:
+            raise ValueError(
+                f"growth_epochs={self.growth_epochs}, warm_up={self.warm_up}; "
+                "expected growth_epochs >= 0 and warm_up in [0, 1)"
+            )
+
+    def steps_per_epoch(self, n: int) -> int:
+        """Steps in which each of n examples is seen at least once."""
+        return -(-n // self.batch_size)
+
+    def schedule(self, steps_per_epoch: int) -> optax.Schedule:
+        """Linear warm-up, then a cosine to `final_rate` times the peak."""
+        steps = self.epochs * steps_per_epoch
+        return optax.warmup_cosine_decay_schedule(
+            self.learning_rate * self.final_rate,
+            self.learning_rate,
+            int(self.warm_up * steps),
+            steps,
+            self.learning_rate * self.final_rate,
+        )
+
+    def threat_fn(self, steps_per_epoch: int) -> ThreatFn:
+        """Training step -> threat, with the radius that has grown so far."""
+        ball, growth = threats.by_name(self.norm), self.growth_epochs * steps_per_epoch
+
+        def threat(step: Array) -> Any:
+            share = jnp.minimum(1.0, (step + 1) / growth) if growth else 1.0
+            return ball(jnp.float32(self.eps) * share)
+
+        return threat
+
+    def objective(self, apply_fn: ApplyFn, steps_per_epoch: int) -> Objective:
+        """What a step descends: clean or adversarial cross entropy."""
+        if self.eps == 0:
+            return objectives.standard(apply_fn)
+        attack = attacks.pgd(self.attack_steps, self.relative_step)
+        threat_fn = self.threat_fn(steps_per_epoch)
+        return objectives.adversarial(apply_fn, attack, threat_fn)

@@ -1,0 +1,80 @@
+"""What an import costs, and what is never imported; each in a fresh interpreter."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+HEAVY = ("flax", "matplotlib", "orbax", "sklearn", "tensorflow_datasets", "torch")
+# Sees attempts, so that an import inside `try` counts where TensorFlow is missing.
+WATCH = """
+import sys
+
+class Watch:
+    tried = set()
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        cls.tried.add(name.partition(".")[0])
+
+sys.meta_path.insert(0, Watch)
+"""
+# Flags are global: two experiments in one process would both define `out`.
+IMPORT_ALL = """
+import importlib, pathlib
+from absl import flags
+
+for file in sorted(pathlib.Path().glob("[re]*/**/*.py")):
+    before = set(flags.FLAGS)
+    importlib.import_module(".".join(file.with_suffix("").parts))
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
+"""
+
+
+def run(code: str) -> str:
+    """What `code` prints in a fresh interpreter."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_root_package_loads_nothing_heavy():
+    code = f"import sys, robust_jax; print({set(HEAVY)} & set(sys.modules))"
+    assert run(code).strip() == "set()"
+
+
+def test_packages_load_on_first_use():
+    code = (
+        "import sys, robust_jax as rj\n"
+        "print('robust_jax.threats' in sys.modules, rj.threats.Linf(0.1).eps)\n"
+        "print('robust_jax.threats' in sys.modules)"
+    )
+    assert run(code).split() == ["False", "0.1", "True"]
+
+
+def test_every_package_on_disk_is_listed_and_loads():
+    import robust_jax as rj
+
+    on_disk = {path.parent.name for path in ROOT.glob("robust_jax/*/__init__.py")}
+    assert on_disk == set(dir(rj)) - {"__version__"}
+    for name in on_disk:
+        assert getattr(rj, name).__name__ == f"robust_jax.{name}"
+
+
+def test_an_unknown_package_is_an_attribute_error():
+    import robust_jax as rj
+
+    with pytest.raises(AttributeError, match="'robust_jax' has no attribute 'treats'"):
+        _ = rj.treats
+
+
+def test_no_module_imports_tensorflow_or_torch():
+    # tensorflow_datasets, which `datasets` imports on use, must do without as well.
+    code = WATCH + IMPORT_ALL + "import tensorflow_datasets\n"
+    code += "print({'tensorflow', 'torch'} & Watch.tried)"
+    assert run(code).strip() == "set()"

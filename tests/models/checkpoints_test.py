@@ -1,0 +1,210 @@
+"""Checkpoints: equal when whole, refused in one sentence when not."""
+
+import json
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from robust_jax import models
+from tests.models.weights import random_weights
+
+SHAPE = (6, 6, 1)
+
+
+def small(**config):
+    module = models.by_name("mlp", hidden=(3, 2), num_classes=4, std=(0.5,), **config)
+    return module, random_weights(module, SHAPE)
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "net.safetensors"
+    module, variables = small()
+    models.save(path, module, variables, input_shape=SHAPE, metadata={"epoch": 3})
+    return path
+
+
+def assert_refused(path, message, error=ValueError):
+    with pytest.raises(error, match=message) as caught:
+        models.load(path)
+    sentence = str(caught.value)
+    assert str(path) in sentence
+    assert "\n" not in sentence
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_what_comes_back_is_what_was_saved(tmp_path, name):
+    module = models.by_name(name, num_classes=3, mean=(0.1,))
+    variables = random_weights(module, (16, 16, 1))
+    metadata = {"recipe": "pgd", "accuracy": np.float32(0.5), "history": [1, None]}
+    path = tmp_path / "net.safetensors"
+    models.save(path, module, variables, input_shape=(16, 16, 1), metadata=metadata)
+    back = models.load(path)
+    assert back.module == module
+    assert back.input_shape == (16, 16, 1)
+    assert back.metadata == {"recipe": "pgd", "accuracy": 0.5, "history": [1, None]}
+    assert jax.tree.structure(back.variables) == jax.tree.structure(variables)
+    jax.tree.map(np.testing.assert_array_equal, back.variables, variables)
+    x = jax.random.uniform(jax.random.key(1), (2, 16, 16, 1))
+    logits = jax.jit(module.apply)(variables, x)
+    np.testing.assert_array_equal(jax.jit(lambda f, x: f(x))(back.logits_fn, x), logits)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_dtypes_are_kept(tmp_path, dtype):
+    module, variables = small()
+    variables = jax.tree.map(lambda p: p.astype(dtype), variables)
+    models.save(tmp_path / "net", module, variables, input_shape=SHAPE)
+    back = models.load(tmp_path / "net").variables
+    assert jax.tree.leaves(back)[0].dtype == dtype
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+
+
+def test_float64_is_not_rounded_in_silence(tmp_path):
+    module, variables = small()
+    variables = jax.tree.map(lambda p: np.asarray(p, np.float64) / 3, variables)
+    models.save(tmp_path / "net", module, variables, input_shape=SHAPE)
+    assert_refused(tmp_path / "net", "float64.*jax_enable_x64")
+    with jax.enable_x64(True):
+        back = models.load(tmp_path / "net").variables
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+
+
+def test_the_layout_is_that_of_safetensors(path):
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8:start])
+    kernel = header["params/Dense_2/kernel"]
+    assert kernel["dtype"] == "F32"
+    begin, end = kernel["data_offsets"]
+    values = np.frombuffer(raw[start:][begin:end], "<f4").reshape(kernel["shape"])
+    _, variables = small()
+    np.testing.assert_array_equal(values, variables["params"]["Dense_2"]["kernel"])
+    spans = sorted(v["data_offsets"] for k, v in header.items() if k[0] != "_")
+    ends = [0, *(end for _, end in spans)]
+    assert [begin for begin, _ in spans] == ends[:-1]  # No gaps, no overlaps ...
+    assert len(raw) == start + ends[-1]  # ... and nothing behind.
+    assert all(isinstance(v, str) for v in header["__metadata__"].values())
+
+
+def test_equal_arguments_make_equal_bytes(path, tmp_path):
+    module, variables = small()
+    reversed_tree = {"params": dict(reversed(variables["params"].items()))}
+    again = tmp_path / "again"
+    models.save(again, module, reversed_tree, input_shape=SHAPE, metadata={"epoch": 3})
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_missing(tmp_path):
+    assert_refused(tmp_path / "none", "expected a checkpoint", FileNotFoundError)
+
+
+def test_a_directory(tmp_path):
+    assert_refused(tmp_path, "directory", FileNotFoundError)
+
+
+class Bomb:
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was executed",)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"short",
+        np.random.default_rng(0).bytes(1000),
+        pickle.dumps(Bomb()),
+        b'\x10\x00\x00\x00\x00\x00\x00\x00{"a": 1}        ',  # Other safetensors.
+    ],
+    ids=["empty", "short", "noise", "pickle", "safetensors"],
+)
+def test_foreign(tmp_path, content):
+    path = tmp_path / "foreign"
+    path.write_bytes(content)
+    assert_refused(path, "another kind of file")
+
+
+def test_every_cut_is_refused(path):
+    raw = path.read_bytes()
+    for length in range(0, len(raw), 7):
+        path.write_bytes(raw[:length])
+        whole_start = length >= 64
+        assert_refused(path, "cut short" if whole_start else "cut short|first bytes")
+    path.write_bytes(raw + b"\0")
+    assert_refused(path, "damaged")
+
+
+def test_every_changed_byte_is_refused(path):
+    raw = path.read_bytes()
+    for position in range(0, len(raw), 5):
+        changed = bytearray(raw)
+        changed[position] ^= 1 << (position % 7)
+        path.write_bytes(changed)
+        assert_refused(path, "path=")
+
+
+def test_a_later_format_is_named(path):
+    raw = path.read_bytes()
+    path.write_bytes(raw.replace(b'"version":"1"', b'"version":"2"'))
+    assert_refused(path, "version 2.*update robust_jax")
+
+
+def test_a_net_that_this_library_lacks(path, monkeypatch):
+    monkeypatch.delitem(models.networks.NETWORKS, "mlp")
+    assert_refused(path, "unknown model 'mlp'")
+
+
+def test_weights_of_another_net_are_refused(path):
+    before = path.read_bytes()
+    module, variables = small()
+    other = models.by_name("mlp", hidden=(3,), num_classes=4)
+    with pytest.raises(ValueError, match="Dense_1/bias have shape .2,.*expects .4,"):
+        models.save(path, other, variables, input_shape=SHAPE)
+    with pytest.raises(ValueError, match="Dense_0/kernel have shape .36, 3"):
+        models.save(path, module, variables, input_shape=(5, 5, 1))
+    assert path.read_bytes() == before
+
+
+def test_weights_that_do_not_fit_the_net_on_disk(path, monkeypatch):
+    class Grown(models.MLP):
+        """The net of a later release, with one more layer."""
+
+        def __call__(self, x, train=False):
+            return super().__call__(x, train)
+
+    # As if the definition of the net had changed since the file was written.
+    grown = lambda **config: Grown(**{**config, "hidden": (3, 2, 2)})  # noqa: E731
+    grown.__dataclass_fields__ = models.MLP.__dataclass_fields__
+    monkeypatch.setitem(models.networks.NETWORKS, "mlp", grown)
+    assert_refused(path, r"weights params/Dense_2/bias have shape \(4,\).*Grown")
+
+
+def test_a_failed_save_leaves_the_old_file(path):
+    before = path.read_bytes()
+    module, variables = small()
+    with pytest.raises(ValueError, match="metadata|object"):
+        models.save(
+            path, module, variables, input_shape=SHAPE, metadata={"a": object()}
+        )
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_module_without_a_name(tmp_path):
+    class Mine(models.MLP):
+        pass
+
+    module = Mine(hidden=(), num_classes=2)
+    variables = random_weights(module, SHAPE)
+    with pytest.raises(ValueError, match=r"module=Mine; expected a net of models\."):
+        models.save(tmp_path / "net", module, variables, input_shape=SHAPE)
+
+
+def test_a_missing_directory(tmp_path):
+    module, variables = small()
+    with pytest.raises(FileNotFoundError, match="expected an existing directory"):
+        models.save(tmp_path / "a" / "net", module, variables, input_shape=SHAPE)
