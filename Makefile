@@ -26,10 +26,10 @@ demo: $(VENV)/installed
 	$(BIN)/python -m experiments.quickstart --out=out/demo $(FLAGS)
 
 test: lint
-	$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=worksteal $(FLAGS)
+	$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup $(FLAGS)
 
 test-full: lint
-	$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=worksteal -m '' $(FLAGS)
+	$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup -m '' $(FLAGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check --quiet

@@ -1,20 +1,15 @@
-"""What every experiment's command line shares: errors, flags, records."""
+"""What every experiment's command line shares: errors, flags, data."""
 
 import logging as python_logging
-import os
-import pathlib
-import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 from absl import app, flags, logging
 
-from robust_jax import datasets, report
-from robust_jax.core import checks, records
+from robust_jax import datasets, models, report
+from robust_jax.core import checks
 from robust_jax.datasets.types import Dataset
 
 OUT = flags.DEFINE_string(
@@ -68,57 +63,9 @@ def _parse(argv: Sequence[str]) -> list[str]:
         sys.exit(0)
 
 
-class Run:
-    """One run of an experiment: where it writes, and what it will have recorded.
-
-    Making it proves that the directory can be written, before hours of work. `rows`,
-    `series` and `notes` are filled on the way; `save` writes record.json and index.html.
-
-    Raises: ValueError: the directory cannot be made or written.
-    """
-
-    def __init__(self, experiment: str) -> None:
-        self.experiment = experiment
-        self.out = records.prepare_out_dir(OUT.value or f"out/{experiment}")
-        self.rows: list[dict[str, Any]] = []
-        self.series: dict[str, Any] = {}
-        self.notes: list[str] = []
-        self._figures: list[tuple[str, str, pathlib.Path]] = []
-        self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Wall time since the run began."""
-        return time.perf_counter() - self._start
-
-    def figure(self, name: str, title: str, caption: str) -> pathlib.Path:
-        """The file for a figure, which the page will show with title and caption."""
-        folder = self.out / "figures"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{name}.png"
-        self._figures.append((title, caption, path))
-        return path
-
-    def save(
-        self, title: str, summary: str, columns: Sequence[report.Column] | None = None
-    ) -> None:
-        """Writes record.json and index.html, each whole or not at all."""
-        record = records.Record(
-            schema=records.SCHEMA,
-            experiment=self.experiment,
-            command=_command(self.experiment),
-            flags=_flags(),
-            environment=records.environment(),
-            rows=self.rows,
-            series=self.series,
-            notes=self.notes,
-            seconds=self.seconds,
-        )
-        records.write_json(self.out / "record.json", record)
-        page = self.out / "index.html"
-        text = {"title": title, "summary": summary, "columns": columns}
-        report.write_page(page, record, self._figures, **text)
-        print(f"wrote {self.out / 'record.json'} and {page}")
+def counted(total: int, description: str, unit: str) -> report.Progress[None]:
+    """A progress bar for a known number of items; see `report.progress`."""
+    return report.progress(total, description, unit)
 
 
 def load(name: str, split: str, count: int | None = None) -> Dataset:
@@ -136,16 +83,15 @@ def load(name: str, split: str, count: int | None = None) -> Dataset:
     return dataset.take(np.arange(count))
 
 
-def _command(experiment: str) -> str:
-    return shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
+def dataset_of(checkpoint: models.Checkpoint, given: str | None) -> str:
+    """The data set that a flag names, else the one a net was trained on.
 
-
-def _flags() -> dict[str, Any]:
-    """The flags of the experiment and of this module, defaults included."""
-    own = flags.FLAGS.get_flags_for_module(sys.modules["__main__"])
-    shared = flags.FLAGS.get_flags_for_module(sys.modules[__name__])
-    return {f.name: _plain(f.value) for f in [*own, *shared]}
-
-
-def _plain(value: Any) -> Any:
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+    Raises: ValueError: neither is known.
+    """
+    name = given or checkpoint.metadata.get("recipe", {}).get("dataset")
+    if name is None:
+        raise ValueError(
+            "dataset=None, and the checkpoint does not name the one it was trained on; "
+            "pass --dataset"
+        )
+    return name

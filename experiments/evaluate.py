@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-from experiments import common
+from experiments import common, recording
 from robust_jax import evaluate, models, report, threats
 from robust_jax.core import checks
 from robust_jax.evaluate.report import COLUMNS
@@ -38,28 +38,13 @@ _TARGETED = flags.DEFINE_bool("targeted", True, "Also PGD towards each wrong cla
 
 def main(argv: list[str]) -> None:
     """Evaluates, prints the table, writes record, examples and page."""
-    threat = threats.by_name(_NORM.value)(_EPS.value)
-    checks.eps(_NORM.value, _EPS.value)
-    relative_step = 1 / 30
-    if _STEP_SIZE.value is not None:
-        checks.positive_number("step_size", _STEP_SIZE.value)
-        relative_step = _STEP_SIZE.value / max(_EPS.value, 1e-30)
-    plan = evaluate.basic(_STEPS.value, _RESTARTS.value, relative_step)
-    plan = plan if _TARGETED.value else plan[:-1]
+    threat, plan = threats.by_name(_NORM.value)(_EPS.value), _plan()
     checkpoint = models.load(_CHECKPOINT.value)
-    trained_on = checkpoint.metadata.get("recipe", {}).get("dataset")
-    name = _DATASET.value or trained_on
-    if name is None:
-        raise ValueError(
-            "dataset=None; the checkpoint does not name one; pass --dataset"
-        )
-    run = common.Run("evaluate")
+    name = common.dataset_of(checkpoint, _DATASET.value)
+    run = recording.Run("evaluate")
     data = common.load(name, _SPLIT.value, _COUNT.value)
-    work = len(data) * sum(
-        stage.restarts * (data.num_classes - 1 if "targeted" in stage.name else 1)
-        for stage in plan
-    )
-    with report.progress(work, "attacks", "item") as bar:
+    work = len(data) * evaluate.work_items(plan, data.num_classes)
+    with common.counted(work, "attacks", "item") as bar:
         result = evaluate.robustness(
             checkpoint.logits_fn,
             data.pixels(),
@@ -72,11 +57,11 @@ def main(argv: list[str]) -> None:
             on_items=bar.update,
         )
     print(result)
-    result.save(run.out)
+    result.write_examples(run.out / "adversarial.npz")
     run.rows = result.rows()
     run.notes = [result.citation(), f"Audit: {result.audit}"]
     run.series = {"checkpoint": checkpoint.metadata, "evaluation": result.to_json()}
-    _figure(run, data, result, checkpoint)
+    _draw(run, data, result, checkpoint)
     run.save(
         f"Robustness of {_CHECKPOINT.value}",
         f"{name} {_SPLIT.value}, {result.threat}: clean accuracy "
@@ -88,7 +73,18 @@ def main(argv: list[str]) -> None:
         sys.exit(3)
 
 
-def _figure(run, data, result, checkpoint) -> None:
+def _plan():
+    checks.eps(_NORM.value, _EPS.value)
+    relative_step = 1 / 30
+    if _STEP_SIZE.value is not None:
+        checks.positive_number("step_size", _STEP_SIZE.value)
+        checks.positive_number("eps", _EPS.value)
+        relative_step = _STEP_SIZE.value / _EPS.value
+    plan = evaluate.basic(_STEPS.value, _RESTARTS.value, relative_step)
+    return plan if _TARGETED.value else plan[:-1]
+
+
+def _draw(run, data, result, checkpoint):
     broken = (result.winner >= 0).nonzero()[0][:8]
     if len(broken) == 0:
         return

@@ -11,13 +11,12 @@ attack is judged alone; "worst case" counts an image as lost if any attack broke
 README.md has the measured numbers for three seeds.
 """
 
-import functools
 import sys
 
 import numpy as np
 from absl import flags
 
-from experiments import common
+from experiments import common, recording
 from robust_jax import evaluate, models, report, threats, train
 from robust_jax.evaluate.report import COLUMNS
 
@@ -34,7 +33,7 @@ _SHOWN = 8  # images in a grid
 
 def main(argv: list[str]) -> None:
     """Trains, attacks, sweeps, draws, writes."""
-    run = common.Run("quickstart")
+    run = recording.Run("quickstart")
     test = common.load("digits", "test", _COUNT.value)
     plan = evaluate.basic(_STEPS.value, _RESTARTS.value)
     nets = {name: _train(run, name) for name in _RECIPES}
@@ -59,7 +58,7 @@ def _train(run, name):
     recipe = train.recipe(_RECIPES[name], epochs=_EPOCHS.value)
     data = common.load("digits", "train")
     steps = recipe.epochs * recipe.steps_per_epoch(len(data))
-    with report.progress(steps, f"train {name}", "step") as bar:
+    with common.counted(steps, f"train {name}", "step") as bar:
         trained = train.fit(
             recipe,
             data,
@@ -73,7 +72,7 @@ def _train(run, name):
 
 def _attack(run, name, net, threat, plan, test):
     items = evaluate.work_items(plan, test.num_classes) * len(test)
-    with report.progress(items, f"attack {name} {threat.name}", "item") as bar:
+    with common.counted(items, f"attack {name} {threat.name}", "item") as bar:
         result = evaluate.robustness(
             net,
             test.pixels(),
@@ -96,7 +95,7 @@ def _sweep(run, nets, threat, attack, test):
     curves, radii = {}, _SWEEPS[threat.name]
     for name, net in nets.items():
         pairs = len(radii) * len(test)
-        with report.progress(pairs, f"sweep {name} {threat.name}", "pair") as bar:
+        with common.counted(pairs, f"sweep {name} {threat.name}", "pair") as bar:
             curves[name] = evaluate.curve(
                 net,
                 test.pixels(),
@@ -122,11 +121,10 @@ def _draw_examples(run, name, net, result, test):
     if len(lost) == 0:
         return
     clean, found = test.pixels()[lost], result.x_adv[lost]
-    classes = functools.partial(np.argmax, axis=1)
     title = f"What breaks the {name} net, {result.threat}"
     caption = "Clean image, adversarial image and their magnified difference, with the "
     path = run.figure(f"examples_{name}", title, caption + "net's answers.")
-    answers = classes(net(clean)), classes(net(found))
+    answers = net(clean).argmax(axis=1), net(found).argmax(axis=1)
     report.figures.adversarial_grid(
         path, clean, found, test.labels[lost], *answers, title
     )

@@ -8,11 +8,10 @@ PGD-10 on at most 500 validation images, one start, and flatters.
 """
 
 import dataclasses
-import math
 
 from absl import flags
 
-from experiments import common
+from experiments import common, recording
 from robust_jax import datasets, models, report, train
 
 _RECIPE = flags.DEFINE_string(
@@ -39,34 +38,13 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Trains, validates after every epoch, saves."""
-    recipe = train.recipe(_RECIPE.value)
-    given = {"dataset": _DATASET.value, "epochs": _EPOCHS.value, "eps": _EPS.value}
-    changes = {k: v for k, v in given.items() if v is not None}
-    recipe = dataclasses.replace(recipe, **changes)
-    run = common.Run("train")
+    recipe = train.recipe(
+        _RECIPE.value, dataset=_DATASET.value, epochs=_EPOCHS.value, eps=_EPS.value
+    )
+    run = recording.Run("train")
     data = common.load(recipe.dataset, "train", _COUNT.value)
     validation = common.load(recipe.dataset, "validation")
-    steps = recipe.epochs * math.ceil(len(data) / recipe.batch_size)
-    with report.progress(steps, _RECIPE.value, "step") as bar:
-
-        def on_epoch(row):
-            run.rows.append(row)
-            robust = row["robust_validation_accuracy"]
-            bar.set(
-                epoch=row["epoch"],
-                loss=f"{row['loss']:.3f}",
-                clean=f"{row['validation_accuracy']:.3f}",
-                robust="-" if robust is None else f"{robust:.3f}",
-            )
-
-        trained = train.fit(
-            recipe,
-            data,
-            validation,
-            seed=common.SEED.value,
-            on_step=bar.update,
-            on_epoch=on_epoch,
-        )
+    trained = _fit(run, recipe, data, validation)
     shape = data.images.shape[1:]
     flops = models.flops(trained.module, shape)
     metadata = {"recipe": dataclasses.asdict(recipe), "flops": flops}
@@ -78,6 +56,34 @@ def main(argv: list[str]) -> None:
     print(report.format_table(run.rows, _COLUMNS))
     print(f"wrote {path} ({trained.seconds:.0f} s, {flops / 1e6:.1f} MFLOP an image)")
     run.series = {"history": trained.history, **metadata}
+    _save(run, recipe, trained, len(data), len(validation))
+
+
+def _fit(run, recipe, data, validation):
+    steps = recipe.epochs * recipe.steps_per_epoch(len(data))
+    with common.counted(steps, _RECIPE.value, "step") as bar:
+
+        def on_epoch(row):
+            run.rows.append(row)
+            robust = row["robust_validation_accuracy"]
+            bar.set(
+                epoch=row["epoch"],
+                loss=f"{row['loss']:.3f}",
+                clean=f"{row['validation_accuracy']:.3f}",
+                robust="-" if robust is None else f"{robust:.3f}",
+            )
+
+        return train.fit(
+            recipe,
+            data,
+            validation,
+            seed=common.SEED.value,
+            on_step=bar.update,
+            on_epoch=on_epoch,
+        )
+
+
+def _save(run, recipe, trained, n, n_validation):
     figure = run.figure(
         "training", "Training", "Loss and accuracies after each epoch of training."
     )
@@ -87,8 +93,8 @@ def main(argv: list[str]) -> None:
     last = trained.history["validation_accuracy"][-1]
     run.save(
         f"Training by recipe {_RECIPE.value}",
-        f"Validation accuracy {last:.4f} on {len(validation):,} images after "
-        f"{recipe.epochs} epochs of {len(data):,} images.",
+        f"Validation accuracy {last:.4f} on {n_validation:,} images after "
+        f"{recipe.epochs} epochs of {n:,} images.",
         _COLUMNS,
     )
 

@@ -1,24 +1,27 @@
-"""From one example to many: keys of work items, threats per example, canonical tiles."""
+"""From one example to many: keys of items, threats per example, canonical tiles."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.core.types import Array, AttackResult, Key, Threat
+from robust_jax.core.types import Array, Key
 
 TILE = 64  # Slots of a device program. A constant: a row's last bits depend on it.
 _KEY_BLOCK = 1024
 _THREEFRY = "threefry2x32"
 
+_Result = TypeVar("_Result")  # AttackResult, or x_adv alone
 
-def over_examples(run_one: Callable[..., AttackResult]) -> Callable[..., AttackResult]:
+
+def over_examples(run_one: Callable[..., _Result]) -> Callable[..., _Result]:
     """`run_one` on a batch: keys, threat, x and goal per example, one model.
 
-    Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B]) -> AttackResult [B]`;
-        the threat's fields are scalars, shaped as one example, or per example.
+    Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B])` to results with a
+        leading example axis; the threat's fields are scalars, shaped as one example,
+        or per example.
     """
 
     def run_many(keys, logits_fn, threat, x, goal):
@@ -80,7 +83,7 @@ def item_keys(
         np.asarray(jax.vmap(fold)(names[index]))[:real]
         for index, real in tiles(len(ids), _KEY_BLOCK)
     ]
-    return jax.random.wrap_key_data(np.concatenate(data), impl=_THREEFRY)
+    return jax.random.wrap_key_data(jnp.concatenate(data), impl=_THREEFRY)
 
 
 def tiles(n: int, tile: int = TILE) -> Iterator[tuple[np.ndarray, int]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
+from jax.typing import ArrayLike
 
 Array = jax.Array
 Key = jax.Array
@@ -16,36 +17,39 @@ LogitsFn = Callable[[Array], Array]  # [*S] -> [K], of one example
 class Untargeted(NamedTuple):
     """Any class but the true one."""
 
-    label: Array  # [] integer
+    label: ArrayLike  # [] integer
 
 
 class Towards(NamedTuple):
     """Climb the logit of `target`; any error is a success (AutoAttack's "targeted")."""
 
-    label: Array  # [] integer
-    target: Array  # [] integer, other than the label
+    label: ArrayLike  # [] integer
+    target: ArrayLike  # [] integer, other than the label
 
 
 class Reach(NamedTuple):
     """The example must be classified as `target` (Szegedy et al., ICLR 2014)."""
 
-    target: Array  # [] integer
+    target: ArrayLike  # [] integer
 
 
 Goal = Untargeted | Towards | Reach
 
 
 class Threat(Protocol):
-    """What the adversary may do to one example; a pytree, so that radii and box are traced."""
+    """What the adversary may do to one example.
+
+    A pytree, so that radii and box are traced.
+    """
 
     @property
-    def eps(self) -> Array: ...  # allowed radius, in the threat's norm
+    def eps(self) -> ArrayLike: ...  # allowed radius, in the threat's norm
 
     @property
-    def lower(self) -> Array: ...  # the box, pixel units
+    def lower(self) -> ArrayLike: ...  # the box, pixel units
 
     @property
-    def upper(self) -> Array: ...
+    def upper(self) -> ArrayLike: ...
 
     def project(self, x: Array, x0: Array) -> Array:
         """The nearest point (Euclidean) of ball and box together."""
@@ -56,7 +60,7 @@ class Threat(Protocol):
         ...
 
     def steepest(self, grad: Array, x: Array) -> Array:
-        """The displacement of size eps that climbs `grad` the most from x, box respected."""
+        """The displacement of size eps that climbs `grad` the most, box respected."""
         ...
 
     def distance(self, x: Array, x0: Array) -> Array:

@@ -4,7 +4,7 @@ Norms and box are computed in NumPy and float64; the model answers again, in ano
 batch layout than the attack's.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -57,13 +57,13 @@ def predict(logits_fn: LogitsFn, images: np.ndarray, tile: int) -> np.ndarray:
 
 
 @memoised
-def _forward(tile: int):
+def _forward(tile: int) -> Any:
     return drive.compiled(jax.vmap(lambda f, x: f(x), in_axes=(None, 0)))
 
 
 def audit(
     logits_fn: LogitsFn,
-    threat,
+    threat: Any,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,

@@ -46,7 +46,7 @@ def curve(
     images: Any,
     labels: Any,
     threat: Any,
-    radii: Sequence[float],
+    radii: Sequence[float] | np.ndarray,
     attack: Attack,
     *,
     ids: Any = None,

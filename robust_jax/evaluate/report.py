@@ -130,20 +130,20 @@ class Report:
             "tile": self.tile,
         }
 
+    def write_examples(self, path: records.PathLike) -> None:
+        """Writes x_adv, winner, clean and ids to an npz file, whole or not at all."""
+        arrays = {"x_adv": self.x_adv, "winner": self.winner}
+        arrays |= {"clean": self.clean, "ids": self.ids}
+        with records.atomic_path(path) as temporary:
+            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
     def save(self, out: records.PathLike) -> pathlib.Path:
         """Writes record.json and adversarial.npz (x_adv, winner, clean, ids) to `out`.
 
         Raises: ValueError: if `out` cannot be written.
         """
         folder = records.prepare_out_dir(out)
-        with records.atomic_path(folder / "adversarial.npz") as path:
-            np.savez_compressed(
-                path,
-                x_adv=self.x_adv,
-                winner=self.winner,
-                clean=self.clean,
-                ids=self.ids,
-            )
+        self.write_examples(folder / "adversarial.npz")
         environment = {"environment": records.environment()}
         records.write_json(folder / "record.json", {**self.to_json(), **environment})
         return folder

@@ -9,7 +9,7 @@ import numpy as np
 
 from robust_jax.core import checks, drive, lift
 from robust_jax.core.ids import example_ids
-from robust_jax.core.types import AttackResult, Goal, LogitsFn
+from robust_jax.core.types import AttackResult, Goal, Key, LogitsFn
 from robust_jax.evaluate.audit import audit, predict
 from robust_jax.evaluate.report import Report, StageResult
 from robust_jax.evaluate.stages import Plan, Stage, basic
@@ -139,7 +139,15 @@ def describe(threat: Any) -> str:
 class _StageRunner:
     """Runs one stage as waves of work items: one goal and restart of all survivors."""
 
-    def __init__(self, model, threat, examples, seed, tile, on_items):
+    def __init__(
+        self,
+        model: LogitsFn,
+        threat: Any,
+        examples: Examples,
+        seed: int,
+        tile: int,
+        on_items: OnItems,
+    ) -> None:
         self.model, self.threat, self.examples = model, threat, examples
         self.seed, self.tile, self.on_items = seed, tile, on_items
 
@@ -147,7 +155,8 @@ class _StageRunner:
         self, place: int, stage: Stage, attacked: np.ndarray
     ) -> tuple[dict[int, np.ndarray], tuple[int, int]]:
         """What was found, by position, and the forwards and backwards spent."""
-        examples, found, cost = self.examples, {}, np.zeros(2, np.int64)
+        found: dict[int, np.ndarray] = {}
+        examples, cost = self.examples, np.zeros(2, np.int64)
         goals = stage.goals(examples.labels, examples.logits.shape[1])
         for target, goal in enumerate(goals):
             for restart in range(stage.restarts):
@@ -159,11 +168,13 @@ class _StageRunner:
                 result = self._attack(stage, keys, goal, left)
                 cost += [result.forwards.sum(), result.backwards.sum()]
                 for won in np.flatnonzero(result.margin >= 0):
-                    found[int(left[won])] = result.x_adv[won]
+                    found[int(left[won])] = np.asarray(result.x_adv[won])
         self.on_items(len(goals) * stage.restarts * len(self.examples.labels))
         return found, (int(cost[0]), int(cost[1]))
 
-    def _attack(self, stage, keys, goal: Goal, left: np.ndarray) -> AttackResult:
+    def _attack(
+        self, stage: Stage, keys: Key, goal: Goal, left: np.ndarray
+    ) -> AttackResult:
         run = lift.in_tiles(drive.auto(stage.attack), tile=self.tile)
         goal = type(goal)(*(np.asarray(field)[left] for field in goal))
         images = self.examples.images

@@ -9,6 +9,7 @@ import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import ArrayLike
 
 from robust_jax.core.margin import margin
 from robust_jax.core.types import Array, Untargeted
@@ -16,7 +17,7 @@ from robust_jax.core.types import Array, Untargeted
 _TINY = 1e-12  # Croce & Hein's code: keeps DLR finite when its top logits are equal.
 
 
-def cross_entropy(logits: Array, label: Array) -> Array:
+def cross_entropy(logits: Array, label: ArrayLike) -> Array:
     """Minus the log-probability of the label, in nats.
 
     Written as softplus(logsumexp of the other logits - the label's): where softmax
@@ -36,7 +37,7 @@ def cross_entropy(logits: Array, label: Array) -> Array:
     return jax.nn.softplus(others - _pick(logits, label))
 
 
-def dlr(logits: Array, label: Array) -> Array:
+def dlr(logits: Array, label: ArrayLike) -> Array:
     """The difference of logits ratio: the margin in units of the top three's spread.
 
     -(z_label - max of the others) / (z_1 - z_3), with z_1 >= z_2 >= z_3 the sorted
@@ -60,7 +61,7 @@ def dlr(logits: Array, label: Array) -> Array:
     return margin(logits, Untargeted(label)) / (first - third + _TINY)
 
 
-def targeted_dlr(logits: Array, label: Array, target: Array) -> Array:
+def targeted_dlr(logits: Array, label: ArrayLike, target: ArrayLike) -> Array:
     """The target's lead over the label in units of the top four's spread.
 
     -(z_label - z_target) / (z_1 - (z_3 + z_4) / 2), with the sorted logits z_1 >= z_2
@@ -104,7 +105,7 @@ def kl_divergence(p_logits: Array, q_logits: Array) -> Array:
     return jnp.sum(p * jnp.where(p == 0, 0, log_p - log_q))
 
 
-def logit_difference(logits: Array, label: Array, target: Array) -> Array:
+def logit_difference(logits: Array, label: ArrayLike, target: ArrayLike) -> Array:
     """The target's logit minus the label's.
 
     Edge cases: a tie gives 0; equal to the margin if K = 2.
@@ -125,11 +126,11 @@ def _wide(logits: Array) -> Array:
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
 
 
-def _mask(logits: Array, index: Array) -> Array:
+def _mask(logits: Array, index: ArrayLike) -> Array:
     return jnp.arange(logits.shape[0]) == index
 
 
-def _pick(logits: Array, index: Array) -> Array:
+def _pick(logits: Array, index: ArrayLike) -> Array:
     return jnp.sum(jnp.where(_mask(logits, index), logits, 0))
 
 

@@ -7,6 +7,7 @@ each objective picks its formula while tracing.
 from collections.abc import Callable
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from robust_jax.core.margin import margin as success_margin
 from robust_jax.core.types import Array, Goal, Reach, Towards, Untargeted
@@ -66,6 +67,6 @@ def dlr(logits: Array, goal: Goal) -> Array:
     return classification.targeted_dlr(logits, label, goal.target)
 
 
-def _best_other(logits: Array, index: Array) -> Array:
+def _best_other(logits: Array, index: ArrayLike) -> Array:
     is_index = jnp.arange(logits.shape[0]) == index
     return jnp.argmax(jnp.where(is_index, -jnp.inf, logits))

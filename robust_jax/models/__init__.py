@@ -2,7 +2,7 @@
 
 from robust_jax.models.checkpoints import Checkpoint, load, save
 from robust_jax.models.convolution import Conv, conv2d
-from robust_jax.models.functional import flops, init, logits_fn
+from robust_jax.models.functional import Apply, flops, init, logits_fn
 from robust_jax.models.networks import (
     MLP,
     Classifier,
@@ -17,6 +17,7 @@ from robust_jax.models.networks import (
 
 __all__ = [
     "MLP",
+    "Apply",
     "Checkpoint",
     "Classifier",
     "Conv",

@@ -81,12 +81,35 @@ def adam(relative_step: float, b1: float = 0.9, b2: float = 0.999) -> Rule:
             )
             return jax.tree.map(lambda d: -length * d, direction)
 
-        # Without the square root's stabiliser tiny gradients would vanish.
-        return optax.chain(
-            optax.scale_by_adam(b1, b2, eps=1e-30), optax.stateless(scale)
-        )
+        return optax.chain(_scale_free_adam(b1, b2), optax.stateless(scale))
 
     return rule
+
+
+def _scale_free_adam(b1: float, b2: float) -> optax.GradientTransformation:
+    """Adam's direction, with moments in units of the largest gradient entry so far.
+
+    Squares of gradients leave float32 below 1e-22, where a net is sure of its answer,
+    and above 1e19. Adam's stabiliser becomes 1e-8 of that largest entry.
+    """
+    adam = optax.scale_by_adam(b1, b2)
+
+    def init(x):
+        return jnp.zeros_like(optax.tree.max(x)), adam.init(x)
+
+    def update(grad, state, x=None):
+        unit, moments = state
+        largest = jnp.maximum(unit, optax.tree.max(jax.tree.map(jnp.abs, grad)))
+        new_unit = jnp.maximum(largest, jnp.finfo(largest.dtype).tiny)
+        moments = moments._replace(
+            mu=jax.tree.map(lambda m: m * (unit / new_unit), moments.mu),
+            nu=jax.tree.map(lambda n: n * (unit / new_unit) ** 2, moments.nu),
+        )
+        grad = jax.tree.map(lambda g: g / new_unit, grad)
+        direction, moments = adam.update(grad, moments)
+        return direction, (largest, moments)
+
+    return optax.GradientTransformation(init, update)
 
 
 def _accumulated(

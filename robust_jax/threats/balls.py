@@ -200,7 +200,11 @@ def _as_vector(tree: Any) -> tuple[Array, Callable[[Array], Any]]:
     if len(leaves) > 1:
         return ravel_pytree(tree)
     leaf = jnp.asarray(leaves[0])  # Only a reshape: nothing is copied.
-    return leaf.reshape(-1), lambda v: structure.unflatten([v.reshape(leaf.shape)])
+
+    def restore(vector: Array) -> Any:
+        return jax.tree.unflatten(structure, [vector.reshape(leaf.shape)])
+
+    return leaf.reshape(-1), restore
 
 
 def _work_dtype(vector: Array) -> jnp.dtype:

@@ -3,7 +3,7 @@
 Non-negative floats are ordered like their bit patterns read as integers, so a
 search that sets one bit at a time ends, after 31 halvings in float32, at the very
 float where a monotone condition turns: there is no tolerance and no outlier that
-slows it. On XLA:CPU a sort of 784 values costs more than twenty such searches.
+slows it. On XLA:CPU a sort of 784 values costs more than ten such searches.
 """
 
 from collections.abc import Callable

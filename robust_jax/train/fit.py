@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from flax import linen as nn
 
 from robust_jax import attacks, evaluate, models, threats
 from robust_jax.datasets.types import Dataset
@@ -32,7 +31,7 @@ class Trained:
     recipe's eps; None without one), seconds.
     """
 
-    module: nn.Module
+    module: models.Classifier
     variables: Variables
     history: History
     seconds: float
@@ -68,14 +67,14 @@ def fit(
     variables = models.init(module, init_key, train.images.shape[1:])
     steps_per_epoch = recipe.steps_per_epoch(len(train))
     optimiser = optax.adam(recipe.schedule(steps_per_epoch))
-    objective = recipe.objective(module.apply, steps_per_epoch)
+    objective = recipe.objective(models.Apply(module), steps_per_epoch)
     epoch_fn = loop.auto(objective, optimiser, recipe.batch_size, on_step)
     data, state = train.on_device(), new_state(variables, optimiser)
     history: History = {}
     for epoch in range(recipe.epochs):
         begun = time.perf_counter()
         state, metrics = epoch_fn(state, data, jax.random.fold_in(epochs_key, epoch))
-        row = {
+        row: dict[str, Any] = {
             "epoch": epoch + 1,
             "loss": float(metrics["loss"]),
             "train_accuracy": float(metrics["accuracy"]),
@@ -94,7 +93,7 @@ def fit(
 
 
 def _validated(
-    recipe: Recipe, module: nn.Module, state: TrainState, data: Dataset
+    recipe: Recipe, module: models.Classifier, state: TrainState, data: Dataset
 ) -> dict[str, float | None]:
     model = models.logits_fn(module, state.variables)
     few = data.take(np.arange(min(len(data), _VALIDATION_IMAGES)))

@@ -42,7 +42,7 @@ def train_step(
 
 
 def epoch_order(key: Key, n: int, batch_size: int) -> Array:
-    """A random order of n examples as batches, shape [ceil(n / batch_size), batch_size].
+    """A random order of n examples, shape [ceil(n / batch_size), batch_size].
 
     The last batch is filled up with the order's first examples: nothing is dropped.
     """

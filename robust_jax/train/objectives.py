@@ -1,4 +1,4 @@
-"""Training objectives: pure functions (variables, batch, key, step) -> (loss, metrics)."""
+"""Training objectives: (variables, batch, key, step) -> (loss, metrics), pure."""
 
 from collections.abc import Callable
 

@@ -83,6 +83,11 @@ def test_l0_gains_count_what_the_box_leaves():
     np.testing.assert_array_equal(found, np.float32([0.9, 0.9]))
 
 
+def test_l0_keeps_a_move_whose_square_underflows():
+    x = np.float32([0, 0, 1e-30])
+    np.testing.assert_array_equal(project("l0", x, np.zeros(3), 1), x)
+
+
 def test_l0_ties_go_to_the_first():
     found = project("l0", [0.75] * 4, [0.5] * 4, 2.9)
     np.testing.assert_array_equal(found, np.float32([0.75, 0.75, 0.5, 0.5]))

@@ -1,0 +1,131 @@
+"""What does one attack do to a checkpoint, at one radius or along a curve of them?
+
+    python -m experiments.attack --checkpoint=out/train/model.safetensors \
+        --attack=pgd --norm=linf --radii=0,0.05,0.1,0.15,0.2
+
+Prints robust accuracy with its interval at each radius, by one compiled program.
+"""
+
+import inspect
+import time
+from collections.abc import Callable
+
+import numpy as np
+from absl import flags
+
+from experiments import common, recording
+from robust_jax import attacks, evaluate, models, report, threats
+from robust_jax.core import checks
+from robust_jax.core.types import Attack
+from robust_jax.losses import objectives
+
+_ATTACKS: dict[str, Callable[..., Attack]] = {
+    "adam_pgd": attacks.adam_pgd,
+    "bim": attacks.bim,
+    "fgsm": attacks.fgsm,
+    "mim": attacks.mim,
+    "nesterov": attacks.nesterov,
+    "pgd": attacks.pgd,
+    "r_fgsm": attacks.r_fgsm,
+}
+_OBJECTIVES = {
+    "cross_entropy": objectives.cross_entropy,
+    "margin": objectives.margin,
+    "dlr": objectives.dlr,
+}
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Default: the data set that the net was trained on."
+)
+_COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
+_ATTACK = flags.DEFINE_string("attack", "pgd", f"One of {', '.join(_ATTACKS)}.")
+_OBJECTIVE = flags.DEFINE_enum(
+    "objective", "cross_entropy", list(_OBJECTIVES), "The quantity to climb."
+)
+_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
+_RADII = flags.DEFINE_list(
+    "radii", ["0.1"], "Radii in pixel units of [0, 1] (coordinates for l0)."
+)
+_STEPS = flags.DEFINE_integer("steps", None, "Moves; default: the attack's.")
+_RELATIVE_STEP = flags.DEFINE_float(
+    "relative_step", None, "Step size as a multiple of eps; default: the attack's."
+)
+
+_COLUMNS = (
+    report.Column("attack", "attack"),
+    report.Column("norm", "norm"),
+    report.Column("eps", "eps"),
+    report.Column("n", "n"),
+    report.Column("accuracy", "robust accuracy [95 %]"),
+)
+
+
+def main(argv: list[str]) -> None:
+    """Attacks at every radius, prints the table, draws the curve."""
+    attack, threat, radii = _attack(), threats.by_name(_NORM.value)(0.0), _radii()
+    checkpoint = models.load(_CHECKPOINT.value)
+    name = common.dataset_of(checkpoint, _DATASET.value)
+    run = recording.Run("attack")
+    data = common.load(name, "test", _COUNT.value)
+    start = time.perf_counter()
+    with common.counted(len(radii) * len(data), _ATTACK.value, "pair") as bar:
+        curve = evaluate.curve(
+            checkpoint.logits_fn,
+            data.pixels(),
+            data.labels,
+            threat,
+            radii,
+            attack,
+            ids=data.ids,
+            seed=common.SEED.value,
+            on_items=bar.update,
+        )
+    seconds = time.perf_counter() - start
+    for eps, accuracy in zip(radii, curve.accuracies, strict=True):
+        row = {"attack": _ATTACK.value, "norm": _NORM.value, "eps": eps}
+        run.rows.append({**row, "n": len(data), "accuracy": accuracy})
+    print(report.format_table(run.rows, _COLUMNS))
+    _save(run, curve, name, len(data), seconds)
+
+
+def _save(run, curve, name, n, seconds):
+    run.notes.append(
+        f"{curve.forwards:,} forwards, {curve.backwards:,} backwards, {seconds:.1f} s "
+        "with compilation; images that the net gets wrong are not attacked."
+    )
+    print(run.notes[-1])
+    title = f"{_ATTACK.value} on {_CHECKPOINT.value}"
+    run.series = {"curve": curve.to_series()}
+    path = run.figure("curve", title, f"{name} test, n = {n}, 95 % intervals.")
+    series = {_ATTACK.value: curve.to_series()}
+    report.figures.robustness_curves(path, series, title, f"{_NORM.value} radius")
+    worst = min(curve.accuracies, key=lambda p: p.value)
+    run.save(title, f"Lowest robust accuracy over the radii: {worst}.", _COLUMNS)
+
+
+def _attack():
+    checks.known_name("attack", _ATTACK.value, _ATTACKS)
+    factory = _ATTACKS[_ATTACK.value]
+    given = {"steps": _STEPS.value, "relative_step": _RELATIVE_STEP.value}
+    given = {k: v for k, v in given.items() if v is not None}
+    for option in given:
+        if option not in inspect.signature(factory).parameters:
+            raise ValueError(f"--{option} does not apply to {_ATTACK.value}; omit it")
+    return factory(objective=_OBJECTIVES[_OBJECTIVE.value], **given)
+
+
+def _radii():
+    try:
+        return np.array([float(r) for r in _RADII.value])
+    except ValueError as error:
+        raise ValueError(
+            f"radii={','.join(_RADII.value)}; expected numbers, such as 0,0.1,0.2"
+        ) from error
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(common)
+    common.run_main(main)

@@ -1,0 +1,90 @@
+"""How fast are the drivers, an epoch, and PGD beside PyTorch, on this machine?
+
+    python -m experiments.benchmark --suite=drivers
+    make peers && python -m experiments.benchmark --suite=peers --data_dir=DIR
+
+Variants of one measurement are run in turn, so that a machine that drifts does so for
+all of them; the table gives the median of the repetitions and its ratio to the first
+variant of its group. Compilation is timed apart. Results block until they are ready.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import jax
+from absl import flags
+
+from experiments import benchmark_suites, common, recording
+from robust_jax import report
+from robust_jax.core import checks
+
+_SUITE = flags.DEFINE_enum(
+    "suite", "drivers", list(benchmark_suites.SUITES), "What to measure."
+)
+_REPETITIONS = flags.DEFINE_integer("repetitions", 10, "Counted runs of each variant.")
+
+_COLUMNS = (
+    report.Column("group", "measurement"),
+    report.Column("variant", "variant"),
+    report.Column("median", "median [s]", report.fixed(4)),
+    report.Column("fastest", "fastest [s]", report.fixed(4)),
+    report.Column("slowest", "slowest [s]", report.fixed(4)),
+    report.Column("ratio", "ratio", report.fixed(2)),
+    report.Column("first", "first call [s]", report.fixed(1)),
+)
+
+
+def main(argv: list[str]) -> None:
+    """Measures, prints the table, writes record and page."""
+    checks.positive_integer("repetitions", _REPETITIONS.value)
+    run = recording.Run("benchmark")
+    with benchmark_suites.SUITES[_SUITE.value](run) as groups:
+        for group, variants in groups.items():
+            run.rows.extend(_measure(group, variants, _REPETITIONS.value))
+    print(report.format_table(run.rows, _COLUMNS))
+    for note in run.notes:
+        print(note)
+    run.save(
+        f"Benchmark: {_SUITE.value}",
+        f"Medians of {_REPETITIONS.value} interleaved repetitions.",
+        _COLUMNS,
+    )
+
+
+def _measure(
+    group: str, variants: dict[str, Callable[[], object]], repetitions: int
+) -> list[dict]:
+    first = {name: _seconds(call) for name, call in variants.items()}
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in report.progress(range(repetitions), group, "round"):
+        for name, call in variants.items():
+            times[name].append(_seconds(call))
+    base = statistics.median(next(iter(times.values())))
+    return [
+        {
+            "group": group,
+            "variant": name,
+            "median": statistics.median(values),
+            "fastest": min(values),
+            "slowest": max(values),
+            "ratio": statistics.median(values) / base,
+            "first": first[name],
+            "repetitions": repetitions,
+            "all": values,
+        }
+        for name, values in times.items()
+    ]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """Wall time of a call; a peer that times itself returns its own seconds."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(call())
+    return result if isinstance(result, float) else time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(benchmark_suites)
+    common.run_main(main)

@@ -1,0 +1,126 @@
+"""The suites of `experiments.benchmark`: groups of variants that do the same work."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from absl import flags
+
+from experiments import common, peer_client, recording
+from robust_jax import attacks, datasets, models, threats, train
+from robust_jax.core import drive, lift
+from robust_jax.core.types import Untargeted
+from robust_jax.train import loop
+
+_PEERS_PYTHON = flags.DEFINE_string(
+    "peers_python", ".venv-peers/bin/python", "Interpreter that `make peers` set up."
+)
+
+Variants = dict[str, Callable[[], object]]
+Groups = dict[str, Variants]
+
+_STEPS, _EPS, _STEP_SIZE = 10, 0.3, 0.01
+_BATCH = 256
+
+
+@contextlib.contextmanager
+def drivers(run: recording.Run) -> Iterator[Groups]:
+    """PGD-10 on one tile of digits by each driver, with and without YNN fusion."""
+    data = common.load("digits", "test", lift.TILE)
+    keys = lift.item_keys(0, data.ids)
+    groups: Groups = {}
+    for name in ("digits_cnn", "mlp"):
+        module = models.by_name(name)
+        variables = models.init(module, jax.random.key(0), data.images.shape[1:])
+        net, attack = models.logits_fn(module, variables), attacks.pgd(_STEPS, 0.25)
+        goal = Untargeted(data.labels)
+        arguments = keys, net, threats.Linf(0.15), data.pixels(), goal
+        group = {
+            "hosted": _bind(drive.hosted(attack, to_the_end=True), arguments),
+            "traced": _bind(drive.traced(attack, to_the_end=True), arguments),
+        }
+        plain = lift.over_examples(drive.run(attack, to_the_end=True))
+        group["traced, XLA's defaults"] = _bind(jax.jit(plain), arguments)
+        unrolled = lift.over_examples(drive.run_unrolled(attack, to_the_end=True))
+        group["unrolled"] = _bind(drive.compiled(unrolled), arguments)
+        groups[f"PGD-{_STEPS}, {name}, {lift.TILE} digits"] = group
+    yield groups
+
+
+@contextlib.contextmanager
+def training(run: recording.Run) -> Iterator[Groups]:
+    """An adversarial epoch on the digits, driven by the host and as one program."""
+    data = datasets.load("digits", "train")
+    recipe = train.recipe("pgd_digits")
+    module = models.by_name(recipe.model)
+    variables = models.init(module, jax.random.key(0), data.images.shape[1:])
+    objective = recipe.objective(
+        models.Apply(module), recipe.steps_per_epoch(len(data))
+    )
+    optimiser, key = optax.adam(1e-3), jax.random.key(1)
+    on_device = data.on_device()
+
+    def epoch(driver):
+        epoch_fn = driver(objective, optimiser, recipe.batch_size)
+        # A copy: the hosted step reuses the memory of the state that it is given.
+        copy = lambda: jax.tree.map(  # noqa: E731
+            lambda a: a.copy(), train.new_state(variables, optimiser)
+        )
+        return lambda: epoch_fn(copy(), on_device, key)
+
+    yield {
+        f"epoch of pgd_digits, {len(data)} images": {
+            "hosted": epoch(loop.hosted),
+            "traced": epoch(loop.traced),
+        }
+    }
+
+
+@contextlib.contextmanager
+def peers(run: recording.Run) -> Iterator[Groups]:
+    """Ten PGD steps on TRADES' SmallCNN and 256 MNIST images, beside PyTorch.
+
+    Both climb the cross entropy from the same images by ten gradients, sign steps of
+    0.01 and projections at eps 0.3; the results are compared in a note.
+    """
+    data = common.load("mnist", "test", _BATCH)
+    module = models.by_name("small_cnn")
+    variables = models.init(module, jax.random.key(0), data.images.shape[1:])
+    net = models.logits_fn(module, variables)
+    attack = attacks.bim(_STEPS, _STEP_SIZE / _EPS)
+    keys, threat = lift.item_keys(0, data.ids), threats.Linf(_EPS)
+    arguments = keys, net, threat, data.pixels(), Untargeted(data.labels)
+    ours = drive.compiled(lift.over_examples(drive.last_iterate(attack)))
+    judged = drive.auto(attack, to_the_end=True)
+    problem: dict[str, Any] = {"steps": _STEPS, "eps": _EPS, "step_size": _STEP_SIZE}
+    problem |= {"images": data.pixels(), "labels": data.labels}
+    for layer, fields in variables["params"].items():
+        problem |= {f"{layer}/{field}": value for field, value in fields.items()}
+    with peer_client.Torch(_PEERS_PYTHON.value, problem) as torch:
+        theirs = torch.result()
+        mine = np.asarray(ours(*arguments))
+        same = (np.abs(mine - theirs) < 1e-5).mean()
+        run.notes.append(
+            f"{100 * same:.3f} % of the pixels agree with PyTorch {torch.version} to "
+            f"1e-5 after {_STEPS} steps; torch threads: {torch.threads}."
+        )
+        yield {
+            f"{_STEPS} PGD steps, SmallCNN, {_BATCH} MNIST images": {
+                "PyTorch, default layout": lambda: torch.seconds("default"),
+                "PyTorch, channels last": lambda: torch.seconds("channels_last"),
+                "robust_jax": _bind(ours, arguments),
+                "robust_jax, judged: 12 forwards, 11 backwards": _bind(
+                    judged, arguments
+                ),
+            }
+        }
+
+
+def _bind(function: Callable[..., object], arguments: Any) -> Callable[[], object]:
+    return lambda: function(*arguments)
+
+
+SUITES = {"drivers": drivers, "training": training, "peers": peers}

@@ -1,0 +1,78 @@
+"""What a run of an experiment leaves behind: record, page and figures."""
+
+import pathlib
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from experiments import common
+from robust_jax import report
+from robust_jax.core import records
+
+
+class Run:
+    """One run of an experiment: where it writes, and what it will have recorded.
+
+    Making it proves that the directory can be written, before hours of work. `rows`,
+    `series`, `notes` and figures are gathered on the way; `save` writes them.
+
+    Raises: ValueError: the directory cannot be made or written.
+    """
+
+    def __init__(self, experiment: str) -> None:
+        self.experiment = experiment
+        self.out = records.prepare_out_dir(common.OUT.value or f"out/{experiment}")
+        self.rows: list[dict[str, Any]] = []
+        self.series: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self._figures: list[tuple[str, str, pathlib.Path]] = []
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the run began."""
+        return time.perf_counter() - self._start
+
+    def figure(self, name: str, title: str, caption: str) -> pathlib.Path:
+        """The file for a figure, which the page will show with title and caption."""
+        folder = self.out / "figures"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}.png"
+        self._figures.append((title, caption, path))
+        return path
+
+    def save(
+        self, title: str, summary: str, columns: Sequence[report.Column] | None = None
+    ) -> None:
+        """Writes record.json and index.html, each whole or not at all."""
+        record = records.Record(
+            schema=records.SCHEMA,
+            experiment=self.experiment,
+            command=_command(self.experiment),
+            flags=_flags(),
+            environment=records.environment(),
+            rows=self.rows,
+            series=self.series,
+            notes=self.notes,
+            seconds=self.seconds,
+        )
+        records.write_json(self.out / "record.json", record)
+        page = self.out / "index.html"
+        report.write_page(
+            page, record, self._figures, title=title, summary=summary, columns=columns
+        )
+        print(f"wrote {self.out / 'record.json'} and {page}")
+
+
+def _command(experiment: str) -> str:
+    return shlex.join(["python", "-m", f"experiments.{experiment}", *sys.argv[1:]])
+
+
+def _flags() -> dict[str, Any]:
+    """The flags of the experiment and of this module, defaults included."""
+    own = flags.FLAGS.get_key_flags_for_module(sys.modules["__main__"])
+    return {flag.name: flag.value for flag in own}

@@ -1,0 +1,179 @@
+"""Each refusal is one sentence: the argument, its value and the remedy."""
+
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from robust_jax import attacks, threats
+from robust_jax.core import checks
+from robust_jax.evaluate import Stage
+from robust_jax.models import by_name
+from tests import victims
+
+INF, NAN = np.inf, np.nan
+IMAGES = victims.inputs((2, 2), 3)
+LOGITS = np.array([[2.0, -1.0], [0.0, 3.0]])
+
+
+def but(value, position=1, where=IMAGES):
+    changed = where.copy()
+    changed[position] = value
+    return changed
+
+
+def refuses(pattern, check, *arguments, **options):
+    with pytest.raises(ValueError, match=pattern) as error:
+        check(*arguments, **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        (but(1.5), r"images range over \[0\.\d+, 1\.5\], outside .* \[0, 1\]; scale"),
+        (but(-0.25), r"images range over \[-0\.25, .* outside .*normalisation inside"),
+        (but(NAN), r"images\[1\] holds NaN or inf; remove or repair"),
+        (but(-INF, 2), r"images\[2\] holds NaN or inf; remove or repair"),
+        (np.zeros((3, 2, 2), np.uint8), r"images\.dtype=uint8; .*\.astype.* / 255"),
+        (np.zeros((3, 2), bool), r"images\.dtype=bool; expected floats"),
+        (np.zeros((3, 2), complex), r"images\.dtype=complex128; expected floats"),
+        (np.zeros(4), r"images\.shape=\(4,\); .*add a leading axis"),
+        (np.float32(0.5), r"images\.shape=\(\); .*add a leading axis"),
+        (np.zeros((0, 2, 2)), r"images\.shape=\(0, 2, 2\); expected a non-empty"),
+        (np.full((1, 2), 1e300), r"images\[0\] holds NaN or inf"),  # in float32
+    ],
+)
+def test_images(images, sentence):
+    refuses(sentence, checks.images, images)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, jnp.bfloat16])
+def test_images_on_the_faces_of_the_box_pass(dtype):
+    checks.images(np.array([[0, 1], [0.5, 1]], dtype))
+    checks.images(IMAGES - 0.5, lower=-0.5, upper=np.full((2, 2), 0.5))
+
+
+def test_the_box_is_compared_in_the_precision_of_the_images():
+    """float32(0.7) is below 0.7, and float32(0.1) above 0.1."""
+    checks.images(np.full((2, 3), 0.7, np.float32), lower=0.7)
+    checks.images(np.full((2, 3), 0.1, np.float32), upper=0.1)
+    checks.images(np.full((2, 3), 0.7), lower=np.float32(0.7))
+
+
+def test_each_pixel_has_its_own_box():
+    upper = np.array([[1.0, 1.0], [1.0, 0.5]])
+    refuses(r"outside the threat's box \[0, 1\]", checks.images, but(0.75), upper=upper)
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([0, 1, 4], r"labels\[2\]=4 for a model with 4 outputs; expected 0 to 3"),
+        ([0, -1, 9], r"labels\[1\]=-1 .* check the labels and the model's head"),
+        ([0.0, 1.0, 2.0], r"labels\.dtype=float64; .*labels\.astype\('int32'\)"),
+        ([True, False, True], r"labels\.dtype=bool; expected integers"),
+        (["a", "b", "c"], r"labels\.dtype=<U1; expected integers"),
+        ([0, 1], r"labels\.shape=\(2,\); expected \(3,\), one class index per image"),
+        (np.eye(3, dtype=int), r"labels\.shape=\(3, 3\); expected \(3,\)"),
+        (2, r"labels\.shape=\(\); expected \(3,\)"),
+    ],
+)
+def test_labels(labels, sentence):
+    refuses(sentence, checks.labels, labels, 3, 4)
+
+
+def test_labels_of_any_integer_type_pass():
+    for dtype in (np.uint8, np.int64):
+        checks.labels(np.array([0, 3, 1], dtype), 3, 4)
+    checks.labels(jnp.array([0, 3, 1]), 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("logits", "sentence"),
+    [
+        (np.array([[0.25, 0.75], [1, 0]]), "returns probabilities .* before the softm"),
+        (np.zeros((3, 1)), r"shape \(1,\) per example; expected \[K\] logits .* K >= 2"),
+        (np.zeros(3), r"outputs of shape \(\) per example"),
+        (np.zeros((3, 1, 10)), r"outputs of shape \(1, 10\) per example"),
+        (but(NAN, (1, 0), LOGITS), "logits at clean image 1 are not finite; mend"),
+        (but(INF, (0, 1), LOGITS), "logits at clean image 0 are not finite"),
+    ],
+)
+def test_clean_logits(logits, sentence):
+    refuses(sentence, checks.clean_logits, logits)
+
+
+def test_logits_that_only_look_like_probabilities_pass():
+    checks.clean_logits(LOGITS)
+    checks.clean_logits([[0.25, 0.75], [0.5, 0.6]])  # One row does not sum to one,
+    checks.clean_logits([[0.25, 0.75], [-1.0, 2.0]])  # one is negative,
+    checks.clean_logits(np.log([[0.25, 0.75], [0.5, 0.5]]))  # or they are logarithms.
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "sentence"),
+    [
+        ("l2", -0.5, "eps=-0.5; expected a finite radius >= 0 in pixel units"),
+        ("linf", NAN, "eps=nan; expected a finite radius"),
+        ("l1", INF, "eps=inf; expected a finite radius"),
+        ("linf", INF, "eps=inf; expected a finite radius"),
+        ("l2", [0.1, NAN, 0.2], "eps=nan; expected"),
+        ("linf", 8, "eps=8 .*allows any image; .* 0-255 units, pass 8/255"),
+        ("linf", [0.1, 1.5], "eps=1.5 .*0-255 units, pass 1.5/255"),
+    ],
+)
+def test_eps(norm, eps, sentence):
+    refuses(sentence, checks.eps, norm, eps)
+
+
+def test_radii_that_pass():
+    checks.eps("linf", 1.0)
+    checks.eps("linf", 0)
+    checks.eps("l2", 8)
+    checks.eps("l0", np.array([3.0, 10.0]))
+    checks.eps("linf", [0.1, INF, 8], cap=True)
+    refuses("eps=nan", checks.eps, "linf", NAN, cap=True)
+    refuses("eps=-1", checks.eps, "l2", -1, cap=True)
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.0, True, False, "5", None, NAN])
+def test_counts(value):
+    sentence = re.escape(f"={value!r}; expected an integer >= 1")
+    refuses(f"^steps{sentence}$", checks.positive_integer, "steps", value)
+    refuses(f"^steps{sentence}$", attacks.pgd, steps=value)
+    refuses(f"^restarts{sentence}$", Stage, "s", attacks.fgsm(), restarts=value)
+
+
+def test_a_flag_is_no_count_even_where_the_count_one_is_known():
+    attacks.bim(steps=1)
+    refuses("^steps=True; expected an integer >= 1$", attacks.bim, steps=True)
+    attacks.bim(steps=2)
+    refuses("^steps=2.0; expected an integer >= 1$", attacks.bim, steps=2.0)
+
+
+def test_counts_that_pass():
+    checks.positive_integer("steps", 1)
+    checks.positive_integer("steps", np.int64(7))
+
+
+@pytest.mark.parametrize("value", [0, -0.1, NAN, INF, "0.1", None, True])
+def test_numbers(value):
+    sentence = re.escape(f"relative_step={value!r}; expected a finite number > 0")
+    refuses(sentence, checks.positive_number, "relative_step", value)
+
+
+def test_numbers_of_numpy_pass():
+    for value in (1, 0.5, np.float32(0.5), np.float64(0.5), np.int32(2)):
+        checks.positive_number("relative_step", value)
+
+
+def test_unknown_names_suggest_the_nearest():
+    known = ("svhn", "mnist", "cifar10")
+    sentence = r"^unknown dataset 'cifar'; did you mean 'cifar10'\? \(known: cifar10, "
+    refuses(sentence + r"mnist, svhn\)$", checks.known_name, "dataset", "cifar", known)
+    refuses(r"'xyz' \(known: cifar10", checks.known_name, "dataset", "xyz", known)
+    checks.known_name("dataset", "mnist", iter(known))
+    refuses(r"unknown norm 'linff'; did you mean 'linf'", threats.by_name, "linff")
+    refuses(r"unknown model .*did you mean 'small_cnn'", by_name, "smallcnn")
