@@ -21,12 +21,15 @@ class Watch:
 
 sys.meta_path.insert(0, Watch)
 """
-# Flags are global: two experiments in one process would both define `out`.
+# Flags are global: two experiments in one process would both define `out`. Peers run
+# in environments of their own.
 IMPORT_ALL = """
 import importlib, pathlib
 from absl import flags
 
 for file in sorted(pathlib.Path().glob("[re]*/**/*.py")):
+    if file.name.startswith("peer_"):
+        continue
     before = set(flags.FLAGS)
     importlib.import_module(".".join(file.with_suffix("").parts))
     for name in set(flags.FLAGS) - before:

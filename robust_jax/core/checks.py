@@ -6,6 +6,7 @@ arrays before anything runs. Nothing is repaired silently.
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,7 +24,8 @@ def positive_integer(name: str, value: Any) -> None:
 
 def positive_number(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a finite number > 0."""
-    if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and value > 0):
         raise ValueError(f"{name}={value!r}; expected a finite number > 0")
 
 
@@ -77,7 +79,8 @@ def images(value: Any, *, lower: Any = 0.0, upper: Any = 1.0) -> None:
         raise ValueError(
             f"images[{first}] holds NaN or inf; remove or repair this example"
         )
-    if (array < np.asarray(lower)).any() or (array > np.asarray(upper)).any():
+    low, high = np.asarray(lower, np.float32), np.asarray(upper, np.float32)
+    if (array < low).any() or (array > high).any():
         raise ValueError(
             f"images range over [{array.min():g}, {array.max():g}], outside the "
             f"threat's box [{np.min(lower):g}, {np.max(upper):g}]; scale them to the "

@@ -14,11 +14,12 @@ def memoised(factory: Callable[_P, _T]) -> Callable[_P, _T]:
 
     Attacks are made of closures, which are equal only if they are the same; programs
     are kept per attack. With this, `pgd(40)` and `pgd(steps=40)` share theirs.
+    Arguments of different types differ: `True` and `1.0` do not pass for a known `1`.
 
     Raises: TypeError: at the call, if an argument is not hashable.
     """
     signature = inspect.signature(factory)
-    cached = functools.lru_cache(maxsize=256)(factory)
+    cached = functools.lru_cache(maxsize=256, typed=True)(factory)
 
     @functools.wraps(factory)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:

@@ -84,8 +84,10 @@ def audit(
         return Audit(0, nobody, nobody, 0, nobody, 0.0, 0.0)
     size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
-    below = np.asarray(threat.lower, np.float64) - x_adv.astype(np.float64)
-    above = x_adv.astype(np.float64) - np.asarray(threat.upper, np.float64)
+    # The box in the type of the pixels: float32(0.1) on the face at 0.1 is inside.
+    lower, upper = (np.asarray(b, x_adv.dtype) for b in (threat.lower, threat.upper))
+    below = lower.astype(np.float64) - x_adv.astype(np.float64)
+    above = x_adv.astype(np.float64) - upper.astype(np.float64)
     box = np.maximum(below, above).reshape(n, -1).max(axis=1)
     rounding = _ROUNDING * _coordinates_that_add_up(threat.name, images[0].size)
     is_outside = (size > eps + rounding) | (box > 0) | ~np.isfinite(size)

@@ -1,11 +1,11 @@
 """Convolutions whose gradients stay fast inside compiled loops on CPU.
 
-XLA:CPU folds the flips and transposes of a convolution's gradient into dimension
-numbers that its fast kernels do not take: inside `fori_loop` and `scan` the gradient
-costs 4 to 90 times what it costs outside. Here both gradients are ordinary NHWC/HWIO
-convolutions of flipped or transposed operands, and a barrier keeps those from being
-folded in. Other platforms keep the standard gradients, which they map to kernels of
-their own.
+JAX writes the gradients of a convolution with permuted dimension numbers and reversed
+windows. XLA:CPU has no fast kernel for these inside `fori_loop` and `scan`, where they
+cost 4 to 90 times what they cost outside. Here both gradients are ordinary NHWC/HWIO
+convolutions of operands that were flipped or transposed before. (An optimisation
+barrier around those made no difference.) Other platforms keep the standard gradients,
+which they map to kernels of their own.
 """
 
 import functools
@@ -205,7 +205,7 @@ _convolve.defvjp(_forward, _backward)
 
 def _input_gradient(x: Array, kernel: Array, ct: Array, window: _Window) -> Array:
     """The cotangent, spread by the strides, correlated with the turned kernel."""
-    turned = lax.optimization_barrier(jnp.swapaxes(kernel[::-1, ::-1], 2, 3))
+    turned = jnp.swapaxes(kernel[::-1, ::-1], 2, 3)
     touched = _touched_pads(x, kernel, ct, window)
     return lax.conv_general_dilated(
         ct,
@@ -219,12 +219,9 @@ def _input_gradient(x: Array, kernel: Array, ct: Array, window: _Window) -> Arra
 
 def _kernel_gradient(x: Array, kernel: Array, ct: Array, window: _Window) -> Array:
     """The images correlated with the cotangent; batch and channels change roles."""
-    images, spread = lax.optimization_barrier(
-        (jnp.transpose(x, (3, 1, 2, 0)), jnp.transpose(ct, (1, 2, 0, 3)))
-    )
     gradient = lax.conv_general_dilated(
-        images,
-        spread,
+        jnp.transpose(x, (3, 1, 2, 0)),
+        jnp.transpose(ct, (1, 2, 0, 3)),
         (1, 1),
         [pad for _, pad in _touched_pads(x, kernel, ct, window)],
         rhs_dilation=window.strides,

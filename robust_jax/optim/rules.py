@@ -79,7 +79,9 @@ def adam(relative_step: float, b1: float = 0.9, b2: float = 0.999) -> Rule:
             length = optax.tree.norm(step) / jnp.maximum(
                 optax.tree.norm(direction), jnp.finfo(jnp.float32).tiny
             )
-            return jax.tree.map(lambda d: -length * d, direction)
+            return jax.tree.map(
+                lambda d, leaf: (-length * d).astype(leaf.dtype), direction, x
+            )
 
         return optax.chain(_scale_free_adam(b1, b2), optax.stateless(scale))
 
@@ -90,15 +92,17 @@ def _scale_free_adam(b1: float, b2: float) -> optax.GradientTransformation:
     """Adam's direction, with moments in units of the largest gradient entry so far.
 
     Squares of gradients leave float32 below 1e-22, where a net is sure of its answer,
-    and above 1e19. Adam's stabiliser becomes 1e-8 of that largest entry.
+    and above 1e19. Adam's stabiliser becomes 1e-8 of that largest entry, which float16
+    cannot hold, so that work is done in float32 at least.
     """
     adam = optax.scale_by_adam(b1, b2)
 
     def init(x):
+        x = _at_least_float32(x)
         return jnp.zeros_like(optax.tree.max(x)), adam.init(x)
 
     def update(grad, state, x=None):
-        unit, moments = state
+        grad, (unit, moments) = _at_least_float32(grad), state
         largest = jnp.maximum(unit, optax.tree.max(jax.tree.map(jnp.abs, grad)))
         new_unit = jnp.maximum(largest, jnp.finfo(largest.dtype).tiny)
         moments = moments._replace(
@@ -135,8 +139,15 @@ def _climb(threat, relative_step, descent, x):
 
 def _l1_normalised(grad):
     # Divide by the largest entry first: the sum of tiny gradients would underflow.
-    tiny = jnp.finfo(jnp.float32).tiny
-    largest = jnp.maximum(optax.tree.max(jax.tree.map(jnp.abs, grad)), tiny)
+    largest = optax.tree.max(jax.tree.map(jnp.abs, grad))
+    tiny = jnp.finfo(largest.dtype).tiny  # float32's would make a bfloat16 a float32.
+    largest = jnp.maximum(largest, tiny)
     grad = jax.tree.map(lambda g: g / largest, grad)
     total = jnp.maximum(optax.tree.sum(jax.tree.map(jnp.abs, grad)), tiny)
     return jax.tree.map(lambda g: g / total, grad)
+
+
+def _at_least_float32(tree):
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), tree
+    )

@@ -111,7 +111,8 @@ def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm):
     margins = jax.vmap(lambda x, y: objectives.margin(model(x), Untargeted(y)))
     np.testing.assert_allclose(result.margin, margins(result.x_adv, labels), atol=1e-5)
     before = margins(images, labels)
-    assert (result.margin >= before).all() and (result.margin > before).mean() > 0.8
+    assert (result.margin >= before - 1e-5).all()
+    assert (result.margin > before).mean() > 0.8
     spent = np.asarray(result.forwards)
     assert (spent <= attack_of(name).steps + 1).all() and (spent >= 2).all()
     assert (result.backwards == spent - 1).all()  # All but the clean evaluation.

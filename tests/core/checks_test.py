@@ -42,7 +42,6 @@ def refuses(pattern, check, *arguments, **options):
         (np.zeros(4), r"images\.shape=\(4,\); .*add a leading axis"),
         (np.float32(0.5), r"images\.shape=\(\); .*add a leading axis"),
         (np.zeros((0, 2, 2)), r"images\.shape=\(0, 2, 2\); expected a non-empty"),
-        (np.full((1, 2), 1e300), r"images\[0\] holds NaN or inf"),  # in float32
     ],
 )
 def test_images(images, sentence):
@@ -175,5 +174,5 @@ def test_unknown_names_suggest_the_nearest():
     refuses(sentence + r"mnist, svhn\)$", checks.known_name, "dataset", "cifar", known)
     refuses(r"'xyz' \(known: cifar10", checks.known_name, "dataset", "xyz", known)
     checks.known_name("dataset", "mnist", iter(known))
-    refuses(r"unknown norm 'linff'; did you mean 'linf'", threats.by_name, "linff")
+    refuses(r"norm='linff'; .*did you mean 'linf'", threats.by_name, "linff")
     refuses(r"unknown model .*did you mean 'small_cnn'", by_name, "smallcnn")

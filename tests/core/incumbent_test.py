@@ -38,7 +38,9 @@ def test_the_larger_margin_stays(old, new, is_new):
 
 def test_types_of_the_older_point_stay():
     old = point(0.0, -1.0)
-    best = incumbent.strongest(old, Incumbent(jnp.ones(2, jnp.bfloat16), 0.5, 1))
+    new = Incumbent(jnp.ones(2, jnp.bfloat16), jnp.bfloat16(0.5), jnp.int32(1))
+    best = incumbent.strongest(old, new)
+    assert best.margin == 0.5
     assert [field.dtype for field in best] == [field.dtype for field in old]
 
 

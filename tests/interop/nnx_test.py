@@ -121,6 +121,24 @@ def test_the_module_stays_as_it_is():
     np.testing.assert_array_equal(logits_fn(X[0]), logits)
 
 
+class Counting(nnx.Module):
+    """Changes itself whenever it is called."""
+
+    def __init__(self):
+        self.calls = nnx.Variable(jnp.zeros(()))
+
+    def __call__(self, x):
+        self.calls[...] = self.calls[...] + 1
+        return x * self.calls[...]
+
+
+def test_a_module_that_changes_itself_is_a_function_still():
+    logits_fn = from_nnx(Counting())
+    for _ in range(2):
+        _, gradients = logits_and_gradients(logits_fn, X)
+        np.testing.assert_allclose(gradients, 2 * X, rtol=1e-6)
+
+
 def test_flax_loads_on_use_only():
     code = "import sys, robust_jax.interop; sys.exit('flax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -194,6 +194,15 @@ def test_a_failed_save_leaves_the_old_file(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_new_file_replaces_the_old_one_whole(path):
+    before = path.read_bytes()
+    module, variables = small()
+    with path.open("rb") as reader:  # Somebody has begun to read.
+        models.save(path, module, variables, input_shape=SHAPE, metadata={"epoch": 4})
+        assert reader.read() == before
+    assert models.load(path).metadata == {"epoch": 4}
+
+
 def test_a_module_without_a_name(tmp_path):
     class Mine(models.MLP):
         pass
