@@ -67,9 +67,8 @@ def main(argv: list[str]) -> None:
     """Attacks at every radius, prints the table, draws the curve."""
     attack, threat, radii = _attack(), threats.by_name(_NORM.value)(0.0), _radii()
     checkpoint = models.load(_CHECKPOINT.value)
-    name = common.dataset_of(checkpoint, _DATASET.value)
+    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
     run = recording.Run("attack")
-    data = common.load(name, "test", _COUNT.value)
     start = time.perf_counter()
     with common.counted(len(radii) * len(data), _ATTACK.value, "pair") as bar:
         curve = evaluate.curve(
@@ -88,7 +87,7 @@ def main(argv: list[str]) -> None:
         row = {"attack": _ATTACK.value, "norm": _NORM.value, "eps": eps}
         run.rows.append({**row, "n": len(data), "accuracy": accuracy})
     print(report.format_table(run.rows, _COLUMNS))
-    _save(run, curve, name, len(data), seconds)
+    _save(run, curve, data.name, len(data), seconds)
 
 
 def _save(run, curve, name, n, seconds):
@@ -119,11 +118,15 @@ def _attack():
 
 def _radii():
     try:
-        return np.array([float(r) for r in _RADII.value])
-    except ValueError as error:
+        radii = np.array([float(r) for r in _RADII.value])
+    except ValueError:
+        radii = np.array([])
+    if radii.size == 0:
         raise ValueError(
             f"radii={','.join(_RADII.value)}; expected numbers, such as 0,0.1,0.2"
-        ) from error
+        )
+    checks.eps(_NORM.value, radii)
+    return radii
 
 
 if __name__ == "__main__":

@@ -38,8 +38,10 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Measures, prints the table, writes record and page."""
     checks.positive_integer("repetitions", _REPETITIONS.value)
-    run = recording.Run("benchmark")
-    with benchmark_suites.SUITES[_SUITE.value](run) as groups:
+    notes: list[str] = []
+    with benchmark_suites.SUITES[_SUITE.value](notes) as groups:
+        run = recording.Run("benchmark")
+        run.notes = notes
         for group, variants in groups.items():
             run.rows.extend(_measure(group, variants, _REPETITIONS.value))
     print(report.format_table(run.rows, _COLUMNS))

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from absl import flags
 
-from experiments import common, peer_client, recording
+from experiments import common, peer_client
 from robust_jax import attacks, datasets, models, threats, train
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
@@ -27,7 +27,7 @@ _BATCH = 256
 
 
 @contextlib.contextmanager
-def drivers(run: recording.Run) -> Iterator[Groups]:
+def drivers(notes: list[str]) -> Iterator[Groups]:
     """PGD-10 on one tile of digits by each driver, with and without YNN fusion."""
     data = common.load("digits", "test", lift.TILE)
     keys = lift.item_keys(0, data.ids)
@@ -51,7 +51,7 @@ def drivers(run: recording.Run) -> Iterator[Groups]:
 
 
 @contextlib.contextmanager
-def training(run: recording.Run) -> Iterator[Groups]:
+def training(notes: list[str]) -> Iterator[Groups]:
     """An adversarial epoch on the digits, driven by the host and as one program."""
     data = datasets.load("digits", "train")
     recipe = train.recipe("pgd_digits")
@@ -80,12 +80,13 @@ def training(run: recording.Run) -> Iterator[Groups]:
 
 
 @contextlib.contextmanager
-def peers(run: recording.Run) -> Iterator[Groups]:
+def peers(notes: list[str]) -> Iterator[Groups]:
     """Ten PGD steps on TRADES' SmallCNN and 256 MNIST images, beside PyTorch.
 
     Both climb the cross entropy from the same images by ten gradients, sign steps of
     0.01 and projections at eps 0.3; the results are compared in a note.
     """
+    peer_client.check_installed(_PEERS_PYTHON.value)
     data = common.load("mnist", "test", _BATCH)
     module = models.by_name("small_cnn")
     variables = models.init(module, jax.random.key(0), data.images.shape[1:])
@@ -103,7 +104,7 @@ def peers(run: recording.Run) -> Iterator[Groups]:
         theirs = torch.result()
         mine = np.asarray(ours(*arguments))
         same = (np.abs(mine - theirs) < 1e-5).mean()
-        run.notes.append(
+        notes.append(
             f"{100 * same:.3f} % of the pixels agree with PyTorch {torch.version} to "
             f"1e-5 after {_STEPS} steps; torch threads: {torch.threads}."
         )

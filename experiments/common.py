@@ -83,15 +83,23 @@ def load(name: str, split: str, count: int | None = None) -> Dataset:
     return dataset.take(np.arange(count))
 
 
-def dataset_of(checkpoint: models.Checkpoint, given: str | None) -> str:
-    """The data set that a flag names, else the one a net was trained on.
+def load_for(
+    checkpoint: models.Checkpoint, name: str | None, split: str, count: int | None
+) -> Dataset:
+    """As `load`; without a name, the data set that the net was trained on.
 
-    Raises: ValueError: neither is known.
+    Raises: ValueError: no name is known, or the images do not fit the net.
     """
-    name = given or checkpoint.metadata.get("recipe", {}).get("dataset")
+    name = name or checkpoint.metadata.get("recipe", {}).get("dataset")
     if name is None:
         raise ValueError(
             "dataset=None, and the checkpoint does not name the one it was trained on; "
             "pass --dataset"
         )
-    return name
+    data = load(name, split, count)
+    if data.images.shape[1:] != checkpoint.input_shape:
+        raise ValueError(
+            f"dataset={name} has images of shape {data.images.shape[1:]}; the "
+            f"checkpoint's net takes {checkpoint.input_shape}; choose another one"
+        )
+    return data

@@ -40,9 +40,8 @@ def main(argv: list[str]) -> None:
     """Evaluates, prints the table, writes record, examples and page."""
     threat, plan = threats.by_name(_NORM.value)(_EPS.value), _plan()
     checkpoint = models.load(_CHECKPOINT.value)
-    name = common.dataset_of(checkpoint, _DATASET.value)
+    data = common.load_for(checkpoint, _DATASET.value, _SPLIT.value, _COUNT.value)
     run = recording.Run("evaluate")
-    data = common.load(name, _SPLIT.value, _COUNT.value)
     work = len(data) * evaluate.work_items(plan, data.num_classes)
     with common.counted(work, "attacks", "item") as bar:
         result = evaluate.robustness(
@@ -64,7 +63,7 @@ def main(argv: list[str]) -> None:
     _draw(run, data, result, checkpoint)
     run.save(
         f"Robustness of {_CHECKPOINT.value}",
-        f"{name} {_SPLIT.value}, {result.threat}: clean accuracy "
+        f"{data.name} {_SPLIT.value}, {result.threat}: clean accuracy "
         f"{result.clean_accuracy}, robust accuracy {result.robust_accuracy}.",
         COLUMNS,
     )

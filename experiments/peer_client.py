@@ -10,6 +10,14 @@ import numpy as np
 _PROGRAM = pathlib.Path(__file__).with_name("peer_torch.py")
 
 
+def check_installed(python: str) -> None:
+    """Raises FileNotFoundError unless the interpreter exists."""
+    if not pathlib.Path(python).exists():
+        raise FileNotFoundError(
+            f"peers_python={python}; no such interpreter; run `make peers` first"
+        )
+
+
 class Torch:
     """A PyTorch process that attacks one problem; arrays travel as npz.
 
@@ -20,10 +28,7 @@ class Torch:
     """
 
     def __init__(self, python: str, problem: dict[str, Any]) -> None:
-        if not pathlib.Path(python).exists():
-            raise FileNotFoundError(
-                f"peers_python={python}; no such interpreter; run `make peers` first"
-            )
+        check_installed(python)
         self._python, self._problem = python, problem
 
     def __enter__(self) -> Self:

@@ -33,10 +33,11 @@ _SHOWN = 8  # images in a grid
 
 def main(argv: list[str]) -> None:
     """Trains, attacks, sweeps, draws, writes."""
-    run = recording.Run("quickstart")
     test = common.load("digits", "test", _COUNT.value)
     plan = evaluate.basic(_STEPS.value, _RESTARTS.value)
-    nets = {name: _train(run, name) for name in _RECIPES}
+    recipes = {n: train.recipe(r, epochs=_EPOCHS.value) for n, r in _RECIPES.items()}
+    run = recording.Run("quickstart")
+    nets = {name: _train(run, name, recipe) for name, recipe in recipes.items()}
     reports = {
         (name, threat.name): _attack(run, name, net, threat, plan, test)
         for threat in _THREATS
@@ -54,8 +55,7 @@ def main(argv: list[str]) -> None:
         sys.exit(3)
 
 
-def _train(run, name):
-    recipe = train.recipe(_RECIPES[name], epochs=_EPOCHS.value)
+def _train(run, name, recipe):
     data = common.load("digits", "train")
     steps = recipe.epochs * recipe.steps_per_epoch(len(data))
     with common.counted(steps, f"train {name}", "step") as bar:

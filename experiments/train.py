@@ -41,9 +41,9 @@ def main(argv: list[str]) -> None:
     recipe = train.recipe(
         _RECIPE.value, dataset=_DATASET.value, epochs=_EPOCHS.value, eps=_EPS.value
     )
-    run = recording.Run("train")
     data = common.load(recipe.dataset, "train", _COUNT.value)
     validation = common.load(recipe.dataset, "validation")
+    run = recording.Run("train")
     trained = _fit(run, recipe, data, validation)
     shape = data.images.shape[1:]
     flops = models.flops(trained.module, shape)

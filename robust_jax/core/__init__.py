@@ -1,1 +1,40 @@
-"""Layer 0: the contract of an attack, and what turns one example into many."""
+"""Layer 0: the contract of an attack, and what turns one example into many.
+
+Modules load on first use, so that naming examples (`core.ids`) does not load JAX.
+"""
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from robust_jax.core import (
+        checks as checks,
+        drive as drive,
+        ids as ids,
+        incumbent as incumbent,
+        lift as lift,
+        memo as memo,
+        metrics as metrics,
+        records as records,
+        types as types,
+    )
+
+_MODULES = (
+    "checks",
+    "drive",
+    "ids",
+    "incumbent",
+    "lift",
+    "margin",
+    "memo",
+    "metrics",
+    "records",
+    "types",
+)
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")

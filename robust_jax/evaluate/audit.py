@@ -90,7 +90,7 @@ def audit(
     above = x_adv.astype(np.float64) - upper.astype(np.float64)
     box = np.maximum(below, above).reshape(n, -1).max(axis=1)
     rounding = _ROUNDING * _coordinates_that_add_up(threat.name, images[0].size)
-    is_outside = (size > eps + rounding) | (box > 0) | ~np.isfinite(size)
+    is_outside = ~((size <= eps + rounding) & (box <= 0))  # NaN is outside, too.
 
     logits = predict(logits_fn, x_adv, _AUDIT_TILE).astype(np.float64)
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]

@@ -118,6 +118,11 @@ def checked(
     checks.eps(threat.name, threat.eps)
     checks.images(images, lower=threat.lower, upper=threat.upper)
     images = np.asarray(images, np.float32)
+    if np.shape(threat.eps) not in ((), (len(images),)):
+        raise ValueError(
+            f"eps.shape={np.shape(threat.eps)}; expected one radius, or one per image: "
+            f"({len(images)},)"
+        )
     logits = predict(model, images, tile)
     checks.clean_logits(logits)
     checks.labels(labels, len(images), logits.shape[1])
@@ -161,21 +166,23 @@ class _StageRunner:
         for target, goal in enumerate(goals):
             for restart in range(stage.restarts):
                 left = np.array([p for p in attacked if p not in found], np.int64)
+                self.on_items(len(examples.labels) - len(left))  # Spared ones.
                 if len(left) == 0:
-                    break
+                    continue
                 names = {"stage": place, "target": target, "restart": restart}
                 keys = lift.item_keys(self.seed, examples.ids[left], **names)
                 result = self._attack(stage, keys, goal, left)
                 cost += [result.forwards.sum(), result.backwards.sum()]
                 for won in np.flatnonzero(result.margin >= 0):
                     found[int(left[won])] = np.asarray(result.x_adv[won])
-        self.on_items(len(goals) * stage.restarts * len(self.examples.labels))
         return found, (int(cost[0]), int(cost[1]))
 
     def _attack(
         self, stage: Stage, keys: Key, goal: Goal, left: np.ndarray
     ) -> AttackResult:
-        run = lift.in_tiles(drive.auto(stage.attack), tile=self.tile)
+        run = lift.in_tiles(
+            drive.auto(stage.attack), tile=self.tile, on_tile=self.on_items
+        )
         goal = type(goal)(*(np.asarray(field)[left] for field in goal))
         images = self.examples.images
         threat = lift.threat_of(self.threat, images, left)

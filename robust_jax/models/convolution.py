@@ -2,7 +2,7 @@
 
 JAX writes the gradients of a convolution with permuted dimension numbers and reversed
 windows. XLA:CPU has no fast kernel for these inside `fori_loop` and `scan`, where they
-cost 4 to 90 times what they cost outside. Here both gradients are ordinary NHWC/HWIO
+cost 2 to 40 times what they cost outside. Here both gradients are ordinary NHWC/HWIO
 convolutions of operands that were flipped or transposed before. (An optimisation
 barrier around those made no difference.) Other platforms keep the standard gradients,
 which they map to kernels of their own.

@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from robust_jax import attacks, evaluate, models, threats
 from robust_jax.datasets.types import Dataset
@@ -66,7 +65,7 @@ def fit(
     init_key, epochs_key = jax.random.split(jax.random.key(seed))
     variables = models.init(module, init_key, train.images.shape[1:])
     steps_per_epoch = recipe.steps_per_epoch(len(train))
-    optimiser = optax.adam(recipe.schedule(steps_per_epoch))
+    optimiser = recipe.optimiser(steps_per_epoch)
     objective = recipe.objective(models.Apply(module), steps_per_epoch)
     epoch_fn = loop.auto(objective, optimiser, recipe.batch_size, on_step)
     data, state = train.on_device(), new_state(variables, optimiser)
@@ -74,18 +73,19 @@ def fit(
     for epoch in range(recipe.epochs):
         begun = time.perf_counter()
         state, metrics = epoch_fn(state, data, jax.random.fold_in(epochs_key, epoch))
+        loss = float(metrics["loss"])
+        if not math.isfinite(loss):  # Validation would blame the net.
+            raise ValueError(
+                f"the loss is {loss} after epoch {epoch + 1}; lower "
+                f"learning_rate={recipe.learning_rate:g} or grow eps more slowly"
+            )
         row: dict[str, Any] = {
             "epoch": epoch + 1,
-            "loss": float(metrics["loss"]),
+            "loss": loss,
             "train_accuracy": float(metrics["accuracy"]),
             **_validated(recipe, module, state, validation),
             "seconds": time.perf_counter() - begun,
         }
-        if not math.isfinite(row["loss"]):
-            raise ValueError(
-                f"the loss is {row['loss']} after epoch {epoch + 1}; lower "
-                f"learning_rate={recipe.learning_rate:g} or grow eps more slowly"
-            )
         for name, value in row.items():
             history.setdefault(name, []).append(value)
         on_epoch(row)

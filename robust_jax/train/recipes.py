@@ -32,24 +32,35 @@ class Recipe:
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-3  # Adam's, at the peak
+    weight_decay: float = 0.0  # decoupled (AdamW), per unit of learning rate
     warm_up: float = 0.1  # share of the steps over which the rate rises
     final_rate: float = 0.01  # last learning rate as a share of the peak
 
     def __post_init__(self) -> None:
+        threats.by_name(self.norm)  # Raises if there is none.
         checks.eps(self.norm, self.eps)
         for name in ("attack_steps", "epochs", "batch_size"):
             checks.positive_integer(name, getattr(self, name))
         for name in ("relative_step", "learning_rate"):
             checks.positive_number(name, getattr(self, name))
-        if self.growth_epochs < 0 or not 0 <= self.warm_up < 1:
+        for name in ("growth_epochs", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)}; expected >= 0")
+        if not 0 <= self.warm_up < 1:
+            raise ValueError(f"warm_up={self.warm_up}; expected a share in [0, 1)")
+        if not 0 <= self.final_rate <= 1:
             raise ValueError(
-                f"growth_epochs={self.growth_epochs}, warm_up={self.warm_up}; "
-                "expected growth_epochs >= 0 and warm_up in [0, 1)"
+                f"final_rate={self.final_rate}; expected a share in [0, 1]"
             )
 
     def steps_per_epoch(self, n: int) -> int:
         """Steps in which each of n examples is seen at least once."""
         return -(-n // self.batch_size)
+
+    def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
+        """Adam with decoupled weight decay along `schedule`."""
+        schedule = self.schedule(steps_per_epoch)
+        return optax.adamw(schedule, weight_decay=self.weight_decay)
 
     def schedule(self, steps_per_epoch: int) -> optax.Schedule:
         """Linear warm-up, then a cosine to `final_rate` times the peak."""

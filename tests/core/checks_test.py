@@ -93,7 +93,10 @@ def test_labels_of_any_integer_type_pass():
     ("logits", "sentence"),
     [
         (np.array([[0.25, 0.75], [1, 0]]), "returns probabilities .* before the softm"),
-        (np.zeros((3, 1)), r"shape \(1,\) per example; expected \[K\] logits .* K >= 2"),
+        (
+            np.zeros((3, 1)),
+            r"shape \(1,\) per example; expected \[K\] logits .* K >= 2",
+        ),
         (np.zeros(3), r"outputs of shape \(\) per example"),
         (np.zeros((3, 1, 10)), r"outputs of shape \(1, 10\) per example"),
         (but(NAN, (1, 0), LOGITS), "logits at clean image 1 are not finite; mend"),

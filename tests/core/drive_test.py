@@ -17,7 +17,7 @@ from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims
 
-N, SIZE, EPS, STEP = 12, 6, 0.2, 0.13
+N, SIZE, EPS, STEP = 12, 6, 0.2, 0.18
 MODEL = victims.affine_victim((SIZE,), 2)
 IMAGES = victims.inputs((SIZE,), N, seed=3)
 RIGHT = victims.predicted(MODEL, IMAGES)
@@ -96,20 +96,25 @@ def test_to_the_end_reaches_the_largest_margin():
     assert_same_bytes(on, stopped(), never_won)
 
 
+def test_to_the_end_goes_on_though_all_have_won(monkeypatch):
+    monkeypatch.setattr(drive, "_CHUNK", 1)
+    on = attacked(12, labels=1 - RIGHT, to_the_end=True)
+    assert (on.margin > 0).all() and (on.backwards == 13).all()
+
+
 def test_the_last_iterate_is_that_of_a_loop_written_by_hand():
     """It neither stops at a success nor keeps the best; NumPy moves and clips."""
-    steps, step, eps = 5, 0.4, np.float32(EPS)
+    steps, step, eps = 5, 0.15, np.float32(EPS)
     attack = attacks.bim(steps, step, objectives.cross_entropy)
-    run = jax.jit(
-        jax.vmap(drive.last_iterate(attack), in_axes=(0, None, None, 0, 0))
-    )
+    run = jax.jit(jax.vmap(drive.last_iterate(attack), in_axes=(0, None, None, 0, 0)))
     x = IMAGES
     for _ in range(steps):
         ahead = x + np.float32(step) * eps * np.sign(SLOPES)
         x = np.clip(np.clip(ahead, IMAGES - eps, IMAGES + eps), 0, 1)
     ours = run(KEYS, MODEL, threats.Linf(EPS), IMAGES, GOAL)
     np.testing.assert_allclose(ours, x, atol=1e-6)
-    assert (np.abs(ours - stopped().x_adv).max(axis=1) > 0.01).any()
+    has_won = np.asarray(stopped().margin) >= 0  # Where stopping would have shown.
+    assert (np.abs(ours - stopped().x_adv)[has_won].max(axis=1) > 0.01).all()
 
 
 def test_auto_lets_the_host_drive_on_cpu_only(monkeypatch):

@@ -1,0 +1,139 @@
+"""Bad input: exit code 2, one sentence, no file written. And `--help`."""
+
+import jax
+import numpy as np
+import pytest
+
+from robust_jax import models, train
+from tests.experiments import command_line
+
+pytestmark = pytest.mark.xdist_group("experiment errors")
+NAMES = ("attack", "benchmark", "evaluate", "prepare_data", "quickstart", "train")
+GIVEN = "--checkpoint=net.safetensors"
+
+# (command, what the sentence must hold)
+BAD = [
+    ("train --recipe=pgd_digit", "did you mean 'pgd_digits'"),
+    ("train --dataset=minst", "mnist"),
+    ("train --eps=-0.1", "eps=-0.1; expected a finite radius >= 0"),
+    ("train --eps=nan", "eps=nan; expected a finite radius"),
+    ("train --eps=8", "0-255 units, pass 8/255"),
+    ("train --epochs=0", "epochs=0; expected an integer >= 1"),
+    ("train --epochs=three", "epochs"),
+    ("train --count=100000", "digits train has 1147 examples"),
+    ("train --count=0", "count=0; expected an integer >= 1"),
+    ("train --seed=-1", "seed"),
+    ("train --epoch=3 --learningrate=1", "Unknown command line flag"),
+    ("train pgd_digits", "unexpected argument 'pgd_digits'; options start with --"),
+    ("train --dataset=mnist --data_dir=nowhere", "experiments.prepare_data"),
+    (f"evaluate {GIVEN}", "eps"),
+    (f"evaluate {GIVEN} --eps=-1", "eps=-1; expected a finite radius >= 0"),
+    (f"evaluate {GIVEN} --eps=nan", "eps=nan; expected a finite radius"),
+    (f"evaluate {GIVEN} --eps=8", "0-255 units, pass 8/255"),
+    (f"evaluate {GIVEN} --eps=0.1 --norm=l3", "expected one of linf, l2, l1, l0"),
+    (f"evaluate {GIVEN} --eps=0.1 --steps=0", "steps=0; expected an integer >= 1"),
+    (f"evaluate {GIVEN} --eps=0.1 --restarts=0", "restarts=0; expected an integer"),
+    (f"evaluate {GIVEN} --eps=0.1 --step_size=0", "step_size=0.0; expected a finite"),
+    (f"evaluate {GIVEN} --eps=0.1 --dataset=minst", "did you mean mnist"),
+    (f"evaluate {GIVEN} --eps=0.1 --split=tset", "split"),
+    (f"evaluate {GIVEN} --eps=0.1 --count=501", "digits test has 500 examples"),
+    ("evaluate --eps=0.1 --checkpoint=missing", "missing"),
+    ("evaluate --eps=0.1 --checkpoint=cut", "cut short"),
+    ("evaluate --eps=0.1 --checkpoint=foreign", "written by models.save"),
+    ("evaluate --eps=0.1 --checkpoint=nameless", "does not name the one"),
+    ("evaluate --eps=0.1 --checkpoint=large", "the checkpoint's net takes (9, 8, 1)"),
+    ("attack --checkpoint=missing", "missing"),
+    ("attack --checkpoint=cut", "cut short"),
+    (f"attack {GIVEN} --attack=pgb", "did you mean 'pgd'"),
+    (f"attack {GIVEN} --norm=linff", "did you mean 'linf'"),
+    (f"attack {GIVEN} --objective=ce", "cross_entropy"),
+    (f"attack {GIVEN} --radii=0,x", "radii=0,x; expected numbers"),
+    (f"attack {GIVEN} --radii=", "radii=; expected numbers"),
+    (f"attack {GIVEN} --radii=0.1,-1", "eps=-1; expected a finite radius"),
+    (f"attack {GIVEN} --radii=8", "0-255 units, pass 8/255"),
+    (f"attack {GIVEN} --steps=0", "steps=0; expected an integer >= 1"),
+    (f"attack {GIVEN} --relative_step=nan", "relative_step=nan; expected a finite"),
+    (f"attack {GIVEN} --attack=fgsm --steps=3", "--steps does not apply to fgsm"),
+    (f"attack {GIVEN} --count=501", "digits test has 500 examples"),
+    ("quickstart --steps=0", "steps=0; expected an integer >= 1"),
+    ("quickstart --restarts=0", "restarts=0; expected an integer >= 1"),
+    ("quickstart --count=501", "digits test has 500 examples"),
+    ("quickstart --epochs=0", "epochs=0; expected an integer >= 1"),
+    ("benchmark --suite=driver", "drivers"),
+    ("benchmark --suite=peers --peers_python=none", "run `make peers` first"),
+    ("benchmark --repetitions=0", "repetitions=0; expected an integer >= 1"),
+]
+# The directory is tried after all cheaper checks, and before any work.
+OUT_IN_THE_WAY = [
+    "train --out=foreign",
+    f"evaluate {GIVEN} --eps=0.1 --out=foreign/inside",
+    f"attack {GIVEN} --out=foreign",
+    "quickstart --out=foreign",
+    "benchmark --out=foreign",
+]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """How each command ended, and what it left in the directory."""
+    folder = tmp_path_factory.mktemp("errors")
+    recipe = train.recipe("digits")
+    net, checkpoint = models.by_name("mlp", hidden=()), folder / "net.safetensors"
+    metadata = {"recipe": {"dataset": recipe.dataset}}
+    for path, side, remembered in (
+        (checkpoint, 8, metadata),
+        (folder / "nameless", 8, {}),
+        (folder / "large", 9, metadata),
+    ):
+        shape = (side, 8, 1)
+        weights = models.init(net, jax.random.key(0), shape)
+        models.save(path, net, weights, input_shape=shape, metadata=remembered)
+    (folder / "cut").write_bytes(checkpoint.read_bytes()[:-100])
+    np.save(folder / "foreign.npy", np.zeros(100))
+    (folder / "foreign.npy").rename(folder / "foreign")
+    before = _content(folder)
+    commands = [command for command, _ in BAD] + OUT_IN_THE_WAY
+    ends = command_line.run_all([c.split() for c in commands], folder)
+    helps = command_line.run_all([[name, "--help"] for name in NAMES], folder)
+    after = _content(folder)
+    assert before == {k: v for k, v in after.items() if k in before}
+    yield {
+        "ends": dict(zip(commands, ends, strict=True)),
+        "helps": dict(zip(NAMES, helps, strict=True)),
+        "left": sorted(after.keys() - before.keys()),
+    }
+
+
+def _content(folder):
+    files = sorted(folder.rglob("*"))
+    return {p.relative_to(folder): p.is_file() and p.read_bytes() for p in files}
+
+
+@pytest.mark.parametrize(("command", "words"), BAD, ids=[c for c, _ in BAD])
+def test_bad_input_is_one_sentence_and_exit_code_2(outcomes, command, words):
+    end = outcomes["ends"][command]
+    assert (end.code, end.out) == (2, ""), end.err
+    assert end.err.startswith("error: ") and end.err.count("\n") == 1, end.err
+    assert words in end.err, end.err
+
+
+@pytest.mark.parametrize("command", OUT_IN_THE_WAY)
+def test_a_file_in_place_of_the_out_directory(outcomes, command):
+    end = outcomes["ends"][command]
+    assert (end.code, end.out) == (2, ""), end.err
+    assert end.err.startswith("error: out=foreign"), end.err
+    assert "expected a directory" in end.err and end.err.count("\n") == 1
+
+
+def test_bad_input_leaves_nothing_behind(outcomes):
+    assert outcomes["left"] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_lists_every_option(outcomes, name):
+    end = outcomes["helps"][name]
+    assert end.code == 0 and end.err == ""
+    for option in ("--out", "--seed", "--data_dir") * (name != "prepare_data"):
+        assert option in end.out
+    if name in ("train", "evaluate", "attack"):
+        assert "pixel units of [0, 1]" in " ".join(end.out.split())

@@ -1,0 +1,161 @@
+"""Every experiment on the digits, small, as its command line runs it.
+
+The commands share JAX's cache of compiled programs, as most programs are the same.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from robust_jax.core import metrics, records
+
+pytestmark = pytest.mark.xdist_group("experiments")
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory):
+    """Runs an experiment with --out; its process and what it wrote."""
+    cache = tmp_path_factory.mktemp("programs")
+    variables = {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+    def run(name, *options):
+        out = tmp_path_factory.mktemp(name) / "out"
+        arguments = [f"--out={out}", *options]
+        done = subprocess.run(
+            [sys.executable, "-m", f"experiments.{name}", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        record = json.loads((out / "record.json").read_text(), parse_constant=_refuse)
+        _check(name, arguments, record, out)
+        return done, record, out
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(command):
+    """A net of one epoch, and the run that trained it."""
+    options = ["--recipe=digits", "--epochs=1", "--count=1000", "--seed=3"]
+    done, record, out = command("train", *options)
+    return out / "model.safetensors", done, record
+
+
+def _refuse(constant):
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _check(name, arguments, record, out):
+    """What every run leaves behind."""
+    assert set(record) == set(records.Record.__annotations__)
+    assert (record["schema"], record["experiment"]) == (records.SCHEMA, name)
+    words = record["command"].split()
+    assert words == ["python", "-m", f"experiments.{name}", *arguments]
+    assert record["flags"]["out"] == str(out) and "seed" in record["flags"]
+    assert record["environment"]["default_matmul_precision"] == "float32"
+    assert record["seconds"] > 0 and record["rows"]
+    page = (out / "index.html").read_text()
+    assert page.count('src="data:image/png;base64,') == len(_figures(out))
+    for path in _figures(out):
+        pixels = matplotlib.image.imread(path)
+        assert min(pixels.shape[:2]) > 100 and np.ptp(pixels[..., :3]) > 0.5
+    assert not list(out.rglob(".*")), "a temporary file is left"
+
+
+def _figures(out):
+    return sorted(out.glob("figures/*.png"))
+
+
+def _check_proportion(value, n):
+    """Counts, share and a 95 % interval, which agree."""
+    assert value["n"] == n
+    proportion = metrics.Proportion(value["successes"], n)
+    assert value["value"] == pytest.approx(proportion.value)
+    assert value["interval"] == pytest.approx(list(proportion.interval))
+
+
+def test_train(checkpoint):
+    path, done, record = checkpoint
+    assert path.stat().st_size > 10_000
+    (row,) = record["rows"]
+    assert row["epoch"] == 1 and 0 < row["loss"] < 3
+    assert "train accuracy" in done.stdout and str(path) in done.stdout
+    series = record["series"]
+    assert series["recipe"]["epochs"] == 1 and series["recipe"]["dataset"] == "digits"
+    assert (series["seed"], series["n"]) == (3, 1000) and series["flops"] > 1e5
+    assert [p.name for p in _figures(path.parent)] == ["training.png"]
+
+
+def test_evaluate(command, checkpoint):
+    options = ["--eps=0.1", "--count=16", "--steps=2", "--restarts=1"]
+    done, record, out = command("evaluate", f"--checkpoint={checkpoint[0]}", *options)
+    assert len(record["rows"]) >= 4
+    accuracies = [v for r in record["rows"] for v in r.values() if isinstance(v, dict)]
+    assert len(accuracies) >= 4
+    for value in accuracies:
+        _check_proportion(value, 16)
+    table = done.stdout.splitlines()
+    assert any("fgsm" in line and "[" in line for line in table)
+    assert any("targeted" in line for line in table)
+    with np.load(out / "adversarial.npz") as found:
+        assert found["x_adv"].shape == (16, 8, 8, 1)
+        assert (found["winner"] >= 0).any() and len(set(found["ids"])) == 16
+    assert record["series"]["checkpoint"]["seed"] == 3
+    assert any("audit" in note.lower() for note in record["notes"])
+    assert [p.name for p in _figures(out)] == ["examples.png"]
+
+
+def test_attack(command, checkpoint):
+    options = ["--radii=0,0.05,0.3", "--count=16", "--steps=2", "--relative_step=0.6"]
+    done, record, out = command("attack", f"--checkpoint={checkpoint[0]}", *options)
+    assert [row["eps"] for row in record["rows"]] == [0, 0.05, 0.3]
+    for row in record["rows"]:
+        assert (row["attack"], row["norm"], row["n"]) == ("pgd", "linf", 16)
+        _check_proportion(row["accuracy"], 16)
+    kept = [row["accuracy"]["value"] for row in record["rows"]]
+    assert kept[0] >= kept[1] >= kept[2] and kept[0] > kept[2]
+    assert done.stdout.count("[") >= 3 and "backwards" in done.stdout
+    assert [p.name for p in _figures(out)] == ["curve.png"]
+
+
+def test_quickstart(command):
+    options = ["--epochs=1", "--count=24", "--steps=2", "--restarts=1"]
+    done, record, out = command("quickstart", *options)
+    assert {row["model"] for row in record["rows"]} == {"plain", "robust"}
+    accuracies = [v for r in record["rows"] for v in r.values() if isinstance(v, dict)]
+    assert len(accuracies) >= len(record["rows"])
+    for value in accuracies:
+        _check_proportion(value, 24)
+    assert set(record["series"]) == {"training", "curves_linf", "curves_l2"}
+    for norm in ("linf", "l2"):
+        for curve in record["series"][f"curves_{norm}"].values():
+            assert curve["eps"][0] == 0 and len(curve["accuracy"]) == 9
+            assert curve["accuracy"][-1] <= curve["accuracy"][0]
+    names = {path.stem for path in _figures(out)}
+    assert {"training", "curves_linf", "curves_l2", "examples_plain"} <= names
+    assert "worst case" in done.stdout
+    assert any("audit" in note or "outside" in note for note in record["notes"])
+
+
+def test_benchmark(command):
+    done, record, _ = command("benchmark", "--suite=training", "--repetitions=1")
+    assert [row["variant"] for row in record["rows"]] == ["hosted", "traced"]
+    for row in record["rows"]:
+        assert 0 < row["fastest"] <= row["median"] <= row["slowest"]
+        assert len(row["all"]) == 1 and row["first"] >= 0
+    assert record["rows"][0]["ratio"] == 1 and "median [s]" in done.stdout

@@ -1,0 +1,77 @@
+"""Training on a few digits, from scratch to history."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from robust_jax import datasets, models, train
+
+PLAIN = train.Recipe(
+    dataset="digits",
+    model="mlp",
+    model_config=(("hidden", (32,)),),
+    epochs=3,
+    batch_size=32,
+    learning_rate=3e-2,
+)
+ROBUST = dataclasses.replace(PLAIN, eps=0.05, attack_steps=2, relative_step=0.6)
+
+
+def data(split, n):
+    return datasets.load("digits", split).take(np.arange(n))
+
+
+def test_adversarial_training_lowers_the_loss_and_tells_its_history():
+    steps, rows = [], []
+    trained = train.fit(
+        ROBUST,
+        data("train", 200),
+        data("validation", 60),
+        on_step=lambda: steps.append(1),
+        on_epoch=rows.append,
+    )
+    history = trained.history
+    assert [
+        dict(zip(history, row, strict=True))
+        for row in zip(*history.values(), strict=True)
+    ] == rows
+    assert history["epoch"] == [1, 2, 3]
+    assert history["loss"][2] < 0.7 * history["loss"][0]
+    assert history["validation_accuracy"][2] > 0.5
+    for clean, robust in zip(
+        history["validation_accuracy"],
+        history["robust_validation_accuracy"],
+        strict=True,
+    ):
+        assert robust <= clean
+    assert 0 < sum(history["seconds"]) <= trained.seconds
+    if jax.default_backend() == "cpu":  # Elsewhere an epoch is one program.
+        assert len(steps) == 3 * 7
+    # The weights that come back are those of the last epoch.
+    test = data("validation", 60)
+    logits = models.logits_fn(trained.module, trained.variables)(test.pixels())
+    accuracy = (np.argmax(logits, axis=1) == test.labels).mean()
+    np.testing.assert_allclose(accuracy, history["validation_accuracy"][2])
+
+
+def test_training_is_deterministic_in_the_seed():
+    affine = dataclasses.replace(PLAIN, epochs=1, model_config=(("hidden", ()),))
+
+    def weights(seed):
+        few = data("train", 100), data("validation", 10)
+        trained = train.fit(affine, *few, seed=seed)
+        assert trained.history["robust_validation_accuracy"] == [None]
+        return jax.tree.leaves(trained.variables)
+
+    first, again, other = weights(0), weights(0), weights(1)
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(first, other, strict=True))
+
+
+def test_a_loss_that_diverges_is_one_sentence_about_the_learning_rate():
+    wild = dataclasses.replace(PLAIN, learning_rate=1e30, warm_up=0.0)
+    with pytest.raises(ValueError, match=r"the loss is .* after epoch 1; lower learn"):
+        train.fit(wild, data("train", 200), data("validation", 10))
