@@ -17,7 +17,9 @@ _MNIST = Recipe(
 
 
 RECIPES: dict[str, Recipe] = {
-    "digits": _DIGITS,
+    # 4-fold cross-validation over train and validation chose the decay: 98.0 %
+    # against 97.7 % without.
+    "digits": dataclasses.replace(_DIGITS, weight_decay=1.0),
     "pgd_digits": dataclasses.replace(
         _DIGITS, eps=0.15, attack_steps=7, relative_step=0.25, growth_epochs=8
     ),
