@@ -76,6 +76,7 @@ def curve(
     examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
     right = np.flatnonzero(examples.right)
     broken = np.ones((len(values), len(examples.labels)), bool)
+    on_items(len(values) * (len(examples.labels) - len(right)))
     if len(right) == 0:
         return Curve(threat.name, values, broken, 0, 0)
     item = np.tile(right, len(values))

@@ -2,8 +2,10 @@
 
 All functions share the arguments grad [d], x [d] in the box, eps [] and the bounds
 lower and upper ([] or [d]), of one dtype: float32 or float64. A coordinate that sits
-on the face of the box towards which its gradient points cannot move: it counts as
-having gradient zero, so that L1 and L0, which move few coordinates, waste none.
+on the face of the box towards which its gradient points cannot move: for Linf, L1 and
+L0 it counts as having gradient zero, so that those which move few coordinates waste
+none. L2 keeps it: without its part of the step, the projection would pull it back off
+its face, and ascent would end in a cycle below the optimum.
 Guarantees: inside the box's reach, the inner product with grad is eps times the dual
 norm (L0 apart); a positive multiple of grad gives the same direction, for gradients
 from 1e-37 to 1e35 in float32.
@@ -25,7 +27,6 @@ def linf(grad: Array, x: Array, eps: Array, lower: Array, upper: Array) -> Array
 
 def l2(grad: Array, x: Array, eps: Array, lower: Array, upper: Array) -> Array:
     """eps times the gradient at unit Euclidean length."""
-    grad = _movable(grad, x, lower, upper)
     return _times(eps, grad / _or_one(norms.l2(grad)))
 
 

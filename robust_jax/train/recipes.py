@@ -28,7 +28,7 @@ class Recipe:
     eps: float = 0.0  # pixel units of [0, 1]
     attack_steps: int = 10
     relative_step: float = 0.25  # of eps
-    growth_epochs: float = 0.0  # eps grows linearly from 0 over so many epochs
+    growth_epochs: float = 0.0  # eps grows linearly from 0; at most half the epochs
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float = 1e-3  # Adam's, at the peak
@@ -75,7 +75,9 @@ class Recipe:
 
     def threat_fn(self, steps_per_epoch: int) -> ThreatFn:
         """Training step -> threat, with the radius that has grown so far."""
-        ball, growth = threats.by_name(self.norm), self.growth_epochs * steps_per_epoch
+        ball = threats.by_name(self.norm)
+        # A short run still sees the full radius for half of its time.
+        growth = min(self.growth_epochs, self.epochs / 2) * steps_per_epoch
 
         def threat(step: Array) -> Any:
             share = jnp.minimum(1.0, (step + 1) / growth) if growth else 1.0

@@ -24,12 +24,12 @@ def iterates(weights, x0, start, label, eps, step_size, steps, direction, projec
     """All iterates after the start, shape [steps, D].
 
     Args:
-        direction: (gradient [D], x [D]) -> displacement of unit size in the norm.
+        direction: gradient [D] -> displacement of unit size in the norm.
         project: (x, x0, eps) -> the nearest feasible point.
     """
     x, found = start, []
     for _ in range(steps):
         grad = cross_entropy_gradient(weights, x, label)
-        x = project(x + step_size * direction(grad, x), x0, eps)
+        x = project(x + step_size * direction(grad), x0, eps)
         found.append(x)
     return np.array(found)

@@ -56,7 +56,13 @@ def test_nan_gradients_are_not_hidden(norm):
     assert np.isnan(delta[3])
 
 
-@pytest.mark.parametrize("norm", ALL)
+def test_l2_keeps_what_holds_a_coordinate_at_its_face():
+    x, ball = np.float32([1, 0, 0.5, 0.5]), threats.by_name("l2")(1.0)
+    grad = np.float32([4, -4, 4, -4])
+    np.testing.assert_allclose(steepest(ball, grad, x), grad / 8, rtol=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l1", "l0"])
 def test_nothing_is_spent_on_coordinates_at_their_face(norm):
     grad = np.array([9, -9, 3, -2, 9, -9, 1, 0], np.float32)
     x = np.array([1, 0, 0.5, 0.5, 1, 0, 0, 1], np.float32)  # The nines are stuck.

@@ -30,6 +30,13 @@ def test_eps_grows_linearly_to_its_end():
     np.testing.assert_allclose(at_once(jnp.asarray(0)).eps, 0.4, rtol=1e-6)
 
 
+def test_a_short_run_sees_the_full_radius_for_half_of_its_time():
+    threat_fn = dataclasses.replace(RECIPE, growth_epochs=8, epochs=4).threat_fn(5)
+    radii = [float(threat_fn(jnp.asarray(step)).eps) for step in range(20)]
+    np.testing.assert_allclose(radii[:10], 0.04 * np.arange(1, 11), rtol=1e-6)
+    np.testing.assert_allclose(radii[10:], 0.4, rtol=1e-6)
+
+
 def test_rate_rises_to_its_peak_and_falls_to_its_end():
     rates = np.array([RECIPE.schedule(4)(step) for step in range(41)])
     np.testing.assert_allclose(rates[[0, 4, 40]], [0.005, 0.5, 0.005], rtol=1e-5)
