@@ -203,10 +203,10 @@ def test_an_adversarial_iterate_is_never_lost(name):
 
 
 def _goal(kind, name, labels, num_classes):
+    if kind is Untargeted or num_classes < LEAST_TARGETED.get(name, 2):
+        return Untargeted(labels)
     target = (labels + 1) % num_classes
-    if kind is Towards and num_classes >= LEAST_TARGETED.get(name, 2):
-        return Towards(labels, target)
-    return Reach(target) if kind is Reach else Untargeted(labels)
+    return Reach(target) if kind is Reach else Towards(labels, target)
 
 
 @each_attack
