@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ids as ids,
         incumbent as incumbent,
         lift as lift,
+        margin as margin,
         memo as memo,
         metrics as metrics,
         records as records,
