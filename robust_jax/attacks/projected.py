@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax import optim
+from robust_jax.attacks.gradients import Climb, Gradient, exact
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
@@ -28,6 +29,7 @@ from robust_jax.losses import objectives
 
 Start = Callable[[Key, Threat, Array], Array]
 
+_NOISE = 2**31 - 1  # The name of the draws that do not belong to the start.
 _MADRY_STEP = 1 / 30  # Madry et al. (2018), Sec. 5: 0.01 at eps 0.3 on MNIST.
 
 
@@ -36,8 +38,11 @@ class ProjectedState(NamedTuple):
 
     x: Array  # [*S]
     goal: Goal
+    key: Key  # of the draws of a randomised gradient
     iterate: Array  # [*S], feasible
     rule: Any  # the optax state of the step rule
+    memory: Any  # of the gradient's estimator
+    clean_logits: Array | None  # [K] if the objective asks for them
     best: Incumbent
     i: Array  # [] int32
     forwards: Array  # [] int32
@@ -45,7 +50,12 @@ class ProjectedState(NamedTuple):
 
 
 def projected_ascent(
-    objective: objectives.Objective, rule: optim.Rule, start: Start, *, steps: int
+    objective: objectives.Objective,
+    rule: optim.Rule,
+    start: Start,
+    *,
+    steps: int,
+    gradient: Gradient | None = None,
 ) -> Attack:
     """Climbs an objective inside the threat set by projected steps of a rule.
 
@@ -62,9 +72,35 @@ def projected_ascent(
         rule: threat -> optax.GradientTransformation, see `optim.rules`.
         start: (key, threat, x) -> the first iterate, shape [*S], feasible.
         steps: moves, >= 1.
+        gradient: the estimator of the gradient; `gradients.exact()` by default.
+    Raises: ValueError: if steps is not an integer >= 1.
+    """
+
+    def climb_of(state: ProjectedState) -> Climb:
+        return lambda logits: objective(logits, state.goal)
+
+    return ascent(climb_of, rule, start, steps=steps, gradient=gradient)
+
+
+def ascent(
+    climb_of: Callable[[ProjectedState], Climb],
+    rule: optim.Rule,
+    start: Start,
+    *,
+    steps: int,
+    gradient: Gradient | None = None,
+    with_clean_logits: bool = False,
+) -> Attack:
+    """As `projected_ascent`, for an objective that changes on the way.
+
+    Args:
+        climb_of: state -> (logits [K] -> []), what to climb at iterate `state.i`.
+        rule, start, steps, gradient: as in `projected_ascent`.
+        with_clean_logits: `climb_of` reads `state.clean_logits`, shape [K].
     Raises: ValueError: if steps is not an integer >= 1.
     """
     checks.positive_integer("steps", steps)
+    estimator = exact() if gradient is None else gradient
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> ProjectedState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
@@ -72,8 +108,11 @@ def projected_ascent(
         return ProjectedState(
             x=x,
             goal=goal,
+            key=jax.random.fold_in(key, _NOISE),
             iterate=start(key, threat, x),
             rule=rule(threat).init(x),
+            memory=estimator.init(x),
+            clean_logits=jnp.zeros(0) if with_clean_logits else None,
             best=incumbent.nothing_yet(x),
             i=zero,
             forwards=zero,
@@ -83,22 +122,22 @@ def projected_ascent(
     def step(
         logits_fn: LogitsFn, threat: Threat, state: ProjectedState
     ) -> ProjectedState:
-        def loss(x):  # Optax descends, an attacker climbs.
-            logits = logits_fn(x)
-            return -objective(logits, state.goal), verdict(logits, state.goal)
-
-        (_, score), grad = jax.value_and_grad(loss, has_aux=True)(state.iterate)
-        grad = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), grad)
-        here = Incumbent(state.iterate, score, threat.distance(state.iterate, state.x))
-        update, rule_state = rule(threat).update(grad, state.rule, state.iterate)
-        ahead = jax.tree.map(jnp.add, state.iterate, update)
+        key, x = jax.random.fold_in(state.key, state.i), state.iterate
+        climb = climb_of(state)
+        look, memory = estimator.look(key, logits_fn, threat, climb, x, state.memory)
+        score = verdict(look.logits, state.goal)
+        here = Incumbent(x, score, threat.distance(x, state.x))
+        descent = jax.tree.map(jnp.negative, look.grad)  # Optax descends.
+        update, rule_state = rule(threat).update(descent, state.rule, x)
+        ahead = jax.tree.map(jnp.add, x, update)
         return state._replace(
             iterate=threat.project(ahead, state.x),
             rule=rule_state,
+            memory=memory,
             best=incumbent.strongest(state.best, here),
             i=state.i + 1,
-            forwards=state.forwards + 1,
-            backwards=state.backwards + 1,
+            forwards=state.forwards + estimator.forwards,
+            backwards=state.backwards + estimator.backwards,
         )
 
     def finish(threat: Threat, state: ProjectedState) -> AttackResult:
@@ -135,19 +174,25 @@ def at_random_signs(relative_start: float) -> Start:
 
 
 @memoised
-def fgsm(objective: objectives.Objective = objectives.cross_entropy) -> Attack:
+def fgsm(
+    objective: objectives.Objective = objectives.cross_entropy,
+    gradient: Gradient | None = None,
+) -> Attack:
     """One full step from the clean input.
 
     References: Goodfellow et al., "Explaining and Harnessing Adversarial Examples",
         ICLR 2015, Sec. 4. Differs in: other norms take their steepest step.
     """
-    return projected_ascent(objective, optim.steepest(1.0), at_the_input, steps=1)
+    return projected_ascent(
+        objective, optim.steepest(1.0), at_the_input, steps=1, gradient=gradient
+    )
 
 
 @memoised
 def r_fgsm(
     relative_start: float = 0.5,
     objective: objectives.Objective = objectives.cross_entropy,
+    gradient: Gradient | None = None,
 ) -> Attack:
     """A random sign step, then one gradient step over the rest of eps.
 
@@ -165,6 +210,7 @@ def r_fgsm(
         optim.steepest(1.0 - relative_start),
         at_random_signs(relative_start),
         steps=1,
+        gradient=gradient,
     )
 
 
@@ -173,6 +219,7 @@ def bim(
     steps: int = 10,
     relative_step: float = 0.2,
     objective: objectives.Objective = objectives.cross_entropy,
+    gradient: Gradient | None = None,
 ) -> Attack:
     """Projected ascent from the clean input, also known as I-FGSM.
 
@@ -181,7 +228,11 @@ def bim(
         and min(eps + 4, 1.25 eps) steps of it.
     """
     return projected_ascent(
-        objective, optim.steepest(relative_step), at_the_input, steps=steps
+        objective,
+        optim.steepest(relative_step),
+        at_the_input,
+        steps=steps,
+        gradient=gradient,
     )
 
 
@@ -190,6 +241,7 @@ def pgd(
     steps: int = 40,
     relative_step: float = _MADRY_STEP,
     objective: objectives.Objective = objectives.cross_entropy,
+    gradient: Gradient | None = None,
 ) -> Attack:
     """Projected gradient ascent from a random start.
 
@@ -202,7 +254,11 @@ def pgd(
         iterate is kept rather than the last one.
     """
     return projected_ascent(
-        objective, optim.steepest(relative_step), at_random, steps=steps
+        objective,
+        optim.steepest(relative_step),
+        at_random,
+        steps=steps,
+        gradient=gradient,
     )
 
 
@@ -212,6 +268,7 @@ def mim(
     relative_step: float = 0.1,
     decay: float = 1.0,
     objective: objectives.Objective = objectives.cross_entropy,
+    gradient: Gradient | None = None,
 ) -> Attack:
     """Momentum iterative method: BIM along accumulated, normalised gradients.
 
@@ -219,7 +276,9 @@ def mim(
         Alg. 1 (10 steps of eps / 10, decay 1).
     """
     rule = optim.momentum(relative_step, decay)
-    return projected_ascent(objective, rule, at_the_input, steps=steps)
+    return projected_ascent(
+        objective, rule, at_the_input, steps=steps, gradient=gradient
+    )
 
 
 @memoised
@@ -228,10 +287,13 @@ def nesterov(
     relative_step: float = 0.1,
     decay: float = 1.0,
     objective: objectives.Objective = objectives.cross_entropy,
+    gradient: Gradient | None = None,
 ) -> Attack:
     """BIM with Nesterov momentum, see `optim.nesterov`."""
     rule = optim.nesterov(relative_step, decay)
-    return projected_ascent(objective, rule, at_the_input, steps=steps)
+    return projected_ascent(
+        objective, rule, at_the_input, steps=steps, gradient=gradient
+    )
 
 
 @memoised
@@ -239,6 +301,7 @@ def adam_pgd(
     steps: int = 40,
     relative_step: float = 0.1,
     objective: objectives.Objective = objectives.cross_entropy,
+    gradient: Gradient | None = None,
 ) -> Attack:
     """PGD whose step rule is Adam, see `optim.adam`.
 
@@ -246,5 +309,5 @@ def adam_pgd(
         Weak Attacks", ICML 2018, Sec. 4.
     """
     return projected_ascent(
-        objective, optim.adam(relative_step), at_random, steps=steps
+        objective, optim.adam(relative_step), at_random, steps=steps, gradient=gradient
     )

@@ -34,10 +34,14 @@ _CHUNK = 25  # Steps between two looks of the host; DESIGN: one synchronisation 
 def begin(
     attack: Attack, key: Key, logits_fn: LogitsFn, threat: Threat, x: Array, goal: Goal
 ) -> Any:
-    """The first state of one example, with the clean point as its incumbent."""
-    state = attack.init(key, threat, x, goal)
-    clean = incumbent.clean_point(threat, x, logits_fn(x), goal)
-    return state._replace(best=clean, forwards=state.forwards + 1)
+    """The first state of one example, with the clean point as its incumbent.
+
+    A state that asks for `clean_logits` (see `core.types.State`) is told them.
+    """
+    state, logits = attack.init(key, threat, x, goal), logits_fn(x)
+    clean = incumbent.clean_point(threat, x, logits, goal)
+    state = state._replace(best=clean, forwards=state.forwards + 1)
+    return _told(state, logits)
 
 
 def advance(
@@ -108,6 +112,8 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
 
     def run_one(key, logits_fn, threat, x, goal):
         state = attack.init(key, threat, x, goal)
+        if _asks_for_clean_logits(state):
+            state = _told(state, logits_fn(x))
         state = jax.lax.fori_loop(
             0,
             attack.steps - 1,
@@ -189,6 +195,16 @@ def compiler_options() -> dict[str, Any]:
 def compiled(function: Callable[..., Any], **kwargs: Any) -> Any:
     """`jax.jit` with the library's compiler options for the present back end."""
     return jax.jit(function, compiler_options=compiler_options(), **kwargs)
+
+
+def _asks_for_clean_logits(state: Any) -> bool:
+    return getattr(state, "clean_logits", None) is not None
+
+
+def _told(state: Any, logits: Array) -> Any:
+    if not _asks_for_clean_logits(state):
+        return state
+    return state._replace(clean_logits=logits)
 
 
 class _HostPrograms:

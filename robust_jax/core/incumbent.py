@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import Array, Goal, Incumbent, Threat
@@ -34,6 +35,21 @@ def strongest(best: Incumbent, candidate: Incumbent) -> Incumbent:
     What a fixed-budget attack keeps. A NaN margin never replaces anything.
     """
     better = candidate.margin > best.margin
+    return jax.tree.map(
+        lambda old, new: jnp.where(better, new.astype(old.dtype), old), best, candidate
+    )
+
+
+def closest(best: Incumbent, candidate: Incumbent, eps: ArrayLike) -> Incumbent:
+    """The adversarial point nearest to the input; before there is one, the strongest.
+
+    What a minimum-norm attack keeps; `eps` caps the distance. The older one on
+    equality. A NaN margin never replaces anything.
+    """
+    won, wins = best.margin >= 0, candidate.margin >= 0
+    nearer = wins & (~won | (candidate.distance < best.distance))
+    stronger = ~won & (candidate.margin > best.margin)
+    better = (candidate.distance <= eps) & (nearer | stronger)
     return jax.tree.map(
         lambda old, new: jnp.where(better, new.astype(old.dtype), old), best, candidate
     )

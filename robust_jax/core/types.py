@@ -90,7 +90,9 @@ class State(Protocol):
     """The fields that every attack's state has; an attack adds what it needs.
 
     A state is a NamedTuple; `i` counts the calls of `step` of this example, since
-    the slots of one batch may be out of phase.
+    the slots of one batch may be out of phase. If `init` leaves an empty array in a
+    further field `clean_logits`, the driver, which knows the model's logits [K] at x
+    already, puts them there before the first step.
     """
 
     @property

@@ -18,16 +18,19 @@ from robust_jax.core.types import Threat
 Rule = Callable[[Threat], optax.GradientTransformation]
 
 
-def steepest(relative_step: float) -> Rule:
+def steepest(relative_step: float | optax.Schedule) -> Rule:
     """Steps of `relative_step * eps` along the threat's steepest direction.
 
     Sign steps for Linf, normalised gradients for L2, the best coordinate for L1, the
     best coordinates to the faces of the box for L0.
 
     Args:
-        relative_step: step size as a multiple of eps (L0: of the box), > 0.
-    Raises: ValueError: if relative_step is not a finite number > 0.
+        relative_step: step size as a multiple of eps (L0: of the box), > 0; or an
+            optax schedule of it, a function of the number of steps made.
+    Raises: ValueError: if relative_step is neither a schedule nor a finite number > 0.
     """
+    if callable(relative_step):
+        return _scheduled(relative_step)
     checks.positive_number("relative_step", relative_step)
 
     def rule(threat: Threat) -> optax.GradientTransformation:
@@ -84,6 +87,16 @@ def adam(relative_step: float, b1: float = 0.9, b2: float = 0.999) -> Rule:
             )
 
         return optax.chain(_scale_free_adam(b1, b2), optax.stateless(scale))
+
+    return rule
+
+
+def _scheduled(schedule: optax.Schedule) -> Rule:
+    def rule(threat: Threat) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.stateless(lambda grad, x: _climb(threat, 1.0, grad, x)),
+            optax.scale_by_schedule(schedule),
+        )
 
     return rule
 
