@@ -29,7 +29,7 @@ from robust_jax.losses import objectives
 
 Start = Callable[[Key, Threat, Array], Array]
 
-_NOISE = 2**31 - 1  # The name of the draws that do not belong to the start.
+NOISE = 2**31 - 1  # The name of the draws that do not belong to the start.
 _MADRY_STEP = 1 / 30  # Madry et al. (2018), Sec. 5: 0.01 at eps 0.3 on MNIST.
 
 
@@ -108,7 +108,7 @@ def ascent(
         return ProjectedState(
             x=x,
             goal=goal,
-            key=jax.random.fold_in(key, _NOISE),
+            key=jax.random.fold_in(key, NOISE),
             iterate=start(key, threat, x),
             rule=rule(threat).init(x),
             memory=estimator.init(x),

@@ -1,0 +1,283 @@
+"""Projected ascent that finds its own step size: the skeleton of APGD and ACG.
+
+The step starts at twice the radius and is halved at checkpoints where progress has
+stopped; a halving goes back to the highest point so far.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.attacks.gradients import Gradient, exact
+from robust_jax.attacks.projected import NOISE, Start
+from robust_jax.core import checks, incumbent
+from robust_jax.core.margin import verdict
+from robust_jax.core.types import (
+    Array,
+    Attack,
+    AttackResult,
+    Goal,
+    Incumbent,
+    Key,
+    LogitsFn,
+    Threat,
+)
+from robust_jax.losses import objectives
+
+Project = Callable[[Threat, Array, Array], Array]  # (threat, x, x0) -> feasible
+
+_FIRST_STEP = 2.0  # Croce & Hein (2020), Sec. 3.1: eta_0 = 2 eps.
+_RHO = 0.75  # Sec. 3.1, condition 1: a share of the steps that must rise.
+_FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 0.22, 0.03, 0.06  # Sec. 3.1, in units of steps
+
+
+class Course(NamedTuple):
+    """How the direction of a step follows from the gradients seen so far."""
+
+    init: Callable[[Array], Any]  # x [*S] -> memory
+    turn: Callable[[Array, Any], tuple[Array, Any]]
+    # (grad [*S], memory) -> (direction [*S], memory)
+
+
+class Peak(NamedTuple):
+    """The highest point so far, with what is needed to go on from it."""
+
+    x: Array  # [*S]
+    value: Array  # [] the objective there
+    grad: Array  # [*S] the gradient there
+    course: Any  # memory of the course on arrival
+
+
+class Pace(NamedTuple):
+    """The step size, and how the objective went since the last checkpoint."""
+
+    relative_step: Array  # [] times eps
+    last: Array  # [] the objective at the previous iterate
+    rises: Array  # [] int32, steps since the checkpoint that climbed
+    peak: Array  # [] the highest value, as of the checkpoint
+    halved: Array  # [] bool, at the checkpoint
+
+
+class AutoState(NamedTuple):
+    """State of one example; `iterate` is what the next call evaluates."""
+
+    x: Array  # [*S]
+    goal: Goal
+    key: Key
+    iterate: Array  # [*S], feasible
+    previous: Array  # [*S], where the last move began
+    course: Any
+    highest: Peak
+    pace: Pace
+    memory: Any  # of the gradient's estimator
+    best: Incumbent
+    i: Array  # [] int32
+    forwards: Array  # [] int32
+    backwards: Array  # [] int32
+
+
+def checkpoints(steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the step size is reviewed, by the index of the iterate just evaluated.
+
+    For 100 steps: 22, 41, 57, 70, 80, 87, 93, 99 (windows of 22, 19, 16, ... steps).
+
+    Args:
+        steps: moves in all, >= 1.
+    Returns: bool [steps + 1], whether iterate i ends a window; int32 [steps + 1], the
+        length of the window that it ends, else 0.
+    References: Croce & Hein (2020), Sec. 3.1; rounding as in the authors' code.
+    """
+    window, shrink, least = (
+        max(int(share * steps), 1) for share in (_FIRST_WINDOW, _SHRINK, _LAST_WINDOW)
+    )
+    lengths = np.zeros(steps + 1, np.int32)
+    at = window
+    while at <= steps:
+        lengths[at] = window
+        window = max(window - shrink, least)
+        at += window
+    return lengths > 0, lengths
+
+
+def review(
+    pace: Pace, value: Array, peak: Array, is_first: Array, window: Array
+) -> tuple[Pace, Array]:
+    """The pace after one more evaluation, and whether it was halved just now.
+
+    At the end of a window the step is halved if at most 3/4 of its steps climbed, or
+    if the last checkpoint left the step alone and the peak has not risen since.
+
+    Args:
+        pace: before the evaluation.
+        value: [] the objective at the iterate just evaluated.
+        peak: [] the highest value so far, this one included.
+        is_first: [] whether this is the start, which ends no step.
+        window: [] the length of the window that ends here, 0 if none does.
+    Returns: the new pace; [] bool.
+    """
+    rises = pace.rises + (~is_first & (value > pace.last))
+    ends = window > 0
+    few = rises <= _RHO * window
+    stuck = ~pace.halved & (pace.peak >= peak)
+    halve = ends & (few | stuck)
+    reviewed = Pace(
+        relative_step=jnp.where(halve, pace.relative_step / 2, pace.relative_step),
+        last=value,
+        rises=jnp.where(ends, 0, rises),
+        peak=jnp.where(ends | is_first, peak, pace.peak),
+        halved=jnp.where(ends, halve, pace.halved),
+    )
+    return reviewed, halve
+
+
+def exact_projection(threat: Threat, x: Array, x0: Array) -> Array:
+    """The nearest point of ball and box together: `threat.project`."""
+    return threat.project(x, x0)
+
+
+def auto_ascent(
+    objective: objectives.Objective,
+    course: Course,
+    start: Start,
+    *,
+    steps: int,
+    inertia: float,
+    project: Project,
+    gradient: Gradient | None,
+) -> Attack:
+    """Climbs an objective by projected steps whose size adapts to the progress.
+
+    Call i evaluates iterate i and moves on; the last of the `steps + 1` calls judges
+    the last iterate.
+    Guarantees: every iterate is feasible; an adversarial iterate is never lost; at
+    least as strong as the clean input; deterministic in key; dtype kept.
+    Edge cases: as `projected.projected_ascent`; an objective that is NaN is no rise.
+
+    Args:
+        objective: (logits [K], goal) -> [], the quantity to climb.
+        course: makes directions of gradients.
+        start: (key, threat, x) -> the first iterate, shape [*S], feasible.
+        steps: moves, >= 1.
+        inertia: share of the previous displacement in each move, in [0, 1).
+        project: (threat, x, x0) -> a feasible point.
+        gradient: the estimator of the gradient; `gradients.exact()` if None.
+    Raises: ValueError: if steps is not an integer >= 1.
+    """
+    checks.positive_integer("steps", steps)
+    estimator = exact() if gradient is None else gradient
+    windows = checkpoints(steps)[1]
+
+    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
+        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        zero, first = jnp.zeros((), jnp.int32), start(key, threat, x)
+        lowest = jnp.full((), -jnp.inf, jnp.float32)
+        memory = course.init(x)
+        return AutoState(
+            x=x,
+            goal=goal,
+            key=jax.random.fold_in(key, NOISE),
+            iterate=first,
+            previous=first,
+            course=memory,
+            highest=Peak(first, lowest, jax.tree.map(jnp.zeros_like, x), memory),
+            pace=_first_pace(lowest),
+            memory=estimator.init(x),
+            best=incumbent.nothing_yet(x),
+            i=zero,
+            forwards=zero,
+            backwards=zero,
+        )
+
+    def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
+        key, x = jax.random.fold_in(state.key, state.i), state.iterate
+        climb = lambda logits: objective(logits, state.goal)  # noqa: E731
+        look, memory = estimator.look(key, logits_fn, threat, climb, x, state.memory)
+        score = verdict(look.logits, state.goal)
+        here = Incumbent(x, score, threat.distance(x, state.x))
+        value, is_first = look.value.astype(jnp.float32), state.i == 0
+        arrived = Peak(x, value, look.grad, state.course)
+        highest = _chosen(value > state.highest.value, arrived, state.highest)
+        window = jnp.asarray(windows)[state.i]
+        pace, halved = review(state.pace, value, highest.value, is_first, window)
+        base = _chosen(halved, highest, arrived)
+        direction, turned = course.turn(base.grad, base.course)
+        kept = jnp.where(is_first, 0.0, inertia)
+        ahead = _moved(threat, project, state, base.x, direction, pace, kept)
+        return state._replace(
+            iterate=ahead,
+            previous=base.x,
+            course=turned,
+            highest=highest,
+            pace=pace,
+            memory=memory,
+            best=incumbent.strongest(state.best, here),
+            i=state.i + 1,
+            forwards=state.forwards + estimator.forwards,
+            backwards=state.backwards + estimator.backwards,
+        )
+
+    def finish(threat: Threat, state: AutoState) -> AttackResult:
+        return AttackResult(*state.best, state.forwards, state.backwards)
+
+    def done(threat: Threat, state: AutoState) -> Array:
+        return (state.best.margin >= 0) | (state.i >= steps + 1)
+
+    return Attack(init, step, finish, done, steps + 1)
+
+
+def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
+    """Starts at distance eps in a random direction, clipped to the box.
+
+    Linf: a uniform point of the cube, stretched to its surface; else a Gaussian
+    direction.
+    """
+    is_cube = getattr(threat, "name", "") == "linf"
+    leaves, structure = jax.tree.flatten(x)
+    keys = [jax.random.fold_in(key, i) for i in range(len(leaves))]
+
+    def draw(key, leaf):
+        if is_cube:
+            return jax.random.uniform(key, leaf.shape, leaf.dtype, -1.0, 1.0)
+        return jax.random.normal(key, leaf.shape, leaf.dtype)
+
+    drawn = [draw(k, leaf) for k, leaf in zip(keys, leaves, strict=True)]
+    drawn = jax.tree.unflatten(structure, drawn)
+    size = threat.distance(drawn, jax.tree.map(jnp.zeros_like, drawn))
+    scale = threat.eps / jnp.where(size == 0, 1, size)
+    out = jax.tree.map(lambda a, d: (a + scale * d).astype(a.dtype), x, drawn)
+    return threat.project(out, x)
+
+
+def _first_pace(lowest: Array) -> Pace:
+    return Pace(
+        relative_step=jnp.full((), _FIRST_STEP),
+        last=lowest,
+        rises=jnp.zeros((), jnp.int32),
+        peak=lowest,
+        halved=jnp.ones((), bool),  # So that the first checkpoint asks for rises only.
+    )
+
+
+def _chosen(condition: Array, one: Any, other: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+
+
+def _moved(threat, project, state, x, direction, pace, inertia):
+    """The next iterate: a projected step from x, mixed with the last displacement."""
+    step = threat.steepest(direction, x)
+    ahead = jax.tree.map(lambda a, d: a + pace.relative_step * d, x, step)
+    z = project(threat, _like(ahead, x), state.x)
+
+    def mix(x, z, previous):
+        return x + (1 - inertia) * (z - x) + inertia * (x - previous)
+
+    mixed = jax.tree.map(mix, x, z, state.previous)
+    return project(threat, _like(mixed, x), state.x)
+
+
+def _like(tree: Any, pattern: Any) -> Any:
+    return jax.tree.map(lambda a, b: a.astype(b.dtype), tree, pattern)
