@@ -9,6 +9,7 @@ from robust_jax.evaluate.stages import (
     Stage,
     basic,
     each_wrong_class,
+    likeliest_targets,
     untargeted,
     work_items,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "basic",
     "curve",
     "each_wrong_class",
+    "likeliest_targets",
     "predict",
     "robustness",
     "untargeted",

@@ -162,7 +162,7 @@ class _StageRunner:
         """What was found, by position, and the forwards and backwards spent."""
         found: dict[int, np.ndarray] = {}
         examples, cost = self.examples, np.zeros(2, np.int64)
-        goals = stage.goals(examples.labels, examples.logits.shape[1])
+        goals = stage.goals(examples.labels, examples.logits)
         for target, goal in enumerate(goals):
             for restart in range(stage.restarts):
                 left = np.array([p for p in attacked if p not in found], np.int64)

@@ -7,24 +7,48 @@ import numpy as np
 
 from robust_jax import attacks
 from robust_jax.core import checks
+from robust_jax.core.memo import memoised
 from robust_jax.core.types import Attack, Goal, Towards, Untargeted
 from robust_jax.losses import objectives
 
-# (labels [N], number of classes) -> goals, each a batch of N; tried in this order
-Goals = Callable[[np.ndarray, int], Sequence[Goal]]
+# (labels [N], clean logits [N, K]) -> goals, each a batch of N; tried in this order
+Goals = Callable[[np.ndarray, np.ndarray], Sequence[Goal]]
 
 
-def untargeted(labels: np.ndarray, num_classes: int) -> Sequence[Goal]:
+def untargeted(labels: np.ndarray, logits: np.ndarray) -> Sequence[Goal]:
     """One goal per example: any class but its own."""
     return (Untargeted(labels),)
 
 
-def each_wrong_class(labels: np.ndarray, num_classes: int) -> Sequence[Goal]:
+def each_wrong_class(labels: np.ndarray, logits: np.ndarray) -> Sequence[Goal]:
     """K - 1 goals per example: towards every other class, the next one first."""
+    num_classes = logits.shape[1]
     return tuple(
         Towards(labels, (labels + shift) % num_classes)
         for shift in range(1, num_classes)
     )
+
+
+@memoised
+def likeliest_targets(targets: int = 9) -> Goals:
+    """Towards the wrong classes with the largest clean logits, the likeliest first.
+
+    AutoAttack's targets. All wrong classes if there are fewer than `targets`.
+
+    Raises: ValueError: if targets is not an integer >= 1.
+    """
+    checks.positive_integer("targets", targets)
+
+    def goals(labels: np.ndarray, logits: np.ndarray) -> Sequence[Goal]:
+        is_label = np.arange(logits.shape[1]) == labels[:, None]
+        order = np.argsort(np.where(is_label, np.inf, -logits), axis=1, kind="stable")
+        order = order.astype(labels.dtype)
+        return tuple(
+            Towards(labels, order[:, k])
+            for k in range(min(targets, logits.shape[1] - 1))
+        )
+
+    return goals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,5 +93,5 @@ def basic(steps: int = 40, restarts: int = 5, relative_step: float = 1 / 30) -> 
 
 def work_items(plan: Plan, num_classes: int) -> int:
     """How many times a plan attacks an example that no attack breaks."""
-    label = np.zeros(1, np.int32)
-    return sum(s.restarts * len(s.goals(label, num_classes)) for s in plan)
+    label, logits = np.zeros(1, np.int32), np.zeros((1, num_classes))
+    return sum(s.restarts * len(s.goals(label, logits)) for s in plan)

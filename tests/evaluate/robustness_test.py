@@ -62,12 +62,12 @@ def unretired():
     return judged(retire=False)
 
 
-def next_class(labels, num_classes):
-    return each_wrong_class(labels, num_classes)[:1]
+def next_class(labels, logits):
+    return each_wrong_class(labels, logits)[:1]
 
 
-def last_class(labels, num_classes):
-    return each_wrong_class(labels, num_classes)[-1:]
+def last_class(labels, logits):
+    return each_wrong_class(labels, logits)[-1:]
 
 
 def assert_same_findings(ours, theirs, some):

@@ -10,14 +10,14 @@ LABELS = np.array([0, 3, 2, 3], np.int32)
 
 
 def test_untargeted_is_one_goal():
-    (goal,) = stages.untargeted(LABELS, 4)
+    (goal,) = stages.untargeted(LABELS, np.zeros((4, 4)))
     assert isinstance(goal, Untargeted)
     np.testing.assert_array_equal(goal.label, LABELS)
 
 
 @pytest.mark.parametrize("num_classes", [4, 7])
 def test_each_wrong_class_is_tried_once_the_next_one_first(num_classes):
-    goals = stages.each_wrong_class(LABELS, num_classes)
+    goals = stages.each_wrong_class(LABELS, np.zeros((4, num_classes)))
     assert len(goals) == num_classes - 1
     assert all(isinstance(goal, Towards) for goal in goals)
     for goal in goals:
@@ -29,8 +29,19 @@ def test_each_wrong_class_is_tried_once_the_next_one_first(num_classes):
 
 
 def test_two_classes_leave_one_target():
-    (goal,) = stages.each_wrong_class(np.array([0, 1]), 2)
+    (goal,) = stages.each_wrong_class(np.array([0, 1]), np.zeros((2, 2)))
     np.testing.assert_array_equal(goal.target, [1, 0])
+
+
+def test_the_likeliest_targets_come_first_and_the_label_never():
+    logits = np.array([[5.0, 1, 3, 2], [9, 1, 3, 2], [0, 1, 7, 7], [0, -1, -2, 4]])
+    goals = stages.likeliest_targets(2)(LABELS, logits)
+    assert all(isinstance(goal, Towards) for goal in goals)
+    np.testing.assert_array_equal(goals[0].target, [2, 0, 3, 0])
+    np.testing.assert_array_equal(goals[1].target, [3, 2, 1, 1])
+    assert goals[0].target.dtype == LABELS.dtype
+    assert len(stages.likeliest_targets(9)(LABELS, logits)) == 3
+    assert stages.likeliest_targets(9) is stages.likeliest_targets()
 
 
 def test_work_items_multiply_goals_and_restarts():
@@ -61,6 +72,7 @@ def test_the_basic_plan_is_what_its_names_say():
     [
         (lambda: stages.basic(steps=0), "steps=0; expected an integer >= 1"),
         (lambda: stages.basic(restarts=0), "restarts=0; expected an integer >= 1"),
+        (lambda: stages.likeliest_targets(0), "targets=0; expected an integer >= 1"),
         (
             lambda: stages.Stage("s", attacks.fgsm(), restarts=1.5),
             "restarts=1.5; expected an integer >= 1",

@@ -1,0 +1,176 @@
+"""Compositions beside the loops that one would write by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from robust_jax import attacks, threats
+from robust_jax.attacks import compose
+from robust_jax.core import drive, lift
+from robust_jax.core.types import Towards, Untargeted
+from robust_jax.losses import objectives
+from tests import victims
+
+N, SHAPE, K = 12, (4, 3), 5
+THREAT = threats.Linf(0.12)
+PGD = attacks.pgd(3, 0.5, objectives.margin)
+WEAK = attacks.bim(1, 0.3, objectives.margin)
+MODEL = victims.two_layer_victim(SHAPE, K, seed=4, scale=2.0)
+IMAGES = victims.inputs(SHAPE, N, seed=3)
+GOAL = Untargeted(victims.predicted(MODEL, IMAGES))
+KEYS = lift.item_keys(0, np.arange(N, dtype=np.uint64))
+fold_in = jax.vmap(jax.random.fold_in, (0, None))
+
+
+@functools.cache
+def program(attack):
+    return drive.traced(attack)
+
+
+def ran(attack, place, goal=GOAL):
+    """One part of a composition, as NumPy."""
+    result = program(attack)(fold_in(KEYS, place), MODEL, THREAT, IMAGES, goal)
+    return jax.tree.map(np.asarray, result)
+
+
+def composed(run):
+    """A composition of runs of batches, driven by the host."""
+    return jax.tree.map(np.asarray, run(KEYS, MODEL, THREAT, IMAGES, GOAL))
+
+
+def assert_picked(result, parts, picked):
+    """Example n comes from part picked[n], bit by bit."""
+    for n, part in enumerate(picked):
+        np.testing.assert_array_equal(result.x_adv[n], parts[part].x_adv[n])
+        np.testing.assert_array_equal(result.margin[n], parts[part].margin[n])
+        np.testing.assert_array_equal(result.distance[n], parts[part].distance[n])
+
+
+def test_strongest_of_keeps_the_largest_margin_and_pays_for_all():
+    parts = [ran(PGD, 0), ran(WEAK, 1), ran(PGD, 2)]
+    result = composed(compose.strongest_of(program(PGD), program(WEAK), program(PGD)))
+    picked = np.argmax([part.margin for part in parts], axis=0)
+    assert len(set(picked)) > 1
+    assert_picked(result, parts, picked)
+    np.testing.assert_array_equal(result.forwards, sum(p.forwards for p in parts))
+    np.testing.assert_array_equal(result.backwards, sum(p.backwards for p in parts))
+
+
+def test_restarts_are_the_strongest_of_the_same():
+    parts = [ran(PGD, place) for place in range(3)]
+    result = composed(compose.restarts(program(PGD), 3))
+    picked = np.argmax([part.margin for part in parts], axis=0)
+    assert len(set(picked)) == 3
+    assert_picked(result, parts, picked)
+
+
+def test_then_if_failed_spares_what_is_won():
+    parts = [ran(WEAK, 0), ran(PGD, 1)]
+    won = parts[0].margin >= 0
+    assert 0 < won.sum() < N and (parts[1].margin[~won] >= 0).any()
+    assert (parts[1].margin[won] > parts[0].margin[won]).any()  # ... and not taken.
+    result = composed(compose.then_if_failed(program(WEAK), program(PGD)))
+    margins = np.where(
+        won, [np.full(N, np.inf), np.zeros(N)], [p.margin for p in parts]
+    )
+    assert_picked(result, parts, np.argmax(margins, axis=0))
+    spent = parts[0].forwards + np.where(won, 0, parts[1].forwards)
+    np.testing.assert_array_equal(result.forwards, spent)
+
+
+def test_then_if_failed_does_not_begin_a_run_that_nobody_needs():
+    def never(key, logits_fn, threat, x, goal):
+        raise AssertionError("this run was begun")
+
+    wrong = Untargeted((GOAL.label + 1) % K)
+    run = compose.then_if_failed(program(WEAK), never)
+    assert (run(KEYS, MODEL, THREAT, IMAGES, wrong).margin >= 0).all()
+    with pytest.raises(AssertionError, match="begun"):
+        composed(run)
+
+
+def test_over_targets_goes_through_the_likeliest_wrong_classes():
+    logits = np.array(jax.vmap(MODEL)(IMAGES))
+    logits[np.arange(N), GOAL.label] = -np.inf
+    order = np.argsort(-logits, axis=1)
+    spent, won = np.ones(N, int), np.zeros(N, bool)
+    best = np.full(N, -np.inf)
+    for place in range(3):
+        part = ran(PGD, place, Towards(GOAL.label, order[:, place].astype(np.int32)))
+        spent += np.where(won, 0, part.forwards)
+        best = np.where(won, best, np.maximum(best, part.margin))
+        won |= part.margin >= 0
+    result = composed(compose.over_targets(program(PGD), 3))
+    np.testing.assert_array_equal(result.margin, best)
+    np.testing.assert_array_equal(result.forwards, spent)
+    assert 0 < won.sum() < N
+
+
+def test_over_targets_takes_what_classes_there_are():
+    model = victims.two_layer_victim(SHAPE, 2, seed=4, scale=2.0)
+    goal = Untargeted(victims.predicted(model, IMAGES))
+    result = compose.over_targets(program(PGD), 9)(KEYS, model, THREAT, IMAGES, goal)
+    assert (result.forwards <= 2 + PGD.steps).all()
+    run = compose.over_targets(program(PGD), 9)
+    with pytest.raises(ValueError, match="goal=Towards; expected Untargeted"):
+        run(KEYS, model, THREAT, IMAGES, Towards(GOAL.label, GOAL.label))
+
+
+def test_one_example_traced_is_the_batch_on_the_host():
+    def nested(driver):
+        return compose.then_if_failed(
+            driver(WEAK), compose.over_targets(compose.restarts(driver(PGD), 2), 2)
+        )
+
+    hosted = composed(nested(program))
+    one = jax.jit(lift.over_examples(nested(drive.run)))
+    traced = one(KEYS, MODEL, THREAT, IMAGES, GOAL)
+    for ours, theirs in zip(traced, hosted, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: compose.restarts(drive.run(PGD), 0), "times=0; expected an integer"),
+        (lambda: compose.over_targets(drive.run(PGD), 0), "targets=0; expected an"),
+        (compose.strongest_of, r"runs=\(\); expected at least one"),
+        (compose.then_if_failed, r"runs=\(\); expected at least one"),
+    ],
+)
+def test_bad_arguments(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_inside_a_users_train_step():
+    """As the README has it: composed attack, user's jit, gradient in the weights."""
+
+    def loss(weights, key, x, label):
+        net = jax.tree_util.Partial(victims.two_layers, weights)
+        attack = attacks.pgd(3, 0.5, objectives.margin)
+        perturb = lift.over_examples(compose.restarts(drive.run(attack), 2))
+        keys = jax.random.split(key, len(label))
+        x_adv = perturb(keys, net, THREAT, x, Untargeted(label)).x_adv
+        x_adv = jax.lax.stop_gradient(x_adv)
+        return jnp.mean(jax.vmap(cross_entropy)(jax.vmap(net)(x_adv), label)), x_adv
+
+    def cross_entropy(logits, label):
+        return objectives.cross_entropy(logits, Untargeted(label))
+
+    step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (value, x_adv), grad = step(MODEL.args[0], jax.random.key(0), IMAGES, GOAL.label)
+
+    def plain(weights):
+        net = jax.tree_util.Partial(victims.two_layers, weights)
+        return jnp.mean(jax.vmap(cross_entropy)(jax.vmap(net)(x_adv), GOAL.label))
+
+    expected = jax.grad(plain)(MODEL.args[0])
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), grad, expected
+    )
+    assert value > plain(MODEL.args[0]) - 1e-5
+    assert (np.abs(x_adv - IMAGES).max((1, 2)) > 0).mean() > 0.5
