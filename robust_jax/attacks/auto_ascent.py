@@ -174,7 +174,8 @@ def auto_ascent(
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
         zero, first = jnp.zeros((), jnp.int32), start(key, threat, x)
-        lowest = jnp.full((), -jnp.inf, jnp.float32)
+        wide = jnp.promote_types(jax.tree.leaves(x)[0].dtype, jnp.float32)
+        lowest = jnp.full((), -jnp.inf, wide)
         memory = course.init(x)
         return AutoState(
             x=x,
@@ -198,7 +199,7 @@ def auto_ascent(
         look, memory = estimator.look(key, logits_fn, threat, climb, x, state.memory)
         score = verdict(look.logits, state.goal)
         here = Incumbent(x, score, threat.distance(x, state.x))
-        value, is_first = look.value.astype(jnp.float32), state.i == 0
+        value, is_first = look.value.astype(state.pace.last.dtype), state.i == 0
         arrived = Peak(x, value, look.grad, state.course)
         highest = _chosen(value > state.highest.value, arrived, state.highest)
         window = jnp.asarray(windows)[state.i]
@@ -254,7 +255,7 @@ def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
 
 def _first_pace(lowest: Array) -> Pace:
     return Pace(
-        relative_step=jnp.full((), _FIRST_STEP),
+        relative_step=jnp.full_like(lowest, _FIRST_STEP),
         last=lowest,
         rises=jnp.zeros((), jnp.int32),
         peak=lowest,
