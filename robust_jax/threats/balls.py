@@ -7,9 +7,10 @@ import chex
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
 
 from robust_jax.core.types import Array, Key
-from robust_jax.threats import directions, norms, projections, samplers
+from robust_jax.threats import directions, hyperplanes, norms, projections, samplers
 
 Input = TypeVar("Input")  # An array [*S], or a pytree of arrays.
 
@@ -55,6 +56,14 @@ class Linf(NamedTuple):
         """The largest absolute difference, shape []."""
         return _distance(norms.linf, x, x0)
 
+    def cross(self, normal: Input, gap: ArrayLike, x: Input) -> Input:
+        """The smallest displacement in the box that climbs `normal` by gap."""
+        return _cross(hyperplanes.linf, self, normal, gap, x)
+
+    def dual(self, grad: Input) -> Array:
+        """The dual norm: the sum of absolute entries, shape []."""
+        return _distance(norms.l1, grad, jax.tree.map(jnp.zeros_like, grad))
+
 
 class L2(NamedTuple):
     """The Euclidean length of the displacement is at most eps. See `Linf`."""
@@ -84,6 +93,14 @@ class L2(NamedTuple):
         """The Euclidean distance, shape []."""
         return _distance(norms.l2, x, x0)
 
+    def cross(self, normal: Input, gap: ArrayLike, x: Input) -> Input:
+        """The smallest displacement in the box that climbs `normal` by gap."""
+        return _cross(hyperplanes.l2, self, normal, gap, x)
+
+    def dual(self, grad: Input) -> Array:
+        """The dual norm: the Euclidean length, shape []."""
+        return _distance(norms.l2, grad, jax.tree.map(jnp.zeros_like, grad))
+
 
 class L1(NamedTuple):
     """The absolute displacements sum to at most eps. See `Linf`."""
@@ -112,6 +129,14 @@ class L1(NamedTuple):
     def distance(self, x: Input, x0: Input) -> Array:
         """The sum of absolute differences, shape []."""
         return _distance(norms.l1, x, x0)
+
+    def cross(self, normal: Input, gap: ArrayLike, x: Input) -> Input:
+        """The smallest displacement in the box that climbs `normal` by gap."""
+        return _cross(hyperplanes.l1, self, normal, gap, x)
+
+    def dual(self, grad: Input) -> Array:
+        """The dual norm: the largest absolute entry, shape []."""
+        return _distance(norms.linf, grad, jax.tree.map(jnp.zeros_like, grad))
 
 
 class L0(NamedTuple):
@@ -185,6 +210,19 @@ def _sample(sampler: Callable[..., Array], threat: Ball, key: Key, x0: Input) ->
         return sampler(key, vector, *bounds)
 
     return _on_vectors(with_key, threat, x0)
+
+
+def _cross(
+    shortest: Callable[..., Array],
+    threat: Ball,
+    normal: Input,
+    gap: ArrayLike,
+    x: Input,
+) -> Input:
+    def with_gap(normal: Array, x: Array, eps: Array, *box: Array) -> Array:
+        return shortest(normal, jnp.asarray(gap, x.dtype), x, *box)
+
+    return _on_vectors(with_gap, threat, normal, x)
 
 
 def _distance(norm: Callable[[Array], Array], x: Input, x0: Input) -> Array:
