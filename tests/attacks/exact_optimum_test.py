@@ -1,0 +1,235 @@
+"""How far attacks stay behind the exact optimum of small ReLU nets.
+
+Regret is a share in [0, 1]: of the margin's possible rise within eps, what an attack
+misses; of the distance that a minimum-norm attack finds, what it is too far (1 if it
+finds nothing). An attack joins by one line in CASES.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+from scipy import optimize
+
+from robust_jax import attacks, threats
+from robust_jax.attacks import diverse, fab, gama, multi_targeted
+from robust_jax.core import drive, lift
+from robust_jax.core.types import Attack, Untargeted
+from robust_jax.losses import objectives
+from tests.reference import relu_net
+
+NETS, POINTS, DIMS, HIDDEN, CLASSES = 8, 8, 3, 6, 3
+RADII = {"linf": 0.15, "l2": 0.2, "l1": 0.3}
+ABOVE = 1e-5  # What float32 may see beyond the optimum.
+
+
+class Case(NamedTuple):
+    attack: Attack
+    most_regret: dict[str, float] | None  # norm -> bound of the mean
+    restarts: int = 1
+    minimum_norm: bool = False
+
+
+CASES = {
+    "pgd": Case(
+        attacks.pgd(40, 0.1, objectives.margin),
+        {"linf": 0.05, "l2": 0.015, "l1": 0.015},
+        restarts=4,
+    ),
+    "gama_pgd": Case(gama.gama_pgd(40), {"linf": 0.05}, restarts=4),
+    "odi_pgd": Case(diverse.odi_pgd(40, 0.1), {"linf": 0.055}, restarts=4),
+    "multi_targeted": Case(
+        multi_targeted.multi_targeted(40, 0.1, targets=2), {"linf": 0.045}, restarts=2
+    ),
+    "fab": Case(
+        fab.fab(50, start=fab.halfway_at_random),
+        {"l2": 0.12},
+        restarts=2,
+        minimum_norm=True,
+    ),
+}
+
+
+def random_problem(rng, nets, points, dims):
+    """Nets whose kinks cut the box, one per point, and points with their own labels."""
+    w, v = (rng.normal(size=(nets, *s)) for s in ((HIDDEN, dims), (CLASSES, HIDDEN)))
+    through = rng.uniform(size=(nets, HIDDEN, dims))
+    c = 0.1 * rng.normal(size=(nets, CLASSES))
+    many = relu_net.Nets(w, -(w * through).sum(-1), v, c)
+    many = many.of(np.repeat(np.arange(nets), points))
+    x = rng.uniform(size=(nets * points, dims))
+    # As the attacks see them: the optimum is that of the same rounded numbers.
+    many, x = jax.tree.map(lambda a: a.astype(np.float32).astype(float), (many, x))
+    return many, x, relu_net.logits(many, x).argmax(axis=1)
+
+
+@functools.cache
+def problem():
+    return random_problem(np.random.default_rng(0), NETS, POINTS, DIMS)
+
+
+@functools.cache
+def optimum(norm, minimum_norm):
+    nets, x, labels = problem()
+    if minimum_norm:
+        return relu_net.least_distance(norm, nets, x, labels)
+    return relu_net.largest_margin(norm, nets, x, labels, RADII[norm])
+
+
+def logits(weights, x):
+    w, b, v, c = weights
+    return v @ jax.nn.relu(w @ x + b) + c
+
+
+def regrets(case, norm):
+    """Of every point, by the best of the restarts."""
+    nets, x, labels = problem()
+    eps = np.inf if case.minimum_norm else RADII[norm]
+
+    def one(key, weights, x, label):
+        run, threat = (
+            drive.run(case.attack, to_the_end=True),
+            threats.by_name(norm)(eps),
+        )
+        return run(key, Partial(logits, weights), threat, x, Untargeted(label))
+
+    many = np.tile(np.arange(len(x)), case.restarts)
+    quickly = {"xla_backend_optimization_level": 0}  # Compiling is what costs time.
+    result = jax.jit(jax.vmap(one), compiler_options=quickly)(
+        lift.item_keys(0, np.arange(len(many), dtype=np.uint64)),
+        *jax.tree.map(lambda a: a[many].astype(np.float32), (nets, x)),
+        labels[many],
+    )
+    best, shape = optimum(norm, case.minimum_norm), (case.restarts, len(x))
+    if case.minimum_norm:
+        distance = np.where(result.margin >= 0, result.distance, np.inf)
+        found = distance.reshape(shape).min(axis=0)
+        assert (found >= best - ABOVE).all()  # Where the whole box is safe: inf.
+        safe = np.isinf(best)
+        return np.where(safe, 0, 1 - np.where(safe, 0, best) / found)
+    found = np.reshape(result.margin, shape).max(axis=0)
+    assert (found <= best + ABOVE).all()
+    return (best - found) / (best - relu_net.margins(nets, x, labels))
+
+
+@pytest.mark.parametrize(
+    ("name", "norm"),
+    [(name, norm) for name, case in CASES.items() for norm in case.most_regret],
+)
+def test_no_attack_beats_the_optimum_and_the_mean_regret_is_small(
+    name, norm, record_property
+):
+    case = CASES[name]
+    regret = regrets(case, norm)
+    record_property("mean_regret", float(regret.mean()))
+    assert regret.mean() <= case.most_regret[norm]
+
+
+def test_regret_tells_one_step_from_many():
+    strong, weak = CASES["pgd"], Case(attacks.fgsm(objectives.margin), None)
+    assert regrets(weak, "linf").mean() > 1.5 * strong.most_regret["linf"]
+
+
+@pytest.mark.parametrize("norm", RADII)
+def test_dense_search_of_a_plane_meets_the_optimum_and_never_beats_it(norm):
+    rng = np.random.default_rng(1)
+    nets, x, labels = random_problem(rng, nets=4, points=1, dims=2)
+    side = np.linspace(0, 1, 201)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    for k in range(len(x)):
+        one, own = nets.of(np.full(len(grid), k)), np.full(len(grid), labels[k])
+        margin, moved = (
+            relu_net.margins(one, grid, own),
+            relu_net.size(norm, grid - x[k]),
+        )
+        net, point, label = nets.of([k]), x[[k]], labels[[k]]
+        # As much as the margin can change, and a distance, within one cell of the grid.
+        slack = 2 * np.abs(net.v).max() * np.abs(net.w).sum() / 200
+
+        best = relu_net.largest_margin(norm, net, point, label, RADII[norm])[0]
+        found = margin[moved <= RADII[norm]].max()
+        assert best - slack <= found <= best + 1e-9
+
+        least = relu_net.least_distance(norm, net, point, label)[0]
+        found = moved[margin >= 0].min(initial=np.inf)
+        assert found - 4 / 200 <= least <= found + 2e-6
+
+
+def test_search_at_random_never_beats_the_optimum():
+    nets, x, labels = problem()
+    points = np.random.default_rng(2).uniform(size=(2_000, len(x), DIMS))
+    for norm, eps in RADII.items():
+        best, least = optimum(norm, False), optimum(norm, True)
+        for point in points:  # On the ball's surface, cut at the box; and anywhere.
+            delta = point - 0.5
+            size = relu_net.size(norm, delta)[:, None]
+            inside = np.clip(x + eps * delta / size, 0, 1)
+            assert (relu_net.margins(nets, inside, labels) <= best + 1e-9).all()
+            wins = relu_net.margins(nets, point, labels) >= 0
+            assert (relu_net.size(norm, point - x) > least - 2e-6)[wins].all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l1"])
+def test_a_mixed_integer_program_has_the_same_optimum(norm):
+    nets, x, labels = problem()
+    some = np.arange(0, len(x), 8)
+    found = [_by_integers(norm, nets.of(k), x[k], labels[k], RADII[norm]) for k in some]
+    np.testing.assert_allclose(found, optimum(norm, False)[some], atol=1e-5)
+
+
+def _by_integers(norm, net, x0, label, eps):
+    """Activation a and pattern s of every unit as variables: a = max(pre, 0)."""
+    (hidden, dims), widest = net.w.shape, np.abs(net.w).sum() + np.abs(net.b).max()
+    x, a, s, u = np.split(
+        np.eye(2 * dims + 2 * hidden), np.cumsum([dims, hidden, hidden])
+    )
+    pre, size = net.w @ x, u if norm == "linf" else u.sum(axis=0, keepdims=True)
+    upper_bounds = [  # Rows and limits of rows @ variables <= limits.
+        (pre - a, -net.b),
+        (a - pre + widest * s, net.b + widest),
+        (a - widest * s, np.zeros(hidden)),
+        (x - u, x0),
+        (-x - u, -x0),
+        (size, np.full(len(size), eps)),
+    ]
+    rows, limits = (np.concatenate(part) for part in zip(*upper_bounds, strict=True))
+    return max(
+        net.c[other]
+        - net.c[label]
+        - optimize.milp(
+            -(net.v[other] - net.v[label]) @ a,
+            constraints=optimize.LinearConstraint(rows, ub=limits),
+            integrality=s.sum(axis=0),
+            bounds=optimize.Bounds(
+                0, x.sum(0) + s.sum(0) + widest * (a.sum(0) + u.sum(0))
+            ),
+        ).fun
+        for other in range(CLASSES)
+        if other != label
+    )
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("linf", 1), ("l2", 2), ("l1", np.inf)])
+def test_optima_of_a_net_without_kinks_are_those_of_its_margin(norm, dual):
+    rng = np.random.default_rng(3)
+    nets, _, _ = random_problem(rng, nets=5, points=1, dims=DIMS)
+    nets, x = nets._replace(b=nets.b + 100.0), np.full((5, DIMS), 0.5)
+    nets = nets._replace(c=nets.c - np.einsum("nkh,nh->nk", nets.v, nets.b))
+    z, slopes = relu_net.logits(nets, x), nets.v @ nets.w
+    labels, row = z.argmax(axis=1), np.arange(len(x))
+    leads = z - z[row, labels][:, None]
+    steepness = np.linalg.norm(slopes - slopes[row, labels][:, None], dual, axis=2)
+    leads[row, labels], steepness[row, labels] = -np.inf, 1.0
+
+    largest = relu_net.largest_margin(norm, nets, x, labels, 0.01)
+    expected = (leads + 0.01 * steepness).max(axis=1)
+    np.testing.assert_allclose(largest, expected, atol=1e-9)
+    least, nearest = relu_net.least_distance(norm, nets, x, labels), -leads / steepness
+    unhindered = nearest.min(axis=1) < 0.5  # Else the box is in the way.
+    assert unhindered.sum() >= 2
+    np.testing.assert_allclose(
+        least[unhindered], nearest.min(axis=1)[unhindered], atol=2e-6
+    )
