@@ -1,0 +1,157 @@
+"""The Square Attack's start and proposals in L2 and L1: pyramids that share eps.
+
+A displacement uses all of eps, so that a window can grow only by what another one
+gives up: a proposal clears a second window and puts its share, with whatever the box
+had left unused, under a new pair of pyramids in the first.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.attacks import square_patterns as patterns
+from robust_jax.core.types import Array, Key, Threat
+
+_TILES = 5  # Andriushchenko et al. (2020), Sec. 3.4: along a side of the start.
+
+
+class Geometry(NamedTuple):
+    """What differs between the two norms."""
+
+    power: int  # of the pyramids, see `square_patterns.pyramids`
+    order: int  # of the norm
+    size: Callable[[Array], Array]  # [H, W, C] -> [1, 1, C]: of each channel
+    budget: Callable[[Array, Array, Array], Array]  # see `_l2_budget`
+    feasible: Callable[[Threat, Array, Array], Array]  # (threat, x, delta) -> x_adv
+
+
+def start(geometry: Geometry, key: Key, threat: Threat, x: Array) -> Array:
+    """A grid of pyramid pairs with random signs, sized to the threat.
+
+    The grid has five tiles along the image's shorter side, or one per pixel if that
+    side is shorter than ten.
+    """
+    height, width, channels = patterns.image_shape(x.shape)
+    side = max(min(height, width) // _TILES, 1)
+    rows, columns = height // side, width // side
+    tiles = patterns.draw_tiles(key, rows, columns, channels)
+    stacked, beside = patterns.pyramids(
+        side, side, power=geometry.power, order=geometry.order
+    )
+    turned = tiles.turned[:, :, None, None]
+    grid = jnp.where(turned, beside, stacked)[..., None]  # [rows, columns, s, s, 1]
+    grid = grid * tiles.signs[:, :, None, None]
+    grid = jnp.swapaxes(grid, 1, 2).reshape(rows * side, columns * side, channels)
+    top, left = (height - rows * side) // 2, (width - columns * side) // 2
+    delta = jnp.zeros((height, width, channels), grid.dtype)
+    delta = delta.at[top : top + rows * side, left : left + columns * side].set(grid)
+    return geometry.feasible(threat, x, patterns.from_image(delta, x.shape))
+
+
+def propose(
+    geometry: Geometry,
+    shares: list[float],
+    key: Key,
+    threat: Threat,
+    x: Array,
+    accepted: Array,
+    stage: Array,
+) -> Array:
+    """The next point: pyramids grow in one window at the cost of another one.
+
+    Args:
+        geometry: `l2` or `l1`.
+        shares: see `square_patterns.shares`.
+        key: of this query alone.
+        threat: its norm is the geometry's.
+        x: clean input, shape [*S], float32 at least.
+        accepted: the point to change, shape [*S], float32 at least.
+        stage: position in `shares`, shape [].
+    Returns: feasible, shape [*S].
+    """
+    height, width, _ = shape = patterns.image_shape(x.shape)
+    sides, table = _stages(geometry, shares, height, width)
+    windows = patterns.draw_windows(key, sides[stage], shape)
+    at_origin = table[stage, windows.turned.astype(jnp.int32)]
+    pattern = jnp.roll(at_origin, windows.offsets[0], axis=(0, 1))[..., None]
+    grown, cleared = (
+        patterns.window_mask(offset, sides[stage], height, width)
+        for offset in windows.offsets
+    )
+
+    delta = patterns.as_image(accepted - x)
+    old = jnp.where(grown, delta, 0)
+    shape_wanted = pattern * windows.signs + _unit(geometry.size, old)
+    freed = geometry.size(jnp.where(grown | cleared, delta, 0))
+    budget = geometry.budget(jnp.asarray(threat.eps), geometry.size(delta), freed)
+    new = _unit(geometry.size, shape_wanted) * budget
+    delta = jnp.where(grown, new, jnp.where(cleared, 0, delta))
+    return geometry.feasible(threat, x, patterns.from_image(delta, x.shape))
+
+
+def _stages(
+    geometry: Geometry, shares: list[float], height: int, width: int
+) -> tuple[Array, Array]:
+    """Sides of the window [stages, 2]; patterns at the origin [stages, 2, H, W]."""
+    sides = [
+        patterns.window_sides(share, height, width, patterns.pyramid_side)
+        for share in shares
+    ]
+    table = np.zeros((len(sides), 2, height, width), np.float32)
+    for row, (tall, wide) in zip(table, sides, strict=True):
+        row[:, :tall, :wide] = patterns.pyramids(
+            tall, wide, power=geometry.power, order=geometry.order
+        )
+    return jnp.asarray(sides, jnp.int32), jnp.asarray(table)
+
+
+def _unit(size: Callable[[Array], Array], delta: Array) -> Array:
+    """delta scaled to size 1; zero stays zero."""
+    length = size(delta)
+    return delta / jnp.where(length > 0, length, 1)
+
+
+def _l2_size(delta: Array) -> Array:
+    return jnp.sqrt(jnp.sum(delta**2, axis=(0, 1), keepdims=True))
+
+
+def _l1_size(delta: Array) -> Array:
+    return jnp.sum(jnp.abs(delta), axis=(0, 1), keepdims=True)
+
+
+def _l2_budget(eps: Array, sizes: Array, freed: Array) -> Array:
+    """The size of each channel's new window, [1, 1, C]; sizes add up as squares.
+
+    Args:
+        eps: the radius, shape [].
+        sizes: of the present displacement, per channel, shape [1, 1, C].
+        freed: what both windows hold of them, shape [1, 1, C].
+    """
+    unused = jnp.maximum(eps**2 - jnp.sum(sizes**2), 0)
+    return jnp.sqrt(unused / sizes.size + freed**2)
+
+
+def _l1_budget(eps: Array, sizes: Array, freed: Array) -> Array:
+    """As `_l2_budget`; every channel asks for all, and the projection shares it out."""
+    unused = jnp.maximum(eps - jnp.sum(sizes), 0)
+    return unused + sizes.size * freed
+
+
+def _stretched_to_eps(threat: Threat, x: Array, delta: Array) -> Array:
+    """x + delta at the length eps, then clipped to the box."""
+    length = jnp.sqrt(jnp.sum(delta**2))
+    unit = delta / jnp.where(length > 0, length, 1)
+    return jnp.clip(x + threat.eps * unit, threat.lower, threat.upper)
+
+
+def _projected(threat: Threat, x: Array, delta: Array) -> Array:
+    return threat.project(x + delta, x)
+
+
+l2 = Geometry(2, 2, _l2_size, _l2_budget, _stretched_to_eps)
+l1 = Geometry(4, 1, _l1_size, _l1_budget, _projected)
+l2_start, l1_start = functools.partial(start, l2), functools.partial(start, l1)
+l2_propose, l1_propose = functools.partial(propose, l2), functools.partial(propose, l1)

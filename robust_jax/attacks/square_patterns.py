@@ -1,0 +1,186 @@
+"""What the Square Attack changes where: image layout, windows, pyramids, draws.
+
+Whatever depends on shapes alone is NumPy, made while tracing: it becomes constants of
+the compiled program. What is drawn, or depends on the query, is traced.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.core.types import Array, Key
+
+# Andriushchenko et al. (2020), Sec. 4.1: the queries after which the share is halved,
+# of a search that has 10,000.
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_HORIZON = 10_000
+
+
+class Tiles(NamedTuple):
+    """The random part of a start: signs of a grid of tiles, and which are turned."""
+
+    signs: Array  # [rows, columns, C] +1 or -1
+    turned: Array  # [rows, columns] bool
+
+
+class Windows(NamedTuple):
+    """The random part of a proposal."""
+
+    offsets: Array  # [2, 2] int32: row and column of the window; of the one to clear
+    signs: Array  # [C] +1 or -1
+    turned: Array  # [] bool: the pyramids stand side by side
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """(H, W, C) of an input of rank 1 to 4.
+
+    A vector [D] is one column of D pixels, [H, W] has one channel, and in
+    [T, H, W, C] all T * C numbers of a pixel are its channels.
+    """
+    height, width, *channels = (*shape, 1, 1)[:3] if len(shape) < 4 else shape[1:]
+    frames = shape[0] if len(shape) == 4 else 1
+    return height, width, frames * channels[0]
+
+
+def as_image(x: Array) -> Array:
+    """An input of rank 1 to 4 as [H, W, C], see `image_shape`."""
+    pixels_first = jnp.moveaxis(x, 0, 2) if x.ndim == 4 else x
+    return pixels_first.reshape(image_shape(x.shape))
+
+
+def from_image(image: Array, shape: tuple[int, ...]) -> Array:
+    """The inverse of `as_image`."""
+    if len(shape) < 4:
+        return image.reshape(shape)
+    frames, height, width, channels = shape
+    return jnp.moveaxis(image.reshape(height, width, frames, channels), 2, 0)
+
+
+def shares(queries: int, horizon: int, initial_share: float) -> list[float]:
+    """The share of the pixels that a window covers, in each stage of the search.
+
+    Stages that `queries` do not reach are left out.
+    """
+    return [initial_share / 2**k for k in range(len(_reached(queries, horizon)) + 1)]
+
+
+def stage(queries: int, horizon: int, i: Array) -> Array:
+    """The stage of proposal i, counted from 0; shape []."""
+    return jnp.sum(i > np.array(_reached(queries, horizon), np.int32))
+
+
+def _reached(queries: int, horizon: int) -> list[int]:
+    last = (math.ceil((at + 1) * horizon / _HORIZON) - 1 for at in _HALVINGS)
+    return [halving for halving in last if halving < queries]
+
+
+def square_side(side: float) -> int:
+    """The side of a window of one colour: a whole number of pixels, at least one."""
+    return max(round(side), 1)
+
+
+def pyramid_side(side: float) -> int:
+    """The side of a window of two pyramids: odd, at least three."""
+    return max(round(side), 3) | 1
+
+
+def window_sides(
+    share: float, height: int, width: int, rounded: Callable[[float], int]
+) -> tuple[int, int]:
+    """Height and width of a window that covers a share of the pixels.
+
+    A square; where it does not fit, it fills the image's shorter side and keeps its
+    area.
+
+    Args:
+        share: of the image's pixels, in (0, 1].
+        height: of the image.
+        width: of the image.
+        rounded: the wanted side to the side taken.
+    """
+    area = share * height * width
+    short, long = sorted((height, width))
+    side = rounded(math.sqrt(area))
+    if side <= short:
+        return side, side
+    other = min(rounded(area / short), long)
+    return (short, other) if height <= width else (other, short)
+
+
+def pyramids(height: int, width: int, *, power: int, order: int) -> np.ndarray:
+    """Two opposite pyramids in a window, one above the other; then side by side.
+
+    A pixel at Chebyshev distance m from its pyramid's middle has height
+    sum_j 1 / j^power over j from m + 1 to half the longer side.
+
+    Args:
+        height: of the window.
+        width: of the window.
+        power: how fast the terms fall: 2 for L2, 4 for L1.
+        order: of the norm in which the pattern has size 1.
+    Returns: float32, shape [2, height, width].
+    """
+    beside = _stacked(width, height, power, order).T
+    stacked = _stacked(height, width, power, order)
+    return np.stack([stacked, beside]).astype(np.float32)
+
+
+def _stacked(height: int, width: int, power: int, order: int) -> np.ndarray:
+    above = _pyramid(height // 2, width, power, order)
+    below = _pyramid(height - height // 2, width, power, order)
+    pattern = np.concatenate([above, -below])
+    return pattern / np.linalg.norm(pattern.ravel(), order)
+
+
+def _pyramid(height: int, width: int, power: int, order: int) -> np.ndarray:
+    terms = np.arange(1.0, max(height, width) // 2 + 2) ** -power
+    from_the_foot = np.cumsum(terms[::-1])[::-1]
+    rows = np.abs(np.arange(height) - height // 2)
+    columns = np.abs(np.arange(width) - width // 2)
+    pyramid = from_the_foot[np.maximum(rows[:, None], columns)]
+    return pyramid / np.linalg.norm(pyramid.ravel(), order)
+
+
+def draw_tiles(key: Key, rows: int, columns: int, channels: int) -> Tiles:
+    """Independent signs and turns of a grid of tiles."""
+    uniform = jax.random.uniform(key, (rows, columns, channels + 1), jnp.float32)
+    return Tiles(_signs(uniform[..., 1:]), uniform[..., 0] < 0.5)
+
+
+def draw_windows(key: Key, sides: Array, shape: tuple[int, int, int]) -> Windows:
+    """Two windows, each anywhere in the image with equal chances; signs; the turn.
+
+    Args:
+        key: of this query alone.
+        sides: height and width of both windows, shape [2], integer.
+        shape: (H, W, C) of the image.
+    """
+    # One call of the generator: splitting the key and `randint` would double the time
+    # of a step on 28 x 28 pixels. A float32 below 1 times n < 2^23 rounds to below n.
+    uniform = jax.random.uniform(key, (5 + shape[2],), jnp.float32)
+    positions = np.array(shape[:2], np.int32) - sides + 1
+    offsets = (uniform[:4].reshape(2, 2) * positions).astype(jnp.int32)
+    return Windows(offsets, _signs(uniform[5:]), uniform[4] < 0.5)
+
+
+def _signs(uniform: Array) -> Array:
+    return jnp.where(uniform < 0.5, -1.0, 1.0).astype(uniform.dtype)
+
+
+def window_mask(offset: Array, sides: Array, height: int, width: int) -> Array:
+    """Marks the pixels of a window, bool, shape [H, W, 1].
+
+    Args:
+        offset: row and column of its first pixel, shape [2].
+        sides: its height and width, shape [2].
+        height: of the image.
+        width: of the image.
+    """
+    row, column = jnp.arange(height) - offset[0], jnp.arange(width) - offset[1]
+    in_rows = (row >= 0) & (row < sides[0])
+    in_columns = (column >= 0) & (column < sides[1])
+    return (in_rows[:, None] & in_columns)[..., None]
