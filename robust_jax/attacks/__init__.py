@@ -1,13 +1,21 @@
-"""Layer 3: attacks. Factories that return an `Attack` for one example."""
+"""Layer 3: attacks. Factories that return an `Attack` for one example; `list()`."""
 
+from robust_jax.attacks import gradients
 from robust_jax.attacks.acg import acg
 from robust_jax.attacks.apgd import apgd
+from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.catalog import Entry, by_name, list_attacks as list
 from robust_jax.attacks.compose import (
     over_targets,
     restarts,
     strongest_of,
     then_if_failed,
 )
+from robust_jax.attacks.diverse import odi_pgd
+from robust_jax.attacks.fab import fab
+from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.multi_targeted import multi_targeted
+from robust_jax.attacks.pgd_l0 import pgd_l0
 from robust_jax.attacks.projected import (
     adam_pgd,
     bim,
@@ -18,20 +26,66 @@ from robust_jax.attacks.projected import (
     projected_ascent,
     r_fgsm,
 )
+from robust_jax.attacks.slide import slide
+from robust_jax.attacks.square import square
+from robust_jax.attacks.transfer import (
+    di_fgsm,
+    lookahead,
+    nesterov_variance_tuning,
+    ni_fgsm,
+    si_ni_fgsm,
+    ti_fgsm,
+    variance_tuning,
+    vmi_fgsm,
+    vni_fgsm,
+)
+from robust_jax.attacks.transforms import (
+    expectation,
+    input_diversity,
+    scale_invariance,
+    straight_through,
+    translation_invariance,
+)
 
 __all__ = [
+    "Entry",
     "acg",
     "adam_pgd",
     "apgd",
+    "apgd_l1",
     "bim",
+    "by_name",
+    "di_fgsm",
+    "expectation",
+    "fab",
     "fgsm",
+    "gama_pgd",
+    "gradients",
+    "input_diversity",
+    "list",
+    "lookahead",
     "mim",
+    "multi_targeted",
     "nesterov",
+    "nesterov_variance_tuning",
+    "ni_fgsm",
+    "odi_pgd",
     "over_targets",
     "pgd",
+    "pgd_l0",
     "projected_ascent",
     "r_fgsm",
     "restarts",
+    "scale_invariance",
+    "si_ni_fgsm",
+    "slide",
+    "square",
+    "straight_through",
     "strongest_of",
     "then_if_failed",
+    "ti_fgsm",
+    "translation_invariance",
+    "variance_tuning",
+    "vmi_fgsm",
+    "vni_fgsm",
 ]

@@ -67,8 +67,9 @@ def square(
         horizon: the number of queries that the stages of p are spread over, >= 1. By
             default, as in AutoAttack, they are those of a search of 10,000, of which
             5,000 are made; for a short search of its own take `horizon=queries`.
-    Raises: ValueError: if queries, horizon or initial_share is out of range; while tracing,
-        if the norm is not linf, l2 or l1, or x is not one array of rank 1 to 4.
+    Raises: ValueError: if queries, horizon or initial_share is out of range; while
+        tracing, if the norm is not linf, l2 or l1, or x is not one array of rank 1
+        to 4.
     References: Andriushchenko et al., "Square Attack: a query-efficient black-box
         adversarial attack via random search", ECCV 2020, Alg. 1 to 3; L1 as in
         AutoAttack (Croce & Hein, "Mind the box", ICML 2021). Differs from AutoAttack's

@@ -15,7 +15,7 @@ from jax.tree_util import Partial
 from scipy import optimize
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import diverse, fab, gama, multi_targeted
+from robust_jax.attacks.fab import halfway_at_random
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Attack, Untargeted
 from robust_jax.losses import objectives
@@ -39,13 +39,19 @@ CASES = {
         {"linf": 0.05, "l2": 0.015, "l1": 0.015},
         restarts=4,
     ),
-    "gama_pgd": Case(gama.gama_pgd(40), {"linf": 0.05}, restarts=4),
-    "odi_pgd": Case(diverse.odi_pgd(40, 0.1), {"linf": 0.055}, restarts=4),
+    "gama_pgd": Case(attacks.gama_pgd(40), {"linf": 0.05}, restarts=4),
+    "odi_pgd": Case(attacks.odi_pgd(40, 0.1), {"linf": 0.055}, restarts=4),
+    "apgd": Case(
+        attacks.apgd(objectives.margin, 40), {"linf": 0.03, "l2": 0.015}, restarts=4
+    ),
+    "acg": Case(attacks.acg(steps=40), {"linf": 0.05}, restarts=4),
+    "apgd_l1": Case(attacks.apgd_l1(objectives.margin, 40), {"l1": 0.1}, restarts=4),
+    "square": Case(attacks.square(200), {"linf": 0.04}, restarts=4),
     "multi_targeted": Case(
-        multi_targeted.multi_targeted(40, 0.1, targets=2), {"linf": 0.045}, restarts=2
+        attacks.multi_targeted(40, 0.1, targets=2), {"linf": 0.045}, restarts=2
     ),
     "fab": Case(
-        fab.fab(50, start=fab.halfway_at_random),
+        attacks.fab(50, start=halfway_at_random),
         {"l2": 0.12},
         restarts=2,
         minimum_norm=True,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import gama, multi_targeted
+from robust_jax.attacks import gama
 from robust_jax.attacks.gradients import Gradient, Look
+from robust_jax.attacks.multi_targeted import in_turn
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.losses import objectives
@@ -37,7 +38,7 @@ def test_a_far_target_is_found_where_the_margin_leads_to_a_dead_end():
         goal = Untargeted(jnp.zeros(16, jnp.int32))
         runs = (
             attacks.pgd(60, 0.1, objectives.margin),
-            multi_targeted.multi_targeted(20, 0.1, targets=3),
+            attacks.multi_targeted(20, 0.1, targets=3),
         )
         found = [
             lift.over_examples(drive.run(attack, to_the_end=True))(
@@ -59,7 +60,7 @@ def inner_goals(goal, clean_logits, targets, calls):
         return Look(jnp.zeros(()), clean_logits, jnp.zeros_like(x)), memory
 
     gradient = Gradient(lambda x: (), look, 1, 1)
-    attack = multi_targeted.multi_targeted(2, 0.1, targets, gradient=gradient)
+    attack = attacks.multi_targeted(2, 0.1, targets, gradient=gradient)
     threat = threats.Linf(EPS)
 
     def step(state, _):
@@ -106,7 +107,7 @@ def test_equals_a_loop_over_targets_written_out():
     images = victims.inputs((6,), 8, seed=3)
     labels, threat = victims.predicted(model, images), threats.Linf(0.15)
     keys = lift.item_keys(0, np.arange(8, dtype=np.uint64))
-    attack = multi_targeted.multi_targeted(6, 0.3, targets=3)
+    attack = attacks.multi_targeted(6, 0.3, targets=3)
     one_turn = attacks.pgd(6, 0.3, objectives.margin)
 
     @quickly_compiled
@@ -143,7 +144,7 @@ def test_turns_of_an_attack_that_asks_for_clean_logits():
     image = victims.inputs((6,), 1, seed=3)[0]
     goal = Untargeted(jnp.asarray(victims.predicted(model, image[None])[0]))
     once, threat, key = gama.gama_pgd(8), threats.Linf(0.15), jax.random.key(5)
-    twice = multi_targeted.in_turn(once, 2, lambda goal, clean_logits, turn: goal)
+    twice = in_turn(once, 2, lambda goal, clean_logits, turn: goal)
 
     @quickly_compiled
     def both(model, image):
@@ -162,6 +163,6 @@ def test_turns_of_an_attack_that_asks_for_clean_logits():
 @pytest.mark.parametrize("argument", ["steps_per_target", "relative_step", "targets"])
 def test_bad_arguments_are_refused_when_the_attack_is_made(argument):
     with pytest.raises(ValueError, match="=0; expected"):
-        multi_targeted.multi_targeted(**{argument: 0})
+        attacks.multi_targeted(**{argument: 0})
     with pytest.raises(ValueError, match="turns=0; expected an integer >= 1"):
-        multi_targeted.in_turn(attacks.pgd(), 0, lambda goal, logits, turn: goal)
+        in_turn(attacks.pgd(), 0, lambda goal, logits, turn: goal)

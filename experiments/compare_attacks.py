@@ -1,0 +1,149 @@
+"""Which attack breaks how much of a net, and at what cost? All attacks of one norm.
+
+    python -m experiments.compare_attacks --checkpoint=out/train/model.safetensors \
+        --norm=linf --eps=0.15 --count=1000
+
+Every attack of the catalog with that norm attacks the same images by its default
+budget; those that see scores alone take the first `--few` of them. No attack profits
+from another. Forwards and backwards are per image that the net gets right, and an
+attack stops at an image's first success. The last rows ask whether AutoAttack's parts
+together (APGD-T, FAB-T, Square) are as strong as each single attack.
+"""
+
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from experiments import common, recording
+from robust_jax import attacks, evaluate, models, report, threats
+from robust_jax.attacks.catalog import Entry
+from robust_jax.core import checks
+from robust_jax.core.metrics import Proportion
+from robust_jax.datasets.types import Dataset
+from robust_jax.evaluate import stages
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Default: the data set that the net was trained on."
+)
+_COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
+_FEW = flags.DEFINE_integer("few", 500, "Of these, for attacks that query scores.")
+_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
+_EPS = flags.DEFINE_float(
+    "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
+)
+_ATTACKS = flags.DEFINE_list("attacks", None, "Names; default: all of the norm.")
+
+_PARTS = {  # of AutoAttack, by norm
+    "linf": ("apgd_t", "fab_t", "square"),
+    "l2": ("apgd_t", "fab_t", "square"),
+    "l1": ("apgd_l1_t", "fab_t", "square"),
+}
+_COLUMNS = (
+    report.Column("attack", "attack"),
+    report.Column("n", "n"),
+    report.Column("accuracy", "robust accuracy [95 %]"),
+    report.Column("forwards", "forwards", report.fixed(1)),
+    report.Column("backwards", "backwards", report.fixed(1)),
+    report.Column("seconds", "seconds", report.fixed(1)),
+    report.Column("paper", "paper"),
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs every attack alone, prints the table, writes record and page."""
+    entries, threat = _entries(), threats.by_name(_NORM.value)(_EPS.value)
+    checks.eps(_NORM.value, _EPS.value)
+    checks.positive_integer("few", _FEW.value)
+    checkpoint = models.load(_CHECKPOINT.value)
+    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    run, few = recording.Run("compare_attacks"), min(_FEW.value, len(data))
+    broken: dict[str, np.ndarray] = {}
+    work = sum(e.targets * _images(e, data, few) for e in entries)
+    with common.counted(work, f"{_NORM.value} attacks", "item") as bar:
+        for entry in entries:
+            some = data.take(np.arange(_images(entry, data, few)))
+            found = _attack(entry, checkpoint, some, threat, bar.update)
+            broken[entry.name] = found.stages[0].broken
+            run.rows.append(_row(entry, found))
+            run.notes.append(f"{entry.name}: {found.audit}")
+    parts = [name for name in _PARTS.get(_NORM.value, ()) if name in broken]
+    if len(parts) == 3:
+        together = np.any([broken[name][:few] for name in parts], axis=0)
+        run.rows.append(_together(parts, together))
+        run.notes.insert(0, _verdict(together, broken, few))
+        print(run.notes[0])
+    print(report.format_table(run.rows, _COLUMNS))
+    run.save(
+        f"Attacks on {_CHECKPOINT.value}",
+        f"{data.name} test, n = {len(data)}, {_NORM.value} eps={_EPS.value:g}; clean "
+        f"accuracy {found.clean_accuracy} on the images of the last row but one.",
+        _COLUMNS,
+    )
+
+
+def _attack(entry, checkpoint, data, threat, on_items):
+    goals: stages.Goals = evaluate.untargeted
+    if entry.targets > 1:
+        goals = evaluate.likeliest_targets(entry.targets)
+    return evaluate.robustness(
+        checkpoint.logits_fn,
+        data.pixels(),
+        data.labels,
+        threat,
+        plan=(evaluate.Stage(entry.name, entry.make(), goals),),
+        ids=data.ids,
+        seed=common.SEED.value,
+        name=_CHECKPOINT.value,
+        on_items=on_items,
+    )
+
+
+def _row(entry: Entry, found: evaluate.Report) -> dict[str, Any]:
+    (stage,), attacked = found.stages, max(1, int(found.clean.sum()))
+    return {
+        "attack": entry.name,
+        "n": len(found.clean),
+        "accuracy": stage.accuracy,
+        "clean": found.clean_accuracy,
+        "forwards": stage.forwards / attacked,
+        "backwards": stage.backwards / attacked,
+        "seconds": stage.seconds,
+        "audit_passed": found.audit.passed,
+        "paper": entry.paper,
+    }
+
+
+def _together(parts: list[str], broken: np.ndarray) -> dict[str, Any]:
+    accuracy = Proportion(int((~broken).sum()), len(broken))
+    return {"attack": " + ".join(parts), "n": len(broken), "accuracy": accuracy}
+
+
+def _verdict(together: np.ndarray, broken: dict[str, np.ndarray], few: int) -> str:
+    """How far the strongest single attack is ahead of the parts together."""
+    lead = {name: (b[:few].mean() - together.mean()) for name, b in broken.items()}
+    name = max(lead, key=lambda n: lead[n])
+    return (
+        f"On the same {len(together)} images the strongest single attack, {name}, "
+        f"leaves {-100 * lead[name]:.1f} points more than the parts together."
+    )
+
+
+def _images(entry: Entry, data: Dataset, few: int) -> int:
+    return few if entry.knowledge == "scores" else len(data)
+
+
+def _entries() -> tuple[Entry, ...]:
+    checks.known_name("norm", _NORM.value, ("linf", "l2", "l1", "l0"))
+    of_norm = {e.name: e for e in attacks.list() if _NORM.value in e.norms}
+    for name in _ATTACKS.value or ():
+        checks.known_name(f"{_NORM.value} attack", name, of_norm)
+    return tuple(of_norm[name] for name in _ATTACKS.value or of_norm)
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(common)
+    common.run_main(main)

@@ -1,0 +1,182 @@
+"""Every attack of the library, with its paper, what it needs and what it costs."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from robust_jax.attacks.acg import acg
+from robust_jax.attacks.apgd import apgd
+from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.diverse import odi_pgd
+from robust_jax.attacks.fab import fab
+from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.multi_targeted import multi_targeted
+from robust_jax.attacks.pgd_l0 import pgd_l0
+from robust_jax.attacks.projected import (
+    adam_pgd,
+    bim,
+    fgsm,
+    mim,
+    nesterov,
+    pgd,
+    r_fgsm,
+)
+from robust_jax.attacks.slide import slide
+from robust_jax.attacks.square import square
+from robust_jax.attacks.transfer import (
+    di_fgsm,
+    ni_fgsm,
+    si_ni_fgsm,
+    ti_fgsm,
+    vmi_fgsm,
+    vni_fgsm,
+)
+from robust_jax.core import checks
+from robust_jax.core.types import Attack
+from robust_jax.losses import objectives
+
+_ALL = ("linf", "l2", "l1", "l0")
+_NO_L0 = ("linf", "l2", "l1")
+_CUBE_AND_BALL = ("linf", "l2")
+
+
+class Entry(NamedTuple):
+    """What the catalog says of an attack."""
+
+    name: str
+    make: Callable[..., Attack]  # with the paper's defaults
+    paper: str
+    norms: tuple[str, ...]
+    per_step: tuple[int, int] = (1, 1)  # forwards and backwards of one step
+    targets: int = 1  # times that it is run, each towards another class
+    least_classes: int = 2
+    finds: str = "fixed budget"  # or "minimum norm": eps is a cap then
+    tests: tuple[str, ...] = ()  # modules beside the contract that all attacks pass
+
+    @property
+    def knowledge(self) -> str:
+        """What the adversary sees of the model: its gradients, or its scores alone."""
+        return "gradients" if self.per_step[1] else "scores"
+
+    @property
+    def steps(self) -> int:
+        """Steps in the default budget, the judgement of the start among them."""
+        return self.make().steps
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        """Forwards and backwards, by default, for an example that stays robust.
+
+        The clean forward is among them, once.
+        """
+        forwards, backwards = self.per_step
+        runs = self.targets * self.steps
+        return 1 + runs * forwards, runs * backwards
+
+
+class Catalog(tuple[Entry, ...]):
+    """Entries that print as a table."""
+
+    def __repr__(self) -> str:
+        titles = ["attack", "norms", "needs", "steps", "forwards", "backwards", "paper"]
+        rows = [titles]
+        for e in self:
+            numbers = [str(n) for n in (e.steps, *e.cost)]
+            rows.append([e.name, " ".join(e.norms), e.knowledge, *numbers, e.paper])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = (
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True))
+            for row in rows
+        )
+        return "\n".join(line.rstrip() for line in lines)
+
+
+_KURAKIN = "Kurakin et al. 2017"
+_APGD = "Croce & Hein, ICML 2020 (APGD)"
+_APGD_L1 = "Croce & Hein, ICML 2021 (APGD for L1)"
+_FAB = "Croce & Hein, ICML 2020 (FAB)"
+_MADRY = "Madry et al., ICLR 2018"
+
+_CATALOG = Catalog(
+    (
+        Entry("fgsm", fgsm, "Goodfellow et al., ICLR 2015", _ALL),
+        Entry("r_fgsm", r_fgsm, "Tramer et al., ICLR 2018", _CUBE_AND_BALL),
+        Entry("bim", bim, _KURAKIN, _ALL),
+        Entry("pgd", pgd, _MADRY, _ALL),
+        Entry(
+            "pgd_margin",
+            functools.partial(pgd, objective=objectives.margin),
+            f"{_MADRY}; Carlini & Wagner 2017",
+            _ALL,
+        ),
+        Entry(
+            "pgd_dlr",
+            functools.partial(pgd, objective=objectives.dlr),
+            f"{_MADRY}; {_APGD}",
+            _ALL,
+            least_classes=3,
+        ),
+        Entry("mim", mim, "Dong et al., CVPR 2018", _ALL),
+        Entry("nesterov", nesterov, "Lin et al., ICLR 2020 (NI, folded)", _ALL),
+        Entry("adam_pgd", adam_pgd, "Uesato et al., ICML 2018", _ALL),
+        Entry("apgd_ce", apgd, _APGD, _CUBE_AND_BALL),
+        Entry(
+            "apgd_dlr",
+            functools.partial(apgd, objective=objectives.dlr),
+            _APGD,
+            _CUBE_AND_BALL,
+            least_classes=3,
+        ),
+        Entry(
+            "apgd_t",
+            functools.partial(apgd, objective=objectives.dlr),
+            _APGD,
+            _CUBE_AND_BALL,
+            targets=9,
+            least_classes=4,
+        ),
+        Entry("apgd_l1", apgd_l1, _APGD_L1, ("l1",)),
+        Entry(
+            "apgd_l1_t",
+            functools.partial(apgd_l1, objective=objectives.dlr),
+            _APGD_L1,
+            ("l1",),
+            targets=5,
+            least_classes=4,
+        ),
+        Entry(
+            "fab", fab, _FAB, _NO_L0, per_step=(2, 9), finds="minimum norm"
+        ),  # Backwards: one for each wrong class of ten.
+        Entry("fab_t", fab, _FAB, _NO_L0, (2, 1), targets=9, finds="minimum norm"),
+        Entry("square", square, "Andriushchenko et al., ECCV 2020", _NO_L0, (1, 0)),
+        Entry("acg", acg, "Yamamura et al., ICML 2022", _CUBE_AND_BALL),
+        Entry("multi_targeted", multi_targeted, "Gowal et al. 2019", _ALL),
+        Entry("odi_pgd", odi_pgd, "Tashiro et al., NeurIPS 2020", _CUBE_AND_BALL),
+        Entry("gama_pgd", gama_pgd, "Sriramanan et al., NeurIPS 2020", _CUBE_AND_BALL),
+        Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
+        Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
+        Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),
+        Entry("ti_fgsm", ti_fgsm, "Dong et al., CVPR 2019", _CUBE_AND_BALL),
+        Entry("ni_fgsm", ni_fgsm, "Lin et al., ICLR 2020", _CUBE_AND_BALL, (2, 1)),
+        Entry(
+            "si_ni_fgsm", si_ni_fgsm, "Lin et al., ICLR 2020", _CUBE_AND_BALL, (6, 5)
+        ),
+        Entry("vmi_fgsm", vmi_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (21, 21)),
+        Entry("vni_fgsm", vni_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (22, 21)),
+    )
+)
+
+
+def list_attacks() -> Catalog:
+    """All attacks, which print as a table; `attacks.list()`."""
+    return _CATALOG
+
+
+def by_name(name: str) -> Entry:
+    """The entry of an attack.
+
+    Raises: ValueError: an unknown name; the nearest one is suggested.
+    """
+    known = {entry.name: entry for entry in _CATALOG}
+    checks.known_name("attack", name, known)
+    return known[name]
