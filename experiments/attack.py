@@ -8,7 +8,7 @@ Prints robust accuracy with its interval at each radius, by one compiled program
 
 import inspect
 import time
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -16,18 +16,8 @@ from absl import flags
 from experiments import common, recording
 from robust_jax import attacks, evaluate, models, report, threats
 from robust_jax.core import checks
-from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
-_ATTACKS: dict[str, Callable[..., Attack]] = {
-    "adam_pgd": attacks.adam_pgd,
-    "bim": attacks.bim,
-    "fgsm": attacks.fgsm,
-    "mim": attacks.mim,
-    "nesterov": attacks.nesterov,
-    "pgd": attacks.pgd,
-    "r_fgsm": attacks.r_fgsm,
-}
 _OBJECTIVES = {
     "cross_entropy": objectives.cross_entropy,
     "margin": objectives.margin,
@@ -41,9 +31,11 @@ _DATASET = flags.DEFINE_string(
     "dataset", None, "Default: the data set that the net was trained on."
 )
 _COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
-_ATTACK = flags.DEFINE_string("attack", "pgd", f"One of {', '.join(_ATTACKS)}.")
+_ATTACK = flags.DEFINE_string(
+    "attack", "pgd", "A name that experiments.list_attacks prints."
+)
 _OBJECTIVE = flags.DEFINE_enum(
-    "objective", "cross_entropy", list(_OBJECTIVES), "The quantity to climb."
+    "objective", None, list(_OBJECTIVES), "What to climb; default: the attack's."
 )
 _NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
 _RADII = flags.DEFINE_list(
@@ -65,7 +57,8 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Attacks at every radius, prints the table, draws the curve."""
-    attack, threat, radii = _attack(), threats.by_name(_NORM.value)(0.0), _radii()
+    threat, radii = threats.by_name(_NORM.value)(0.0), _radii()
+    attack = _attack()
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
     run = recording.Run("attack")
@@ -106,14 +99,22 @@ def _save(run, curve, name, n, seconds):
 
 
 def _attack():
-    checks.known_name("attack", _ATTACK.value, _ATTACKS)
-    factory = _ATTACKS[_ATTACK.value]
-    given = {"steps": _STEPS.value, "relative_step": _RELATIVE_STEP.value}
+    entry = attacks.by_name(_ATTACK.value)
+    if _NORM.value not in entry.norms:
+        raise ValueError(
+            f"norm={_NORM.value}; {entry.name} is for {', '.join(entry.norms)}; "
+            "choose one of them, or another attack"
+        )
+    given: dict[str, Any] = {
+        "steps": _STEPS.value,
+        "relative_step": _RELATIVE_STEP.value,
+        "objective": _OBJECTIVES.get(_OBJECTIVE.value),
+    }
     given = {k: v for k, v in given.items() if v is not None}
     for option in given:
-        if option not in inspect.signature(factory).parameters:
-            raise ValueError(f"--{option} does not apply to {_ATTACK.value}; omit it")
-    return factory(objective=_OBJECTIVES[_OBJECTIVE.value], **given)
+        if option not in inspect.signature(entry.make).parameters:
+            raise ValueError(f"--{option} does not apply to {entry.name}; omit it")
+    return entry.make(**given)
 
 
 def _radii():

@@ -51,7 +51,11 @@ class Entry(NamedTuple):
     targets: int = 1  # times that it is run, each towards another class
     least_classes: int = 2
     finds: str = "fixed budget"  # or "minimum norm": eps is a cap then
-    tests: tuple[str, ...] = ()  # modules beside the contract that all attacks pass
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """Modules of tests/attacks that it passes, beside the contract test of all."""
+        return _TESTS.get(self.name, ())
 
     @property
     def knowledge(self) -> str:
@@ -96,6 +100,27 @@ _APGD = "Croce & Hein, ICML 2020 (APGD)"
 _APGD_L1 = "Croce & Hein, ICML 2021 (APGD for L1)"
 _FAB = "Croce & Hein, ICML 2020 (FAB)"
 _MADRY = "Madry et al., ICLR 2018"
+
+_TESTS = {
+    **dict.fromkeys(("fgsm", "r_fgsm", "bim", "mim"), ("projected_test",)),
+    **dict.fromkeys(("nesterov", "adam_pgd"), ("projected_test",)),
+    "pgd": ("projected_test", "compose_test"),
+    "pgd_margin": ("projected_test", "exact_optimum_test"),
+    **dict.fromkeys(("apgd_ce", "acg"), ("apgd_test", "exact_optimum_test")),
+    **dict.fromkeys(("apgd_dlr", "apgd_t"), ("apgd_test",)),
+    "apgd_l1": ("apgd_l1_test", "exact_optimum_test"),
+    "apgd_l1_t": ("apgd_l1_test",),
+    "fab": ("fab_test", "exact_optimum_test"),
+    "fab_t": ("fab_test",),
+    "square": ("square_test", "exact_optimum_test"),
+    "multi_targeted": ("multi_targeted_test", "exact_optimum_test"),
+    "odi_pgd": ("diverse_test", "exact_optimum_test"),
+    "gama_pgd": ("gama_test", "exact_optimum_test"),
+    **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
+    **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transforms_test", "transfer_test")),
+    **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
+    **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
+}
 
 _CATALOG = Catalog(
     (

@@ -8,7 +8,17 @@ from robust_jax import models, train
 from tests.experiments import command_line
 
 pytestmark = pytest.mark.xdist_group("experiment errors")
-NAMES = ("attack", "benchmark", "evaluate", "prepare_data", "quickstart", "train")
+NAMES = (
+    "attack",
+    "benchmark",
+    "compare_attacks",
+    "compare_peers",
+    "evaluate",
+    "list_attacks",
+    "prepare_data",
+    "quickstart",
+    "train",
+)
 GIVEN = "--checkpoint=net.safetensors"
 
 # (command, what the sentence must hold)
@@ -54,6 +64,9 @@ BAD = [
     (f"attack {GIVEN} --steps=0", "steps=0; expected an integer >= 1"),
     (f"attack {GIVEN} --relative_step=nan", "relative_step=nan; expected a finite"),
     (f"attack {GIVEN} --attack=fgsm --steps=3", "--steps does not apply to fgsm"),
+    (f"attack {GIVEN} --attack=fab --norm=l0", "fab is for linf, l2, l1"),
+    (f"compare_attacks {GIVEN} --eps=0.1 --attacks=pgd,fap", "did you mean 'fab'"),
+    (f"compare_attacks {GIVEN} --eps=8", "0-255 units, pass 8/255"),
     (f"attack {GIVEN} --count=501", "digits test has 500 examples"),
     ("quickstart --steps=0", "steps=0; expected an integer >= 1"),
     ("quickstart --restarts=0", "restarts=0; expected an integer >= 1"),

@@ -1,0 +1,98 @@
+"""Which attacks are there, what do they need and what do they cost?
+
+    python -m experiments.list_attacks
+    python -m experiments.list_attacks --markdown=docs/attacks.md
+
+Prints the catalog; the second command renews the page of the documentation.
+"""
+
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from experiments import common, recording
+from robust_jax import attacks, report
+from robust_jax.attacks.catalog import Entry
+from robust_jax.core import records
+
+_MARKDOWN = flags.DEFINE_string(
+    "markdown", None, "Write a page in Markdown to this file, and nothing else."
+)
+
+COLUMNS = (
+    report.Column("attack", "attack"),
+    report.Column("paper", "paper"),
+    report.Column("norms", "norms"),
+    report.Column("finds", "finds"),
+    report.Column("knowledge", "needs"),
+    report.Column("least_classes", "classes, at least"),
+    report.Column("budget", "default budget"),
+    report.Column("forwards", "forwards"),
+    report.Column("backwards", "backwards"),
+    report.Column("tests", "tests"),
+)
+_HEAD = """# Attacks
+
+Written by `python -m experiments.list_attacks --markdown=docs/attacks.md`.
+
+Forwards and backwards are those of an image with ten classes that stays robust, by the
+default budget; an attack stops at its first success. Every attack passes
+`contract_test`: feasible, at least as strong as the clean input, the same numbers from
+every driver, in any order, subset and batch; no new trace for new radii, boxes and
+weights; ranks 1 to 4, non-square images, 2, 3 and 10 classes; exports for CPU, CUDA
+and TPU. `projected_test` and the like are modules of `tests/attacks/`; those named
+after an attack compare it with an oracle in NumPy, `exact_optimum_test` with the exact
+optimum of small ReLU nets.
+
+"""
+
+
+def main(argv: list[str]) -> None:
+    """Prints the table; writes record and page, or the page in Markdown."""
+    if _MARKDOWN.value is not None:
+        path = pathlib.Path(_MARKDOWN.value)
+        records.prepare_out_dir(path.parent)
+        with records.atomic_path(path) as temporary:
+            pathlib.Path(temporary).write_text(markdown())
+        print(f"wrote {path}")
+        return
+    run = recording.Run("list_attacks")
+    run.rows = rows()
+    print(report.format_table(run.rows, COLUMNS))
+    run.save("Attacks", f"{len(run.rows)} attacks.", COLUMNS)
+
+
+def rows() -> list[dict[str, Any]]:
+    """One row per attack of the catalog."""
+    return [_row(entry) for entry in attacks.list()]
+
+
+def markdown() -> str:
+    """The page of the documentation."""
+    lines = [[column.title for column in COLUMNS], ["---"] * len(COLUMNS)]
+    for row in rows():
+        lines.append([column.format(row[column.key]) for column in COLUMNS])
+    return _HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    forwards, backwards = entry.cost
+    turns = f"{entry.targets} targets of " if entry.targets > 1 else ""
+    return {
+        "attack": entry.name,
+        "paper": entry.paper,
+        "norms": " ".join(entry.norms),
+        "finds": entry.finds,
+        "knowledge": entry.knowledge,
+        "least_classes": entry.least_classes,
+        "budget": f"{turns}{entry.steps:,} steps",
+        "forwards": forwards,
+        "backwards": backwards,
+        "tests": " ".join(("contract_test", *entry.tests)),
+    }
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(common)
+    common.run_main(main)
