@@ -108,7 +108,7 @@ def _attack():
     given: dict[str, Any] = {
         "steps": _STEPS.value,
         "relative_step": _RELATIVE_STEP.value,
-        "objective": _OBJECTIVES.get(_OBJECTIVE.value),
+        "objective": _OBJECTIVES.get(_OBJECTIVE.value or ""),
     }
     given = {k: v for k, v in given.items() if v is not None}
     for option in given:

@@ -17,13 +17,13 @@ import optax
 from robust_jax import optim
 from robust_jax.attacks.gradients import Gradient, exact
 from robust_jax.attacks.projected import NOISE, Start
+from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
-    AttackResult,
     Goal,
     Incumbent,
     Key,
@@ -190,13 +190,7 @@ def apgd_l1(
             backwards=state.backwards + estimator.backwards,
         )
 
-    def finish(threat: Threat, state: ApgdL1State) -> AttackResult:
-        return AttackResult(*state.best, state.forwards, state.backwards)
-
-    def done(threat: Threat, state: ApgdL1State) -> Array:
-        return (state.best.margin >= 0) | (state.i >= len(calls.radius))
-
-    return Attack(init, step, finish, done, len(calls.radius))
+    return until_won(init, step, len(calls.radius))
 
 
 def _check(steps: int, radii: tuple[float, ...]) -> None:

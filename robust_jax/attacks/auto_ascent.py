@@ -14,12 +14,12 @@ import numpy as np
 
 from robust_jax.attacks.gradients import Gradient, exact
 from robust_jax.attacks.projected import NOISE, Start
+from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
     Attack,
-    AttackResult,
     Goal,
     Incumbent,
     Key,
@@ -172,26 +172,9 @@ def auto_ascent(
     windows = checkpoints(steps)[1]
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-        zero, first = jnp.zeros((), jnp.int32), start(key, threat, x)
-        wide = jnp.promote_types(jax.tree.leaves(x)[0].dtype, jnp.float32)
-        lowest = jnp.full((), -jnp.inf, wide)
-        memory = course.init(x)
-        return AutoState(
-            x=x,
-            goal=goal,
-            key=jax.random.fold_in(key, NOISE),
-            iterate=first,
-            previous=first,
-            course=memory,
-            highest=Peak(first, lowest, jax.tree.map(jnp.zeros_like, x), memory),
-            pace=_first_pace(lowest),
-            memory=estimator.init(x),
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
-        )
+        first = start(key, threat, x)
+        noise = jax.random.fold_in(key, NOISE)
+        return _first_state(noise, x, goal, first, course.init(x), estimator.init(x))
 
     def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
@@ -221,13 +204,7 @@ def auto_ascent(
             backwards=state.backwards + estimator.backwards,
         )
 
-    def finish(threat: Threat, state: AutoState) -> AttackResult:
-        return AttackResult(*state.best, state.forwards, state.backwards)
-
-    def done(threat: Threat, state: AutoState) -> Array:
-        return (state.best.margin >= 0) | (state.i >= steps + 1)
-
-    return Attack(init, step, finish, done, steps + 1)
+    return until_won(init, step, steps + 1)
 
 
 def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
@@ -253,13 +230,33 @@ def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
     return threat.project(out, x)
 
 
-def _first_pace(lowest: Array) -> Pace:
-    return Pace(
+def _first_state(
+    key: Key, x: Array, goal: Goal, first: Array, course: Any, memory: Any
+) -> AutoState:
+    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    wide = jnp.promote_types(jax.tree.leaves(x)[0].dtype, jnp.float32)
+    lowest, zero = jnp.full((), -jnp.inf, wide), jnp.zeros((), jnp.int32)
+    pace = Pace(
         relative_step=jnp.full_like(lowest, _FIRST_STEP),
         last=lowest,
-        rises=jnp.zeros((), jnp.int32),
+        rises=zero,
         peak=lowest,
         halved=jnp.ones((), bool),  # So that the first checkpoint asks for rises only.
+    )
+    return AutoState(
+        x=x,
+        goal=goal,
+        key=key,
+        iterate=first,
+        previous=first,
+        course=course,
+        highest=Peak(first, lowest, jax.tree.map(jnp.zeros_like, x), course),
+        pace=pace,
+        memory=memory,
+        best=incumbent.nothing_yet(x),
+        i=zero,
+        forwards=zero,
+        backwards=zero,
     )
 
 

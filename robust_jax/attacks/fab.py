@@ -15,13 +15,13 @@ from jax.typing import ArrayLike
 from robust_jax import threats
 from robust_jax.attacks.gradients import Climb, Gradient, Look, exact
 from robust_jax.attacks.projected import NOISE, Start, at_the_input
+from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
-    AttackResult,
     Goal,
     Incumbent,
     Key,
@@ -137,13 +137,7 @@ def fab(
             backwards=state.backwards + estimator.backwards * gradients,
         )
 
-    def finish(threat: Threat, state: FabState) -> AttackResult:
-        return AttackResult(*state.best, state.forwards, state.backwards)
-
-    def done(threat: Threat, state: FabState) -> Array:
-        return (state.best.margin >= 0) | (state.i >= steps)
-
-    return Attack(init, step, finish, done, steps)
+    return until_won(init, step, steps)
 
 
 def halfway_at_random(key: Key, threat: Threat, x: Array) -> Array:

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from robust_jax import optim
 from robust_jax.attacks import projected
 from robust_jax.attacks.gradients import Gradient
+from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
-    AttackResult,
     Goal,
     Incumbent,
     Key,
@@ -147,13 +147,7 @@ def in_turn(attack: Attack, turns: int, goal_of: GoalOf) -> Attack:
             backwards=state.backwards + after.backwards - before.backwards,
         )
 
-    def finish(threat: Threat, state: TurnsState) -> AttackResult:
-        return AttackResult(*state.best, state.forwards, state.backwards)
-
-    def done(threat: Threat, state: TurnsState) -> Array:
-        return (state.best.margin >= 0) | (state.i >= turns * attack.steps)
-
-    return Attack(init, step, finish, done, turns * attack.steps)
+    return until_won(init, step, turns * attack.steps)
 
 
 def _told(inner: Any, clean_logits: Array) -> Any:

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 
 from robust_jax import optim
 from robust_jax.attacks.gradients import Climb, Gradient, exact
+from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
-    AttackResult,
     Goal,
     Incumbent,
     Key,
@@ -140,13 +140,7 @@ def ascent(
             backwards=state.backwards + estimator.backwards,
         )
 
-    def finish(threat: Threat, state: ProjectedState) -> AttackResult:
-        return AttackResult(*state.best, state.forwards, state.backwards)
-
-    def done(threat: Threat, state: ProjectedState) -> Array:
-        return (state.best.margin >= 0) | (state.i >= steps + 1)
-
-    return Attack(init, step, finish, done, steps + 1)
+    return until_won(init, step, steps + 1)
 
 
 def at_the_input(key: Key, threat: Threat, x: Array) -> Array:

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks import square_l2_l1, square_patterns as patterns
+from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
-    AttackResult,
     Goal,
     Incumbent,
     Key,
@@ -86,26 +86,6 @@ def square(
         )
     shares = patterns.shares(queries, horizon, initial_share)
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> SquareState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-        _check_input(x)
-        zero = jnp.zeros((), jnp.int32)
-        wide = _wide(x)
-        start = _moves(threat).start(jax.random.fold_in(key, 0), threat, wide)
-        start = start.astype(x.dtype)
-        return SquareState(
-            x=x,
-            goal=goal,
-            key=key,
-            iterate=start,
-            accepted=start,
-            value=jnp.full((), -jnp.inf, wide.dtype),
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
-        )
-
     def step(logits_fn: LogitsFn, threat: Threat, state: SquareState) -> SquareState:
         logits, x = logits_fn(state.iterate), state.x
         score = verdict(logits, state.goal)
@@ -132,13 +112,27 @@ def square(
             forwards=state.forwards + 1,
         )
 
-    def finish(threat: Threat, state: SquareState) -> AttackResult:
-        return AttackResult(*state.best, state.forwards, state.backwards)
+    return until_won(_first_state, step, queries + 1)
 
-    def done(threat: Threat, state: SquareState) -> Array:
-        return (state.best.margin >= 0) | (state.i >= queries + 1)
 
-    return Attack(init, step, finish, done, queries + 1)
+def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> SquareState:
+    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    _check_input(x)
+    zero, wide = jnp.zeros((), jnp.int32), _wide(x)
+    start = _moves(threat).start(jax.random.fold_in(key, 0), threat, wide)
+    start = start.astype(x.dtype)
+    return SquareState(
+        x=x,
+        goal=goal,
+        key=key,
+        iterate=start,
+        accepted=start,
+        value=jnp.full((), -jnp.inf, wide.dtype),
+        best=incumbent.nothing_yet(x),
+        i=zero,
+        forwards=zero,
+        backwards=zero,
+    )
 
 
 class _Moves(NamedTuple):
