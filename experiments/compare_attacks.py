@@ -69,18 +69,23 @@ def main(argv: list[str]) -> None:
             found = _attack(entry, checkpoint, some, threat, bar.update)
             broken[entry.name] = found.stages[0].broken
             run.rows.append(_row(entry, found))
-            run.notes.append(f"{entry.name}: {found.audit}")
+            if not found.audit.passed:
+                run.notes.append(f"{entry.name} fails its audit: {found.audit}")
+    if not run.notes:
+        run.notes.append("Every adversarial example passed its audit.")
     parts = [name for name in _PARTS.get(_NORM.value, ()) if name in broken]
     if len(parts) == 3:
         together = np.any([broken[name][:few] for name in parts], axis=0)
-        run.rows.append(_together(parts, together))
-        run.notes.insert(0, _verdict(together, broken, few))
-        print(run.notes[0])
+        left = Proportion(int((~together).sum()), few)
+        run.rows.append({"attack": " + ".join(parts), "n": few, "accuracy": left})
+        run.notes.append(_verdict(together, broken, few))
     print(report.format_table(run.rows, _COLUMNS))
+    for note in run.notes:
+        print(note)
     run.save(
         f"Attacks on {_CHECKPOINT.value}",
         f"{data.name} test, n = {len(data)}, {_NORM.value} eps={_EPS.value:g}; clean "
-        f"accuracy {found.clean_accuracy} on the images of the last row but one.",
+        f"accuracy {run.rows[0]['clean']}. Forwards and backwards are per image.",
         _COLUMNS,
     )
 
@@ -115,11 +120,6 @@ def _row(entry: Entry, found: evaluate.Report) -> dict[str, Any]:
         "audit_passed": found.audit.passed,
         "paper": entry.paper,
     }
-
-
-def _together(parts: list[str], broken: np.ndarray) -> dict[str, Any]:
-    accuracy = Proportion(int((~broken).sum()), len(broken))
-    return {"attack": " + ".join(parts), "n": len(broken), "accuracy": accuracy}
 
 
 def _verdict(together: np.ndarray, broken: dict[str, np.ndarray], few: int) -> str:

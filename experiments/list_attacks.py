@@ -37,13 +37,13 @@ _HEAD = """# Attacks
 Written by `python -m experiments.list_attacks --markdown=docs/attacks.md`.
 
 Forwards and backwards are those of an image with ten classes that stays robust, by the
-default budget; an attack stops at its first success. Every attack passes
-`contract_test`: feasible, at least as strong as the clean input, the same numbers from
-every driver, in any order, subset and batch; no new trace for new radii, boxes and
-weights; ranks 1 to 4, non-square images, 2, 3 and 10 classes; exports for CPU, CUDA
-and TPU. `projected_test` and the like are modules of `tests/attacks/`; those named
-after an attack compare it with an oracle in NumPy, `exact_optimum_test` with the exact
-optimum of small ReLU nets.
+default budget; an attack stops at its first success. A call evaluates one iterate, then
+moves: n moves take n + 1 calls. Every attack passes `contract_test`: feasible, at least
+as strong as the clean input, the same numbers from every driver, in any order, subset
+and batch; no new trace for new radii, boxes and weights; ranks 1 to 4, non-square
+images, 2, 3 and 10 classes; exports for CPU, CUDA and TPU. `projected_test` and the
+like are modules of `tests/attacks/`; those named after an attack compare it with an
+oracle in NumPy, `exact_optimum_test` with the exact optimum of small ReLU nets.
 
 """
 
@@ -86,7 +86,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "finds": entry.finds,
         "knowledge": entry.knowledge,
         "least_classes": entry.least_classes,
-        "budget": f"{turns}{entry.steps:,} steps",
+        "budget": f"{turns}{entry.steps:,} calls",
         "forwards": forwards,
         "backwards": backwards,
         "tests": " ".join(("contract_test", *entry.tests)),

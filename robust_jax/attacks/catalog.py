@@ -64,7 +64,7 @@ class Entry(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """Steps in the default budget, the judgement of the start among them."""
+        """Calls of `step` in the default budget."""
         return self.make().steps
 
     @property
@@ -82,7 +82,7 @@ class Catalog(tuple[Entry, ...]):
     """Entries that print as a table."""
 
     def __repr__(self) -> str:
-        titles = ["attack", "norms", "needs", "steps", "forwards", "backwards", "paper"]
+        titles = ["attack", "norms", "needs", "calls", "forwards", "backwards", "paper"]
         rows = [titles]
         for e in self:
             numbers = [str(n) for n in (e.steps, *e.cost)]
