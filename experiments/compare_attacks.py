@@ -20,7 +20,6 @@ from robust_jax import attacks, evaluate, models, report, threats
 from robust_jax.attacks.catalog import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
-from robust_jax.datasets.types import Dataset
 from robust_jax.evaluate import stages
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -62,11 +61,12 @@ def main(argv: list[str]) -> None:
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
     run, few = recording.Run("compare_attacks"), min(_FEW.value, len(data))
     broken: dict[str, np.ndarray] = {}
-    work = sum(e.targets * _images(e, data, few) for e in entries)
+    some = {e: few if e.knowledge == "scores" else len(data) for e in entries}
+    work = sum(entry.targets * n for entry, n in some.items())
     with common.counted(work, f"{_NORM.value} attacks", "item") as bar:
         for entry in entries:
-            some = data.take(np.arange(_images(entry, data, few)))
-            found = _attack(entry, checkpoint, some, threat, bar.update)
+            taken = data.take(np.arange(some[entry]))
+            found = _attack(entry, checkpoint, taken, threat, bar.update)
             broken[entry.name] = found.stages[0].broken
             run.rows.append(_row(entry, found))
             if not found.audit.passed:
@@ -126,14 +126,13 @@ def _verdict(together: np.ndarray, broken: dict[str, np.ndarray], few: int) -> s
     """How far the strongest single attack is ahead of the parts together."""
     lead = {name: (b[:few].mean() - together.mean()) for name, b in broken.items()}
     name = max(lead, key=lambda n: lead[n])
-    return (
-        f"On the same {len(together)} images the strongest single attack, {name}, "
-        f"leaves {-100 * lead[name]:.1f} points more than the parts together."
+    ahead = (
+        f"{100 * lead[name]:.1f} points ahead of" if lead[name] > 0 else "not ahead of"
     )
-
-
-def _images(entry: Entry, data: Dataset, few: int) -> int:
-    return few if entry.knowledge == "scores" else len(data)
+    return (
+        f"On the same {len(together)} images the strongest single attack, {name}, is "
+        f"{ahead} the parts together."
+    )
 
 
 def _entries() -> tuple[Entry, ...]:

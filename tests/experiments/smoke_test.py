@@ -133,6 +133,31 @@ def test_attack(command, checkpoint):
     assert [p.name for p in _figures(out)] == ["curve.png"]
 
 
+def test_compare_attacks(command, checkpoint):
+    names = ["fgsm", "apgd_t", "fab_t", "square"]
+    options = ["--eps=0.1", "--count=8", "--few=4", f"--attacks={','.join(names)}"]
+    done, record, _ = command(
+        "compare_attacks", f"--checkpoint={checkpoint[0]}", *options
+    )
+    rows = record["rows"]
+    assert [row["attack"] for row in rows] == [*names, "apgd_t + fab_t + square"]
+    assert [row["n"] for row in rows] == [8, 8, 8, 4, 4]
+    for row in rows:
+        _check_proportion(row["accuracy"], row["n"])
+    for row in rows[:4]:
+        assert row["audit_passed"] and row["forwards"] > 0
+        assert (row["backwards"] == 0) == (row["attack"] == "square")
+    assert rows[1]["forwards"] > 10 * rows[0]["forwards"]
+    assert rows[4]["accuracy"]["successes"] <= rows[3]["accuracy"]["successes"]
+    assert "strongest single attack" in done.stdout and "paper" in done.stdout
+
+
+def test_list_attacks(command):
+    done, record, _ = command("list_attacks")
+    assert {"pgd", "apgd_t", "square"} <= {row["attack"] for row in record["rows"]}
+    assert "Andriushchenko" in done.stdout
+
+
 def test_quickstart(command):
     options = ["--epochs=1", "--count=24", "--steps=2", "--restarts=1"]
     done, record, out = command("quickstart", *options)
