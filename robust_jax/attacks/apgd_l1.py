@@ -138,8 +138,8 @@ def apgd_l1(
     Edge cases: eps = 0 stays at x; a zero gradient moves nothing; gradient entries
     that are not finite count as zero; an objective that is NaN is no rise. Where only
     two coordinates have changed, both go on moving, and steepest coordinates that are
-    at the box's faces keep their part of the step: it may stop short of the optimum,
-    by up to 10 percent on small affine models, and more with a single radius.
+    at the box's faces keep their part of the step: where the box is active it may stop
+    well short of the optimum, more so with a single radius.
 
     Args:
         objective: the quantity to climb; DLR needs 3 classes, targeted DLR 4.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from robust_jax.core import checks
-from robust_jax.core.types import Threat
+from robust_jax.core.types import Array, Threat
 
 Rule = Callable[[Threat], optax.GradientTransformation]
 
@@ -136,7 +136,7 @@ def _accumulated(
 
     def rule(threat: Threat) -> optax.GradientTransformation:
         return optax.chain(
-            optax.stateless(lambda grad, _: _l1_normalised(grad)),
+            optax.stateless(lambda grad, _: l1_unit(grad)),
             accumulate,
             optax.stateless(lambda d, x: _climb(threat, relative_step, d, x)),
         )
@@ -150,7 +150,8 @@ def _climb(threat, relative_step, descent, x):
     return jax.tree.map(lambda d: relative_step * d, step)
 
 
-def _l1_normalised(grad):
+def l1_unit(grad: Array) -> Array:
+    """The gradient at L1 length one, zero if it is zero; any pytree, any scale."""
     # Divide by the largest entry first: the sum of tiny gradients would underflow.
     largest = optax.tree.max(jax.tree.map(jnp.abs, grad))
     tiny = jnp.finfo(largest.dtype).tiny  # float32's would make a bfloat16 a float32.

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Threat
-from robust_jax.optim.rules import Rule, _l1_normalised
+from robust_jax.optim.rules import Rule, l1_unit
 from robust_jax.threats import L1, Linf
 from robust_jax.threats.search import keep_largest
 
@@ -74,7 +74,7 @@ def l1_normalised(step_size: float) -> Rule:
 
     def rule(threat: Threat) -> optax.GradientTransformation:
         def update(grad, x):
-            return jax.tree.map(lambda g: -step_size * g, _l1_normalised(grad))
+            return jax.tree.map(lambda g: -step_size * g, l1_unit(grad))
 
         return optax.stateless(update)
 
