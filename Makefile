@@ -17,7 +17,7 @@ help:
 	@echo 'make demo       train, attack, evaluate and report on real digits: out/demo/index.html'
 	@echo 'make test       lint, type check and all tests; WORKERS=N processes (2)'
 	@echo 'make test-full  also the long products of cases'
-	@echo 'make peers      PyTorch in an environment of its own, for comparisons'
+	@echo 'make peers      PyTorch and attack libraries in an environment of their own, to compare'
 	@echo 'make benchmark  timings; FLAGS="--suite=peers" needs make peers'
 	@echo 'make clean      remove .venv, .venv-peers, out and caches'
 	@echo 'PYTHON=python3.12 names the interpreter of a new .venv, at least 3.11.'

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 from absl import flags
 
-from experiments import common, peer_client
+from experiments import common
+from experiments.peers import child, pytorch
 from robust_jax import attacks, datasets, models, threats, train
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
@@ -88,7 +89,7 @@ def peers(notes: list[str]) -> Iterator[Groups]:
     level of noise keeps pixels from tying: where the largest of a pooling window ties,
     PyTorch gives the gradient to the first one and this library to all alike.
     """
-    peer_client.check_installed(_PEERS_PYTHON.value)
+    child.check_installed(_PEERS_PYTHON.value)
     data = common.load("mnist", "test", _BATCH)
     module = models.by_name("small_cnn")
     variables = models.init(module, jax.random.key(0), data.images.shape[1:])
@@ -105,12 +106,13 @@ def peers(notes: list[str]) -> Iterator[Groups]:
     problem |= {"images": images, "labels": data.labels}
     for layer, fields in variables["params"].items():
         problem |= {f"{layer}/{field}": value for field, value in fields.items()}
-    with peer_client.Torch(_PEERS_PYTHON.value, problem) as torch:
+    with pytorch.PyTorch(_PEERS_PYTHON.value, problem) as torch:
         theirs = torch.result()
         mine = np.asarray(ours(*arguments))
         same = (np.abs(mine - theirs) < 1e-5).mean()
+        version = torch.versions["torch"]
         notes.append(
-            f"{100 * same:.3f} % of the pixels agree with PyTorch {torch.version} to "
+            f"{100 * same:.3f} % of the pixels agree with PyTorch {version} to "
             f"1e-5 after {_STEPS} steps; torch threads: {torch.threads}."
         )
         yield {

@@ -21,14 +21,14 @@ class Watch:
 
 sys.meta_path.insert(0, Watch)
 """
-# Flags are global: two experiments in one process would both define `out`. Peers run
-# in environments of their own.
+# Flags are global: two experiments in one process would both define `out`. What is
+# served runs in an environment of its own.
 IMPORT_ALL = """
 import importlib, pathlib
 from absl import flags
 
 for file in sorted(pathlib.Path().glob("[re]*/**/*.py")):
-    if file.name.startswith("peer_"):
+    if "served" in file.parts:
         continue
     before = set(flags.FLAGS)
     importlib.import_module(".".join(file.with_suffix("").parts))

@@ -44,7 +44,7 @@ log=$(mktemp) || fail "no temporary file can be made: free some space in ${TMPDI
 trap 'rm -f "$log"; [ -f "$venv/installed" ] || rm -rf "$venv"' EXIT
 trap 'exit 130' HUP INT TERM
 
-echo "Installing $requirements into $venv with Python $version: 1 GB, a few minutes."
+echo "Installing $requirements into $venv with Python $version: 1 to 2 GB, a few minutes."
 "$python" -m venv --clear "$venv" 2>"$log" || {
     tail -n 1 "$log" >&2
     fail "$venv cannot be made: free some disk space, or make this folder writable"

@@ -7,7 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import compare_peers, peer_libraries, peer_pairs
+from experiments.peers import judging, ours, pairs
+from experiments.peers.libraries import Libraries, LibraryError
+from experiments.peers.pair import Peer
+from experiments.peers.problem import Found, Problem
 from robust_jax import attacks, evaluate, models, threats
 from robust_jax.core.metrics import Proportion
 from robust_jax.losses import objectives
@@ -61,7 +64,7 @@ def problem():
     model = victims.affine_victim(shape, 3)
     labels = victims.predicted(model, images)
     logits = np.asarray(jax.vmap(model)(images))
-    return compare_peers.Problem(
+    return Problem(
         model, threats.Linf(EPS), images, labels, np.arange(N), N + WRONG, logits
     )
 
@@ -69,8 +72,8 @@ def problem():
 @pytest.fixture(scope="module")
 def x_adv(problem):
     """Ours, which breaks every image."""
-    found = compare_peers.attack_ours(_stage(), problem, 0)
-    broken, outside = compare_peers.judge(problem, found.x_adv)
+    found = ours.attack(_stage(), problem, 0)
+    broken, outside = judging.judge(problem, found.x_adv)
     assert broken.all() and outside == 0
     return found.x_adv
 
@@ -92,16 +95,16 @@ def _finds(x_adv, name, log, seconds=(9.0, 1.0, 3.0, 2.0)):
 
     def call(seed):
         log.append((name, seed))
-        return peer_libraries.Found(x_adv, next(clock), 2.0, 1.0)
+        return Found(x_adv, next(clock), 2.0, 1.0)
 
     return call
 
 
 def test_the_goal_does_not_change_what_an_affine_net_loses(problem, x_adv):
-    found = compare_peers.attack_ours(_stage(evaluate.each_wrong_class), problem, 0)
-    assert compare_peers.judge(problem, found.x_adv)[0].all()
+    found = ours.attack(_stage(evaluate.each_wrong_class), problem, 0)
+    assert judging.judge(problem, found.x_adv)[0].all()
     # What the first target broke is spared by the second one.
-    one, two = (compare_peers.attack_ours(_stage(g), problem, 0) for g in _GOALS)
+    one, two = (ours.attack(_stage(g), problem, 0) for g in _GOALS)
     assert one.backwards <= found.backwards < one.backwards + two.backwards
 
 
@@ -117,22 +120,22 @@ def test_claims_outside_the_ball_or_the_box_do_not_count(problem, x_adv):
     claims[1] = problem.images[1] + delta * (EPS + 1e-5) / np.abs(delta).max()
     top = float(claims[2].max())
     claims[2].flat[claims[2].argmax()] += 1e-5
-    broken, outside = compare_peers.judge(problem, claims)
+    broken, outside = judging.judge(problem, claims)
     assert np.flatnonzero(broken).tolist() == [0, 2, 3] and outside == 1
     narrow = problem._replace(threat=threats.Linf(EPS, upper=top))
-    assert not compare_peers.judge(narrow, claims)[0][2]
+    assert not judging.judge(narrow, claims)[0][2]
 
 
 def test_a_result_of_another_shape_is_refused(problem):
     with pytest.raises(ValueError, match=r"x_adv.shape=\(12, 1, 9\); expected"):
-        compare_peers.judge(problem, problem.images.transpose(0, 2, 1))
+        judging.judge(problem, problem.images.transpose(0, 2, 1))
 
 
 def test_runs_take_turns_and_are_judged_alike(problem, x_adv):
     log = []
 
     def fails(seed):
-        raise peer_libraries.LibraryError("KeyError: x")
+        raise LibraryError("KeyError: x")
 
     calls = {
         "robust_jax": _finds(_claims(problem, x_adv, 0, 1, 2), "ours", log),
@@ -141,7 +144,7 @@ def test_runs_take_turns_and_are_judged_alike(problem, x_adv):
             _claims(problem, x_adv, 2, 3), "art", log, seconds=(5.0, 4.0, 8.0, 6.0)
         ),
     }
-    outcomes = compare_peers.compare(calls, problem, seed=7, repetitions=3)
+    outcomes = judging.compare(calls, problem, seed=7, repetitions=3)
     warm = [("ours", 7), ("art", 7)]
     turns = [(name, 7 + r) for r in range(3) for name in ("ours", "art")]
     assert log == warm + turns
@@ -164,10 +167,10 @@ def _row(library, only_ours=None, only_theirs=None, **more):
 
 def test_the_verdict_tells_chance_from_weakness():
     rows = [_row("robust_jax"), _row("art", 5, 5), _row("foolbox", 9, 2)]
-    assert compare_peers.verdicts(rows) == ["No weaker in 2 of 2 comparisons."]
+    assert judging.verdicts(rows) == ["No weaker in 2 of 2 comparisons."]
     rows += [_row("torchattacks", 0, 3), _row("autoattack", 0, 11)]
     rows += [{"attack": "FAB", "library": "art", "error": "no such thing"}]
-    sentence, failed = compare_peers.verdicts(rows)
+    sentence, failed = judging.verdicts(rows)
     assert sentence.startswith("No weaker in 2 of 4 comparisons; weaker")
     assert "PGD-40 of torchattacks by 3 (within chance)" in sentence
     assert "PGD-40 of autoattack by 11 (beyond chance)" in sentence
@@ -183,16 +186,14 @@ def player(tmp_path):
 
 
 def _peer(attack):
-    return peer_pairs.Peer("art", attack, lambda eps: {"eps": eps})
+    return Peer("art", attack, lambda eps: {"eps": eps})
 
 
 def test_arrays_and_requests_reach_the_process(player):
     images = np.arange(4.0).reshape(1, 2, 2, 1)
-    with peer_libraries.Peers(player, {"images": images}) as peers:
+    with Libraries(player, {"images": images}) as peers:
         assert (peers.versions, peers.threads) == ({"art": "9"}, 2)
-        with pytest.raises(
-            peer_libraries.LibraryError, match="AttributeError: Missing"
-        ):
+        with pytest.raises(LibraryError, match="AttributeError: Missing"):
             peers.run(_peer("Missing"), 0.5, 0)
         found = peers.run(_peer("FGSM"), 0.5, 3)  # It goes on after an error.
         np.testing.assert_array_equal(found.x_adv, images + 3.5)
@@ -203,9 +204,9 @@ def test_arrays_and_requests_reach_the_process(player):
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_both_sides_have_the_same_budget(norm):
-    pairs = peer_pairs.of_norm(norm)
-    assert len({pair.name for pair in pairs}) == len(pairs)
-    for pair in pairs:
+    chosen = pairs.of_norm(norm)
+    assert len({pair.name for pair in chosen}) == len(chosen)
+    for pair in chosen:
         libraries = [peer.library for peer in pair.theirs]
         assert len(set(libraries)) == len(libraries) > 0
         calls = pair.stage().attack.steps  # The moves, and up to 3 starts judged.

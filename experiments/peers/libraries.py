@@ -1,0 +1,42 @@
+"""The client of `served/serve_libraries.py`: other libraries' attacks."""
+
+from typing import Any
+
+from experiments.peers.child import Child
+from experiments.peers.pair import Peer
+from experiments.peers.problem import Found
+
+
+class LibraryError(Exception):
+    """What a library's attack raised."""
+
+
+class Libraries(Child):
+    """The process of the attack libraries.
+
+    Args:
+        python: interpreter of the environment that `make peers` set up.
+        problem: the arrays that `serve_libraries` reads.
+    Raises: FileNotFoundError: no such interpreter.
+    """
+
+    def __init__(self, python: str, problem: dict[str, Any]) -> None:
+        super().__init__(python, "serve_libraries.py", problem)
+
+    def run(self, peer: Peer, eps: float, seed: int) -> Found:
+        """Attacks once.
+
+        Raises: LibraryError: the library's attack failed.
+        """
+        request = {
+            "library": peer.library,
+            "attack": peer.attack,
+            "arguments": peer.arguments(eps),
+            "channels": peer.channels,
+            "eps": eps,
+            "seed": seed,
+        }
+        answer = self.ask(request)
+        if "error" in answer:
+            raise LibraryError(answer["error"])
+        return Found(self.x_adv(), **answer)

@@ -1,0 +1,32 @@
+"""Our side of a comparison."""
+
+import time
+
+import numpy as np
+
+from experiments.peers.problem import Found, Problem
+from robust_jax import evaluate
+from robust_jax.core import drive, lift
+
+
+def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
+    """Runs a stage of ours: every goal and restart on what is left, in tiles."""
+    run = lift.in_tiles(drive.auto(stage.attack))
+    x_adv, spent = problem.images.copy(), np.zeros(2)
+    left = np.arange(len(problem.images))
+    start = time.perf_counter()
+    for target, goal in enumerate(stage.goals(problem.labels, problem.logits)):
+        for restart in range(stage.restarts):
+            if len(left) == 0:
+                break
+            names = {"target": target, "restart": restart}
+            keys = lift.item_keys(seed, problem.ids[left], **names)
+            part = type(goal)(*(np.asarray(field)[left] for field in goal))
+            images = problem.images[left]
+            result = run(keys, problem.logits_fn, problem.threat, images, part)
+            spent += [result.forwards.sum(), result.backwards.sum()]
+            x_adv[left] = result.x_adv
+            left = left[result.margin < 0]
+    seconds = time.perf_counter() - start
+    forwards, backwards = spent / len(problem.images)
+    return Found(x_adv, seconds, float(forwards), float(backwards))
