@@ -43,7 +43,8 @@ as strong as the clean input, the same numbers from every driver, in any order, 
 and batch; no new trace for new radii, boxes and weights; ranks 1 to 4, non-square
 images, 2, 3 and 10 classes; exports for CPU, CUDA and TPU. `projected_test` and the
 like are modules of `tests/attacks/`; those named after an attack compare it with an
-oracle in NumPy, `exact_optimum_test` with the exact optimum of small ReLU nets.
+oracle in NumPy or a closed form, `exact_optimum_test` with the exact optimum of small
+ReLU nets.
 
 """
 

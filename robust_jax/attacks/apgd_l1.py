@@ -17,7 +17,7 @@ import optax
 from robust_jax import optim
 from robust_jax.attacks.gradients import Gradient, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.skeleton import until_won
+from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
@@ -174,9 +174,9 @@ def apgd_l1(
         value = jnp.where(jnp.isnan(look.value), -jnp.inf, look.value)
         here = Peak(x, value.astype(jnp.float32), look.grad)
         higher = now.starts | (here.value > state.peak.value)
-        peak = _chosen(higher, here, state.peak)
+        peak = chosen(higher, here, state.peak)
         pace, sparser = _review(state.pace, now, _changed(peak.x, state.x))
-        base = _chosen(sparser, peak, here)
+        base = chosen(sparser, peak, here)
         return state._replace(
             iterate=_moved(threat, now, state.x, base, peak, pace),
             memory=memory,
@@ -273,7 +273,7 @@ def _moved(
     length = pace.relative_step * _at_radius(threat, now.radius).eps
     move = optim.scaled(length, optim.sparse_unit(base.grad, pace.moving))
     ahead = jax.tree.map(jnp.add, base.x, move)
-    ahead = _chosen(now.ends, peak.x, ahead)
+    ahead = chosen(now.ends, peak.x, ahead)
     return _at_radius(threat, now.next_radius).project(ahead, x0)
 
 
@@ -284,7 +284,3 @@ def _judged(threat: Threat, now: Call, state: ApgdL1State, logits: Array) -> Inc
     inside = (now.radius <= 1) | (distance <= threat.eps)
     score = jnp.where(inside, verdict(logits, state.goal), -jnp.inf)
     return Incumbent(state.iterate, score, distance)
-
-
-def _chosen(condition: Array, one: Any, other: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)

@@ -14,7 +14,7 @@ import numpy as np
 
 from robust_jax.attacks.gradients import Gradient, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.skeleton import until_won
+from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
@@ -184,10 +184,10 @@ def auto_ascent(
         here = Incumbent(x, score, threat.distance(x, state.x))
         value, is_first = look.value.astype(state.pace.last.dtype), state.i == 0
         arrived = Peak(x, value, look.grad, state.course)
-        highest = _chosen(value > state.highest.value, arrived, state.highest)
+        highest = chosen(value > state.highest.value, arrived, state.highest)
         window = jnp.asarray(windows)[state.i]
         pace, halved = review(state.pace, value, highest.value, is_first, window)
-        base = _chosen(halved, highest, arrived)
+        base = chosen(halved, highest, arrived)
         direction, turned = course.turn(base.grad, base.course)
         kept = jnp.where(is_first, 0.0, inertia)
         ahead = _moved(threat, project, state, base.x, direction, pace, kept)
@@ -258,10 +258,6 @@ def _first_state(
         forwards=zero,
         backwards=zero,
     )
-
-
-def _chosen(condition: Array, one: Any, other: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
 
 
 def _moved(threat, project, state, x, direction, pace, inertia):

@@ -117,7 +117,7 @@ _TESTS = {
     "odi_pgd": ("diverse_test", "exact_optimum_test"),
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
-    **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transforms_test", "transfer_test")),
+    **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
 }

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from robust_jax import optim
 from robust_jax.attacks import projected
 from robust_jax.attacks.gradients import Gradient
-from robust_jax.attacks.skeleton import until_won
-from robust_jax.core import checks, incumbent
+from robust_jax.attacks.skeleton import chosen, until_won
+from robust_jax.core import checks, drive, incumbent
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
@@ -135,12 +135,12 @@ def in_turn(attack: Attack, turns: int, goal_of: GoalOf) -> Attack:
         key = jax.random.fold_in(state.key, turn)
         goal = goal_of(state.goal, state.clean_logits, turn)
         fresh = attack.init(key, threat, state.x, goal)
-        before = jax.tree.map(
-            lambda new, old: jnp.where(call == 0, new, old), fresh, state.inner
-        )
-        after = attack.step(logits_fn, threat, _told(before, state.clean_logits))
+        before = chosen(call == 0, fresh, state.inner)
+        after = attack.step(logits_fn, threat, drive.tell(before, state.clean_logits))
         return state._replace(
-            inner=_told(after, jnp.zeros(0)),  # As `init` left it: shapes must stay.
+            inner=drive.tell(
+                after, jnp.zeros(0)
+            ),  # As `init` left it: shapes must stay.
             best=incumbent.strongest(state.best, after.best),
             i=state.i + 1,
             forwards=state.forwards + after.forwards - before.forwards,
@@ -148,10 +148,3 @@ def in_turn(attack: Attack, turns: int, goal_of: GoalOf) -> Attack:
         )
 
     return until_won(init, step, turns * attack.steps)
-
-
-def _told(inner: Any, clean_logits: Array) -> Any:
-    """Gives an attack's state the clean logits if it asks for them."""
-    if getattr(inner, "clean_logits", None) is None:
-        return inner
-    return inner._replace(clean_logits=clean_logits)

@@ -1,7 +1,10 @@
-"""What nearly all attacks share: how they end."""
+"""What nearly all attacks share: how they end, and how they choose."""
 
 from collections.abc import Callable
 from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from robust_jax.core.types import Array, Attack, AttackResult, State, Threat
 
@@ -22,3 +25,8 @@ def until_won(init: Callable[..., Any], step: Callable[..., Any], calls: int) ->
         return (state.best.margin >= 0) | (state.i >= calls)
 
     return Attack(init, step, finish, done, calls)
+
+
+def chosen(condition: Array, one: Any, other: Any) -> Any:
+    """One pytree or the other of the same shapes, by a condition of shape []."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)

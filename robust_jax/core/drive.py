@@ -41,7 +41,19 @@ def begin(
     state, logits = attack.init(key, threat, x, goal), logits_fn(x)
     clean = incumbent.clean_point(threat, x, logits, goal)
     state = state._replace(best=clean, forwards=state.forwards + 1)
-    return _told(state, logits)
+    return tell(state, logits)
+
+
+def asks_for_clean_logits(state: Any) -> bool:
+    """Whether a state has a field `clean_logits` to be filled; static."""
+    return getattr(state, "clean_logits", None) is not None
+
+
+def tell(state: Any, logits: Array) -> Any:
+    """The state with the clean logits [K], if it asks for them."""
+    if not asks_for_clean_logits(state):
+        return state
+    return state._replace(clean_logits=logits)
 
 
 def advance(
@@ -112,8 +124,8 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
 
     def run_one(key, logits_fn, threat, x, goal):
         state = attack.init(key, threat, x, goal)
-        if _asks_for_clean_logits(state):
-            state = _told(state, logits_fn(x))
+        if asks_for_clean_logits(state):
+            state = tell(state, logits_fn(x))
         state = jax.lax.fori_loop(
             0,
             attack.steps - 1,
@@ -195,16 +207,6 @@ def compiler_options() -> dict[str, Any]:
 def compiled(function: Callable[..., Any], **kwargs: Any) -> Any:
     """`jax.jit` with the library's compiler options for the present back end."""
     return jax.jit(function, compiler_options=compiler_options(), **kwargs)
-
-
-def _asks_for_clean_logits(state: Any) -> bool:
-    return getattr(state, "clean_logits", None) is not None
-
-
-def _told(state: Any, logits: Array) -> Any:
-    if not _asks_for_clean_logits(state):
-        return state
-    return state._replace(clean_logits=logits)
 
 
 class _HostPrograms:
