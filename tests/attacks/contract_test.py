@@ -55,8 +55,6 @@ SMALL = {
 # Forwards and backwards of a step where SMALL changes them.
 PER_STEP = {"vmi_fgsm": (3, 3), "vni_fgsm": (4, 3)}
 ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
-# Attacks that read the input as an image; the others see a vector.
-READS_IMAGES = {"square", "di_fgsm", "ti_fgsm"}
 # Their looks visit points that are not iterates.
 PROBING = {"di_fgsm", "ni_fgsm", "si_ni_fgsm", "vmi_fgsm", "vni_fgsm"}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.
@@ -288,18 +286,10 @@ RANKS = [
 ]
 
 
-def _some_ranks(name):
-    """Two of the four, in turn, so that the table as a whole covers them."""
-    if name in READS_IMAGES:
-        return RANKS
-    place = list(ENTRIES).index(name)
-    return [RANKS[place % 4], RANKS[(place + 1 + place // 4) % 4]]
-
-
 @each_attack
 def test_ranks_classes_and_kinds_of_goals(name):
     """A cover of rank, number of classes and kind of goal."""
-    for shape, classes, kind in _some_ranks(name):
+    for shape, classes, kind in RANKS:
         num_classes = max(classes, least_classes(name))
         norm = norm_of(name)
         model, images, labels, threat = problem(norm, shape, num_classes)
