@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax import threats
+from robust_jax.attacks.gradients import Scene
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims
@@ -57,7 +58,8 @@ def look_at(gradient, points, model=NET, threat=THREAT, climb=climb):
 
     @quickly_compiled
     def look(key, x, memory):
-        return gradient.look(key, spied(model, seen), threat, climb, x, memory)
+        scene = Scene(key, spied(model, seen), threat, climb, x)
+        return gradient.look(scene, memory)
 
     memory = gradient.init(jnp.asarray(points[0]))
     for t, x in enumerate(points):

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from robust_jax import optim
-from robust_jax.attacks.gradients import Gradient, exact
+from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
@@ -170,7 +170,8 @@ def apgd_l1(
         now = Call(*(jnp.asarray(column)[state.i] for column in calls))
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
         climb = lambda logits: objective(logits, state.goal)  # noqa: E731
-        look, memory = estimator.look(key, logits_fn, threat, climb, x, state.memory)
+        scene = Scene(key, logits_fn, threat, climb, x)
+        look, memory = estimator.look(scene, state.memory)
         value = jnp.where(jnp.isnan(look.value), -jnp.inf, look.value)
         here = Peak(x, value.astype(jnp.float32), look.grad)
         higher = now.starts | (here.value > state.peak.value)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.gradients import Gradient, exact
+from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
@@ -179,7 +179,8 @@ def auto_ascent(
     def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
         climb = lambda logits: objective(logits, state.goal)  # noqa: E731
-        look, memory = estimator.look(key, logits_fn, threat, climb, x, state.memory)
+        scene = Scene(key, logits_fn, threat, climb, x)
+        look, memory = estimator.look(scene, state.memory)
         score = verdict(look.logits, state.goal)
         here = Incumbent(x, score, threat.distance(x, state.x))
         value, is_first = look.value.astype(state.pace.last.dtype), state.i == 0

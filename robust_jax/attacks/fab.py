@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
 from robust_jax import threats
-from robust_jax.attacks.gradients import Climb, Gradient, Look, exact
+from robust_jax.attacks.gradients import Climb, Gradient, Look, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start, at_the_input
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
@@ -192,7 +192,8 @@ def _boundary(
     goal = state.goal
 
     def looking(climb: Climb) -> tuple[Look, Any]:
-        return estimator.look(key, logits_fn, threat, climb, here, state.memory)
+        scene = Scene(key, logits_fn, threat, climb, here)
+        return estimator.look(scene, state.memory)
 
     if not isinstance(goal, Untargeted):
         return *looking(lambda logits: objectives.margin(logits, goal)), 1

@@ -17,6 +17,16 @@ from robust_jax.core.types import Array, Key, LogitsFn, Threat
 Climb = Callable[[Array], Array]  # logits [K] -> [], what is to be climbed
 
 
+class Scene(NamedTuple):
+    """What an estimator looks at, and with which eyes. One example."""
+
+    key: Key  # of the draws of this look
+    logits_fn: LogitsFn
+    threat: Threat
+    climb: Climb
+    x: Array  # [*S]
+
+
 class Look(NamedTuple):
     """What one look at the model shows."""
 
@@ -28,13 +38,12 @@ class Look(NamedTuple):
 class Gradient(NamedTuple):
     """An estimator of the objective's gradient. One example.
 
-    `look` answers for x itself in `value` and `logits`, whatever points it visits for
-    `grad`: the attack judges and remembers x.
+    `look` answers for the scene's x itself in `value` and `logits`, whatever points it
+    visits for `grad`: the attack judges and remembers x.
     """
 
     init: Callable[[Array], Any]  # x [*S] -> memory, () if there is none
-    look: Callable[..., tuple[Look, Any]]
-    # (key, logits_fn, threat, climb, x [*S], memory) -> (Look, memory)
+    look: Callable[[Scene, Any], tuple[Look, Any]]  # (scene, memory) -> (.., memory)
     forwards: int  # model evaluations of one look
     backwards: int  # gradients of one look
 
@@ -46,19 +55,13 @@ def exact() -> Gradient:
     Entries that are not finite count as zero.
     """
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: tuple[()],
-    ) -> tuple[Look, tuple[()]]:
+    def look(scene: Scene, memory: tuple[()]) -> tuple[Look, tuple[()]]:
         def value_and_logits(x):
-            logits = logits_fn(x)
-            return climb(logits), logits
+            logits = scene.logits_fn(x)
+            return scene.climb(logits), logits
 
-        (value, logits), grad = jax.value_and_grad(value_and_logits, has_aux=True)(x)
+        differentiated = jax.value_and_grad(value_and_logits, has_aux=True)
+        (value, logits), grad = differentiated(scene.x)
         return Look(value, logits, finite(grad)), memory
 
     return Gradient(lambda x: (), look, forwards=1, backwards=1)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax import optim
-from robust_jax.attacks.gradients import Climb, Gradient, exact
+from robust_jax.attacks.gradients import Climb, Gradient, Scene, exact
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -124,7 +124,8 @@ def ascent(
     ) -> ProjectedState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
         climb = climb_of(state)
-        look, memory = estimator.look(key, logits_fn, threat, climb, x, state.memory)
+        scene = Scene(key, logits_fn, threat, climb, x)
+        look, memory = estimator.look(scene, state.memory)
         score = verdict(look.logits, state.goal)
         here = Incumbent(x, score, threat.distance(x, state.x))
         descent = jax.tree.map(jnp.negative, look.grad)  # Optax descends.

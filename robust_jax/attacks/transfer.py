@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from robust_jax.attacks.gradients import Climb, Gradient, Look, exact
+from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
 from robust_jax.attacks.projected import mim
 from robust_jax.attacks.transforms import (
     input_diversity,
@@ -23,7 +23,7 @@ from robust_jax.attacks.transforms import (
 )
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, Key, LogitsFn, Threat
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 
@@ -53,21 +53,12 @@ def lookahead(
     _check_decay(decay)
     inner = inner or exact()
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> tuple[Look, Any]:
+    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
         direction, inner_memory = memory
-        ahead = _moved(x, decay * relative_step * even_move(threat, x), direction)
-        seen, inner_memory = inner.look(
-            key, logits_fn, threat, climb, ahead, inner_memory
-        )
+        ahead = _ahead(scene, decay * relative_step, direction)
+        seen, inner_memory = inner.look(ahead, inner_memory)
         direction = _accumulated(direction, decay, seen.grad)
-        return judged_at(x, logits_fn, climb, seen.grad), (direction, inner_memory)
+        return judged_at(scene, seen.grad), (direction, inner_memory)
 
     return Gradient(
         lambda x: (_work_zeros(x), inner.init(x)),
@@ -102,18 +93,11 @@ def variance_tuning(
     inner = inner or exact()
     mean_around = _mean_around(samples, relative_radius, inner)
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> tuple[Look, Any]:
+    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
         variance, before = memory
-        key, around_key = jax.random.split(key)
-        seen, inner_memory = inner.look(key, logits_fn, threat, climb, x, before)
-        mean = mean_around(around_key, logits_fn, threat, climb, x, before)
+        key, around_key = jax.random.split(scene.key)
+        seen, inner_memory = inner.look(scene._replace(key=key), before)
+        mean = mean_around(scene._replace(key=around_key), before)
         tuned = seen._replace(grad=_sum(seen.grad, variance))
         return tuned, (_difference(mean, seen.grad), inner_memory)
 
@@ -157,23 +141,16 @@ def nesterov_variance_tuning(
     inner = inner or exact()
     mean_around = _mean_around(samples, relative_radius, inner)
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> tuple[Look, Any]:
+    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
         direction, variance, before = memory
-        key, around_key = jax.random.split(key)
-        ahead = _moved(x, decay * relative_step * even_move(threat, x), direction)
-        seen, inner_memory = inner.look(key, logits_fn, threat, climb, ahead, before)
-        mean = mean_around(around_key, logits_fn, threat, climb, x, before)
+        key, around_key = jax.random.split(scene.key)
+        ahead = _ahead(scene, decay * relative_step, direction)
+        seen, inner_memory = inner.look(ahead._replace(key=key), before)
+        mean = mean_around(scene._replace(key=around_key), before)
         tuned = _sum(seen.grad, variance)
         direction = _accumulated(direction, decay, tuned)
         memory = direction, _difference(mean, seen.grad), inner_memory
-        return judged_at(x, logits_fn, climb, tuned), memory
+        return judged_at(scene, tuned), memory
 
     return Gradient(
         lambda x: (_work_zeros(x), _work_zeros(x), inner.init(x)),
@@ -304,26 +281,25 @@ def _mean_around(
 ) -> Callable[..., Array]:
     """The mean gradient at random neighbours; arguments of `Gradient.look`."""
 
-    def mean_around(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> Array:
-        half_width = relative_radius * even_move(threat, x)
+    def mean_around(scene: Scene, memory: Any) -> Array:
+        half_width = relative_radius * even_move(scene.threat, scene.x)
 
         def gradient_nearby(key: Key) -> Array:
             where_key, inner_key = jax.random.split(key)
-            cube = optax.tree.random_like(where_key, x, _uniform_in_the_cube)
-            near = _moved(x, half_width, cube)
-            return inner.look(inner_key, logits_fn, threat, climb, near, memory)[0].grad
+            cube = optax.tree.random_like(where_key, scene.x, _uniform_in_the_cube)
+            near = _moved(scene.x, half_width, cube)
+            return inner.look(scene._replace(key=inner_key, x=near), memory)[0].grad
 
-        grads = jax.vmap(gradient_nearby)(jax.random.split(key, samples))
+        grads = jax.vmap(gradient_nearby)(jax.random.split(scene.key, samples))
         return jax.tree.map(lambda g: jnp.mean(g, axis=0), grads)
 
     return mean_around
+
+
+def _ahead(scene: Scene, relative_length: float, direction: Array) -> Scene:
+    """The scene at the point that accumulated gradients are about to reach."""
+    length = relative_length * even_move(scene.threat, scene.x)
+    return scene._replace(x=_moved(scene.x, length, direction))
 
 
 def _uniform_in_the_cube(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:

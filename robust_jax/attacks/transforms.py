@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.gradients import Climb, Gradient, Look, exact
+from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Key, LogitsFn, Threat
+from robust_jax.core.types import Array, Key, LogitsFn
 
 Draw = Callable[[Key, LogitsFn], LogitsFn]  # one random version of the model
 
@@ -58,20 +58,17 @@ def input_diversity(
         raise ValueError(f"lowest_share={lowest_share!r}; expected a share in (0, 1]")
     inner = inner or exact()
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> tuple[Look, Any]:
-        place_key, inner_key = jax.random.split(key)
-        place = _random_place(place_key, x, probability, lowest_share)
+    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
+        place_key, inner_key = jax.random.split(scene.key)
+        place = _random_place(place_key, scene.x, probability, lowest_share)
+
+        def placed(x: Array) -> Array:
+            return scene.logits_fn(place(x))
+
         seen, memory = inner.look(
-            inner_key, lambda z: logits_fn(place(z)), threat, climb, x, memory
+            scene._replace(key=inner_key, logits_fn=placed), memory
         )
-        return judged_at(x, logits_fn, climb, seen.grad), memory
+        return judged_at(scene, seen.grad), memory
 
     return Gradient(inner.init, look, inner.forwards + 1, inner.backwards)
 
@@ -102,15 +99,8 @@ def translation_invariance(
         raise ValueError(f"kernel_size={kernel_size}; expected an odd integer")
     inner = inner or exact()
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> tuple[Look, Any]:
-        seen, memory = inner.look(key, logits_fn, threat, climb, x, memory)
+    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
+        seen, memory = inner.look(scene, memory)
         return seen._replace(grad=_smoothed(seen.grad, kernel_size)), memory
 
     return Gradient(inner.init, look, inner.forwards, inner.backwards)
@@ -135,23 +125,17 @@ def scale_invariance(copies: int = 5, inner: Gradient | None = None) -> Gradient
     checks.positive_integer("copies", copies)
     inner = inner or exact()
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> tuple[Look, Any]:
+    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
         def look_at(key: Key, scale: Array, memory: Any) -> tuple[Look, Any]:
-            def darker(z: Array) -> Array:
-                return logits_fn(
-                    jax.tree.map(lambda leaf: (scale * leaf).astype(leaf.dtype), z)
+            def darker(x: Array) -> Array:
+                return scene.logits_fn(
+                    jax.tree.map(lambda leaf: (scale * leaf).astype(leaf.dtype), x)
                 )
 
-            return inner.look(key, darker, threat, climb, x, memory)
+            return inner.look(scene._replace(key=key, logits_fn=darker), memory)
 
-        keys, scales = jax.random.split(key, copies), 2.0 ** -jnp.arange(copies)
+        keys = jax.random.split(scene.key, copies)
+        scales = 2.0 ** -jnp.arange(copies)
         looks, memory = jax.vmap(look_at)(keys, scales, memory)
         grad = jax.tree.map(lambda g: jnp.mean(g, axis=0), looks.grad)
         return Look(looks.value[0], looks.logits[0], grad), memory
@@ -194,20 +178,14 @@ def expectation(
     checks.positive_integer("samples", samples)
     inner = inner or exact()
 
-    def look(
-        key: Key,
-        logits_fn: LogitsFn,
-        threat: Threat,
-        climb: Climb,
-        x: Array,
-        memory: Any,
-    ) -> tuple[Look, Any]:
+    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
         def look_at(key: Key, memory: Any) -> tuple[Look, Any]:
             version_key, inner_key = jax.random.split(key)
-            version = draw(version_key, logits_fn)
-            return inner.look(inner_key, version, threat, climb, x, memory)
+            version = draw(version_key, scene.logits_fn)
+            return inner.look(scene._replace(key=inner_key, logits_fn=version), memory)
 
-        looks, memory = jax.vmap(look_at)(jax.random.split(key, samples), memory)
+        keys = jax.random.split(scene.key, samples)
+        looks, memory = jax.vmap(look_at)(keys, memory)
         return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), looks), memory
 
     return Gradient(
@@ -256,10 +234,10 @@ def straight_through(
     return passed
 
 
-def judged_at(x: Array, logits_fn: LogitsFn, climb: Climb, grad: Array) -> Look:
+def judged_at(scene: Scene, grad: Array) -> Look:
     """A look that shows x itself, by one forward, beside a gradient found elsewhere."""
-    logits = logits_fn(x)
-    return Look(climb(logits), logits, grad)
+    logits = scene.logits_fn(scene.x)
+    return Look(scene.climb(logits), logits, grad)
 
 
 @jax.custom_jvp

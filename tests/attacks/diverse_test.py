@@ -24,9 +24,9 @@ def quickly_compiled(function):
 def climbed_along_each_logit(seed, i):
     """What iterate i climbs at the unit vectors of logits, shape [4]."""
 
-    def look(key, logits_fn, threat, climb, x, memory):
-        values = jax.vmap(climb)(jnp.eye(4))
-        return Look(values[0], jnp.asarray(LOGITS), jnp.zeros_like(x)), values
+    def look(scene, memory):
+        values = jax.vmap(scene.climb)(jnp.eye(4))
+        return Look(values[0], jnp.asarray(LOGITS), jnp.zeros_like(scene.x)), values
 
     attack = diverse.odi_pgd(gradient=Gradient(lambda x: jnp.zeros(4), look, 1, 1))
     threat = threats.Linf(0.1)

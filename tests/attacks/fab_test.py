@@ -214,10 +214,10 @@ def test_an_adversarial_start_is_kept():
 def test_a_randomised_gradient_gets_a_fresh_key_each_step_but_no_memory():
     keys = []
 
-    def look(key, *rest):
-        data = jax.random.key_data(key)
+    def look(scene, memory):
+        data = jax.random.key_data(scene.key)
         jax.debug.callback(lambda k: keys.append(tuple(np.asarray(k))), data)
-        return exact().look(key, *rest)
+        return exact().look(scene, memory)
 
     spying = fab(3, gradient=Gradient(lambda x: (), look, 2, 5))
     model, images, labels = curved()

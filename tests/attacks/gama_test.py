@@ -31,9 +31,9 @@ def quickly_compiled(function):
 def climbed(steps, iterates, goal):
     """The objective's values at the logits PROBE, at some iterates."""
 
-    def look(key, logits_fn, threat, climb, x, memory):
-        value = climb(jnp.asarray(PROBE))
-        return Look(value, jnp.asarray(CLEAN), jnp.zeros_like(x)), value
+    def look(scene, memory):
+        value = scene.climb(jnp.asarray(PROBE))
+        return Look(value, jnp.asarray(CLEAN), jnp.zeros_like(scene.x)), value
 
     attack = gama.gama_pgd(steps, gradient=Gradient(lambda x: 0.0, look, 1, 1))
 
@@ -63,8 +63,8 @@ def test_goals_with_a_target_climb_its_probability():
 
 
 def test_steps_of_two_eps_drop_to_tenths_at_60_and_85():
-    def look(key, logits_fn, threat, climb, x, count):  # Up, down, up, ...
-        grad = jnp.full_like(x, 1.0) * (1 - 2 * (count % 2))
+    def look(scene, count):  # Up, down, up, ...
+        grad = jnp.full_like(scene.x, 1.0) * (1 - 2 * (count % 2))
         return Look(jnp.zeros(()), jnp.asarray(CLEAN), grad), count + 1
 
     attack = gama.gama_pgd(gradient=Gradient(lambda x: jnp.asarray(0), look, 1, 1))

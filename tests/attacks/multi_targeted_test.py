@@ -56,8 +56,8 @@ def test_a_far_target_is_found_where_the_margin_leads_to_a_dead_end():
 def inner_goals(goal, clean_logits, targets, calls):
     """The goal and the iterate of every call, for an attack that does not move."""
 
-    def look(key, logits_fn, threat, climb, x, memory):
-        return Look(jnp.zeros(()), clean_logits, jnp.zeros_like(x)), memory
+    def look(scene, memory):
+        return Look(jnp.zeros(()), clean_logits, jnp.zeros_like(scene.x)), memory
 
     gradient = Gradient(lambda x: (), look, 1, 1)
     attack = attacks.multi_targeted(2, 0.1, targets, gradient=gradient)

@@ -7,6 +7,7 @@ import pytest
 
 from robust_jax import threats
 from robust_jax.attacks import projected, transfer, transforms
+from robust_jax.attacks.gradients import Scene
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests.looks import (
@@ -82,8 +83,8 @@ def test_memories_do_not_depend_on_the_scale_of_the_gradient():
     def looks(scale):
         def look(memory, key_and_x):
             key, x = key_and_x
-            arguments = (key, NET, THREAT, lambda z: scale * climb(z), x, memory)
-            look, memory = gradient.look(*arguments)
+            scene = Scene(key, NET, THREAT, lambda z: scale * climb(z), x)
+            look, memory = gradient.look(scene, memory)
             return memory, look.grad / scale
 
         keys = jax.random.split(jax.random.key(0), len(POINTS))
@@ -113,8 +114,8 @@ def test_pytrees_pass_where_no_image_is_needed():
 
     def look(x):
         model = lambda x: jnp.stack([jnp.sum(x["a"]), jnp.sum(x["b"] ** 2)])  # noqa: E731
-        arguments = (jax.random.key(0), model, THREAT, jnp.sum, x, gradient.init(x))
-        return gradient.look(*arguments)[0].grad
+        scene = Scene(jax.random.key(0), model, THREAT, jnp.sum, x)
+        return gradient.look(scene, gradient.init(x))[0].grad
 
     grad = quickly_compiled(look)(x)
     np.testing.assert_allclose(grad["a"], 0.75, rtol=1e-6)

@@ -9,7 +9,7 @@ import pytest
 
 from robust_jax import threats
 from robust_jax.attacks import projected, transfer, transforms
-from robust_jax.attacks.gradients import Gradient, Look, exact
+from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
@@ -37,14 +37,14 @@ from tests.reference import pgd as reference, transfer as oracle
 def test_translation_invariance_is_a_convolution_of_each_channel(shape, kernel_size):
     grad = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     gradient = transforms.translation_invariance(kernel_size)
-    look, _ = gradient.look(
+    scene = Scene(
         jax.random.key(0),
         lambda x: jnp.stack([jnp.sum(grad * x), 0.0]),
         THREAT,
         lambda logits: logits[0],
         jnp.ones(shape),
-        (),
     )
+    look, _ = gradient.look(scene, ())
     if len(shape) == 1:  # Height alone: the two-dimensional kernel's marginal.
         wide = np.pad(grad[:, None], ((0, 0), (20, 20)), mode="edge")
         expected = oracle.smoothed(wide, kernel_size)[:, 20]
@@ -70,9 +70,9 @@ def test_scale_invariance_is_the_gradient_of_the_mean_over_halvings():
 SHAPE, DRAWS = (14, 10, 2), 400
 
 
-def _show(key, logits_fn, threat, climb, x, memory):
-    logits = logits_fn(x)
-    return Look(climb(logits), logits, logits.reshape(x.shape)), memory
+def _show(scene, memory):
+    logits = scene.logits_fn(scene.x)
+    return Look(scene.climb(logits), logits, logits.reshape(scene.x.shape)), memory
 
 
 AS_SEEN = Gradient(lambda x: (), _show, 1, 0)  # Its "gradient" is the model's input.
@@ -93,8 +93,8 @@ def diverse():
 
     def look(inner, key, x):
         gradient = transforms.input_diversity(0.8, 0.6, inner)
-        arguments = (key, jnp.ravel, THREAT, lambda z: weights @ z**2 / 2, x, ())
-        return gradient.look(*arguments)[0]
+        scene = Scene(key, jnp.ravel, THREAT, lambda z: weights @ z**2 / 2, x)
+        return gradient.look(scene, ())[0]
 
     def seen(key):
         return jax.vmap(functools.partial(look, AS_SEEN, key))(images).grad
@@ -145,7 +145,9 @@ def test_without_diversity_the_gradient_is_the_plain_one():
     x = victims.inputs((5, 4, 3), 1)[0]
     ours, plain = (
         quickly_compiled(
-            lambda x, g=g: g.look(jax.random.key(0), model, THREAT, climb, x, ())[0]
+            lambda x, g=g: g.look(
+                Scene(jax.random.key(0), model, THREAT, climb, x), ()
+            )[0]
         )(x)
         for g in (transforms.input_diversity(0.0), exact())
     )
@@ -179,7 +181,7 @@ def test_expectation_converges_and_is_deterministic_in_key():
 
     @quickly_compiled
     def look(key):
-        return gradient.look(key, model, THREAT, lambda z: z[0], x, ())[0]
+        return gradient.look(Scene(key, model, THREAT, lambda z: z[0], x), ())[0]
 
     first, again, other = (look(jax.random.key(k)) for k in (0, 0, 1))
     spread = 0.3 * np.linalg.norm(model.args[0], axis=1) / 4000**0.5
@@ -316,8 +318,8 @@ def test_dtypes_and_memories_stay_as_they_are(name, shapes, dtype):
     def looked(x):
         memory = gradient.init(x)
         model = lambda x: jnp.stack([jnp.sum(x), jnp.sum(x**2)])  # noqa: E731
-        arguments = (jax.random.key(0), model, THREAT, lambda z: z[0], x, memory)
-        return memory, *gradient.look(*arguments)
+        scene = Scene(jax.random.key(0), model, THREAT, lambda z: z[0], x)
+        return memory, *gradient.look(scene, memory)
 
     for shape in shapes:
         x = jax.ShapeDtypeStruct(shape, dtype)
@@ -343,7 +345,10 @@ def test_dtypes_and_memories_stay_as_they_are(name, shapes, dtype):
         (lambda: transforms.expectation(noisy, 0), "samples=0; expected an integer"),
         (
             lambda: transforms.translation_invariance().look(
-                jax.random.key(0), jnp.ravel, THREAT, jnp.sum, jnp.ones((1,) * 5), ()
+                Scene(
+                    jax.random.key(0), jnp.ravel, THREAT, jnp.sum, jnp.ones((1,) * 5)
+                ),
+                (),
             ),
             r"x.shape=\(1, 1, 1, 1, 1\); expected \[H\], \[H, W\]",
         ),
