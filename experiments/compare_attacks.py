@@ -69,8 +69,8 @@ def main(argv: list[str]) -> None:
             found = _attack(entry, checkpoint, taken, threat, bar.update)
             broken[entry.name] = found.stages[0].broken
             run.rows.append(_row(entry, found))
-            if not found.audit.passed:
-                run.notes.append(f"{entry.name} fails its audit: {found.audit}")
+            if not found.claims.passed:
+                run.notes.append(f"{entry.name} fails its audit: {found.claims}")
     if not run.notes:
         run.notes.append("Every adversarial example passed its audit.")
     parts = [name for name in _PARTS.get(_NORM.value, ()) if name in broken]
@@ -117,7 +117,7 @@ def _row(entry: Entry, found: evaluate.Report) -> dict[str, Any]:
         "forwards": stage.forwards / attacked,
         "backwards": stage.backwards / attacked,
         "seconds": stage.seconds,
-        "audit_passed": found.audit.passed,
+        "audit_passed": found.claims.passed,
         "paper": entry.paper,
     }
 

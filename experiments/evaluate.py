@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
     print(result)
     result.write_examples(run.out / "adversarial.npz")
     run.rows = result.rows()
-    run.notes = [result.citation(), f"Audit: {result.audit}"]
+    run.notes = [result.citation(), f"Audit: {result.claims}"]
     run.series = {"checkpoint": checkpoint.metadata, "evaluation": result.to_json()}
     _draw(run, data, result, checkpoint)
     run.save(
@@ -67,8 +67,8 @@ def main(argv: list[str]) -> None:
         f"{result.clean_accuracy}, robust accuracy {result.robust_accuracy}.",
         COLUMNS,
     )
-    if not result.audit.passed:
-        print(f"error: the audit failed: {result.audit}", file=sys.stderr)
+    if not result.claims.passed:
+        print(f"error: the audit failed: {result.claims}", file=sys.stderr)
         sys.exit(3)
 
 

@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
             _draw_examples(run, name, nets[name], result, test)
     print(report.format_table(run.rows, COLUMNS))
     _save(run, reports)
-    if not all(result.audit.passed for result in reports.values()):
+    if not all(result.claims.passed for result in reports.values()):
         print("error: an audit failed; see the page's notes", file=sys.stderr)
         sys.exit(3)
 
@@ -87,7 +87,7 @@ def _attack(run, name, net, threat, plan, test):
         )
     run.rows.extend(result.rows())
     run.notes.append(f"{name}: {result.citation()}.")
-    run.notes.append(f"{name}, {result.threat}: {result.audit}.")
+    run.notes.append(f"{name}, {result.threat}: {result.claims}.")
     return result
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.peers.libraries import LibraryError
 from experiments.peers.problem import Found, Problem
 from robust_jax.core.metrics import Proportion
-from robust_jax.evaluate.audit import audit
+from robust_jax.evaluate.claims import confirm
 
 Call = Callable[[int], Found]  # seed -> one run
 
@@ -25,7 +25,7 @@ def judge(problem: Problem, x_adv: np.ndarray) -> tuple[np.ndarray, int]:
             f"x_adv.shape={x_adv.shape}; expected {problem.images.shape}, as the images"
         )
     claims = (problem.images, x_adv.astype(np.float32), problem.labels)
-    checked = audit(problem.logits_fn, problem.threat, *claims)
+    checked = confirm(problem.logits_fn, problem.threat, *claims)
     claimed, is_outside = np.ones(len(x_adv), bool), np.zeros(len(x_adv), bool)
     claimed[checked.unconfirmed] = False
     is_outside[checked.outside] = True

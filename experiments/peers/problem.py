@@ -8,7 +8,7 @@ from robust_jax import models
 from robust_jax.core import lift
 from robust_jax.core.types import LogitsFn, Threat
 from robust_jax.datasets.types import Dataset
-from robust_jax.evaluate.audit import predict
+from robust_jax.evaluate.claims import predict
 from robust_jax.models import networks
 
 

@@ -1,6 +1,6 @@
 """Layer 5: judging robustness. Host code that runs attacks on tiles and audits them."""
 
-from robust_jax.evaluate.audit import Audit, audit, predict
+from robust_jax.evaluate.claims import Claims, confirm, predict
 from robust_jax.evaluate.curve import Curve, curve
 from robust_jax.evaluate.report import Report, StageResult
 from robust_jax.evaluate.robustness import robustness
@@ -15,14 +15,14 @@ from robust_jax.evaluate.stages import (
 )
 
 __all__ = [
-    "Audit",
+    "Claims",
     "Curve",
     "Plan",
     "Report",
     "Stage",
     "StageResult",
-    "audit",
     "basic",
+    "confirm",
     "curve",
     "each_wrong_class",
     "likeliest_targets",

@@ -8,7 +8,7 @@ import numpy as np
 
 from robust_jax.core import records
 from robust_jax.core.metrics import Proportion
-from robust_jax.evaluate.audit import Audit
+from robust_jax.evaluate.claims import Claims
 from robust_jax.report import table
 
 COLUMNS = (
@@ -59,7 +59,7 @@ class Report:
     x_adv: np.ndarray  # [N, *S]
     winner: np.ndarray  # [N] int
     ids: np.ndarray  # [N] uint64
-    audit: Audit
+    claims: Claims
     seed: int
     tile: int
 
@@ -98,7 +98,7 @@ class Report:
         return "\n".join(
             [
                 table.format_table(self.rows(), COLUMNS),
-                f"audit: {self.audit}",
+                f"claims: {self.claims}",
                 self.citation(),
             ]
         )
@@ -118,12 +118,12 @@ class Report:
             "model": self.model,
             "threat": self.threat,
             "rows": self.rows(),
-            "audit": {
-                "summary": str(self.audit),
-                "passed": self.audit.passed,
-                "outside": self.audit.outside,
-                "unconfirmed": self.audit.unconfirmed,
-                "not_finite": self.audit.not_finite,
+            "claims": {
+                "summary": str(self.claims),
+                "passed": self.claims.passed,
+                "outside": self.claims.outside,
+                "unconfirmed": self.claims.unconfirmed,
+                "not_finite": self.claims.not_finite,
             },
             "citation": self.citation(),
             "seed": self.seed,

@@ -10,7 +10,7 @@ import numpy as np
 from robust_jax.core import checks, drive, lift
 from robust_jax.core.ids import example_ids
 from robust_jax.core.types import AttackResult, Goal, Key, LogitsFn
-from robust_jax.evaluate.audit import audit, predict
+from robust_jax.evaluate.claims import confirm, predict
 from robust_jax.evaluate.report import Report, StageResult
 from robust_jax.evaluate.stages import Plan, Stage, basic
 
@@ -101,7 +101,7 @@ def robustness(
         x_adv=x_adv,
         winner=winner,
         ids=examples.ids,
-        audit=audit(model, lift.threat_of(threat, examples.images, lost), *claims),
+        claims=confirm(model, lift.threat_of(threat, examples.images, lost), *claims),
         seed=seed,
         tile=tile,
     )

@@ -51,7 +51,7 @@ def by_robustness(model, labels, n, radius):
         model, IMAGES[:n], labels, threat, plan=plan, tile=TILE
     )
     if radius == RADII[-1]:  # Else the audit would have had nothing to trace.
-        assert report.audit.n > 0
+        assert report.claims.n > 0
 
 
 @pytest.mark.parametrize("entry", [by_driver, by_curve, by_robustness])

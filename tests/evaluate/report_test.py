@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from robust_jax.core.metrics import Proportion
-from robust_jax.evaluate.audit import Audit
+from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.report import Report, StageResult
 
 N = 10
@@ -28,7 +28,7 @@ def report(**changes):
         "x_adv": np.random.default_rng(0).uniform(size=(N, 2, 3)).astype(np.float32),
         "winner": WINNER,
         "ids": np.arange(N, dtype=np.uint64) + np.uint64(2**63),
-        "audit": Audit(3, NOBODY, NOBODY, 0, NOBODY, -1e-9, 0.0),
+        "claims": Claims(3, NOBODY, NOBODY, 0, NOBODY, -1e-9, 0.0),
         "seed": 17,
         "tile": 64,
     }
@@ -61,7 +61,7 @@ def test_the_text_has_each_number_with_its_interval():
     for accuracy, line in zip((9, 7, 6, 6), lines[2:6], strict=True):
         assert str(Proportion(accuracy, N)) in line
     assert "worst case" in lines[5] and "1,235" in lines[5] and "2.8" in lines[5]
-    assert lines[6].startswith("audit: 3 adversarial examples: 0 outside")
+    assert lines[6].startswith("claims: 3 adversarial examples: 0 outside")
     assert lines[7] == report().citation()
 
 
@@ -96,9 +96,9 @@ def test_saved_files_read_back_equal(tmp_path):
 
 
 def test_the_record_names_what_the_audit_found(tmp_path):
-    found = Audit(3, np.array([1]), np.array([0, 2]), 1, np.array([2]), 0.5, 1e-3)
-    folder = report(audit=found).save(tmp_path)
-    kept = json.loads((folder / "record.json").read_text())["audit"]
+    found = Claims(3, np.array([1]), np.array([0, 2]), 1, np.array([2]), 0.5, 1e-3)
+    folder = report(claims=found).save(tmp_path)
+    kept = json.loads((folder / "record.json").read_text())["claims"]
     assert kept.pop("summary") == str(found)
     expected = {"passed": False, "outside": [1], "unconfirmed": [0, 2]}
     assert kept == {**expected, "not_finite": [2]}

@@ -115,8 +115,8 @@ def test_examples_that_hold_keep_their_image_and_others_are_adversarial():
     fallen = report.winner >= 0
     assert (victims.predicted(MODEL, report.x_adv)[fallen] != LABELS[fallen]).all()
     assert (np.abs(report.x_adv - IMAGES).max(axis=1)[fallen] > 0).all()
-    assert report.audit.passed and report.audit.n == fallen.sum()
-    assert report.audit.excess <= 1e-6
+    assert report.claims.passed and report.claims.n == fallen.sum()
+    assert report.claims.excess <= 1e-6
 
 
 @pytest.mark.parametrize("retire", [True, False])
@@ -241,7 +241,7 @@ def test_radii_and_boxes_of_each_example():
     for name in ("x_adv", "winner"):
         ours, theirs = getattr(report, name), getattr(whole(), name)
         np.testing.assert_array_equal(ours[~still], theirs[~still])
-    assert report.threat == "linf eps=0 to 0.08" and report.audit.passed
+    assert report.threat == "linf eps=0 to 0.08" and report.claims.passed
     closed = threats.Linf(EPS, lower=IMAGES, upper=IMAGES)  # Nothing can move.
     report = judged(threat=closed, plan=PLAN[:1])
     assert (report.winner == np.where(WRONG, -2, -1)).all()
@@ -253,10 +253,10 @@ def test_no_number_at_an_iterate_is_a_loss_and_is_named():
     images = np.minimum(IMAGES, np.float32(limit))
     labels = victims.predicted(model, images)
     report = judged(model, images, labels, plan=(Stage("pgd", PGD),))
-    assert report.clean.all() and len(report.audit.not_finite) > 0
+    assert report.clean.all() and len(report.claims.not_finite) > 0
     lost = np.flatnonzero(report.winner >= 0)
-    no_number = lost[report.audit.not_finite]
-    assert (report.x_adv[no_number, 0] > limit).all() and report.audit.passed
+    no_number = lost[report.claims.not_finite]
+    assert (report.x_adv[no_number, 0] > limit).all() and report.claims.passed
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from robust_jax.evaluate.audit import audit, predict
+from robust_jax.evaluate.claims import confirm, predict
 
 N, SHAPE = 50, (3, 2)  # More than a tile of the audit, and no multiple of one.
 EPS = {"linf": 0.1, "l2": 0.2, "l1": 0.3, "l0": 2.5}
@@ -50,7 +50,7 @@ def moved(norm, factor=1.0):
 
 def audited(threat, x_adv, model=None, labels=None):
     labels = (LABELS + 1) % 3 if labels is None else labels
-    return audit(says(0.0, 0.0, 0.0) if model is None else model, threat, IMAGES,
+    return confirm(says(0.0, 0.0, 0.0) if model is None else model, threat, IMAGES,
                  x_adv, labels)  # fmt: skip
 
 
@@ -158,12 +158,12 @@ def test_even_an_infinite_logit_of_the_label_is_no_number(bad):
 
 
 def test_nothing_claimed_nothing_found():
-    found = audit(says(0.0, 0.0, 0.0), Ball("l2"), IMAGES[:0], IMAGES[:0], LABELS[:0])
+    found = confirm(says(0.0, 0.0, 0.0), Ball("l2"), IMAGES[:0], IMAGES[:0], LABELS[:0])
     assert found.passed and found.n == 0 and str(found).startswith("0 adversarial")
 
 
 def test_the_audit_shares_no_code_with_attacks_threats_or_margins():
-    source = pathlib.Path(sys.modules[audit.__module__].__file__)
+    source = pathlib.Path(sys.modules[confirm.__module__].__file__)
     tree = ast.parse(source.read_text())
     modules = {
         f"{node.module}.{name.name}"

@@ -18,7 +18,7 @@ _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the l
 _AUDIT_TILE = 48  # Any size but the attack's: another layout.
 
 
-class Audit(NamedTuple):
+class Claims(NamedTuple):
     """What a fresh look at n claimed adversarial examples found."""
 
     n: int
@@ -61,14 +61,14 @@ def _forward(tile: int) -> Any:
     return drive.compiled(jax.vmap(lambda f, x: f(x), in_axes=(None, 0)))
 
 
-def audit(
+def confirm(
     logits_fn: LogitsFn,
     threat: Any,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
-) -> Audit:
-    """Audits claimed adversarial examples of an untargeted or `Towards` goal.
+) -> Claims:
+    """Checks claimed adversarial examples of an untargeted or `Towards` goal.
 
     Args:
         logits_fn: the model, on one example.
@@ -81,7 +81,7 @@ def audit(
     n = len(images)
     if n == 0:
         nobody = np.zeros(0, np.int64)
-        return Audit(0, nobody, nobody, 0, nobody, 0.0, 0.0)
+        return Claims(0, nobody, nobody, 0, nobody, 0.0, 0.0)
     size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
     # The box in the type of the pixels: float32(0.1) on the face at 0.1 is inside.
@@ -98,7 +98,7 @@ def audit(
     margins = others.max(axis=1) - own
     no_number = ~np.isfinite(logits).all(axis=1)
     is_right = (margins < 0) & ~no_number
-    return Audit(
+    return Claims(
         n,
         np.flatnonzero(is_outside),
         np.flatnonzero(is_right),
