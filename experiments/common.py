@@ -1,6 +1,7 @@
 """What every experiment's command line shares: errors, flags, data."""
 
 import logging as python_logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from robust_jax import datasets, models, report
+from robust_jax import datasets, evaluate, models, report
 from robust_jax.core import checks
 from robust_jax.datasets.types import Dataset
 
@@ -25,6 +26,14 @@ DATA_DIR = flags.DEFINE_string(
     "$TFDS_DATA_DIR, else ~/tensorflow_datasets. The digits need none.",
 )
 
+COMPILE_CACHE = flags.DEFINE_string(
+    "compile_cache",
+    None,
+    "Directory of compiled programs, for later runs; default ~/.cache/robust_jax "
+    "($XDG_CACHE_HOME counts); empty for none.",
+)
+_LEAST_SECONDS = 0.3  # Of a compilation that is worth keeping.
+
 
 def run_main(main: Callable[[list[str]], None]) -> None:
     """Runs an experiment; a user's error is one sentence on stderr and exit code 2.
@@ -40,6 +49,7 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
     python_logging.getLogger("jax").setLevel(python_logging.WARNING)
     # TF32 and bfloat16 products would decide flags near the border on accelerators.
     jax.config.update("jax_default_matmul_precision", "float32")
+    _keep_compiled_programs()
     try:
         if len(argv) > 1:
             raise ValueError(f"unexpected argument {argv[1]!r}; options start with --")
@@ -50,6 +60,17 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _keep_compiled_programs() -> None:
+    folder = COMPILE_CACHE.value
+    if folder is None:
+        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        folder = os.path.join(os.path.expanduser(caches), "robust_jax")
+    if folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        least = "jax_persistent_cache_min_compile_time_secs"
+        jax.config.update(least, _LEAST_SECONDS)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -66,6 +87,29 @@ def _parse(argv: Sequence[str]) -> list[str]:
 def counted(total: int, description: str, unit: str) -> report.Progress[None]:
     """A progress bar for a known number of items; see `report.progress`."""
     return report.progress(total, description, unit)
+
+
+class EvaluationBar:
+    """Shows how far an evaluation is: `on_progress` of `evaluate.robustness`."""
+
+    def __init__(self, description: str) -> None:
+        self._description, self._done = description, 0
+        self._bar: report.Progress[None] | None = None
+
+    def __call__(self, progress: evaluate.Progress) -> None:
+        if self._bar is None:
+            self._bar = counted(progress.total, self._description, "step")
+        robust = f"<= {100 * progress.robust.value:.1f} %"
+        self._bar.set(stage=progress.stage, robust=robust)
+        self._bar.update(progress.done - self._done)
+        self._done = progress.done
+
+    def __enter__(self) -> "EvaluationBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
 
 
 def load(name: str, split: str, count: int | None = None) -> Dataset:

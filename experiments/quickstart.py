@@ -71,8 +71,7 @@ def _train(run, name, recipe):
 
 
 def _attack(run, name, net, threat, plan, test):
-    items = evaluate.work_items(plan, test.num_classes) * len(test)
-    with common.counted(items, f"attack {name} {threat.name}", "item") as bar:
+    with common.EvaluationBar(f"attack {name} {threat.name}") as bar:
         result = evaluate.robustness(
             net,
             test.pixels(),
@@ -82,8 +81,9 @@ def _attack(run, name, net, threat, plan, test):
             ids=test.ids,
             seed=common.SEED.value,
             retire=False,
+            audit=False,
             name=name,
-            on_items=bar.update,
+            on_progress=bar,
         )
     run.rows.extend(result.rows())
     run.notes.append(f"{name}: {result.citation()}.")

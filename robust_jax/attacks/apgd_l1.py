@@ -17,7 +17,7 @@ import optax
 from robust_jax import optim
 from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.skeleton import chosen, until_won
+from robust_jax.attacks.skeleton import chosen, judging, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
@@ -191,7 +191,7 @@ def apgd_l1(
             backwards=state.backwards + estimator.backwards,
         )
 
-    return until_won(init, step, len(calls.radius))
+    return until_won(init, step, len(calls.radius), judging(estimator))
 
 
 def _check(steps: int, radii: tuple[float, ...]) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.skeleton import chosen, until_won
+from robust_jax.attacks.skeleton import chosen, judging, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
@@ -205,7 +205,7 @@ def auto_ascent(
             backwards=state.backwards + estimator.backwards,
         )
 
-    return until_won(init, step, steps + 1)
+    return until_won(init, step, steps + 1, judging(estimator))
 
 
 def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:

@@ -71,7 +71,8 @@ class Entry(NamedTuple):
     def cost(self) -> tuple[int, int]:
         """Forwards and backwards, by default, for an example that stays robust.
 
-        The clean forward is among them, once.
+        The clean forward is among them, once. Of Square in Linf it is an upper bound:
+        proposals that change nothing are passed over.
         """
         forwards, backwards = self.per_step
         runs = self.targets * self.steps

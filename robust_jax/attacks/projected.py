@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from robust_jax import optim
 from robust_jax.attacks.gradients import Climb, Gradient, Scene, exact
-from robust_jax.attacks.skeleton import until_won
+from robust_jax.attacks.skeleton import judging, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
@@ -141,7 +141,7 @@ def ascent(
             backwards=state.backwards + estimator.backwards,
         )
 
-    return until_won(init, step, steps + 1)
+    return until_won(init, step, steps + 1, judging(estimator))
 
 
 def at_the_input(key: Key, threat: Threat, x: Array) -> Array:

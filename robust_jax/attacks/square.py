@@ -1,13 +1,15 @@
 """The Square Attack: random search by windows of one colour, without gradients."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robust_jax.attacks import square_l2_l1, square_patterns as patterns
+from robust_jax.attacks import square_l2_l1, square_linf, square_patterns as patterns
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -23,18 +25,24 @@ from robust_jax.core.types import (
 )
 from robust_jax.losses import objectives
 
+_MEMORY = 256  # Late in a search hundreds of proposals in a row are refused.
+
 
 class SquareState(NamedTuple):
-    """State of one example; `iterate` is what the next call evaluates."""
+    """State of one example; `ahead` is what the next call evaluates."""
 
     x: Array  # [*S]
     goal: Goal
-    key: Key  # call i draws what it evaluates with fold_in(key, i)
-    iterate: Array  # [*S], feasible
+    key: Key  # query i is drawn with fold_in(key, i); query 0 is the start
+    ahead: Array  # [proposals, *S], feasible
+    numbers: Array  # [proposals] int32, their queries, rising; > queries: ignored
+    codes: Array  # [proposals] int32, equal for equal changes; -1: never equal
     accepted: Array  # [*S], the point that proposals change
     value: Array  # [] its objective
+    refused: Array  # [_MEMORY] int32, codes of proposals to `accepted`, or -1
+    refusals: Array  # [] int32, how many there were
     best: Incumbent
-    i: Array  # [] int32
+    i: Array  # [] int32, the first of `numbers`, at most queries + 1
     forwards: Array  # [] int32
     backwards: Array  # [] int32, 0
 
@@ -45,17 +53,22 @@ def square(
     initial_share: float = 0.8,
     objective: objectives.Objective = objectives.margin,
     horizon: int = 10_000,
+    proposals: int = 1,
 ) -> Attack:
     """Random search: a square window is repainted, and kept if the objective rises.
 
     A window covers the share p of the pixels; p falls in stages. Linf: starts from
     vertical stripes of x +- eps; a proposal repaints a window with x +- eps, one sign
     per channel. L2 and L1: see `square_l2_l1`. The threat's norm is static and decides
-    while tracing. Call 0 evaluates the start, call i proposal i.
+    while tracing. Query 0 is the start, query i proposal i, drawn from (key, i) alone.
     A proposal is accepted if the objective rises, or if it is the first success.
-    Guarantees: no gradients; every iterate is feasible; an adversarial iterate is
-    never lost; at least as strong as the clean input; deterministic in key; dtype
-    kept.
+    One that would change no pixel, or (Linf) that the same point has refused already,
+    could only be rejected, so a step passes over it:
+    it counts in `i` as a query, but not in `forwards`, which counts evaluations. So
+    `steps`, one more than the queries, bounds the calls, and a search ends before.
+    Guarantees: no gradients; the same search as without passing over; every iterate
+        is feasible; an adversarial iterate is never lost; at least as strong as the
+        clean input; deterministic in key; dtype kept.
     Edge cases: eps = 0 stays at x; on a flat objective the start stays; images need
     not be square; x of rank 1 is a column of pixels, see
     `square_patterns.image_shape`; non-finite logits at an iterate count as success.
@@ -67,9 +80,15 @@ def square(
         horizon: the number of queries that the stages of p are spread over, >= 1. By
             default, as in AutoAttack, they are those of a search of 10,000, of which
             5,000 are made; for a short search of its own take `horizon=queries`.
-    Raises: ValueError: if queries, horizon or initial_share is out of range; while
-        tracing, if the norm is not linf, l2 or l1, or x is not one array of rank 1
-        to 4.
+        proposals: evaluated side by side in one step, >= 1, all made from the same
+            point. What comes after the first one accepted is thrown away and drawn
+            anew, so that the search is the same for any number, up to rounding in
+            another batch; `forwards` counts what is thrown away too. For devices on
+            which a wider batch costs little: with 8, robust MNIST points took 650
+            calls and 5,200 forwards for 5,000 queries.
+    Raises: ValueError: if queries, horizon, proposals or initial_share is out of
+        range; while tracing, if the norm is not linf, l2 or l1, or x is not one array
+        of rank 1 to 4.
     References: Andriushchenko et al., "Square Attack: a query-efficient black-box
         adversarial attack via random search", ECCV 2020, Alg. 1 to 3; L1 as in
         AutoAttack (Croce & Hein, "Mind the box", ICML 2021). Differs from AutoAttack's
@@ -79,54 +98,62 @@ def square(
     """
     checks.positive_integer("queries", queries)
     checks.positive_integer("horizon", horizon)
+    checks.positive_integer("proposals", proposals)
     if not 0 < initial_share <= 1:
         raise ValueError(
             f"initial_share={initial_share}; expected a share in (0, 1]; "
             "0.8 is the authors'"
         )
     shares = patterns.shares(queries, horizon, initial_share)
+    plan = _Plan(queries, horizon, shares, proposals)
+
+    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> SquareState:
+        return _first_state(plan, key, threat, x, goal)
 
     def step(logits_fn: LogitsFn, threat: Threat, state: SquareState) -> SquareState:
-        logits, x = logits_fn(state.iterate), state.x
-        score = verdict(logits, state.goal)
-        value = objective(logits, state.goal).astype(state.value.dtype)
-        here = Incumbent(state.iterate, score, threat.distance(state.iterate, x))
-        # Later successes must rise too: else a run to the end would stray from them.
-        first_success = (score >= 0) & (state.best.margin < 0)
-        accept = (value > state.value) | first_success
-        accepted = jnp.where(accept, state.iterate, state.accepted)
-        ahead = _moves(threat).propose(
-            shares,
-            jax.random.fold_in(state.key, state.i + 1),
-            threat,
-            _wide(x),
-            _wide(accepted),
-            patterns.stage(queries, horizon, state.i),
-        )
+        moves = _moves(plan, threat, state.x)
+        logits = jax.vmap(logits_fn)(state.ahead)
+        state = _search(plan, objective, threat, state, logits)
+        draws = _draw_ahead(plan, moves, threat, state)
         return state._replace(
-            iterate=ahead.astype(x.dtype),
-            accepted=accepted,
-            value=jnp.where(accept, value, state.value),
-            best=incumbent.strongest(state.best, here),
-            i=state.i + 1,
-            forwards=state.forwards + 1,
+            ahead=jax.vmap(lambda draw: _point(moves, threat, state, draw))(draws),
+            numbers=draws.number,
+            codes=jax.vmap(moves.code)(draws),
+            i=jnp.minimum(draws.number[0], queries + 1),
+            forwards=state.forwards + proposals,
         )
 
-    return until_won(_first_state, step, queries + 1)
+    return until_won(init, step, queries + 1)
 
 
-def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> SquareState:
+class _Plan(NamedTuple):
+    """The static part of a search, see `square`."""
+
+    queries: int
+    horizon: int
+    shares: list[float]
+    proposals: int
+
+
+def _first_state(
+    plan: _Plan, key: Key, threat: Threat, x: Array, goal: Goal
+) -> SquareState:
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
     _check_input(x)
-    zero, wide = jnp.zeros((), jnp.int32), _wide(x)
-    start = _moves(threat).start(jax.random.fold_in(key, 0), threat, wide)
+    wide, zero = _wide(x), jnp.zeros((), jnp.int32)
+    start = _moves(plan, threat, x).start(jax.random.fold_in(key, 0), threat, wide)
     start = start.astype(x.dtype)
+    never = plan.queries + 1
     return SquareState(
         x=x,
         goal=goal,
         key=key,
-        iterate=start,
+        ahead=jnp.broadcast_to(start, (plan.proposals, *x.shape)),
+        numbers=jnp.full(plan.proposals, never, jnp.int32).at[0].set(0),
+        codes=jnp.full(plan.proposals, -1, jnp.int32),
         accepted=start,
+        refused=jnp.full(_MEMORY, -1, jnp.int32),
+        refusals=zero,
         value=jnp.full((), -jnp.inf, wide.dtype),
         best=incumbent.nothing_yet(x),
         i=zero,
@@ -135,61 +162,127 @@ def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> SquareState:
     )
 
 
-class _Moves(NamedTuple):
-    """The part of the search that the norm decides."""
-
-    start: Callable[..., Array]  # (key, threat, x) -> [*S]
-    propose: Callable[..., Array]  # (shares, key, threat, x, accepted, stage) -> [*S]
-
-
-def _linf_start(key: Key, threat: Threat, x: Array) -> Array:
-    height, width, channels = shape = patterns.image_shape(x.shape)
-    rows = 1 if width > 1 else height  # One stripe alone would be no pattern.
-    signs = patterns.draw_tiles(key, rows, width, channels).signs
-    stripes = patterns.from_image(jnp.broadcast_to(signs, shape), x.shape)
-    return threat.project(x + threat.eps * stripes, x)
-
-
-def _linf_propose(
-    shares: list[float],
-    key: Key,
+def _search(
+    plan: _Plan,
+    objective: objectives.Objective,
     threat: Threat,
-    x: Array,
-    accepted: Array,
-    stage: Array,
+    state: SquareState,
+    logits: Array,
+) -> SquareState:
+    """The state after what was evaluated, in order, up to the first one accepted.
+
+    Args:
+        logits: at `state.ahead`, shape [proposals, K].
+    Returns: with `i` the last query gone through; `ahead` and `numbers` are old.
+    """
+
+    def judged(point: Array, logits: Array) -> tuple[Incumbent, Array]:
+        score = verdict(logits, state.goal)
+        value = objective(logits, state.goal).astype(state.value.dtype)
+        return Incumbent(point, score, threat.distance(point, state.x)), value
+
+    found, values = jax.vmap(judged)(state.ahead, logits)
+    # Later successes must rise too: else a run to the end would stray from them.
+    first_success = (found.margin >= 0) & (state.best.margin < 0)
+    inside = state.numbers <= plan.queries
+    accept = inside & ((values > state.value) | first_success)
+    seen = inside & (jnp.cumsum(accept) - accept == 0)
+    accept, moved = accept & seen, jnp.any(accept)
+    margins = jnp.where(seen, found.margin, -jnp.inf)
+    top = jnp.arange(plan.proposals) == jnp.argmax(margins)
+    here = jax.tree.map(functools.partial(_row, top), found._replace(margin=margins))
+    return _remembered(state, moved, seen & (state.codes >= 0))._replace(
+        accepted=jnp.where(moved, _row(accept, state.ahead), state.accepted),
+        value=jnp.where(moved, _row(accept, values), state.value),
+        best=incumbent.strongest(state.best, here),
+        i=jnp.max(jnp.where(seen, state.numbers, state.i)),
+    )
+
+
+def _remembered(state: SquareState, moved: Array, refused: Array) -> SquareState:
+    """With the memory of refusals: emptied by a move, else with those just made."""
+    place = jnp.cumsum(refused) - refused + state.refusals
+    is_at = jnp.arange(_MEMORY)[:, None] == place % _MEMORY
+    new = jnp.max(jnp.where(is_at & refused, state.codes, -1), axis=1)
+    memory = jnp.where(new >= 0, new, state.refused)
+    return state._replace(
+        refused=jnp.where(moved, -1, memory),
+        refusals=jnp.where(moved, 0, state.refusals + jnp.sum(refused)),
+    )
+
+
+def _row(mask: Array, rows: Array) -> Array:
+    """The row that the mask marks; anything if it marks none. A gather is slower."""
+    mask = mask.reshape(mask.shape + (1,) * (rows.ndim - 1))
+    return jnp.max(jnp.where(mask, rows, -jnp.inf), axis=0)
+
+
+def _draw_ahead(
+    plan: _Plan, moves: patterns.Moves, threat: Threat, state: SquareState
+) -> patterns.Draw:
+    """The next proposals after `state.i`, [proposals]; idle ones passed over.
+
+    As many more are drawn as `moves.spare` says; if more than that are idle, the last
+    of them are evaluated.
+    """
+    shape, spare = patterns.image_shape(state.x.shape), moves.spare(plan.proposals)
+
+    def draw(number: Array) -> patterns.Draw:
+        key = jax.random.fold_in(state.key, number)
+        stage = patterns.stage(plan.queries, plan.horizon, number - 1)
+        sides = jnp.asarray(moves.sides)[stage]
+        windows = patterns.draw_windows(key, sides, shape)
+        return patterns.Draw(number, stage, sides, windows)
+
+    def idle(draw: patterns.Draw) -> Array:
+        changed = _point(moves, threat, state, draw) != state.accepted
+        code = moves.code(draw)
+        again = jnp.any(state.refused == code) & (code >= 0)
+        return (~jnp.any(changed) | again) & (draw.number <= plan.queries)
+
+    draws = jax.vmap(draw)(state.i + 1 + jnp.arange(plan.proposals + spare))
+    return _without(jax.vmap(idle)(draws), spare, draws) if spare else draws
+
+
+def _point(
+    moves: patterns.Moves, threat: Threat, state: SquareState, draw: patterns.Draw
 ) -> Array:
-    height, width, _ = shape = patterns.image_shape(x.shape)
-    sides = jnp.asarray(
-        [
-            patterns.window_sides(share, height, width, patterns.square_side)
-            for share in shares
-        ],
-        jnp.int32,
-    )[stage]
-    windows = patterns.draw_windows(key, sides, shape)
-    window = patterns.window_mask(windows.offsets[0], sides, height, width)
-    # The paper's step of 2 eps always ends at x +- eps; said so, a window that has its
-    # colour already changes no bit, and rounding cannot pass for a rise.
-    signs = patterns.from_image(jnp.where(window, windows.signs, 0), x.shape)
-    painted = jnp.where(signs == 0, accepted, x + threat.eps * signs)
-    return threat.project(painted, x)
+    """What the accepted point becomes by one proposal."""
+    x, accepted = _wide(state.x), _wide(state.accepted)
+    return moves.paint(threat, x, accepted, draw).astype(state.x.dtype)
 
 
-_MOVES = {
-    "linf": _Moves(_linf_start, _linf_propose),
-    "l2": _Moves(square_l2_l1.l2_start, square_l2_l1.l2_propose),
-    "l1": _Moves(square_l2_l1.l1_start, square_l2_l1.l1_propose),
+def _without(idle: Array, most: int, draws: Any) -> Any:
+    """All but the first `most` idle rows, and of the others as many as surely remain.
+
+    Args:
+        idle: shape [n].
+        most: how many to leave out, in [0, n).
+        draws: a pytree of rows, shape [n, ...].
+    Returns: the same with n - most rows, in order.
+    """
+    kept = ~idle | (jnp.cumsum(idle) > most)
+    rows = np.arange(idle.shape[0] - most)[:, None]
+    index = jnp.sum(jnp.cumsum(kept) <= rows, axis=1)
+    return jax.tree.map(lambda a: a[index], draws)
+
+
+_MovesOf = Callable[[list[float], tuple[int, int, int]], patterns.Moves]
+_MOVES: dict[str, _MovesOf] = {
+    "linf": square_linf.moves,
+    "l2": square_l2_l1.l2_moves,
+    "l1": square_l2_l1.l1_moves,
 }
 
 
-def _moves(threat: Threat) -> _Moves:
+def _moves(plan: _Plan, threat: Threat, x: Array) -> patterns.Moves:
     norm = getattr(threat, "name", type(threat).__name__)
     if norm not in _MOVES:
         raise ValueError(
             f"threat.name={norm!r}; expected {', '.join(_MOVES)}: the Square Attack "
             "has no windows for other sets; choose one of these or another attack"
         )
-    return _MOVES[norm]
+    return _MOVES[norm](plan.shares, patterns.image_shape(x.shape))
 
 
 def _check_input(x: Any) -> None:

@@ -51,34 +51,31 @@ def start(geometry: Geometry, key: Key, threat: Threat, x: Array) -> Array:
     return geometry.feasible(threat, x, patterns.from_image(delta, x.shape))
 
 
-def propose(
+def paint(
     geometry: Geometry,
-    shares: list[float],
-    key: Key,
+    table: np.ndarray,
     threat: Threat,
     x: Array,
     accepted: Array,
-    stage: Array,
+    draw: patterns.Draw,
 ) -> Array:
     """The next point: pyramids grow in one window at the cost of another one.
 
     Args:
         geometry: `l2` or `l1`.
-        shares: see `square_patterns.shares`.
-        key: of this query alone.
+        table: see `_pyramids_at_origin`.
         threat: its norm is the geometry's.
         x: clean input, shape [*S], float32 at least.
         accepted: the point to change, shape [*S], float32 at least.
-        stage: position in `shares`, shape [].
+        draw: where, how large and with which signs.
     Returns: feasible, shape [*S].
     """
-    height, width, _ = shape = patterns.image_shape(x.shape)
-    sides, table = _stages(geometry, shares, height, width)
-    windows = patterns.draw_windows(key, sides[stage], shape)
-    at_origin = table[stage, windows.turned.astype(jnp.int32)]
+    height, width, _ = patterns.image_shape(x.shape)
+    windows = draw.windows
+    at_origin = jnp.asarray(table)[draw.stage, windows.turned.astype(jnp.int32)]
     pattern = jnp.roll(at_origin, windows.offsets[0], axis=(0, 1))[..., None]
     grown, cleared = (
-        patterns.window_mask(offset, sides[stage], height, width)
+        patterns.window_mask(offset, draw.sides, height, width)
         for offset in windows.offsets
     )
 
@@ -92,20 +89,30 @@ def propose(
     return geometry.feasible(threat, x, patterns.from_image(delta, x.shape))
 
 
-def _stages(
-    geometry: Geometry, shares: list[float], height: int, width: int
-) -> tuple[Array, Array]:
-    """Sides of the window [stages, 2]; patterns at the origin [stages, 2, H, W]."""
-    sides = [
-        patterns.window_sides(share, height, width, patterns.pyramid_side)
-        for share in shares
-    ]
+def _moves(
+    geometry: Geometry, shares: list[float], shape: tuple[int, int, int]
+) -> patterns.Moves:
+    sides = patterns.stage_sides(shares, shape, patterns.pyramid_side)
+    table = _pyramids_at_origin(geometry, sides, *shape[:2])
+    return patterns.Moves(
+        functools.partial(start, geometry),
+        sides,
+        functools.partial(paint, geometry, table),
+        lambda _: 0,  # Pyramids change whatever they cover.
+        patterns.never_equal,
+    )
+
+
+def _pyramids_at_origin(
+    geometry: Geometry, sides: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """Each stage's patterns in the image's corner, float32 [stages, 2, H, W]."""
     table = np.zeros((len(sides), 2, height, width), np.float32)
     for row, (tall, wide) in zip(table, sides, strict=True):
         row[:, :tall, :wide] = patterns.pyramids(
             tall, wide, power=geometry.power, order=geometry.order
         )
-    return jnp.asarray(sides, jnp.int32), jnp.asarray(table)
+    return table
 
 
 def _unit(size: Callable[[Array], Array], delta: Array) -> Array:
@@ -153,5 +160,4 @@ def _projected(threat: Threat, x: Array, delta: Array) -> Array:
 
 l2 = Geometry(2, 2, _l2_size, _l2_budget, _stretched_to_eps)
 l1 = Geometry(4, 1, _l1_size, _l1_budget, _projected)
-l2_start, l1_start = functools.partial(start, l2), functools.partial(start, l1)
-l2_propose, l1_propose = functools.partial(propose, l2), functools.partial(propose, l1)
+l2_moves, l1_moves = functools.partial(_moves, l2), functools.partial(_moves, l1)

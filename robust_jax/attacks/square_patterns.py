@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.core.types import Array, Key
+from robust_jax.core.types import Array, Key, Threat
 
 # Andriushchenko et al. (2020), Sec. 4.1: the queries after which the share is halved,
 # of a search that has 10,000.
@@ -33,6 +33,32 @@ class Windows(NamedTuple):
     offsets: Array  # [2, 2] int32: row and column of the window; of the one to clear
     signs: Array  # [C] +1 or -1
     turned: Array  # [] bool: the pyramids stand side by side
+
+
+class Draw(NamedTuple):
+    """What decides a proposal, before it is painted."""
+
+    number: Array  # [] int32, of the query
+    stage: Array  # [] int32
+    sides: Array  # [2] int32, height and width of the windows
+    windows: Windows
+
+
+class Moves(NamedTuple):
+    """The part of the search that the norm decides, for images of one shape."""
+
+    start: Callable[[Key, Threat, Array], Array]  # (key, threat, x) -> [*S]
+    sides: np.ndarray  # [stages, 2] int32, height and width of the windows
+    paint: Callable[
+        [Threat, Array, Array, Draw], Array
+    ]  # (.., x, accepted, ..) -> [*S]
+    spare: Callable[[int], int]  # draws beside those evaluated, lest some are idle
+    code: Callable[[Draw], Array]  # [] int32: equal for equal changes; -1: never equal
+
+
+def never_equal(draw: Draw) -> Array:
+    """The code of proposals that no two of are taken to be equal."""
+    return jnp.full((), -1, jnp.int32)
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -109,6 +135,14 @@ def window_sides(
         return side, side
     other = min(rounded(area / short), long)
     return (short, other) if height <= width else (other, short)
+
+
+def stage_sides(
+    shares: list[float], shape: tuple[int, int, int], rounded: Callable[[float], int]
+) -> np.ndarray:
+    """`window_sides` of each stage, int32, shape [stages, 2]."""
+    sides = [window_sides(share, *shape[:2], rounded) for share in shares]
+    return np.array(sides, np.int32)
 
 
 def pyramids(height: int, width: int, *, power: int, order: int) -> np.ndarray:

@@ -68,6 +68,15 @@ def item_keys(
         restart: counts the random starts.
     Returns: keys of shape [B], threefry whatever the user's configuration says.
     """
+    names = {"stage": stage, "target": target, "restart": restart}
+    data = jnp.asarray(item_key_data(seed, ids, **names))
+    return jax.random.wrap_key_data(data, impl=_THREEFRY)
+
+
+def item_key_data(
+    seed: int, ids: np.ndarray, *, stage: int = 0, target: int = 0, restart: int = 0
+) -> np.ndarray:
+    """The data of `item_keys`, on the host: uint32, shape [B, 2]."""
     ids = np.asarray(ids, np.uint64)
     names = np.empty((len(ids), 5), np.uint32)
     names[:, 0], names[:, 1] = ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)
@@ -83,7 +92,7 @@ def item_keys(
         np.asarray(jax.vmap(fold)(names[index]))[:real]
         for index, real in tiles(len(ids), _KEY_BLOCK)
     ]
-    return jax.random.wrap_key_data(jnp.concatenate(data), impl=_THREEFRY)
+    return np.concatenate(data)
 
 
 def tiles(n: int, tile: int = TILE) -> Iterator[tuple[np.ndarray, int]]:

@@ -126,3 +126,5 @@ class Attack(NamedTuple):
     finish: Callable[..., AttackResult]  # (threat, state) -> AttackResult
     done: Callable[..., Array]  # (threat, state) -> bool: won, or budget used
     steps: int  # calls of `step` in the whole budget
+    judge: Callable[..., Any] | None = None  # (logits_fn, threat, state) -> State: the
+    # last call without its move, for who would save its gradient; None: call `step`

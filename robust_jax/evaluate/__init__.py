@@ -1,10 +1,15 @@
 """Layer 5: judging robustness. Host code that runs attacks on tiles and audits them."""
 
+from robust_jax.evaluate.audit import Audit, Finding
 from robust_jax.evaluate.claims import Claims, confirm, predict
 from robust_jax.evaluate.curve import Curve, curve
-from robust_jax.evaluate.report import Report, StageResult
+from robust_jax.evaluate.engine import Layout
+from robust_jax.evaluate.evaluation import Progress
+from robust_jax.evaluate.plans import plus, rand, standard, strongest, swift
+from robust_jax.evaluate.report import Failure, Report, StageResult
 from robust_jax.evaluate.robustness import robustness
 from robust_jax.evaluate.stages import (
+    History,
     Plan,
     Stage,
     basic,
@@ -15,9 +20,15 @@ from robust_jax.evaluate.stages import (
 )
 
 __all__ = [
+    "Audit",
     "Claims",
     "Curve",
+    "Failure",
+    "Finding",
+    "History",
+    "Layout",
     "Plan",
+    "Progress",
     "Report",
     "Stage",
     "StageResult",
@@ -26,8 +37,13 @@ __all__ = [
     "curve",
     "each_wrong_class",
     "likeliest_targets",
+    "plus",
     "predict",
+    "rand",
     "robustness",
+    "standard",
+    "strongest",
+    "swift",
     "untargeted",
     "work_items",
 ]

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import records
-from robust_jax.core.metrics import Proportion
+from robust_jax.core.metrics import Proportion, wilson
+from robust_jax.core.types import AttackResult
+from robust_jax.evaluate.audit import Audit
 from robust_jax.evaluate.claims import Claims
 from robust_jax.report import table
+
+_HOLDS = -1
 
 COLUMNS = (
     table.Column("model", "model"),
@@ -25,17 +29,25 @@ COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class StageResult:
-    """One stage over all n examples of an evaluation.
+    """One stage over all N examples of an evaluation.
 
     `broken` includes the examples that the model gets wrong without any attack and,
-    where stages retire examples, those that an earlier stage broke.
+    where stages retire examples, those that an earlier stage broke. There are two
+    ledgers. Useful cost is that of an example's items up to its winner: it does not
+    depend on the schedule. Spent cost is all that slots with its items computed, frozen
+    steps and cancelled items too; `idle` is what slots without an item computed.
     """
 
     name: str
     broken: np.ndarray  # [N] bool
-    forwards: int  # model evaluations of the attacked examples, useful ones
-    backwards: int
-    seconds: float  # wall time, compilation included
+    forwards: np.ndarray  # [N] int64, useful model evaluations
+    backwards: np.ndarray  # [N] int64, useful gradients
+    spent_forwards: np.ndarray  # [N] int64
+    spent_backwards: np.ndarray  # [N] int64
+    idle: tuple[int, int] = (0, 0)  # forwards and backwards
+    occupancy: float = 1.0  # share of the slots' calls that moved an item
+    unfinished: int = 0  # items that a time limit left undone
+    seconds: float = 0.0  # wall time, compilation included
 
     @property
     def accuracy(self) -> Proportion:
@@ -44,12 +56,34 @@ class StageResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Failure:
+    """An example that a stage broke."""
+
+    position: int  # in the caller's order
+    id: int
+    label: int
+    stage: str
+    target: int  # which of the stage's goals
+    restart: int
+    x: np.ndarray  # [*S]
+    x_adv: np.ndarray  # [*S]
+    _evaluation: Any = dataclasses.field(repr=False)
+
+    def reproduce(self) -> AttackResult:
+        """Runs the attack that broke this example again, from its key, on it alone.
+
+        Guarantees: on the same machine and layout `x_adv` is equal to the last byte.
+        """
+        return self._evaluation.again(self.position)
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """Clean accuracy, what each stage left, and the worst case over all stages.
 
     Arrays are per example in the caller's order. `x_adv` of an example that no stage
     broke is the clean input; `winner` is the stage that broke it (-1 none, -2 the
-    model was wrong without an attack).
+    model was wrong without an attack), `place` its target * restarts + restart.
     """
 
     model: str
@@ -62,6 +96,65 @@ class Report:
     claims: Claims
     seed: int
     tile: int
+    place: np.ndarray | None = None  # [N] int, -1 without a winner
+    best_margin: np.ndarray | None = None  # [N] the largest that any stage reached
+    samples: int = 1  # of a random net's verdict
+    right_share: np.ndarray | None = None  # [N] of a random net's fresh answers
+    audit: Audit | None = None
+    evaluation: Any = dataclasses.field(default=None, repr=False)
+
+    def audited(self, audit: Audit) -> "Report":
+        """The report with its audit."""
+        return dataclasses.replace(self, audit=audit)
+
+    def failures(self) -> list[Failure]:
+        """The examples that a stage broke, in the caller's order.
+
+        Raises: ValueError: for a report that was not made by `robustness`.
+        """
+        run = self.evaluation
+        if run is None:
+            raise ValueError(
+                "evaluation=None; expected a report that `robustness` has just made; "
+                "evaluate again, from the journal if there is one"
+            )
+        return [self._failure(run, int(p)) for p in np.flatnonzero(self.winner >= 0)]
+
+    def _failure(self, run: Any, position: int) -> Failure:
+        stage = run.plan[self.winner[position]]
+        target, restart = divmod(int(run.place[position]), stage.restarts)
+        return Failure(
+            position=position,
+            id=int(self.ids[position]),
+            label=int(run.examples.labels[position]),
+            stage=stage.name,
+            target=target,
+            restart=restart,
+            x=run.examples.images[position],
+            x_adv=self.x_adv[position],
+            _evaluation=run,
+        )
+
+    @property
+    def unfinished(self) -> int:
+        """Items that a time limit left undone: above 0, the report is partial."""
+        return sum(stage.unfinished for stage in self.stages)
+
+    @property
+    def forwards(self) -> int:
+        """Useful model evaluations, the clean ones included."""
+        return len(self.clean) + sum(int(s.forwards.sum()) for s in self.stages)
+
+    @property
+    def backwards(self) -> int:
+        """Useful gradients."""
+        return sum(int(s.backwards.sum()) for s in self.stages)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing contradicts the numbers: claims, checks, no item undone."""
+        audited = self.audit is None or self.audit.passed
+        return self.claims.passed and audited and not self.unfinished
 
     @property
     def clean_accuracy(self) -> Proportion:
@@ -82,31 +175,57 @@ class Report:
         rows = [{**common, "n": n, **clean, **nothing}]
         for stage in self.stages:
             row = {"attack": stage.name, "n": n, "accuracy": stage.accuracy}
-            cost = {"forwards": stage.forwards, "backwards": stage.backwards}
+            cost = {
+                "forwards": int(stage.forwards.sum()),
+                "backwards": int(stage.backwards.sum()),
+            }
             rows.append({**common, **row, **cost, "seconds": stage.seconds})
         total = {
             "attack": "worst case",
             "n": n,
             "accuracy": self.robust_accuracy,
-            "forwards": n + sum(s.forwards for s in self.stages),
-            "backwards": sum(s.backwards for s in self.stages),
+            "forwards": self.forwards,
+            "backwards": self.backwards,
             "seconds": sum(s.seconds for s in self.stages),
         }
-        return [*rows, {**common, **total}]
+        rows.append({**common, **total})
+        if self.audit is not None:
+            audit = {"attack": "audit", "n": self.audit.points, "accuracy": None}
+            audit |= {"forwards": self.audit.forwards, "seconds": self.audit.seconds}
+            rows.append({**common, **audit, "backwards": self.audit.backwards})
+        return rows
 
     def __str__(self) -> str:
-        return "\n".join(
-            [
-                table.format_table(self.rows(), COLUMNS),
-                f"claims: {self.claims}",
-                self.citation(),
-            ]
+        lines = [table.format_table(self.rows(), COLUMNS), f"claims: {self.claims}"]
+        if self.audit is not None:
+            lines.append(str(self.audit))
+        if self.right_share is not None:
+            lines.append(self._verdict())
+        return "\n".join([*lines, self.citation()])
+
+    def _verdict(self) -> str:
+        shares = np.zeros(0) if self.right_share is None else self.right_share
+        intervals = np.array([self._share_interval(share) for share in shares])
+        open_ = int(((intervals[:, 0] <= 0.5) & (intervals[:, 1] > 0.5)).sum())
+        return (
+            f"verdict: majority of {self.samples} fresh answers each; {open_} of "
+            f"{len(self.clean)} examples are undecided (1/2 is in the 95 % interval of "
+            f"their share of right answers)"
         )
+
+    def _share_interval(self, share: float) -> tuple[float, float]:
+        return wilson(round(share * self.samples), self.samples)
 
     def citation(self) -> str:
         """One line that says what the number is, for a paper."""
         robust, n = self.robust_accuracy, len(self.clean)
         attacks = ", ".join(stage.name for stage in self.stages)
+        if self.unfinished:
+            return (
+                f"not to be cited: partial, {self.unfinished} attacks were not "
+                f"finished; robust accuracy is at most {robust} (n = {n}) under "
+                f"{self.threat}"
+            )
         return (
             f"cite as: robust accuracy {robust} (95 % Wilson interval, n = {n}) under "
             f"{self.threat}, worst case over {attacks}; seed {self.seed}"
@@ -126,14 +245,42 @@ class Report:
                 "not_finite": self.claims.not_finite,
             },
             "citation": self.citation(),
+            "unfinished": self.unfinished,
+            "ledger": [self._ledger(stage) for stage in self.stages],
+            "audit": None if self.audit is None else self.audit.to_json(),
+            "right_share": self.right_share,
             "seed": self.seed,
             "tile": self.tile,
         }
 
+    def _ledger(self, stage: StageResult) -> dict[str, Any]:
+        holds = self.winner == _HOLDS
+        useful = stage.forwards + 2 * stage.backwards
+        return {
+            "stage": stage.name,
+            "useful_forwards": int(stage.forwards.sum()),
+            "useful_backwards": int(stage.backwards.sum()),
+            "spent_forwards": int(stage.spent_forwards.sum()),
+            "spent_backwards": int(stage.spent_backwards.sum()),
+            "idle_forwards": stage.idle[0],
+            "idle_backwards": stage.idle[1],
+            "equivalents_per_robust_point": (
+                float(useful[holds].mean()) if holds.any() else None
+            ),
+            "occupancy": stage.occupancy,
+            "unfinished": stage.unfinished,
+        }
+
     def write_examples(self, path: records.PathLike) -> None:
-        """Writes x_adv, winner, clean and ids to an npz file, whole or not at all."""
+        """Writes x_adv, winner, clean, ids and ledgers to npz, whole or not at all."""
         arrays = {"x_adv": self.x_adv, "winner": self.winner}
         arrays |= {"clean": self.clean, "ids": self.ids}
+        arrays |= {  # The ledgers, [stages, N].
+            f"{kind}_{what}": np.stack([getattr(s, name) for s in self.stages])
+            for kind, prefix in (("useful", ""), ("spent", "spent_"))
+            for what in ("forwards", "backwards")
+            if self.stages and (name := f"{prefix}{what}")
+        }
         with records.atomic_path(path) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 

@@ -1,189 +1,154 @@
 """Clean and robust accuracy of a model under a plan of attacks (host)."""
 
-import dataclasses
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from robust_jax.core import checks, drive, lift
-from robust_jax.core.ids import example_ids
-from robust_jax.core.types import AttackResult, Goal, Key, LogitsFn
-from robust_jax.evaluate.claims import confirm, predict
+from robust_jax.core import lift
+from robust_jax.core.records import PathLike
+from robust_jax.evaluate import plans
+from robust_jax.evaluate.audit import Subject, run_audit
+from robust_jax.evaluate.claims import confirm
+from robust_jax.evaluate.engine import Estimate, Layout
+from robust_jax.evaluate.evaluation import Evaluation, OnProgress, checked, describe
+from robust_jax.evaluate.model import adapted
 from robust_jax.evaluate.report import Report, StageResult
-from robust_jax.evaluate.stages import Plan, Stage, basic
+from robust_jax.evaluate.stages import Plan
 
-OnItems = Callable[[int], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """Checked examples of an evaluation, on the host."""
-
-    images: np.ndarray  # [N, *S] float32, inside the box
-    labels: np.ndarray  # [N] int32
-    ids: np.ndarray  # [N] uint64
-    logits: np.ndarray  # [N, K] clean logits
-
-    @property
-    def right(self) -> np.ndarray:
-        """Whether the clean margin is below zero, [N]: a tie is lost."""
-        own = np.take_along_axis(self.logits, self.labels[:, None], axis=1)
-        is_own = np.arange(self.logits.shape[1]) == self.labels[:, None]
-        others = np.where(is_own, -np.inf, self.logits).max(axis=1)
-        return others < own[:, 0]
+_AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
 
 def robustness(
-    model: LogitsFn,
+    model: Any,
     images: Any,
     labels: Any,
     threat: Any,
     *,
-    plan: Plan | None = None,
+    plan: str | Plan = "standard",
+    takes: str = "example",
+    samples: int = 100,
     ids: Any = None,
+    subset: Any = None,
     seed: int = 0,
-    tile: int = lift.TILE,
+    layout: Layout = Layout(),  # noqa: B008  Frozen.
     retire: bool = True,
+    audit: bool = True,
+    surrogate: Any = None,
+    certified: Any = None,
     name: str = "model",
-    on_items: OnItems = lambda n: None,
+    journal: PathLike | None = None,
+    limit_minutes: float | None = None,
+    on_estimate: Callable[[Estimate], None] | None = None,
+    on_progress: OnProgress = lambda progress: None,
 ) -> Report:
-    """Clean and robust accuracy, every adversarial example audited.
+    """Clean and robust accuracy, every adversarial example checked, the whole audited.
 
-    Guarantees: the same flags and bytes for any order, subset or batch of examples;
-    robust accuracy <= clean accuracy; new weights and radii do not compile again.
+    Guarantees: the same flags, bytes and useful cost for any order, subset or batch of
+    examples, number of tiles, chunk and devices, interrupted or not; robust accuracy
+    <= clean accuracy; new weights and radii do not compile again.
     Edge cases: an example that the model gets wrong counts as broken, unattacked;
     non-finite logits at an adversarial iterate count as broken and are named.
 
     Args:
-        model: function of one example, [*S] -> [K] logits, K >= 2; bind weights with
-            `jax.tree_util.Partial(apply, variables)` so that new ones do not compile.
+        model: what `takes` says; bind weights with `jax.tree_util.Partial(apply,
+            variables)`, as the adapters of `interop` do, so that new ones do not
+            compile again. K >= 2 logits.
         images: shape [N, *S], floats inside the threat's box.
         labels: shape [N], integers in [0, K).
         threat: such as `threats.Linf(8 / 255)`.
-        plan: stages in the order in which they run; `stages.basic()` by default.
+        plan: a name (standard, plus, rand, swift, strongest, basic) or a tuple of
+            `Stage`s, which run in this order.
+        takes: "example", [*S] -> [K]; "batch", [B, *S] -> [B, K]; "example and key",
+            (x, key) -> [K], a random net: use the plan rand, or one whose attacks
+            average over keys.
+        samples: fresh answers of a random net whose majority is its verdict.
         ids: one integer per example, shape [N]; a hash of image and label by default.
+        subset: which examples, as NumPy indexes: integers, a mask or a slice.
         seed: of all random draws, together with the ids.
-        tile: slots of a device program.
+        layout: of the work on the devices.
         retire: an example that one stage broke is spared by the next ones; if False
             every stage attacks every example that the model gets right.
+        audit: whether to run the checks of `evaluate.audit`.
+        surrogate: a plain net of one example, for the audit's transfer attack.
+        certified: shape [N] bool, examples that are proved robust, for the audit.
         name: of the model, for the report.
-        on_items: called with the number of work items that were finished.
-    Raises: ValueError: bad images, labels, radius or model, in one sentence.
+        journal: folder in which finished items are kept (at least every 30 s), and
+            from which an interrupted evaluation of the same goes on.
+        limit_minutes: after which the evaluation stops with a partial report.
+        on_estimate: called before the plan begins with what it will take, which costs
+            a few steps of each attack.
+        on_progress: called at every look of the host.
+    Raises: ValueError: bad images, labels, radius or model, in one sentence; a journal
+        of another evaluation.
     """
-    plan = basic() if plan is None else plan
-    examples = checked(model, images, labels, threat, ids, tile)
-    run = _StageRunner(model, threat, examples, seed, tile, on_items)
-    x_adv = examples.images.copy()
-    winner = np.where(examples.right, -1, -2)
-    results = []
-    for place, stage in enumerate(plan):
-        start = time.perf_counter()
-        attacked = np.flatnonzero(winner == -1 if retire else examples.right)
-        found, cost = run(place, stage, attacked)
-        broken = ~examples.right
-        broken[list(found)] = True
-        if retire:
-            broken |= winner != -1
-        for position, example in found.items():
-            if winner[position] == -1:
-                winner[position], x_adv[position] = place, example
-        seconds = time.perf_counter() - start
-        results.append(StageResult(stage.name, broken, *cost, seconds))
-    lost = np.flatnonzero(winner >= 0)
-    claims = (examples.images[lost], x_adv[lost], examples.labels[lost])
+    if subset is not None:
+        some = np.arange(len(images))[subset]
+        threat = lift.threat_of(threat, np.asarray(images), some)
+        images, labels = np.asarray(images)[some], np.asarray(labels)[some]
+        ids, certified = (_of(value, some) for value in (ids, certified))
+    net = adapted(model, images, takes, samples, seed)
+    examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
+    if isinstance(plan, str):
+        plan = plans.by_name(plan, threat.name, examples.logits.shape[1])
+    run = Evaluation(net, examples, threat, plan, seed, layout, retire)
+    run.watch(on_progress, limit_minutes)
+    if journal is not None:
+        run.keep(journal)
+    if on_estimate is not None:
+        on_estimate(run.estimate())
+    report = _report(run, tuple(run.all_stages()), name)
+    if not audit:
+        return report
+    subject = _subject(run, report, surrogate, _of(certified, slice(None)))
+    spent = report.forwards + 2 * report.backwards
+    return report.audited(run_audit(subject, budget=_AUDIT_SHARE * spent))
+
+
+def _of(value: Any, some: Any) -> np.ndarray | None:
+    return None if value is None else np.asarray(value)[some]
+
+
+def _report(run: Evaluation, stages: tuple[StageResult, ...], name: str) -> Report:
     return Report(
         model=name,
-        threat=describe(threat),
-        clean=examples.right,
-        stages=tuple(results),
-        x_adv=x_adv,
-        winner=winner,
-        ids=examples.ids,
-        claims=confirm(model, lift.threat_of(threat, examples.images, lost), *claims),
-        seed=seed,
-        tile=tile,
+        threat=describe(run.threat),
+        clean=run.clean,
+        stages=stages,
+        x_adv=run.x_adv,
+        winner=run.winner,
+        place=run.place,
+        best_margin=run.best_margin,
+        ids=run.examples.ids,
+        claims=confirm(*run.claimed()),
+        seed=run.seed,
+        tile=run.layout.tile,
+        samples=run.model.samples,
+        right_share=run.right_share,
+        evaluation=run,
     )
 
 
-def checked(
-    model: LogitsFn, images: Any, labels: Any, threat: Any, ids: Any, tile: int
-) -> Examples:
-    """The examples with their clean logits, or one sentence on what is wrong.
-
-    Raises: ValueError: see `core.checks`.
-    """
-    checks.positive_integer("tile", tile)
-    checks.eps(threat.name, threat.eps)
-    checks.images(images, lower=threat.lower, upper=threat.upper)
-    images = np.asarray(images, np.float32)
-    if np.shape(threat.eps) not in ((), (len(images),)):
-        raise ValueError(
-            f"eps.shape={np.shape(threat.eps)}; expected one radius, or one per image: "
-            f"({len(images)},)"
-        )
-    logits = predict(model, images, tile)
-    checks.clean_logits(logits)
-    checks.labels(labels, len(images), logits.shape[1])
-    labels = np.asarray(labels, np.int32)
-    names = example_ids(images, labels) if ids is None else np.asarray(ids, np.uint64)
-    if names.shape != labels.shape:
-        raise ValueError(f"ids.shape={names.shape}; expected {labels.shape}, one each")
-    return Examples(images, labels, names, logits)
-
-
-def describe(threat: Any) -> str:
-    """The threat in words: norm and radius."""
-    radii = np.unique(np.asarray(threat.eps, np.float64))
-    if len(radii) == 1:
-        return f"{threat.name} eps={radii[0]:.4g}"
-    return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}"
-
-
-class _StageRunner:
-    """Runs one stage as waves of work items: one goal and restart of all survivors."""
-
-    def __init__(
-        self,
-        model: LogitsFn,
-        threat: Any,
-        examples: Examples,
-        seed: int,
-        tile: int,
-        on_items: OnItems,
-    ) -> None:
-        self.model, self.threat, self.examples = model, threat, examples
-        self.seed, self.tile, self.on_items = seed, tile, on_items
-
-    def __call__(
-        self, place: int, stage: Stage, attacked: np.ndarray
-    ) -> tuple[dict[int, np.ndarray], tuple[int, int]]:
-        """What was found, by position, and the forwards and backwards spent."""
-        found: dict[int, np.ndarray] = {}
-        examples, cost = self.examples, np.zeros(2, np.int64)
-        goals = stage.goals(examples.labels, examples.logits)
-        for target, goal in enumerate(goals):
-            for restart in range(stage.restarts):
-                left = np.array([p for p in attacked if p not in found], np.int64)
-                self.on_items(len(examples.labels) - len(left))  # Spared ones.
-                if len(left) == 0:
-                    continue
-                names = {"stage": place, "target": target, "restart": restart}
-                keys = lift.item_keys(self.seed, examples.ids[left], **names)
-                result = self._attack(stage, keys, goal, left)
-                cost += [result.forwards.sum(), result.backwards.sum()]
-                for won in np.flatnonzero(result.margin >= 0):
-                    found[int(left[won])] = np.asarray(result.x_adv[won])
-        return found, (int(cost[0]), int(cost[1]))
-
-    def _attack(
-        self, stage: Stage, keys: Key, goal: Goal, left: np.ndarray
-    ) -> AttackResult:
-        run = lift.in_tiles(
-            drive.auto(stage.attack), tile=self.tile, on_tile=self.on_items
-        )
-        goal = type(goal)(*(np.asarray(field)[left] for field in goal))
-        images = self.examples.images
-        threat = lift.threat_of(self.threat, images, left)
-        return run(keys, self.model, threat, images[left], goal)
+def _subject(
+    run: Evaluation, report: Report, surrogate: Any, certified: np.ndarray | None
+) -> Subject:
+    examples = run.examples
+    return Subject(
+        model=run.model.logits_fn,
+        batch_model=run.model.batch_fn,
+        threat=run.threat,
+        images=examples.images,
+        labels=examples.labels,
+        ids=examples.ids,
+        logits=examples.logits,
+        clean=report.clean,
+        stages=report.stages,
+        x_adv=report.x_adv,
+        winner=report.winner,
+        claims=report.claims,
+        seed=report.seed,
+        tile=report.tile,
+        samples=report.samples,
+        surrogate=surrogate,
+        certified=certified,
+    )

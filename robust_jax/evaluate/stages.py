@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,24 @@ from robust_jax.losses import objectives
 
 # (labels [N], clean logits [N, K]) -> goals, each a batch of N; tried in this order
 Goals = Callable[[np.ndarray, np.ndarray], Sequence[Goal]]
+
+
+class History(NamedTuple):
+    """What earlier stages saw of the examples that they left, N of them.
+
+    Margins are those of the strongest points so far, best other logit minus the true
+    one: below zero, and nearer to it where an attack came nearer to a success.
+    """
+
+    logits: np.ndarray  # [N, K] clean
+    clean_margin: np.ndarray  # [N]
+    best_margin: np.ndarray  # [N] over all stages; the clean one before any
+    target_margin: np.ndarray  # [N, K] by items towards a class; -inf where none
+
+
+# History -> bool [N], which examples a stage attacks, or [N, K], towards which classes.
+# A function of each example alone: else a result would depend on the others.
+Only = Callable[[History], np.ndarray]
 
 
 def untargeted(labels: np.ndarray, logits: np.ndarray) -> Sequence[Goal]:
@@ -55,6 +74,8 @@ def likeliest_targets(targets: int = 9) -> Goals:
 class Stage:
     """An attack with its goals and restarts: goals x restarts work items per example.
 
+    With `only` it spares the examples, or the targets, that the rule says no to.
+
     Raises: ValueError: if restarts is not an integer >= 1.
     """
 
@@ -62,6 +83,7 @@ class Stage:
     attack: Attack
     goals: Goals = untargeted
     restarts: int = 1
+    only: Only | None = None
 
     def __post_init__(self) -> None:
         checks.positive_integer("restarts", self.restarts)

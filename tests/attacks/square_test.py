@@ -1,6 +1,8 @@
 """The Square Attack beside an oracle that gets the same draws, and on known optima."""
 
 import functools
+import itertools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,23 +33,30 @@ def quickly_compiled(function):
     return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def walk(attack, key, model, threat, x, label, sides=None):
-    """What each call evaluates, what it keeps, its objective there, and the draws.
+class Walk(NamedTuple):
+    """One row per call: its query, the point evaluated; then what is kept, its value.
 
-    Args:
-        sides: of the window that each call draws next, shape [steps, 2].
+    A search that passes over queries ends before its calls do; such rows have a query
+    beyond the last one.
     """
 
-    def call(state, its_sides):
+    queries: np.ndarray
+    points: np.ndarray
+    kept: np.ndarray
+    values: np.ndarray
+
+
+def walk(attack, key, model, threat, x, label):
+    def call(state, _):
         after = attack.step(model, threat, state)
-        found = state.iterate, after.accepted, after.value
-        if its_sides is None:
-            return after, found
-        next_key = jax.random.fold_in(key, after.i)
-        return after, (*found, patterns.draw_windows(next_key, its_sides, x.shape))
+        return after, Walk(state.i, state.ahead[0], after.accepted, after.value)
 
     state = attack.init(key, threat, x, Untargeted(label))
-    return jax.lax.scan(call, state, sides, length=attack.steps)[1]
+    return jax.lax.scan(call, state, length=attack.steps)[1]
+
+
+def without_rest(walk, queries):
+    return jax.tree.map(lambda a: np.asarray(a)[walk.queries <= queries], walk)
 
 
 @functools.cache
@@ -60,18 +69,14 @@ def victim():
 
 @functools.cache
 def walker(norm):
-    n = SHAPE[0]
-    sides = [(reference.side(norm, i, n),) * 2 for i in range(QUERIES + 1)]
-
     @quickly_compiled
     def compiled(key, eps, lower, upper, model, image, label):
         threat = threats.by_name(norm)(eps, lower, upper)
-        attack = square(QUERIES)
-        return walk(attack, key, model, threat, image, label, jnp.array(sides))
+        return walk(square(QUERIES), key, model, threat, image, label)
 
     def walk_at(key, eps, *faces):
         faces = [np.full(SHAPE, face, np.float32) for face in faces or (0, 1)]
-        return jax.tree.map(np.asarray, compiled(key, eps, *faces, *victim()))
+        return without_rest(compiled(key, eps, *faces, *victim()), QUERIES)
 
     return walk_at
 
@@ -87,6 +92,20 @@ def first_tiles(norm):
     first_key = jax.random.fold_in(jax.random.key(14), 0)
     tiles = patterns.draw_tiles(first_key, *counts, SHAPE[2])
     return jax.tree.map(np.asarray, tiles)
+
+
+def windows_of_all(norm):
+    """The draws of all proposals of `walked`."""
+    numbers, n = np.arange(1, QUERIES + 1), SHAPE[0]
+    sides = jnp.array([(reference.side(norm, i - 1, n),) * 2 for i in numbers])
+
+    @quickly_compiled
+    @jax.vmap
+    def drawn(number, sides):
+        key = jax.random.fold_in(jax.random.key(14), number)
+        return patterns.draw_windows(key, sides, SHAPE)
+
+    return list(zip(*jax.tree.map(np.asarray, drawn(numbers, sides)), strict=True))
 
 
 @each_norm
@@ -105,12 +124,23 @@ def test_trajectory_is_that_of_the_oracle(norm):
         image.astype(np.float64),
         RADII[norm],
         first_tiles(norm),
-        list(zip(*ours[3], strict=True))[:QUERIES],
+        windows_of_all(norm),
     )
-    np.testing.assert_array_equal(np.diff(ours[2]) > 0, np.diff(values) > 0)
-    np.testing.assert_allclose(ours[0], points, atol=1e-5)
-    np.testing.assert_allclose(ours[1], kept, atol=1e-5)
-    np.testing.assert_allclose(ours[2], values, atol=1e-5)
+    passed = np.setdiff1d(np.arange(QUERIES + 1), ours.queries)
+    for q in passed:  # They change nothing, or give a point that was refused.
+        refused = itertools.takewhile(
+            lambda r: (kept[r] == kept[q - 1]).all(),  # noqa: B023
+            range(q - 1, -1, -1),
+        )
+        known = [kept[q - 1], *(points[r] for r in refused)]
+        assert min(np.abs(points[q] - point).max() for point in known) < 1e-12
+    assert (len(passed) > 0) == (norm == "linf")
+    last_call = np.searchsorted(ours.queries, np.arange(QUERIES + 1), "right") - 1
+    ours_at_all = ours.values[last_call]
+    np.testing.assert_array_equal(np.diff(ours_at_all) > 0, np.diff(values) > 1e-9)
+    np.testing.assert_allclose(ours.points, points[ours.queries], atol=1e-5)
+    np.testing.assert_allclose(ours.kept[last_call], kept, atol=1e-5)
+    np.testing.assert_allclose(ours_at_all, values, atol=1e-5)
     accepted = np.diff(values) > 0
     assert accepted[10:50].any() and accepted[50:].any()  # In more than one stage.
     assert not accepted.all()
@@ -120,7 +150,7 @@ def test_trajectory_is_that_of_the_oracle(norm):
 @each_norm
 def test_every_point_is_feasible_and_what_is_kept_only_rises(norm):
     image = victim()[1].astype(np.float64)
-    points, _, values = (a.astype(np.float64) for a in walked(norm)[:3])
+    points, _, values = (a.astype(np.float64) for a in walked(norm)[1:])
     moves = np.abs(points - image).reshape(len(points), -1)
     size = {"linf": moves.max(1), "l1": moves.sum(1)}
     size = size.get(norm, np.sqrt((moves**2).sum(1)))
@@ -134,15 +164,16 @@ def test_every_point_is_feasible_and_what_is_kept_only_rises(norm):
 def test_eps_zero_and_a_box_without_room_stay_at_the_input(norm):
     image, key = victim()[1], jax.random.key(0)
     for eps, lower, upper in [(0.0, 0.0, 1.0), (RADII[norm], image, image)]:
-        points, _, values, _ = walker(norm)(key, eps, lower, upper)
+        _, points, _, values = walker(norm)(key, eps, lower, upper)
         np.testing.assert_array_equal(points, np.broadcast_to(image, points.shape))
         assert (values == values[0]).all()
 
 
 @each_norm
 def test_another_key_goes_another_way(norm):
-    other = walker(norm)(jax.random.key(12), RADII[norm])
-    assert (np.abs(other[0] - walked(norm)[0]) > 1e-4).any((1, 2, 3)).all()
+    one, other = walked(norm).points, walker(norm)(jax.random.key(12), RADII[norm])
+    calls = min(len(one), len(other.points))
+    assert (np.abs(other.points[:calls] - one[:calls]) > 1e-4).any((1, 2, 3)).all()
 
 
 def test_reaches_the_linf_optimum_of_an_affine_model():
@@ -165,7 +196,8 @@ def test_reaches_the_linf_optimum_of_an_affine_model():
     np.testing.assert_allclose(best[:n] @ slope, eps * np.abs(slope).sum(), rtol=1e-5)
     share = (np.asarray(result.margin) - (flat @ slope - 100.0)) / (best @ slope)
     assert (share >= 0.95).all() and (share <= 1 + 1e-4).all()
-    assert (np.asarray(result.forwards) == 1502).all()
+    forwards = np.asarray(result.forwards)
+    assert (forwards <= 1502).all() and (forwards < 1400).any()
     assert (np.asarray(result.backwards) == 0).all()
 
 
@@ -174,17 +206,17 @@ def test_the_first_success_is_kept_even_if_the_objective_does_not_rise():
     attack = square(40, objective=lambda logits, goal: 0 * logits[0])
     model = Partial(rise, slope, 1 + 0.5 * slope.sum())
     threat, grey = threats.Linf(0.5), jnp.full((3, 4), 0.5)
-    seeds = jnp.arange(3, 9)
-    points, kept, _ = quickly_compiled(
+    walks = quickly_compiled(
         jax.vmap(lambda s: walk(attack, jax.random.key(s), model, threat, grey, 0))
-    )(seeds)
-    wins = np.asarray(points).reshape(len(seeds), 41, 12) @ slope >= model.args[1]
+    )(jnp.arange(3, 9))
     late = 0
-    for point, keep, win in zip(points, kept, wins, strict=True):
-        first = int(np.argmax(win)) if win.any() else 41
-        assert (keep[:first] == point[0]).all()
-        assert (keep[first:] == point[min(first, 40)]).all()
-        late += 0 < first < 41 and win[first + 1 :].any()
+    for k in range(6):
+        one = without_rest(jax.tree.map(lambda a: a[k], walks), 40)  # noqa: B023
+        wins = one.points.reshape(-1, 12) @ slope >= model.args[1]
+        first = int(np.argmax(wins)) if wins.any() else len(wins)
+        assert (one.kept[:first] == one.points[0]).all()
+        assert (one.kept[first:] == one.points[min(first, len(wins) - 1)]).all()
+        late += 0 < first < len(wins) and wins[first + 1 :].any()
     assert late > 0
 
 
@@ -276,7 +308,7 @@ def test_starts_of_small_and_long_images_use_eps_and_both_signs():
     @quickly_compiled
     def starts():
         return [
-            begun(jnp.full(shape, 0.5), threats.by_name(norm)(0.1)).iterate - 0.5
+            begun(jnp.full(shape, 0.5), threats.by_name(norm)(0.1)).accepted - 0.5
             for norm in norms
             for shape in shapes
         ]
@@ -306,6 +338,7 @@ def test_half_precision_inputs_stay_so(norm):
         (lambda: square(queries=0), "queries=0; expected an integer >= 1"),
         (lambda: square(horizon=0), "horizon=0; expected an integer >= 1"),
         (lambda: square(queries=2.5), "queries=2.5; expected an integer >= 1"),
+        (lambda: square(proposals=0), "proposals=0; expected an integer >= 1"),
         (lambda: square(initial_share=0.0), r"initial_share=0.0; expected a share in"),
         (lambda: square(initial_share=1.5), r"initial_share=1.5; expected a share in"),
         (lambda: square(initial_share=float("nan")), "initial_share=nan; expected"),

@@ -8,6 +8,7 @@ from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.report import Report, StageResult
 
 N = 10
+LEDGERS = ("useful", "spent")
 NOBODY = np.zeros(0, np.int64)
 CLEAN = np.arange(N) != 4
 # Example 4 is wrong from the start; fgsm breaks 0 and 1, pgd 2.
@@ -16,14 +17,21 @@ PGD = np.isin(np.arange(N), [0, 1, 2, 4])
 WINNER = np.array([0, 0, 1, -1, -2, -1, -1, -1, -1, -1])
 
 
+def stage(name, broken, forwards, backwards, seconds, **changes):
+    """The cost of a stage, all of it spent on example 3."""
+    on_one = np.eye(N, dtype=np.int64)[3]
+    ledgers = forwards * on_one, backwards * on_one, 2 * forwards * on_one, 0 * on_one
+    return StageResult(name, broken, *ledgers, seconds=seconds, **changes)
+
+
 def report(**changes):
     fields = {
         "model": "plain",
         "threat": "linf eps=0.1",
         "clean": CLEAN,
         "stages": (
-            StageResult("fgsm", FGSM, 25, 16, 0.5),
-            StageResult("pgd-40", PGD, 1_200, 1_190, 2.25),
+            stage("fgsm", FGSM, 25, 16, 0.5),
+            stage("pgd-40", PGD, 1_200, 1_190, 2.25),
         ),
         "x_adv": np.random.default_rng(0).uniform(size=(N, 2, 3)).astype(np.float32),
         "winner": WINNER,
@@ -78,9 +86,12 @@ def test_saved_files_read_back_equal(tmp_path):
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["adversarial.npz", "record.json"]
     with np.load(folder / "adversarial.npz") as arrays:
-        assert sorted(arrays) == ["clean", "ids", "winner", "x_adv"]
-        for name, array in arrays.items():
-            ours = getattr(report(), name)
+        ledgers = {f"{a}_{b}" for a in LEDGERS for b in ("forwards", "backwards")}
+        assert set(arrays) == {"clean", "ids", "winner", "x_adv"} | ledgers
+        assert arrays["useful_forwards"].shape == (2, N)
+        assert arrays["spent_forwards"].sum() == 2 * arrays["useful_forwards"].sum()
+        for name in ("clean", "ids", "winner", "x_adv"):
+            array, ours = arrays[name], getattr(report(), name)
             assert array.dtype == ours.dtype
             np.testing.assert_array_equal(array, ours)
     record = json.loads((folder / "record.json").read_text())

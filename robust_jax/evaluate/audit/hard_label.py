@@ -1,0 +1,140 @@
+"""A search that sees the predicted class alone: for what hides gradients and scores.
+
+Rays to the corners of a cube, whose signs are flipped in blocks, coarse ones first;
+how far along a ray the class changes is found by bisection. The idea is that of RayS
+(Chen & Gu, KDD 2020), written as one model call per step.
+"""
+
+import math
+from typing import NamedTuple
+
+import chex
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.attacks.skeleton import until_won
+from robust_jax.core import checks, incumbent
+from robust_jax.core.margin import verdict
+from robust_jax.core.memo import memoised
+from robust_jax.core.types import (
+    Array,
+    Attack,
+    Goal,
+    Incumbent,
+    Key,
+    LogitsFn,
+    Threat,
+)
+
+_HALVINGS = 5  # Of the radius on a better ray: known to 3 % of it, then the next ray.
+
+
+class HardLabelState(NamedTuple):
+    """State of one example: the best ray, and the ray that is being tried."""
+
+    x: Array  # [*S]
+    goal: Goal
+    signs: Array  # [*S] of the best ray
+    trial: Array  # [*S] signs of the ray that is being tried
+    low: Array  # [] the bisection's lower end, a multiple of the box's width
+    high: Array  # [] the least reach at which a ray was adversarial
+    halvings: Array  # [] int32 left on this ray; 0: the next call tries another ray
+    rays: Array  # [] int32 tried so far
+    best: Incumbent
+    i: Array  # [] int32
+    forwards: Array  # [] int32
+    backwards: Array  # [] int32, 0
+
+
+@memoised
+def hard_label(queries: int = 300) -> Attack:
+    """The nearest change of class along the corners of a cube; labels alone are read.
+
+    Ray n flips one block of the best ray's signs: all of them, halves, quarters, ...
+    A ray that is adversarial at the present reach is bisected and becomes the best
+    one. Reach is measured in widths of the box along each coordinate; a point of the
+    ray is clipped to the box, and counts once its distance is at most eps.
+    Guarantees: the result is feasible; nothing but the sign of the margin steers the
+    search; at least as strong as the clean input; deterministic; dtype kept.
+    Edge cases: needs a finite box; eps = 0 finds nothing; where no corner of the box
+    is adversarial the search goes on at full reach; non-finite logits are a success.
+
+    Args:
+        queries: model calls, >= 1.
+    Raises: ValueError: if queries is not an integer >= 1.
+    References: Chen & Gu, "RayS: A Ray Searching Method for Hard-label Adversarial
+        Attack", KDD 2020, Alg. 2 and 3. Differs from the authors' code in: a fixed
+        number of halvings; blocks of nearly equal length at every level.
+    """
+    checks.positive_integer("queries", queries)
+
+    def step(
+        logits_fn: LogitsFn, threat: Threat, state: HardLabelState
+    ) -> HardLabelState:
+        bisects = state.halvings > 0
+        ray = jnp.asarray(_schedule(queries, state.x.size))[state.rays]
+        trial = jnp.where(bisects, state.trial, _flipped(state.signs, *ray))
+        reach = jnp.where(bisects, (state.low + state.high) / 2, state.high)
+        point = _point(threat, state.x, trial, reach)
+        score = verdict(logits_fn(point), state.goal)
+        wins, distance = score >= 0, threat.distance(point, state.x)
+        better = wins & ~bisects
+        here = Incumbent(point, score, distance)
+        halvings = jnp.where(better, _HALVINGS, jnp.maximum(state.halvings - 1, 0))
+        low = jnp.where(bisects & ~wins, reach, state.low)
+        return state._replace(
+            signs=jnp.where(wins, trial, state.signs),
+            trial=trial,
+            low=jnp.where(better, 0.0, low),
+            high=jnp.where(wins, reach, state.high),
+            halvings=halvings,
+            rays=state.rays + ~bisects,
+            best=incumbent.closest(state.best, here, threat.eps),
+            i=state.i + 1,
+            forwards=state.forwards + 1,
+        )
+
+    return until_won(_first_state, step, queries)
+
+
+def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> HardLabelState:
+    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    zero = jnp.zeros((), jnp.int32)
+    down = jnp.full(x.shape, -1, jnp.int8)  # The first ray flips all: upwards.
+    return HardLabelState(
+        x=x,
+        goal=goal,
+        signs=down,
+        trial=down,
+        low=jnp.zeros(()),
+        high=jnp.ones(()),
+        halvings=zero,
+        rays=zero,
+        best=incumbent.nothing_yet(x),
+        i=zero,
+        forwards=zero,
+        backwards=zero,
+    )
+
+
+def _schedule(rays: int, size: int) -> np.ndarray:
+    """Level and block of each ray, int32 [rays + 1, 2]: 2^level blocks at level.
+
+    After the level whose blocks are single coordinates it begins anew.
+    """
+    finest = math.ceil(math.log2(size))
+    names = [(level, block) for level in range(finest + 1) for block in range(2**level)]
+    return np.resize(np.asarray(names, np.int32), (rays + 1, 2))
+
+
+def _flipped(signs: Array, level: Array, block: Array) -> Array:
+    """The signs with one of 2^level blocks of coordinates flipped; int8 [*S]."""
+    place = jnp.arange(signs.size).reshape(signs.shape) / signs.size
+    mine = jnp.floor(place * 2.0**level) == block
+    return jnp.where(mine, -signs, signs)
+
+
+def _point(threat: Threat, x: Array, signs: Array, reach: Array) -> Array:
+    width = jnp.asarray(threat.upper) - jnp.asarray(threat.lower)
+    moved = x + reach * width * signs
+    return jnp.clip(moved, threat.lower, threat.upper).astype(x.dtype)

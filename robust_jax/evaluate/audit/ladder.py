@@ -1,0 +1,86 @@
+"""The attacks that the checks compare a plan with, weakest first, by norm.
+
+All climb the margin: it keeps its slope where cross entropy has gone flat. Radii and
+seeds are data, so that the checks share these few programs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from robust_jax import attacks
+from robust_jax.attacks.projected import at_random
+from robust_jax.core.types import Attack, AttackResult
+from robust_jax.evaluate.audit.subject import Bench
+from robust_jax.losses import objectives
+
+STEPS = 10  # Of the short attack; the long one has ten times as many.
+RESTARTS = 10  # Of the short attack, where restarts are looked at.
+_RELATIVE_STEP = 0.25  # Ten steps reach across the ball from any start.
+
+
+def single(norm: str) -> Attack:
+    """One step from the input."""
+    return attacks.fgsm(objectives.margin)
+
+
+def short(norm: str) -> Attack:
+    """A few steps from a random start."""
+    if norm == "l1":
+        return attacks.slide(
+            STEPS, _RELATIVE_STEP, objective=objectives.margin, start=at_random
+        )
+    if norm == "l0":
+        return attacks.pgd_l0(STEPS, objective=objectives.margin)
+    return attacks.pgd(STEPS, _RELATIVE_STEP, objectives.margin)
+
+
+def long(norm: str) -> Attack:
+    """Ten times as many steps, whose size adapts where the norm has such an attack."""
+    if norm == "l1":
+        return attacks.apgd_l1(objectives.margin, 10 * STEPS)
+    if norm == "l0":
+        return attacks.pgd_l0(10 * STEPS, objective=objectives.margin)
+    return attacks.apgd(objectives.margin, 10 * STEPS)
+
+
+def broke(result: AttackResult) -> np.ndarray:
+    """[M] bool, which points a run found adversarial."""
+    return np.asarray(result.margin) >= 0
+
+
+def restarts(bench: Bench, count: int = RESTARTS) -> list[AttackResult]:
+    """The short attack from so many random starts."""
+    attack = short(bench.threat.name)
+    return [bench.attack(attack, restart=restart) for restart in range(count)]
+
+
+def longest(bench: Bench) -> AttackResult:
+    """The long attack from one random start."""
+    return bench.attack(long(bench.threat.name))
+
+
+def radius_of(threat: Any) -> float:
+    """The threat's radius; the largest one, where examples have their own."""
+    return float(np.max(np.asarray(threat.eps)))
+
+
+def whole_box(threat: Any, shape: tuple[int, ...]) -> float:
+    """A radius, in the threat's norm, that reaches every point of the box.
+
+    Args:
+        threat: with bounds that are scalars, or of the shape of one example or more.
+        shape: of one example.
+    Returns: inf for a box without bounds.
+    """
+    bounds = (np.asarray(b, np.float64) for b in (threat.lower, threat.upper))
+    lower, upper = bounds
+    width = np.broadcast_to(upper - lower, np.broadcast_shapes(np.shape(upper), shape))
+    width = width.reshape(-1, int(np.prod(shape))).max(axis=0)
+    sizes = {
+        "linf": width.max(),
+        "l2": np.sqrt((width**2).sum()),
+        "l1": width.sum(),
+        "l0": float(width.size),
+    }
+    return float(sizes[threat.name])

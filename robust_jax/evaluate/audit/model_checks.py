@@ -1,0 +1,343 @@
+"""Checks of the model by itself: does it answer, and do its gradients tell the truth?
+
+They need no attack. Limits are set between what rounding does and what a defence must
+do to hide anything, which leaves a factor of ten or more on either side.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.evaluate.audit import probes
+from robust_jax.evaluate.audit.subject import (
+    FLAG,
+    PASS,
+    Bench,
+    Check,
+    Finding,
+    margins,
+    skipped,
+)
+
+_TWICE = 1e-4  # One program, equal images: the order of sums may differ on a GPU.
+_LAYOUTS = 0.01  # Of a logit range: float32 moves 1e-5, bfloat16 a few 1e-3.
+_SINGLES = 16  # Images that are also asked one by one.
+_OTHER_TILE = 48  # As claims uses: its program is there already.
+_SAME_SUM = 1e-3  # Relative; the sums of ten independent logits differ by about 1.
+_SATURATED = 87.0  # Nats: exp(-87) is the least normal float32, cross entropy ends.
+# A share of points: single kinks and sure examples are far below, and what hides
+# gradients must do so on many to raise robust accuracy.
+_FEW = 0.2
+_UNEXPLAINED = 0.25  # Of what happens on a walk; 1 is a gradient of something else.
+_MOST_ZEROS = 0.5  # Half of the pixels without influence: the attack is half blind.
+_RANKS = 0.9  # Spearman: 1.00 wherever cross entropy has digits left to rise with.
+
+
+class _Part(NamedTuple):
+    """One of several measurements of a check."""
+
+    passed: bool
+    value: float
+    limit: str
+    says: str
+
+
+def inputs_and_outputs(bench: Bench) -> Finding:
+    """1: finite inputs and answers, which depend on the image and on nothing else."""
+    parts = [*_inputs(bench)]
+    if bench.subject.samples == 1:
+        parts += _repeated(bench)
+    if len(bench):
+        parts.append(_neighbourhood(bench))
+    return _worst(
+        1,
+        "inputs and outputs",
+        parts,
+        "Mend the model so that it answers with numbers in the whole box, in "
+        "evaluation mode, from the image alone: no batch statistics or positions.",
+    )
+
+
+def logits_not_probabilities(bench: Bench) -> Finding:
+    """2: raw logits, at a temperature at which cross entropy has a gradient."""
+    logits = bench.subject.logits.astype(np.float64)
+    sums = logits.sum(axis=1)
+    spread = float(np.ptp(sums) / max(np.abs(sums).max(), np.finfo(np.float32).tiny))
+    on_simplex = bool((logits >= 0).all() and spread <= _SAME_SUM)
+    leads = np.abs(margins(logits, bench.subject.labels))
+    saturated = float(np.mean(leads > _SATURATED))
+    return _worst(
+        2,
+        "logits, not probabilities",
+        [
+            _Part(
+                not on_simplex,
+                spread,
+                f"> {_SAME_SUM:g} or negative",
+                f"The least logit is {logits.min():.3g} and rows have sums that differ "
+                f"by {spread:.1e} of their size; probabilities are never negative and "
+                "have one sum",
+            ),
+            _Part(
+                saturated <= _FEW,
+                saturated,
+                f"<= {_FEW:g}",
+                f"At {100 * saturated:.1f} % of the images the lead exceeds "
+                f"{_SATURATED:g} nats, where cross entropy and its gradient underflow",
+            ),
+        ],
+        "Return the logits before softmax and temperature, and attack the margin or "
+        "DLR, which no scale of the logits hides from.",
+    )
+
+
+def labels_and_classes(bench: Bench) -> Finding:
+    """3: labels in range, a model above chance, enough classes for the objectives."""
+    subject = bench.subject
+    classes = subject.logits.shape[1]
+    bad = np.flatnonzero((subject.labels < 0) | (subject.labels >= classes))
+    accuracy = float(np.mean(subject.clean))
+    needed = max((_classes_needed(stage.name) for stage in subject.stages), default=2)
+    return _worst(
+        3,
+        "labels and classes",
+        [
+            _Part(
+                len(bad) == 0,
+                float(len(bad)),
+                "0 out of range",
+                f"{len(bad)} labels are outside [0, {classes})",
+            ),
+            _Part(
+                classes >= needed,
+                float(classes),
+                f">= {needed} classes",
+                f"The model has {classes} classes, the plan's objectives need {needed}",
+            ),
+            _Part(
+                accuracy > 1 / classes,
+                accuracy,
+                f"> {1 / classes:.3g}",
+                f"{100 * accuracy:.1f} % of the labels are the model's own classes, "
+                f"guessing among {classes} gives {100 / classes:.1f} %",
+            ),
+        ],
+        "Check that labels and the model's outputs count the classes alike; with two "
+        "or three classes climb the margin, for DLR has no third or fourth logit.",
+    )
+
+
+def gradients_tell_the_truth(bench: Bench) -> Finding:
+    """5: values change along walks in the threat set as the gradients say."""
+    name = "gradients against differences"
+    if len(bench) == 0:
+        return skipped(5, name, "The model gets no example right.")
+    if not np.any(np.asarray(bench.threat.eps) > 0):
+        return skipped(5, name, "The radius is 0, so there is nowhere to walk.")
+    found = probes.probes(bench)
+    parts = [
+        _share(
+            found.still,
+            _FEW,
+            "of the points have a margin that no walk in the threat set changes by "
+            "more than float32 rounds",
+        )
+    ]
+    for walk in (*found.to_random, *found.uphill):
+        error = walk.error(found.rounding)
+        for k, objective in enumerate(probes.OBJECTIVES):
+            parts.append(
+                _share(
+                    np.nan_to_num(error[:, k]) > _UNEXPLAINED,
+                    _FEW,
+                    f"of the points have gradients that leave more than "
+                    f"{100 * _UNEXPLAINED:.0f} % of the change of the {objective} "
+                    f"unexplained {walk.name}",
+                )
+            )
+    return _worst(
+        5,
+        name,
+        parts,
+        "The gradients are masked, detached or of a function with jumps: write the "
+        "model in JAX throughout, or attack with `attacks.straight_through`, with "
+        "gradients averaged over a neighbourhood and without gradients.",
+    )
+
+
+def gradients_are_there(bench: Bench) -> Finding:
+    """6: gradients that are finite, normal numbers and not zero."""
+    name = "vanishing gradients"
+    if len(bench) == 0:
+        return skipped(6, name, "The model gets no example right.")
+    found, parts = probes.probes(bench), []
+    places = {"clean": found.start, "random": found.random}
+    for k, objective in enumerate(probes.OBJECTIVES):
+        for where, looks in places.items():
+            zeros, denormals = looks.zeros[:, k], looks.denormals[:, k]
+            whose = f"of the {objective}'s gradients at {where} points"
+            parts += [
+                _share(looks.not_finite[:, k] > 0, 0, f"{whose} are not finite"),
+                _share(zeros == 1, _FEW, f"{whose} are wholly zero"),
+                _share(zeros > _MOST_ZEROS, _FEW, f"{whose} are zero in most pixels"),
+                _share(denormals > _FEW, _FEW, f"{whose} have denormal entries"),
+            ]
+    return _worst(
+        6,
+        name,
+        parts,
+        "Find what stops the gradient (rounding, saturation, stop_gradient) and "
+        "replace its derivative with `attacks.straight_through`; climb the margin "
+        "where cross entropy alone vanishes.",
+    )
+
+
+def loss_follows_success(bench: Bench) -> Finding:
+    """18: cross entropy rises where the margin, which decides, rises."""
+    name = "loss and success"
+    if len(bench) == 0:
+        return skipped(18, name, "The model gets no example right.")
+    uphill = probes.probes(bench).uphill[0]
+    values = np.stack([look.values for look in uphill.seen], axis=1)  # [M, T, 2]
+    ranks = np.array([spearman(*walk.T) for walk in values])
+    part = _share(
+        ranks < _RANKS,
+        _FEW,
+        f"of the walks up the margin's gradient give cross entropy and margin a rank "
+        f"correlation below {_RANKS:g}; the median is {np.median(ranks):.2f}",
+    )
+    return _worst(
+        18,
+        name,
+        [part],
+        "The loss must be an upper bound of success: climb the margin, and return "
+        "logits in which cross entropy neither saturates nor rounds away.",
+    )
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> float:
+    """The correlation of ranks, equal values sharing theirs.
+
+    Edge cases: 0 where one of the two is constant or a value is not finite.
+
+    Args:
+        a: shape [T].
+        b: shape [T].
+    """
+    first, second = _ranks(a), _ranks(b)
+    is_number = np.isfinite(a).all() and np.isfinite(b).all()
+    if not is_number or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return 0.0
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(count) - (count - 1) / 2)[place]
+
+
+def _inputs(bench: Bench) -> list[_Part]:
+    subject, threat = bench.subject, bench.subject.threat
+    lower, upper = (
+        np.asarray(face, subject.images.dtype) for face in (threat.lower, threat.upper)
+    )
+    both = (subject.images, subject.x_adv)
+    outside = [~((lower <= x) & (x <= upper)) for x in both]  # NaN is outside.
+    pixels = sum(int(o.sum()) for o in outside)
+    answers = int((~np.isfinite(subject.logits)).any(axis=1).sum())
+    return [
+        _Part(pixels == 0, float(pixels), "0 pixels",
+              f"{pixels} pixels are outside the box or not finite"),
+        _Part(answers == 0, float(answers), "0 answers",
+              f"At {answers} clean images the logits are not finite"),
+    ]  # fmt: skip
+
+
+def _repeated(bench: Bench) -> list[_Part]:
+    """The answers to the same images, again and in other company."""
+    subject = bench.subject
+    chosen = np.argsort(subject.ids, kind="stable")[: max(len(bench), _SINGLES)]
+    images, n = subject.images[chosen], len(chosen)
+    model = subject.batch_model
+    ask = bench.logits if model is None else _batches(bench, model)
+    known = ask(images, subject.tile)
+    scale = float(np.median(np.ptp(known, axis=1))) or 1.0
+    singles = min(n, _SINGLES)
+    ways = (
+        (_TWICE, "asked twice", slice(n), ask(images, subject.tile)),
+        (_TWICE, "in another order", slice(None, None, -1),
+         ask(images[::-1].copy(), subject.tile)),
+        (_LAYOUTS, "in batches of another size", slice(n), ask(images, _OTHER_TILE)),
+        (_LAYOUTS, "one by one", slice(singles), ask(images[:singles], 1)),
+        (_LAYOUTS, "as the attacks see them", slice(n), subject.logits[chosen]),
+    )  # fmt: skip
+    parts = []
+    for limit, how, rows, answers in ways:
+        moved = float(np.max(np.abs(answers - known[rows]) / scale, initial=0.0))
+        parts.append(
+            _Part(
+                moved <= limit,  # NaN fails.
+                moved,
+                f"<= {limit:g}",
+                f"Images {how} get logits that differ by {moved:.1e} of their range",
+            )
+        )
+    return parts
+
+
+def _batches(
+    bench: Bench, model: Callable[..., Any]
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """The user's batch function, called as it is; the last batch may be smaller."""
+
+    def ask(images: np.ndarray, size: int) -> np.ndarray:
+        bench.count(len(images))
+        cuts = range(0, len(images), size)
+        answers = [model(jnp.asarray(images[i : i + size])) for i in cuts]
+        return np.concatenate([np.asarray(a, np.float32) for a in answers])
+
+    return ask
+
+
+def _neighbourhood(bench: Bench) -> _Part:
+    around = probes.probes(bench).around
+    bad = [~np.isfinite(bench.logits(points)).all(axis=1) for points in around]
+    return _share(
+        np.any(bad, axis=0),
+        0,
+        "of the points have no finite logits somewhere in the threat set",
+    )
+
+
+def _share(bad: np.ndarray, limit: float, what: str) -> _Part:
+    share = float(np.mean(bad))
+    return _Part(share <= limit, share, f"<= {limit:g}", f"{100 * share:.1f} % {what}")
+
+
+def _worst(number: int, name: str, parts: list[_Part], remedy: str) -> Finding:
+    """The first measurement that fails, or else the one with the largest value."""
+    failed = [part for part in parts if not part.passed]
+    part = failed[0] if failed else max(parts, key=lambda part: part.value)
+    verdict = PASS if part.passed else FLAG
+    return Finding(
+        number, name, verdict, part.value, part.limit, f"{part.says}.", remedy
+    )
+
+
+def _classes_needed(stage: str) -> int:
+    """By the stage's name: targeted DLR reads four logits, DLR three."""
+    if "dlr" not in stage and "apgd-t" not in stage:
+        return 2
+    return 4 if "-t" in stage or "targeted" in stage else 3
+
+
+CHECKS: tuple[Check, ...] = (
+    inputs_and_outputs,
+    logits_not_probabilities,
+    labels_and_classes,
+    gradients_tell_the_truth,
+    gradients_are_there,
+    loss_follows_success,
+)

@@ -1,0 +1,247 @@
+"""Checks of how an attack goes about it: its path, its seeds, a planted target.
+
+What is counted are points, and what passes is what chance would let pass, see
+`chance`.
+"""
+
+import statistics
+from typing import Any
+
+import numpy as np
+
+from robust_jax.core import drive, lift
+from robust_jax.core.metrics import wilson
+from robust_jax.core.types import Attack, AttackResult, Untargeted
+from robust_jax.evaluate.audit import ladder, planted, randomness, stepwise
+from robust_jax.evaluate.audit.chance import tolerated
+from robust_jax.evaluate.audit.subject import (
+    FLAG,
+    PASS,
+    Bench,
+    Check,
+    Finding,
+    skipped,
+)
+
+_BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
+_ROUNDING = 1e-5  # Pixels; DESIGN tolerance for steps that are not signs.
+_LAYOUTS = 0.01  # Of the logits' range; float32 moves 1e-5, bfloat16 a few 1e-3.
+_ON_THE_PATH = 64  # Points whose path is looked at: one tile; each step is judged.
+_LAST = 10  # Pintor et al. (2022), indicator 4: the last ten iterations ...
+_GAIN = 0.05  # ... must not gain more than this share of all that was gained.
+_UNFINISHED = 0.05  # Share of the points that may, or that may miss what is planted.
+_UNDECIDED = 0.05  # Share of open verdicts: the robust accuracy is as uncertain.
+_SEEDS = 3
+_CONFIDENCE = 0.95
+_NO_POINTS = "No example is right without an attack."
+
+
+def silent_success(bench: Bench) -> Finding:
+    """15: no adversarial point on the path that was not returned."""
+    return silent_success_of(bench, ladder.long(bench.threat.name))
+
+
+def silent_success_of(bench: Bench, attack: Attack) -> Finding:
+    """As `silent_success`, for an attack whose state has an `iterate`."""
+    number, name = 15, "silent success"
+    if not len(bench):
+        return skipped(number, name, _NO_POINTS)
+    path = _path(bench, attack)
+    returned = np.asarray(path.result.margin) >= 0
+    border = _BORDER * np.maximum(1.0, path.largest)
+    silent = int(((path.margins > border).any(axis=1) & ~returned).sum())
+    return Finding(
+        number,
+        name,
+        PASS if silent == 0 else FLAG,
+        silent / len(returned),
+        "0",
+        f"At {silent} of {len(returned)} points an independent forward pass found an "
+        "iterate adversarial, and the attack returned no success.",
+        "Let the attack keep its best iterate; if it does, the model answers "
+        "differently in another batch or at another time.",
+    )
+
+
+def incomplete_optimisation(bench: Bench) -> Finding:
+    """16: the best objective so far rises no more in the last ten steps."""
+    return incomplete_optimisation_of(bench, ladder.long(bench.threat.name))
+
+
+def incomplete_optimisation_of(bench: Bench, attack: Attack) -> Finding:
+    """As `incomplete_optimisation`, for an attack whose state has an `iterate`.
+
+    The best margin so far is scaled to [0, 1] over the path. A path on which nothing
+    ever changes counts as incomplete: it did not begin.
+    """
+    number, name = 16, "incomplete optimisation"
+    if not len(bench):
+        return skipped(number, name, _NO_POINTS)
+    if ladder.radius_of(bench.threat) == 0:
+        return skipped(number, name, "The radius is 0, so there is nowhere to go.")
+    path = _path(bench, attack)
+    best = np.fmax.accumulate(path.margins, axis=1)
+    is_open = best[:, -1] < 0  # A success needs no further optimisation.
+    incomplete = int((_late_gain(best[is_open], path.margins[is_open]) > _GAIN).sum())
+    allowed = tolerated(len(best), _UNFINISHED)
+    return Finding(
+        number,
+        name,
+        PASS if incomplete <= allowed else FLAG,
+        incomplete / len(best),
+        f"<= {allowed / len(best):.3f}",
+        f"At {incomplete} of {len(best)} points the last {_LAST} of {attack.steps} "
+        f"steps gained more than {_GAIN:.0%} of the way, or no step gained anything.",
+        "Give the attack more steps or larger ones until its objective has come to "
+        "rest; where it never moved, look at the gradients.",
+    )
+
+
+def planted_example(bench: Bench) -> Finding:
+    """19: the attack finds an adversarial example that was planted for it."""
+    number, name = 19, "planted example"
+    if not len(bench):
+        return skipped(number, name, _NO_POINTS)
+    if ladder.radius_of(bench.threat) == 0:
+        return skipped(number, name, "The radius is 0: nothing can be planted.")
+    searched = planted.search(bench, ladder.long(bench.threat.name))
+    n = int(searched.can_be_found.sum())
+    hidden, missed = len(bench) - n, n - int(searched.found.sum())
+    allowed = tolerated(len(bench), _UNFINISHED)
+    return Finding(
+        number,
+        name,
+        PASS if hidden + missed <= allowed else FLAG,
+        1 - (hidden + missed) / len(bench),
+        f">= {1 - allowed / len(bench):.3f}",
+        f"An attack on the logits' distance from those of a random point missed that "
+        f"point at {missed} of {len(bench)}; at {hidden} more the logits did not tell "
+        "it from other points.",
+        "An attack that cannot find what is there proves nothing: make the gradient "
+        "reach the pixels (BPDA, EOT), then evaluate again.",
+    )
+
+
+def enough_samples(bench: Bench) -> Finding:
+    """21: twice as many samples give a randomised model the same verdicts."""
+    number, name = 21, "samples of a randomised model"
+    subject, n = bench.subject, bench.subject.samples
+    if n == 1:
+        return skipped(number, name, "The model is not randomised.")
+    if not len(bench):
+        return skipped(number, name, _NO_POINTS)
+    points = subject.x_adv[bench.index].copy()
+    if bench.robust.any():  # Of what the plan left, the strongest that is at hand.
+        attacked = bench.attack(ladder.short(bench.threat.name))
+        points[bench.robust] = np.asarray(attacked.x_adv)[bench.robust]
+    right = randomness.votes(bench, points, 2 * n)
+    first, all_of_them = right[:, :n].sum(axis=1), right.sum(axis=1)
+    changed = (2 * first > n) != (all_of_them > n)
+    low, high = np.transpose([wilson(int(v), 2 * n, _CONFIDENCE) for v in all_of_them])
+    is_open = changed | ((low <= 0.5) & (high >= 0.5))
+    return Finding(
+        number,
+        name,
+        PASS if is_open.mean() <= _UNDECIDED else FLAG,
+        float(is_open.mean()),
+        f"<= {_UNDECIDED}",
+        f"At {is_open.sum()} of {len(bench)} points {2 * n} fresh samples leave the "
+        f"majority open (95 % intervals); at {changed.sum()} it differs from that of "
+        f"{n}.",
+        "Judge by the majority of more samples, and average gradients over as many.",
+    )
+
+
+def seeds_and_batches(bench: Bench) -> Finding:
+    """22: seeds differ by chance alone, order and batch not at all."""
+    number, name = 22, "seeds and batches"
+    if not len(bench):
+        return skipped(number, name, _NO_POINTS)
+    left = [bench.accuracy(run) for run in ladder.restarts(bench, _SEEDS)]
+    mean, spread = statistics.fmean(left), max(left) - min(left)
+    width = wilson(round(mean * len(bench)), len(bench), _CONFIDENCE)
+    allowed = width[1] - width[0]
+    differing = _differing(bench)
+    return Finding(
+        number,
+        name,
+        PASS if differing == 0 and spread <= allowed else FLAG,
+        float(differing) if differing else spread,
+        f"0 differ, spread <= {allowed:.3f}",
+        f"Robust accuracy under {_SEEDS} seeds of a short attack spreads by "
+        f"{spread:.3f}; in another order or as a subset {differing} results differ.",
+        "Report the mean and spread of several seeds with more restarts; a model whose "
+        "answers depend on the batch must be put into evaluation mode.",
+    )
+
+
+CHECKS: tuple[Check, ...] = (
+    silent_success,
+    incomplete_optimisation,
+    planted_example,
+    enough_samples,
+    seeds_and_batches,
+)
+
+
+def _late_gain(best: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Share of a path's whole range that its last steps gained; 1 for a flat path."""
+    whole = np.fmax.reduce(seen, axis=1) - np.fmin.reduce(seen, axis=1)
+    late = best[:, -1] - best[:, -1 - min(_LAST, best.shape[1] - 1)]
+    return np.where(whole > 0, late / np.where(whole > 0, whole, 1), 1.0)
+
+
+def _path(bench: Bench, attack: Attack) -> stepwise.Path:
+    """The paths of the bench's first points, walked once per attack."""
+
+    def walk() -> tuple[Attack, stepwise.Path]:
+        few = np.arange(min(len(bench), _ON_THE_PATH))
+        walked: stepwise.Path = _on(bench, few, stepwise.path(attack))
+        looks = walked.margins.size + int(walked.result.forwards.sum())
+        bench.count(looks, int(walked.result.backwards.sum()))
+        return attack, walked  # What is kept keeps its id.
+
+    walked: stepwise.Path = bench.once(f"path {id(attack)}", walk)[1]
+    return walked
+
+
+def _on(bench: Bench, order: np.ndarray, run_many: Any) -> Any:
+    """A function of a batch, on some points of the bench in some order."""
+    subject, images = bench.subject, bench.images[order]
+    threat = lift.threat_of(bench.threat, bench.images, order)
+    goal = Untargeted(bench.labels[order])
+    run = lift.in_tiles(run_many, tile=subject.tile)
+    return run(bench.keys[order], subject.model, threat, images, goal)
+
+
+def _differing(bench: Bench) -> int:
+    """How many results of a short attack depend on order or company; must be none."""
+    everyone, count = np.arange(len(bench)), 0
+    run_many = drive.auto(ladder.short(bench.threat.name))
+    expected: AttackResult = _on(bench, everyone, run_many)
+    bench.count(int(expected.forwards.sum()), int(expected.backwards.sum()))
+    for order in (everyone[::-1], everyone[::2]):
+        run: AttackResult = _on(bench, order, run_many)
+        bench.count(int(run.forwards.sum()), int(run.backwards.sum()))
+        moved = np.abs(np.asarray(run.x_adv) - np.asarray(expected.x_adv)[order])
+        differs = ladder.broke(run) != ladder.broke(expected)[order]
+        differs |= moved.reshape(len(order), -1).max(axis=1) > _ROUNDING
+        count += int(differs.sum())
+    return count + _differing_in_batches(bench)
+
+
+def _differing_in_batches(bench: Bench) -> int:
+    """How many answers that a model of batches gives depend on the batch."""
+    model = bench.subject.batch_model
+    if model is None:
+        return 0
+    everyone, count = np.arange(len(bench)), 0
+    expected = np.asarray(model(bench.images), np.float64)
+    allowed = _LAYOUTS * np.ptp(expected)
+    bench.count(len(bench))
+    for order in (everyone[::-1], everyone[::2]):
+        answers = np.asarray(model(bench.images[order]), np.float64)
+        bench.count(len(order))
+        same = np.abs(answers - expected[order]).max(axis=1) <= allowed
+        count += int((~same).sum())  # NaN is not the same.
+    return count

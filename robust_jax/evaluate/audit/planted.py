@@ -1,0 +1,85 @@
+"""The active test: an adversarial example is planted, and the attack must find it.
+
+Zimmermann et al., "Increasing Confidence in Adversarial Robustness Evaluations",
+NeurIPS 2022: give the model a head whose adversarial examples are known, and see
+whether the attack finds them through the model.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.core import lift
+from robust_jax.core.types import Array, Attack, Key, LogitsFn, Threat, Untargeted
+from robust_jax.evaluate.audit import stepwise
+from robust_jax.evaluate.audit.subject import Bench
+
+_OTHERS = 16  # Random points that the planted one must stand apart from.
+_SHARE = 0.5  # Of the distance to the nearest of them: what counts as found.
+_PLANTING = 2**31 - 2  # A name of draws that no attack has: its start is elsewhere.
+_BENIGN = 0  # The class of the head's first logit.
+
+
+class Plant(NamedTuple):
+    """What the head of one example knows of its planted point."""
+
+    answer: Array  # [K] the model's logits there
+    radius: Array  # [] nearer than this, in logits, is adversarial
+
+
+class Search(NamedTuple):
+    """What became of M planted points."""
+
+    can_be_found: np.ndarray  # [M] bool, the model tells the point from the others
+    found: np.ndarray  # [M] bool
+
+
+def head(model: LogitsFn, plant: Plant) -> LogitsFn:
+    """Two classes: near the planted point, as the model sees it, or not.
+
+    The logit of "not" is the distance from the planted point's answer in units of the
+    radius, that of "near" is 1: a slope of constant length, from wherever the model
+    passes one on. Rounding at the tip, where it has none, is inside the radius.
+    """
+
+    def logits(x: Array) -> Array:
+        away = (model(x) - plant.answer) / plant.radius
+        return jnp.stack([_length(away), jnp.ones((), away.dtype)])
+
+    return logits
+
+
+def plant(model: LogitsFn, key: Key, threat: Threat, x: Array) -> Plant:
+    """Plants one example's point: a random one of the threat set.
+
+    The radius is half the distance to the nearest among the input and 16 more random
+    points, so that chance hardly meets it, and only a slope leads there.
+    """
+    keys = jax.random.split(jax.random.fold_in(key, _PLANTING), _OTHERS + 1)
+    drawn = jax.vmap(lambda key: model(threat.sample(key, x)))(keys)
+    answer, others = drawn[0], jnp.concatenate([drawn[1:], model(x)[None]])
+    distance = jax.vmap(lambda other: _length(other - answer))(others)
+    return Plant(answer, _SHARE * jnp.min(distance))
+
+
+def search(bench: Bench, attack: Attack) -> Search:
+    """Plants one point per example of a bench and lets an attack look for it."""
+    subject = bench.subject
+    threat = lift.threat_per_example(bench.threat, jnp.asarray(bench.images))
+    rows = (bench.keys, jax.tree.map(np.asarray, threat), bench.images)
+    plants = bench.map(plant, *rows, forwards=_OTHERS + 2)
+    can_be_found = np.isfinite(plants.answer).all(axis=1)
+    can_be_found &= np.isfinite(plants.radius) & (plants.radius > 0)
+    goals: Any = Untargeted(np.full(len(bench), _BENIGN, np.int32))
+    run = lift.in_tiles(stepwise.under(attack, head), tile=subject.tile)
+    result = run(bench.keys, subject.model, bench.threat, bench.images, (goals, plants))
+    bench.count(int(result.forwards.sum()), int(result.backwards.sum()))
+    return Search(can_be_found, can_be_found & (np.asarray(result.margin) >= 0))
+
+
+def _length(v: Array) -> Array:
+    """The Euclidean length, with a slope of zero at zero."""
+    square = jnp.sum(v * v)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)

@@ -1,0 +1,41 @@
+"""Fresh answers of a randomised model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.core.memo import memoised
+from robust_jax.core.types import Array, Key
+from robust_jax.evaluate.audit.subject import Bench
+
+
+def votes(bench: Bench, points: np.ndarray, samples: int) -> np.ndarray:
+    """Whether a randomised model is right at given points, for fresh keys.
+
+    Args:
+        bench: its subject's model takes (x, key), too.
+        points: one per example of the bench, shape [M, *S].
+        samples: fresh keys per point, >= 1.
+    Returns: bool [M, samples]; a tie and logits that are not finite are wrong.
+    """
+    data = np.asarray(jax.random.key_data(bench.keys))
+    vote = _voter(samples)
+    return bench.map(vote, data, points, bench.labels, forwards=samples)
+
+
+@memoised
+def _voter(samples: int) -> Callable[..., Array]:
+    def vote(model: Any, data: Array, x: Array, label: Array) -> Array:
+        def is_right(key: Key) -> Array:
+            logits = model(x, key)
+            others = jnp.where(jnp.arange(logits.shape[0]) == label, -jnp.inf, logits)
+            leads = logits[label] > jnp.max(others)
+            return leads & jnp.all(jnp.isfinite(logits))
+
+        key = jax.random.wrap_key_data(data, impl="threefry2x32")
+        return jax.vmap(is_right)(jax.random.split(key, samples))
+
+    return vote

@@ -1,0 +1,227 @@
+"""What an audit looks at, what a check answers, and the means that checks share."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from robust_jax.core import drive, lift
+from robust_jax.core.types import Attack, AttackResult, Goal, LogitsFn, Untargeted
+from robust_jax.evaluate.claims import Claims, predict
+
+PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
+_STAGE = 2**31  # Keys of an audit differ from those of every stage of a plan.
+
+
+class Finding(NamedTuple):
+    """The answer of one check."""
+
+    number: int  # of the check, 1 to 26
+    name: str
+    verdict: str  # PASS, FLAG or SKIPPED
+    value: float  # what was measured; NaN if skipped
+    limit: str  # such as "<= 0.002"; what passes
+    says: str  # one sentence: what was measured, or why nothing was
+    remedy: str  # one sentence: what to do where it is flagged
+
+
+class Outcome(Protocol):
+    """What the checks read of one stage of a plan; arrays are per example, [N]."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def broken(self) -> np.ndarray: ...  # bool, by this stage, an earlier one, or clean
+
+    @property
+    def forwards(self) -> np.ndarray: ...  # useful model evaluations
+
+    @property
+    def backwards(self) -> np.ndarray: ...  # useful gradients; all 0: a black box
+
+    @property
+    def unfinished(self) -> int: ...  # work items that a time limit left undone
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model and an evaluation of it, as an audit is given them."""
+
+    model: LogitsFn  # of one example
+    threat: Any
+    images: np.ndarray  # [N, *S]
+    labels: np.ndarray  # [N]
+    ids: np.ndarray  # [N] uint64
+    logits: np.ndarray  # [N, K], clean
+    clean: np.ndarray  # [N] bool, right without an attack
+    stages: Sequence[Outcome]
+    x_adv: np.ndarray  # [N, *S]
+    winner: np.ndarray  # [N] int: stage that broke it, -1 none, -2 wrong without attack
+    claims: Claims
+    seed: int
+    tile: int
+    batch_model: Callable[..., Any] | None = None  # [B, *S] -> [B, K], if given as such
+    samples: int = 1  # answers that a randomised model's verdict is the majority of
+    surrogate: LogitsFn | None = None  # a plain net for transfer, of one example
+    certified: np.ndarray | None = None  # [N] bool, proved robust
+
+    @property
+    def robust(self) -> np.ndarray:
+        """[N] bool, what the plan left unbroken."""
+        return self.winner == -1
+
+
+class Bench:
+    """A seeded subset of the examples that the model gets right, and counted means.
+
+    Whatever a check asks of the model goes through here, so that the audit's cost is a
+    sum, and so that two checks that need the same run share it.
+
+    Args:
+        subject: the evaluation.
+        points: size of the subset, fewer if there are fewer right examples. It depends
+            on the ids alone, not on the order of the examples.
+    """
+
+    def __init__(self, subject: Subject, points: int = 128) -> None:
+        self.subject = subject
+        right = np.flatnonzero(subject.clean)
+        by_id = right[np.argsort(subject.ids[right], kind="stable")]
+        self.index = by_id[:points]  # Ids are hashes: the smallest are a random draw.
+        self.images = subject.images[self.index]
+        self.labels = subject.labels[self.index]
+        self.robust = subject.robust[self.index]
+        self.forwards = self.backwards = 0
+        self._runs: dict[Any, AttackResult] = {}
+        self._kept: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def threat(self) -> Any:
+        """The threat of the subset."""
+        return lift.threat_of(self.subject.threat, self.subject.images, self.index)
+
+    def logits(self, images: np.ndarray, tile: int | None = None) -> np.ndarray:
+        """The model's answers, [M, K]; counted."""
+        self.count(len(images) * self.subject.samples)
+        return predict(self.subject.model, images, tile or self.subject.tile)
+
+    def attack(
+        self,
+        attack: Attack,
+        *,
+        eps: float | None = None,
+        restart: int = 0,
+        seed: int | None = None,
+        to_the_end: bool = False,
+        goal: Goal | None = None,
+    ) -> AttackResult:
+        """The subset under an attack, NumPy arrays [M]; equal calls share one run.
+
+        Args:
+            attack: any attack of the library.
+            eps: another radius than the threat's, pixel units.
+            restart: which random start.
+            seed: another one than the subject's.
+            to_the_end: see `drive.run`.
+            goal: per example; `Untargeted` by default. Not shared between calls.
+        """
+        name = (attack, eps, restart, seed, to_the_end)
+        if goal is None and name in self._runs:
+            return self._runs[name]
+        subject = self.subject
+        keys = lift.item_keys(
+            subject.seed if seed is None else seed,
+            subject.ids[self.index],
+            stage=_STAGE,
+            restart=restart,
+        )
+        threat = self.threat if eps is None else self.threat._replace(eps=eps)
+        run = lift.in_tiles(
+            drive.auto(attack, to_the_end=to_the_end), tile=subject.tile
+        )
+        towards = Untargeted(self.labels) if goal is None else goal
+        result = run(keys, subject.model, threat, self.images, towards)
+        spent = int(result.forwards.sum()), int(result.backwards.sum())
+        self.count(*(subject.samples * calls for calls in spent))
+        if goal is None:
+            self._runs[name] = result
+        return result
+
+    def accuracy(self, result: AttackResult) -> float:
+        """Share of the subset that a run left unbroken."""
+        return float(np.mean(np.asarray(result.margin) < 0)) if len(self) else 1.0
+
+    @functools.cached_property
+    def keys(self) -> Any:
+        """One key per example of the subset, for draws of the checks' own."""
+        ids = self.subject.ids[self.index]
+        return lift.item_keys(self.subject.seed, ids, stage=_STAGE, target=1)
+
+    def map(
+        self,
+        function: Callable[..., Any],
+        *rows: Any,
+        forwards: int = 0,
+        backwards: int = 0,
+    ) -> Any:
+        """`function(model, *rows of one example)` for each of M, NumPy arrays [M, ...].
+
+        Args:
+            function: of one example, traced once per function and shapes: give one of
+                a module, not a new closure.
+            rows: pytrees of arrays with a leading axis M.
+            forwards: model evaluations per example, counted.
+            backwards: gradients per example, counted.
+        """
+        program, model = batched(function), drive.as_partial(self.subject.model)
+        parts = []
+        n = len(jax.tree.leaves(rows)[0])
+        for index, real in lift.tiles(n, self.subject.tile):
+            tile = jax.tree.map(lambda a: a[index], rows)  # noqa: B023
+            part = program(model, *tile)
+            parts.append(jax.tree.map(lambda a: np.asarray(a)[:real], part))  # noqa: B023
+        times = n * self.subject.samples
+        self.count(times * forwards, times * backwards)
+        return jax.tree.map(lambda *tiles: np.concatenate(tiles), *parts)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made at the first call with this name."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def count(self, forwards: int, backwards: int = 0) -> None:
+        """Adds model calls that a check made by itself."""
+        self.forwards += forwards
+        self.backwards += backwards
+
+
+Check = Callable[[Bench], Finding]
+
+
+def skipped(number: int, name: str, says: str) -> Finding:
+    """The finding of a check that could not be made, with the reason."""
+    return Finding(number, name, SKIPPED, float("nan"), "", says, "")
+
+
+def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Best other logit minus the label's, [N], in float64; NaN where not finite."""
+    logits = np.asarray(logits, np.float64)
+    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    is_own = np.arange(logits.shape[1]) == labels[:, None]
+    return np.where(is_own, -np.inf, logits).max(axis=1) - own
+
+
+@functools.lru_cache(maxsize=128)
+def batched(function: Callable[..., Any]) -> Any:
+    """A function of (model, one example's arrays...) over a batch, compiled once."""
+    return drive.compiled(
+        lambda model, *rows: jax.vmap(functools.partial(function, model))(*rows)
+    )

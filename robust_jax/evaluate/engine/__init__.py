@@ -1,0 +1,21 @@
+"""Work items on canonical tiles of device slots, with a journal of what has ended."""
+
+from robust_jax.evaluate.engine.estimate import Estimate, measured
+from robust_jax.evaluate.engine.journal import Entry, Journal
+from robust_jax.evaluate.engine.queue import Item, Queue
+from robust_jax.evaluate.engine.run import Findings, Layout, run_stage
+from robust_jax.evaluate.engine.work import Examples, Work
+
+__all__ = [
+    "Entry",
+    "Estimate",
+    "Examples",
+    "Findings",
+    "Item",
+    "Journal",
+    "Layout",
+    "Queue",
+    "Work",
+    "measured",
+    "run_stage",
+]

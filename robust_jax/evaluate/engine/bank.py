@@ -1,0 +1,117 @@
+"""One tile of running items: which item is in which slot, and what it has cost."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from robust_jax.core.types import AttackResult, LogitsFn
+from robust_jax.evaluate.engine.programs import Compiled, Look, Programs
+from robust_jax.evaluate.engine.queue import Item
+from robust_jax.evaluate.engine.work import Work
+
+_LEAST_CALLS = 5  # Between two looks: a tile out of phase would be looked at each call.
+
+
+class Ended(NamedTuple):
+    """What a look at a bank shows; the leading axis is the slot."""
+
+    done: np.ndarray  # bool, of items
+    waits: np.ndarray  # bool, of items whose last call is left, which needs no gradient
+    cost: np.ndarray  # [S, 3] int64 since the last look: calls of `step` that were not
+    # frozen; forwards and backwards that were computed
+
+
+class Bank:
+    """The slots of one tile.
+
+    Args:
+        compiled: the programs of the attack.
+        logits_fn: the model, on the device of the programs.
+        owner: of the programs, which puts host arrays there.
+    """
+
+    def __init__(
+        self, compiled: Compiled, logits_fn: LogitsFn, owner: Programs
+    ) -> None:
+        slots, self._placed = owner.slots, owner.placed
+        self.compiled, self._logits_fn = compiled, logits_fn
+        self._slots = compiled.blank()
+        self._budget = np.zeros(slots, np.int64)  # Calls left, as of the last look.
+        self._counted = np.zeros((slots, 3), np.int64)
+        self._result: Any = None
+        self.items: list[Item | None] = [None] * slots
+        self.calls = 0  # of `step`, times slots
+
+    @property
+    def live(self) -> np.ndarray:
+        """[S] bool, which slots hold an item."""
+        return np.array([item is not None for item in self.items])
+
+    @property
+    def free(self) -> list[int]:
+        """The slots without an item."""
+        return [slot for slot, item in enumerate(self.items) if item is None]
+
+    def fill(self, new: Mapping[int, Item], work: Work, steps: int) -> None:
+        """Puts items into free slots."""
+        if not new:
+            return
+        mask = np.zeros(len(self.items), bool)
+        mask[list(new)] = True
+        items = [new.get(slot) for slot in range(len(self.items))]
+        order = self._placed(work.order(items))
+        self._slots = self.compiled.refill(self._slots, self._placed(mask), order)
+        for slot, item in new.items():
+            self.items[slot], self._budget[slot] = item, steps
+
+    def advance(self, chunk: int) -> None:
+        """Dispatches the next steps; at most `chunk`, fewer if an item ends before."""
+        live = self.live
+        least = int(self._budget[live].min()) - (self.compiled.judge is not None)
+        count = min(chunk, max(least, _LEAST_CALLS))
+        self._slots = self.compiled.chunk(
+            self._logits_fn, self._slots, self._placed(live), np.int32(count)
+        )
+        self.calls += count * len(live)
+
+    def judge(self) -> None:
+        """Dispatches the last calls of items that wait for them."""
+        judge, live = self.compiled.judge, self._placed(self.live)
+        if judge is None:
+            return
+        self._slots = judge(self._logits_fn, self._slots, live)
+        self.calls += len(self.items)
+
+    def look(self) -> Ended:
+        """Waits for the dispatched steps."""
+        look: Look = self.compiled.look(self._slots)
+        done, left, calls, spent = jax.device_get(look[:4])
+        self._budget, self._result = left.astype(np.int64), look.result
+        counts = np.column_stack([calls, spent]).astype(np.int64)
+        since, self._counted = counts - self._counted, counts
+        last = (left == 1) & (self.compiled.judge is not None)
+        return Ended(done & self.live, last & ~done & self.live, since)
+
+    def results(self) -> AttackResult:
+        """What each slot had found at the last look, NumPy arrays [S]."""
+        return jax.device_get(self._result)
+
+    def move_from(self, other: "Bank", slots: Iterable[int]) -> list[int]:
+        """Takes over items of another bank, as many as there is room for.
+
+        Returns: the other bank's slots that were not moved.
+        """
+        moving, free = list(slots), self.free
+        count = min(len(moving), len(free))
+        if count == 0:
+            return moving
+        mask, index = np.zeros(len(self.items), bool), np.zeros(len(self.items), "i4")
+        for slot, source in zip(free, moving, strict=False):
+            mask[slot], index[slot] = True, source
+            self.items[slot], other.items[source] = other.items[source], None
+            self._budget[slot] = other._budget[source]
+        rows = self._placed((other._slots, mask, index))  # From another device, too.
+        self._slots = self.compiled.merge(self._slots, *rows)
+        return moving[count:]

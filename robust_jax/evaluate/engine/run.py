@@ -1,0 +1,263 @@
+"""Running the work items of one stage on tiles of device slots."""
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from robust_jax.core import checks, drive
+from robust_jax.core.types import Attack, AttackResult, LogitsFn
+from robust_jax.evaluate.engine.bank import Bank
+from robust_jax.evaluate.engine.programs import Programs, programs
+from robust_jax.evaluate.engine.queue import Item, Queue
+from robust_jax.evaluate.engine.work import Work
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How the work lies on the devices; none of it changes a result but `tile`.
+
+    Args:
+        tile: slots of a device program. A constant of a study, not a knob: a row's last
+            bits depend on the batch size of the program.
+        tiles: how many are in flight; the host looks at one while the others run.
+        chunk: calls of `step` between two looks of the host.
+        devices: what to spread over; all of the default back end if None.
+        loops: whether a chunk is one program with the loop inside; by default where
+            the back end is not the CPU.
+    Raises: ValueError: tile, tiles or chunk below 1.
+    """
+
+    tile: int = 64
+    tiles: int = 2
+    chunk: int = 25
+    devices: tuple[Any, ...] | None = None
+    loops: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tile", "tiles", "chunk"):
+            checks.positive_integer(name, getattr(self, name))
+
+    def programs(self, attack: Attack) -> list[Programs]:
+        """The compiled programs of an attack in this layout, of each device."""
+        devices = jax.local_devices() if self.devices is None else self.devices
+        loops = jax.default_backend() != "cpu" if self.loops is None else self.loops
+        return [programs(attack, self.tile, device, loops) for device in devices]
+
+
+@dataclasses.dataclass
+class Findings:
+    """What the items of one stage found and cost; rows are the attacked examples."""
+
+    margin: np.ndarray  # [N, P] float32, NaN where no item has ended
+    forwards: np.ndarray  # [N, P] int32, of items that ended
+    backwards: np.ndarray  # [N, P] int32
+    spent: np.ndarray  # [N, 2] int64, cancelled items and frozen steps too
+    x_adv: dict[int, tuple[int, np.ndarray]]  # row: (place, example), earliest success
+    idle: np.ndarray  # [2] int64, forwards and backwards in slots without an item
+    calls: int = 0  # of `step`, times slots
+    useful_calls: int = 0  # of these, those that moved an item
+
+    @classmethod
+    def nothing(cls, rows: int, places: int) -> "Findings":
+        """Before any item has ended."""
+        return cls(
+            np.full((rows, places), np.nan, np.float32),
+            np.zeros((rows, places), np.int32),
+            np.zeros((rows, places), np.int32),
+            np.zeros((rows, 2), np.int64),
+            {},
+            np.zeros(2, np.int64),
+        )
+
+    def add(self, item: Item, margin: float, cost: Any, x_adv: Any) -> None:
+        """An item has ended; `x_adv` is its example if it succeeded, else None."""
+        self.margin[item] = margin
+        self.forwards[item], self.backwards[item] = cost
+        if x_adv is None:
+            return
+        if item.row not in self.x_adv or item.place < self.x_adv[item.row][0]:
+            self.x_adv[item.row] = (item.place, x_adv)
+
+    def useful(self) -> np.ndarray:
+        """[N, 2] int64: the cost of an example's items up to its winner, whatever ran.
+
+        Independent of the schedule: an item that was run ahead of a success that makes
+        it void is not among them.
+        """
+        rows, places = self.margin.shape
+        last = np.full(rows, places)
+        for row, (place, _) in self.x_adv.items():
+            last[row] = place
+        counts = np.arange(places) <= last[:, None]
+        pair = (self.forwards * counts, self.backwards * counts)
+        return np.stack([side.sum(axis=1, dtype=np.int64) for side in pair], axis=1)
+
+
+OnEnd = Callable[[Item], None]
+
+
+def run_stage(
+    attack: Attack,
+    logits_fn: LogitsFn,
+    work: Work,
+    queue: Queue,
+    findings: Findings,
+    layout: Layout,
+    *,
+    on_end: OnEnd = lambda item: None,
+    on_look: Callable[[], bool] = lambda: True,
+) -> None:
+    """Runs the queue's items to their ends, into `findings`.
+
+    Guarantees: the same findings of wanted items for any number of tiles, chunk,
+    devices and order of ends; nothing is compiled after the first item.
+
+    Args:
+        attack: the stage's.
+        logits_fn: the model on one example, weights as a `Partial`.
+        work: what a slot is filled with.
+        queue: what to run next; empty at the end.
+        findings: of the same rows and places, items of an earlier session included.
+        layout: of the slots.
+        on_end: called after an item has ended and was added.
+        on_look: called at each look of the host; False stops the stage there.
+    """
+    if not queue.left:
+        return
+    banks = banks_for(layout, attack, logits_fn, work)
+    room = banks_for(layout, attack, logits_fn, work)[0]  # Who waits for a judgement.
+    running = _Running(attack, work, queue, findings, on_end, room)
+    while queue.left and on_look():
+        for one in list(banks):
+            running.collect(one)
+            running.fill(one)
+            others = [other for other in banks if other is not one]
+            if _fits(one, others):
+                slots = np.flatnonzero(one.live).tolist()
+                for other in others:
+                    slots = other.move_from(one, slots)
+                running.close(one)
+                banks.remove(one)
+            elif one.live.any():
+                one.advance(layout.chunk)
+    for one in (*banks, room):
+        running.close(one)
+
+
+def banks_for(
+    layout: Layout, attack: Attack, logits_fn: LogitsFn, work: Work
+) -> list[Bank]:
+    """The tiles in flight, in turn on each device; no more than there are rows for."""
+    model, order = drive.as_partial(logits_fn), work.order([None] * layout.tile)
+    wanted = -(-len(work.attacked) // layout.tile)
+    some = layout.programs(attack)[:wanted]
+
+    def compiled(one: Programs) -> tuple[Any, ...]:
+        placed = one.placed(model)
+        return one.compiled_for(model, order), placed, one
+
+    with concurrent.futures.ThreadPoolExecutor(len(some)) as pool:
+        ready = list(pool.map(compiled, some))
+    count = min(layout.tiles * len(ready), wanted)
+    return [Bank(*ready[k % len(ready)]) for k in range(count)]
+
+
+def _fits(bank: Bank, others: list[Bank]) -> bool:
+    """Whether the other banks have room for a bank's items, and one of them remains."""
+    room = sum(len(other.free) for other in others)
+    return bool(others) and int(bank.live.sum()) <= room
+
+
+class _Running:
+    """The bookkeeping between the queue, the banks and the findings."""
+
+    def __init__(
+        self,
+        attack: Attack,
+        work: Work,
+        queue: Queue,
+        findings: Findings,
+        on_end: OnEnd,
+        room: Bank,
+    ) -> None:
+        self._attack, self._work, self._queue = attack, work, queue
+        self._findings, self._on_end, self._room = findings, on_end, room
+
+    def collect(self, bank: Bank) -> None:
+        """Takes what has ended out of a bank, and what nobody wants any more.
+
+        Items whose last call is left, which needs no gradient, leave for the waiting
+        room, where a whole tile is judged by one forward pass.
+        """
+        if not bank.live.any():
+            return
+        waits = self._settle(bank)
+        while waits:
+            waits = self._room.move_from(bank, waits)
+            if not self._room.free:
+                self._judge()
+
+    def fill(self, bank: Bank) -> None:
+        """Starts items in the free slots of a bank."""
+        new: dict[int, Item] = {}
+        for slot in bank.free:
+            item = self._queue.take()
+            if item is None and self._room.live.any():
+                self._judge()  # What waits may be what the others wait for.
+                item = self._queue.take()
+            if item is None:
+                break
+            new[slot] = item
+        bank.fill(new, self._work, self._attack.steps)
+
+    def close(self, bank: Bank) -> None:
+        """A bank's cost enters the findings; its running items are interrupted."""
+        self._findings.calls += bank.calls
+        for item in bank.items:
+            if item is not None:
+                self._queue.put_back(item)
+
+    def _judge(self) -> None:
+        self._room.judge()
+        self._settle(self._room)
+
+    def _settle(self, bank: Bank) -> list[int]:
+        """Settles a bank's items as a look finds them; gives the slots that wait."""
+        ended = bank.look()
+        self._count(bank, ended.cost)
+        results, waits = None, []
+        for slot, item in enumerate(bank.items):
+            if item is None:
+                continue
+            if not self._queue.wanted(item):
+                self._queue.drop(item)
+            elif ended.done[slot]:
+                results = bank.results() if results is None else results
+                self._end(item, slot, results)
+            else:
+                if ended.waits[slot]:
+                    waits.append(slot)
+                continue
+            bank.items[slot] = None
+        return waits
+
+    def _end(self, item: Item, slot: int, results: AttackResult) -> None:
+        margin = float(results.margin[slot])
+        cost = results.forwards[slot], results.backwards[slot]
+        won = margin >= 0
+        x_adv = np.array(results.x_adv[slot]) if won else None
+        self._findings.add(item, margin, cost, x_adv)
+        self._queue.settle(item, won)
+        self._on_end(item)
+
+    def _count(self, bank: Bank, cost: np.ndarray) -> None:
+        for slot, item in enumerate(bank.items):
+            if item is None:
+                self._findings.idle += cost[slot, 1:]
+            else:
+                self._findings.spent[item.row] += cost[slot, 1:]
+                self._findings.useful_calls += int(cost[slot, 0])

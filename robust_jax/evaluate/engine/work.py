@@ -1,0 +1,104 @@
+"""The data of one stage's work items, on the host: what a slot is filled with."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from robust_jax.core import lift
+from robust_jax.core.types import Goal
+from robust_jax.evaluate.engine.programs import Order
+from robust_jax.evaluate.engine.queue import Item
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Checked examples of an evaluation, on the host."""
+
+    images: np.ndarray  # [N, *S] float32, inside the box
+    labels: np.ndarray  # [N] int32
+    ids: np.ndarray  # [N] uint64
+    logits: np.ndarray  # [N, K] clean logits
+
+    @property
+    def margin(self) -> np.ndarray:
+        """Best other clean logit minus the label's, [N]."""
+        own = np.take_along_axis(self.logits, self.labels[:, None], axis=1)
+        is_own = np.arange(self.logits.shape[1]) == self.labels[:, None]
+        others = np.where(is_own, -np.inf, self.logits).max(axis=1)
+        return others - own[:, 0]
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the clean margin is below zero, [N]: a tie is lost."""
+        return self.margin < 0
+
+
+class Work:
+    """Keys, inputs, goals and threats of one stage's items.
+
+    Args:
+        examples: all examples of the evaluation.
+        attacked: positions of the stage's rows among them, [N].
+        goals: one batch of goals over all examples per target.
+        restarts: of each goal.
+        threat: fields are scalars, shaped as one example, or per example.
+        seed: of the evaluation.
+        stage: place of the stage in its plan, for the keys.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        attacked: np.ndarray,
+        goals: Sequence[Goal],
+        restarts: int,
+        threat: Any,
+        seed: int,
+        stage: int,
+    ) -> None:
+        self.examples, self.attacked, self.restarts = examples, attacked, restarts
+        self._kind, self._seed, self._stage = type(goals[0]), seed, stage
+        fields = zip(*goals, strict=True)  # Of [T] goals, each a batch.
+        self._goals = [np.stack([np.asarray(g) for g in field]) for field in fields]
+        self._threat = threat
+        self._keys: dict[int, np.ndarray] = {}
+
+    def order(self, items: Sequence[Item | None]) -> Order:
+        """What fills one tile; slots without an item get the first example's data."""
+        rows = np.array([0 if item is None else item.row for item in items])
+        places = np.array([0 if item is None else item.place for item in items])
+        at = self.attacked[rows]
+        key_data = np.zeros((len(items), 2), np.uint32)
+        for place in np.unique(places):
+            own = places == place
+            key_data[own] = self._keys_at(int(place))[rows[own]]
+        targets = places // self.restarts
+        goal = self._kind(*(field[targets, at] for field in self._goals))
+        images = self.examples.images
+        return Order(
+            key_data, images[at], goal, self._threat_at(at), self.examples.logits[at]
+        )
+
+    def _keys_at(self, place: int) -> np.ndarray:
+        if place not in self._keys:
+            target, restart = divmod(place, self.restarts)
+            names = {"stage": self._stage, "target": target, "restart": restart}
+            ids = self.examples.ids[self.attacked]
+            self._keys[place] = lift.item_key_data(self._seed, ids, **names)
+        return self._keys[place]
+
+    def _threat_at(self, at: np.ndarray) -> Any:
+        some = lift.threat_of(self._threat, self.examples.images, at)
+        rank = self.examples.images.ndim
+
+        def each(bound):
+            face = np.asarray(bound, np.float32)
+            if face.ndim == rank:
+                return face
+            return np.broadcast_to(face, (len(at), *face.shape))
+
+        eps = np.broadcast_to(np.asarray(some.eps, np.float32), (len(at),))
+        lower, upper = each(some.lower), each(some.upper)
+        return some._replace(eps=eps, lower=lower, upper=upper)

@@ -1,0 +1,397 @@
+"""One evaluation: a plan's stages on an engine, and what is known of each example."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from robust_jax.core import checks, lift
+from robust_jax.core.ids import example_ids
+from robust_jax.core.metrics import Proportion
+from robust_jax.core.records import PathLike
+from robust_jax.core.types import AttackResult, Goal, LogitsFn, Towards
+from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.engine import (
+    Entry,
+    Estimate,
+    Examples,
+    Findings,
+    Item,
+    Journal,
+    Layout,
+    Queue,
+    Work,
+    measured,
+    run_stage,
+)
+from robust_jax.evaluate.model import Model, majority
+from robust_jax.evaluate.report import StageResult
+from robust_jax.evaluate.stages import History, Plan, Stage
+
+_HOLDS, _WRONG = -1, -2  # Winners of examples that no stage has broken.
+
+_CONDITIONAL_SHARE = 0.25  # Of the examples; a guess, for estimates only.
+
+
+class Progress(NamedTuple):
+    """How far an evaluation is, at a look of the host."""
+
+    done: int  # calls of attacks' steps, those of spared and cancelled items included
+    total: int
+    robust: Proportion  # so far: an upper bound
+    stage: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def checked(
+    model: LogitsFn, images: Any, labels: Any, threat: Any, ids: Any, tile: int
+) -> Examples:
+    """The examples with their clean logits, or one sentence on what is wrong.
+
+    Raises: ValueError: see `core.checks`.
+    """
+    checks.positive_integer("tile", tile)
+    checks.eps(threat.name, threat.eps)
+    checks.images(images, lower=threat.lower, upper=threat.upper)
+    images = np.asarray(images, np.float32)
+    if np.shape(threat.eps) not in ((), (len(images),)):
+        raise ValueError(
+            f"eps.shape={np.shape(threat.eps)}; expected one radius, or one per image: "
+            f"({len(images)},)"
+        )
+    logits = predict(model, images, tile)
+    checks.clean_logits(logits)
+    checks.labels(labels, len(images), logits.shape[1])
+    labels = np.asarray(labels, np.int32)
+    names = example_ids(images, labels) if ids is None else np.asarray(ids, np.uint64)
+    if names.shape != labels.shape:
+        raise ValueError(f"ids.shape={names.shape}; expected {labels.shape}, one each")
+    return Examples(images, labels, names, np.asarray(logits, np.float32))
+
+
+def describe(threat: Any) -> str:
+    """The threat in words: norm and radius."""
+    radii = np.unique(np.asarray(threat.eps, np.float64))
+    if len(radii) == 1:
+        return f"{threat.name} eps={radii[0]:.4g}"
+    return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}"
+
+
+class Evaluation:
+    """Runs a plan's stages in order and keeps what is known of each example.
+
+    Attributes, arrays of all N examples:
+        clean: bool, right without an attack.
+        winner: int, the stage that broke it; -1 none, -2 wrong without an attack.
+        place: int, the winner's target * restarts + restart; -1 without a winner.
+        x_adv: [N, *S], the clean image without a winner.
+        best_margin: float32, the largest margin that any stage has reached.
+        right_share: share of a random net's fresh answers that are right, at x_adv
+            where there is a winner, at the clean image otherwise; None if not random.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        examples: Examples,
+        threat: Any,
+        plan: Plan,
+        seed: int,
+        layout: Layout,
+        retire: bool,
+    ) -> None:
+        self.model, self.examples, self.threat = model, examples, threat
+        self.plan, self.seed, self.layout, self._retire = plan, seed, layout, retire
+        n, num_classes = examples.logits.shape
+        self.clean = examples.right
+        self.right_share: np.ndarray | None = None
+        if model.is_random:
+            self.right_share = self._share(np.arange(n), examples.images)
+            self.clean = self.right_share > 0.5
+        self.winner = np.where(self.clean, _HOLDS, _WRONG)
+        self.place = np.full(n, -1)
+        self.x_adv = examples.images.copy()
+        self.best_margin = examples.margin.astype(np.float32)
+        self._target_margin = np.full((n, num_classes), -np.inf, np.float32)
+        self._goals = [s.goals(examples.labels, examples.logits) for s in plan]
+        self._journal: Journal | None = None
+        self._kept: dict[int, list[Entry]] = {}
+        self._on_progress: OnProgress = lambda progress: None
+        self._deadline = float("inf")
+        self._done = 0
+
+    def watch(self, on_progress: OnProgress, limit_minutes: float | None) -> None:
+        """Calls back at every look of the host; stops when the time is over.
+
+        Raises: ValueError: a limit that is not a number > 0.
+        """
+        self._on_progress = on_progress
+        if limit_minutes is not None:
+            checks.positive_number("limit_minutes", limit_minutes)
+            self._deadline = time.monotonic() + 60 * limit_minutes
+
+    def keep(self, folder: PathLike) -> None:
+        """Keeps finished items in a folder, and takes up those that it holds.
+
+        Raises: ValueError: a folder of another evaluation.
+        """
+        self._journal = Journal(folder, self._identity())
+        for entry in self._journal.entries():
+            self._kept.setdefault(entry.stage, []).append(entry)
+
+    def all_stages(self) -> Iterator[StageResult]:
+        """Runs the stages; each result as it is known. The journal is written."""
+        try:
+            for stage in range(len(self.plan)):
+                yield self._stage(stage)
+        finally:
+            if self._journal is not None:
+                self._journal.flush()
+
+    def estimate(self) -> Estimate:
+        """What the plan will take; compiles its programs.
+
+        A stage that a rule restricts is taken to attack a quarter of the examples.
+        """
+        attacked, seconds, device_bytes, kept = np.flatnonzero(self.clean), 0.0, 0, 0
+        for number, stage in enumerate(self.plan if len(attacked) else ()):
+            items = np.ones((len(attacked), self._places(number)), bool)
+            work, _, found = self._prepared(number, attacked, items)
+            each, size = measured(stage.attack, self.model.logits_fn, work, self.layout)
+            share = 1.0 if stage.only is None else _CONDITIONAL_SHARE
+            seconds += share * items.size * stage.attack.steps * each
+            device_bytes = max(device_bytes, size)
+            kept += sum(side.nbytes for side in (found.margin, found.forwards)) * 2
+        return Estimate(seconds, device_bytes, 2 * self.examples.images.nbytes + kept)
+
+    def claimed(self) -> tuple[Any, ...]:
+        """The arguments of `claims.confirm`: model, threat, images, x_adv, labels."""
+        lost = np.flatnonzero(self.winner >= 0)
+        images, labels = self.examples.images, self.examples.labels
+        threat = lift.threat_of(self.threat, images, lost)
+        model = self.model.logits_fn
+        return model, threat, images[lost], self.x_adv[lost], labels[lost]
+
+    def again(self, position: int) -> AttackResult:
+        """Runs the item that broke an example once more, by itself.
+
+        Raises: ValueError: an example that no stage broke.
+        """
+        stage, place = int(self.winner[position]), int(self.place[position])
+        if stage < 0:
+            raise ValueError(f"position={position}; no stage broke this example")
+        allowed = np.zeros((1, place + 1), bool)
+        allowed[0, place] = True
+        rows = np.array([position])
+        work, queue, found = self._prepared(stage, rows, allowed)
+        run_stage(self.plan[stage].attack, self.model.logits_fn, work, queue, found,
+                  self.layout)  # fmt: skip
+        kept = found.x_adv.get(0, (place, self.examples.images[position]))
+        cost = found.forwards[0, place], found.backwards[0, place]
+        images = self.examples.images[position]
+        distance = self.threat.distance(kept[1], images)
+        return AttackResult(kept[1], found.margin[0, place], distance, *cost)
+
+    def _stage(self, number: int) -> StageResult:
+        start, stage = time.perf_counter(), self.plan[number]
+        alive = self.winner == _HOLDS if self._retire else self.clean
+        attacked = np.flatnonzero(alive)
+        allowed = self._allowed(number, attacked)
+        work, queue, found = self._prepared(number, attacked, allowed)
+        row_of = {int(position): row for row, position in enumerate(attacked)}
+        for entry in self._kept.get(number, ()):
+            item = Item(row_of[entry.position], entry.place)
+            cost = entry.forwards, entry.backwards
+            found.add(item, entry.margin, cost, entry.x_adv)
+            queue.settle(item, entry.x_adv is not None)
+
+        def on_end(item: Item) -> None:
+            if self._journal is not None:
+                self._journal.add(_entry(number, attacked, found, item))
+
+        def on_look() -> bool:
+            self._report(number, attacked, queue, found)
+            return time.monotonic() < self._deadline
+
+        if len(attacked):
+            run_stage(
+                stage.attack,
+                self.model.logits_fn,
+                work,
+                queue,
+                found,
+                self.layout,
+                on_end=on_end,
+                on_look=on_look,
+            )
+        broken = self._settle(number, attacked, found)
+        self._done += len(alive) * allowed.shape[1] * stage.attack.steps
+        seconds = time.perf_counter() - start
+        return _stage_result(stage, broken, attacked, found, queue, seconds)
+
+    def _places(self, number: int) -> int:
+        return len(self._goals[number]) * self.plan[number].restarts
+
+    def _prepared(
+        self, number: int, attacked: np.ndarray, allowed: np.ndarray
+    ) -> tuple[Work, Queue, Findings]:
+        work = Work(
+            self.examples,
+            attacked,
+            self._goals[number],
+            self.plan[number].restarts,
+            self.threat,
+            self.seed,
+            number,
+        )
+        return work, Queue(allowed), Findings.nothing(*allowed.shape)
+
+    def _allowed(self, number: int, attacked: np.ndarray) -> np.ndarray:
+        """[N, P] bool, at which places a stage attacks each of its examples."""
+        stage, goals = self.plan[number], self._goals[number]
+        allowed = np.ones((len(attacked), len(goals)), bool)
+        if stage.only is not None:
+            history = History(
+                self.examples.logits[attacked],
+                self.examples.margin[attacked],
+                self.best_margin[attacked],
+                self._target_margin[attacked],
+            )
+            says = np.asarray(stage.only(history), bool)
+            rows = np.arange(len(attacked))
+            for k, goal in enumerate(goals):
+                allowed[:, k] = _of_goal(says, rows, goal, attacked)
+        return np.repeat(allowed, stage.restarts, axis=1)
+
+    def _settle(self, number: int, attacked: np.ndarray, found: Findings) -> np.ndarray:
+        """What a stage found becomes known; [N] bool, what it broke."""
+        self._learn(number, attacked, found)
+        rows = np.array(sorted(found.x_adv), np.int64)
+        positions = attacked[rows]
+        if self.right_share is not None and len(rows):
+            x_adv = np.stack([found.x_adv[row][1] for row in rows])
+            share = self._share(positions, x_adv)
+            lost = share <= 0.5
+            rows, positions, share = rows[lost], positions[lost], share[lost]
+            first = self.winner[positions] == _HOLDS
+            self.right_share[positions[first]] = share[first]
+        broken = ~self.clean
+        broken[positions] = True
+        if self._retire:
+            broken |= self.winner >= 0
+        for row, position in zip(rows, positions, strict=True):
+            if self.winner[position] == _HOLDS:
+                self.winner[position] = number
+                self.place[position], self.x_adv[position] = found.x_adv[row]
+        return broken
+
+    def _learn(self, number: int, attacked: np.ndarray, found: Findings) -> None:
+        """The margins that the stage reached, for the rules of later stages."""
+        margin = np.where(np.isnan(found.margin), -np.inf, found.margin)
+        best = margin.max(axis=1, initial=-np.inf)
+        self.best_margin[attacked] = np.maximum(self.best_margin[attacked], best)
+        restarts = self.plan[number].restarts
+        for k, goal in enumerate(self._goals[number]):
+            if isinstance(goal, Towards):
+                own = margin[:, k * restarts : (k + 1) * restarts].max(axis=1)
+                at = attacked, np.asarray(goal.target)[attacked]
+                self._target_margin[at] = np.maximum(self._target_margin[at], own)
+
+    def _share(self, positions: np.ndarray, images: np.ndarray) -> np.ndarray:
+        labels, ids = self.examples.labels[positions], self.examples.ids[positions]
+        return majority(self.model, images, labels, ids, self.seed)
+
+    def _report(
+        self, number: int, attacked: np.ndarray, queue: Queue, found: Findings
+    ) -> None:
+        stage = self.plan[number]
+        calls = [
+            len(self.clean) * self._places(k) * s.attack.steps
+            for k, s in enumerate(self.plan)
+        ]
+        done = self._done + calls[number] - queue.left * stage.attack.steps
+        holds = self.winner == _HOLDS
+        if not self.model.is_random:
+            holds[attacked[list(found.x_adv)]] = False
+        share = Proportion(int(holds.sum()), len(holds))
+        self._on_progress(Progress(done, sum(calls), share, stage.name))
+
+    def _identity(self) -> dict[str, Any]:
+        """What finished items depend on, as plain values for the journal's header."""
+        examples = self.examples
+
+        def digest(*arrays: Any) -> str:
+            total = hashlib.blake2b(digest_size=16)
+            for array in arrays:
+                total.update(np.ascontiguousarray(array).tobytes())
+            return total.hexdigest()
+
+        return {
+            "plan": [
+                [s.name, s.attack.steps, s.restarts, len(goals)]
+                for s, goals in zip(self.plan, self._goals, strict=True)
+            ],
+            "threat": describe(self.threat),
+            "box": digest(*(np.float32(b) for b in self.threat[1:])),
+            "radii": digest(np.float32(self.threat.eps)),
+            "seed": self.seed,
+            "tile": self.layout.tile,
+            "retire": self._retire,
+            "examples": digest(examples.images, examples.labels, examples.ids),
+            "clean logits of the model": digest(examples.logits),
+            "jax": jax.__version__,
+        }
+
+
+def _of_goal(
+    says: np.ndarray, rows: np.ndarray, goal: Goal, attacked: np.ndarray
+) -> np.ndarray:
+    """What a rule's answer, [N] or [N, K], means for one goal."""
+    if says.ndim == 1:
+        return says
+    if not isinstance(goal, Towards):
+        return np.asarray(says.any(axis=1))
+    return says[rows, np.asarray(goal.target)[attacked]]
+
+
+def _entry(number: int, attacked: np.ndarray, found: Findings, item: Item) -> Entry:
+    margin = float(found.margin[item])
+    place, x_adv = found.x_adv.get(item.row, (None, None))
+    return Entry(
+        number,
+        int(attacked[item.row]),
+        item.place,
+        margin,
+        int(found.forwards[item]),
+        int(found.backwards[item]),
+        x_adv if place == item.place else None,
+    )
+
+
+def _stage_result(
+    stage: Stage,
+    broken: np.ndarray,
+    attacked: np.ndarray,
+    found: Findings,
+    queue: Queue,
+    seconds: float,
+) -> StageResult:
+    useful, spent = (np.zeros((len(broken), 2), np.int64) for _ in range(2))
+    useful[attacked], spent[attacked] = found.useful(), found.spent
+    return StageResult(
+        name=stage.name,
+        broken=broken,
+        forwards=useful[:, 0],
+        backwards=useful[:, 1],
+        spent_forwards=spent[:, 0],
+        spent_backwards=spent[:, 1],
+        idle=(int(found.idle[0]), int(found.idle[1])),
+        occupancy=found.useful_calls / found.calls if found.calls else 1.0,
+        unfinished=queue.left,
+        seconds=seconds,
+    )

@@ -1,0 +1,122 @@
+"""The user's net as the engine wants it: a function of one example, float32 logits."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from robust_jax.core import checks, drive, lift
+from robust_jax.core.memo import memoised
+from robust_jax.core.types import Array, Key
+from robust_jax.interop import per_example
+
+TAKES = ("example", "batch", "example and key")
+_FRESH = 2**31 + 1  # Keys of the verdict differ from those of every stage.
+
+
+class Model(NamedTuple):
+    """A net in the forms that an evaluation needs."""
+
+    logits_fn: Partial  # [*S] -> [K] float32, of one example; of (x, key) if random
+    batch_fn: Partial | None  # [B, *S] -> [B, K], if the user gave that
+    samples: int  # answers that a random net's verdict is the majority of; else 1
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the net answers by (x, key)."""
+        return self.samples > 1
+
+
+def adapted(model: Any, images: Any, takes: str, samples: int, seed: int) -> Model:
+    """A net as functions of one example, checked against what it is declared to take.
+
+    Args:
+        model: see `takes`; weights that are data (`jax.tree_util.Partial`) stay data.
+        images: shape [N, *S], to ask for shapes; the net is not run.
+        takes: "example", [*S] -> [K]; "batch", [B, *S] -> [B, K]; "example and key",
+            (x, key) -> [K], a random net, whose answer without a key is the mean of
+            `samples` fixed ones.
+        samples: of a random net, >= 2.
+        seed: of the fixed answers.
+    Raises: ValueError: an unknown `takes`; outputs of another shape.
+    """
+    if takes not in TAKES:
+        raise ValueError(f"takes={takes!r}; expected one of {', '.join(TAKES)}")
+    given = drive.as_partial(model)
+    shape, one = np.shape(images)[1:], np.zeros(np.shape(images)[1:], np.float32)
+    if takes == "batch":
+        two = np.zeros((2, *shape), np.float32)
+        _check_outputs(takes, jax.eval_shape(_call, given, two), batch=(2,))
+        return Model(_wide(per_example(given), one), given, 1)
+    if takes == "example":
+        _check_outputs(takes, jax.eval_shape(_call, given, one), batch=())
+        return Model(_wide(given, one), None, 1)
+    checks.positive_integer("samples", samples)
+    if samples < 2:
+        raise ValueError(f"samples={samples}; a random net needs at least 2 answers")
+    keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), samples)
+    _check_outputs(takes, jax.eval_shape(_call, given, one, keys[0]), batch=())
+    return Model(Partial(_random_answer, given, keys), None, samples)
+
+
+def majority(
+    model: Model, images: np.ndarray, labels: np.ndarray, ids: np.ndarray, seed: int
+) -> np.ndarray:
+    """The share of fresh answers of a random net that are right, [N] in [0, 1].
+
+    A tie of logits counts as wrong. The answers do not depend on those that an attack
+    has seen, nor on the other examples.
+    """
+    right = np.zeros(len(images))
+    program, logits_fn = _answers(), drive.as_partial(model.logits_fn)
+    for draw in range(model.samples):
+        data = lift.item_key_data(seed, ids, stage=_FRESH, restart=draw)
+        for index, real in lift.tiles(len(images)):
+            rows = data[index], images[index], labels[index]
+            right[index[:real]] += np.asarray(program(logits_fn, *rows))[:real]
+    return right / model.samples
+
+
+@memoised
+def _answers() -> Any:
+    def is_right(logits_fn, key_data, x, label):
+        key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
+        logits = logits_fn(x, key)
+        is_label = jnp.arange(len(logits)) == label
+        return logits[label] > jnp.max(jnp.where(is_label, -jnp.inf, logits))
+
+    return drive.compiled(jax.vmap(is_right, (None, 0, 0, 0)))
+
+
+def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> Array:
+    if key is not None:
+        return jnp.asarray(model(x, key), jnp.float32)
+    answers = jax.vmap(lambda key: model(x, key))(keys)
+    return jnp.mean(jnp.asarray(answers, jnp.float32), axis=0)
+
+
+def _call(function: Any, *args: Any) -> Any:
+    return function(*args)  # As an argument, so that new weights are not traced again.
+
+
+def _wide(logits_fn: Partial, x: np.ndarray) -> Partial:
+    dtype = jax.eval_shape(_call, logits_fn, x).dtype
+    return logits_fn if dtype == jnp.float32 else Partial(_in_float32, logits_fn)
+
+
+def _in_float32(logits_fn: Any, x: Array) -> Array:
+    return logits_fn(x).astype(jnp.float32)
+
+
+def _check_outputs(takes: str, out: Any, batch: tuple[int, ...]) -> None:
+    shape = getattr(out, "shape", None)
+    fits = shape is not None and shape[:-1] == batch and len(shape) == len(batch) + 1
+    if not fits:
+        expected = "[K]" if not batch else "[B, K]"
+        raise ValueError(
+            f"takes={takes!r}, and the model gave outputs of shape {shape}; expected "
+            f"{expected} logits; say takes='batch' for a net that insists on a batch "
+            "axis, takes='example and key' for a random one"
+        )

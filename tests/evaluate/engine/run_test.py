@@ -1,0 +1,234 @@
+"""What the engine promises beside its findings: slots are full, nothing is compiled
+twice, memory is that of the slots, and an interruption loses nothing."""
+
+import functools
+import itertools
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from robust_jax.core.types import Untargeted
+from robust_jax.evaluate import Layout
+from robust_jax.evaluate.engine import Entry, Journal, programs
+from tests import victims
+from tests.evaluate import invariance_cases as cases
+from tests.evaluate.invariance_cases import PLANS, TILE, evaluated, findings
+
+FEW = 200
+EACH = pytest.mark.parametrize("name", PLANS)
+
+
+@functools.cache
+def whole(name, count=FEW):
+    return evaluated(name, slice(0, count))
+
+
+def assert_same(ours, theirs):
+    for field, value in findings(theirs).items():
+        np.testing.assert_array_equal(findings(ours)[field], value, err_msg=field)
+
+
+class Stop(Exception):
+    """What a progress callback raises to interrupt an evaluation."""
+
+
+def after(looks, act):
+    """A progress callback that acts at one look."""
+    count = itertools.count(1)
+
+    def on_progress(progress):
+        if next(count) == looks:
+            act()
+
+    return on_progress
+
+
+def stop():
+    raise Stop
+
+
+@EACH
+def test_an_interrupted_evaluation_goes_on_to_the_same_result(name, tmp_path):
+    for looks in (8, 9):  # Twice interrupted, somewhere inside.
+        with pytest.raises(Stop):
+            evaluated(
+                name, slice(0, FEW), journal=tmp_path, on_progress=after(looks, stop)
+            )
+    kept = [e for part in tmp_path.glob("part-*.npz") for e in np.load(part)["place"]]
+    stage = PLANS[name][0]
+    goals = stage.goals(cases.LABELS[:1], np.zeros((1, cases.CLASSES)))
+    assert 0 < len(kept) < FEW * len(goals) * stage.restarts
+    resumed = evaluated(name, slice(0, FEW), journal=tmp_path)
+    assert_same(resumed, whole(name))
+    # What was kept did not run again: this session has spent less than a whole one.
+    spent = resumed.stages[0].spent_forwards.sum()
+    assert spent < whole(name).stages[0].spent_forwards.sum()
+
+
+def test_a_killed_process_leaves_whole_parts(tmp_path):
+    program = f"""
+import os, signal
+from robust_jax.evaluate.engine import journal
+from tests.evaluate import invariance_cases as cases
+journal._EVERY = 0.0  # Every finished item is written at once.
+looks = 0
+def on_progress(progress):
+    global looks
+    looks += 1
+    if looks == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+cases.evaluated("fab", slice(0, {FEW}), journal={str(tmp_path)!r}, on_progress=on_progress)
+"""  # noqa: E501
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("part-*.npz"))) > 3
+    resumed = evaluated("fab", slice(0, FEW), journal=tmp_path)
+    assert_same(resumed, whole("fab"))
+
+
+def test_a_journal_of_another_evaluation_is_refused(tmp_path):
+    evaluated("square", slice(0, 20), journal=tmp_path)
+    with pytest.raises(ValueError, match="was begun for another evaluation .examples"):
+        evaluated("square", slice(0, 21), journal=tmp_path)
+    with pytest.raises(ValueError, match="another evaluation .seed was 0, is 1"):
+        evaluated("square", slice(0, 20), journal=tmp_path, seed=1)
+
+
+def test_a_part_that_cannot_be_read_is_named(tmp_path):
+    evaluated("square", slice(0, 20), journal=tmp_path)
+    (part,) = tmp_path.glob("part-*.npz")
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(ValueError, match="part-000000.npz cannot be read"):
+        evaluated("square", slice(0, 20), journal=tmp_path)
+
+
+def test_the_journal_writes_at_least_every_thirty_seconds(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    journal = Journal(tmp_path, {"seed": 0})
+    entry = Entry(0, 0, 0, 0.5, 3, 2, cases.IMAGES[0])
+    for now[0], parts in ((10, 0), (29, 0), (31, 1), (60, 1), (62, 2)):
+        journal.add(entry)
+        assert len(list(tmp_path.glob("part-*.npz"))) == parts
+
+
+def test_a_time_limit_gives_an_honest_partial_report():
+    report = evaluated("apgd", slice(0, FEW), limit_minutes=1e-9)
+    assert report.unfinished > 0 and not report.passed
+    assert "not to be cited: partial" in report.citation()
+    assert "at most" in report.citation()
+    held = report.winner == -1
+    assert held.sum() >= (whole("apgd").winner == -1).sum()
+    with pytest.raises(ValueError, match="limit_minutes=0; expected"):
+        evaluated("apgd", slice(0, 5), limit_minutes=0)
+
+
+@EACH
+def test_slots_are_nine_tenths_full(name):
+    """With looks as frequent as these short attacks ask for."""
+    layout = Layout(tile=TILE, chunk=1)
+    (stage,) = evaluated(name, layout=layout).stages
+    assert stage.occupancy > 0.9
+
+
+def test_nothing_is_compiled_after_the_first_evaluation():
+    whole("apgd")  # Warm.
+    compiled = []
+    listener = lambda event, seconds, **_: (  # noqa: E731
+        compiled.append(event) if "backend_compile" in event else None
+    )
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        jax.jit(lambda x: x * 2.5 + 1)(1.0)
+        assert len(compiled) == 1  # The listener listens.
+        net = victims.two_layer_victim(cases.SHAPE, cases.CLASSES, seed=4, scale=3.0)
+        original, cases.NET = cases.NET, net
+        try:
+            evaluated("apgd", slice(100, 333), seed=5)
+        finally:
+            cases.NET = original
+        assert len(compiled) == 1
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+
+
+def test_device_memory_is_that_of_the_slots():
+    def most(count):
+        held = []
+        evaluated(
+            "fab",
+            slice(0, count),
+            on_progress=lambda _: held.append(
+                sum(array.nbytes for array in jax.live_arrays())
+            ),
+        )
+        return max(held)
+
+    few = most(100)
+    images = 900 * np.prod(cases.SHAPE) * 4
+    assert most(1000) - few < images / 4
+
+
+def test_a_looped_chunk_finds_what_the_host_drives_to():
+    for name in PLANS:
+        layout = Layout(tile=TILE, loops=True)
+        looped = evaluated(name, slice(0, FEW), layout=layout)
+        assert (looped.winner == whole(name).winner).mean() > 0.99
+        np.testing.assert_allclose(
+            looped.best_margin, whole(name).best_margin, atol=1e-4
+        )
+
+
+@EACH
+def test_chunks_export_for_cpu_cuda_and_tpu(name):
+    attack = PLANS[name][0].attack
+    functions = programs.traced(attack)
+    model, n = cases.NET, 4
+
+    def run(order, weights, count):
+        slots, live = functions["fresh"](order), jnp.ones(n, bool)
+        bound = Partial(victims.two_layers, weights)
+        slots = functions["chunk"](bound, slots, live, count)
+        if "judge" in functions:
+            slots = functions["judge"](bound, slots, live)
+        slots = functions["refill"](slots, ~live, order)
+        slots = functions["merge"](slots, slots, live, jnp.arange(n, dtype=jnp.int32))
+        return functions["look"](slots)
+
+    order = programs.Order(
+        np.zeros((n, 2), np.uint32),
+        cases.IMAGES[:n],
+        Untargeted(cases.LABELS[:n]),
+        cases.THREAT._replace(
+            eps=np.full(n, 0.1, np.float32),
+            lower=np.zeros(n, np.float32),
+            upper=np.ones(n, np.float32),
+        ),
+        np.zeros((n, cases.CLASSES), np.float32),
+    )
+    arguments = order, model.args[0], np.int32(3)
+    export = jax.export.export(jax.jit(run), platforms=("cpu", "cuda", "tpu"))
+    text = export(*arguments).mlir_module()
+    for forbidden in ("f64", "callback", "tensor<?"):
+        assert forbidden not in text
+
+
+def test_failures_reproduce_from_their_keys():
+    report = whole("apgd")
+    failures = report.failures()
+    assert len(failures) == (report.winner == 0).sum() > 3
+    for failure in failures[:3]:
+        again = failure.reproduce()
+        np.testing.assert_array_equal(again.x_adv, failure.x_adv)
+        assert again.margin >= 0 and again.distance <= 0.15 + 1e-6
+    held = int(np.flatnonzero(report.winner == -1)[0])
+    with pytest.raises(ValueError, match="no stage broke this example"):
+        report.evaluation.again(held)

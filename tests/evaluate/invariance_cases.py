@@ -1,0 +1,65 @@
+"""The evaluations of invariance_test, in a module that a process of its own can run.
+
+    python -m tests.evaluate.invariance_cases
+
+prints the digest of each attack's findings on the devices that the process sees.
+"""
+
+import hashlib
+import json
+import sys
+
+import jax
+import numpy as np
+
+from robust_jax import attacks, threats
+from robust_jax.evaluate import Layout, Stage, likeliest_targets, robustness
+from robust_jax.losses import objectives
+from tests import victims
+
+N, SHAPE, CLASSES, TILE = 1000, (6, 6, 1), 4, 16
+NET = victims.two_layer_victim(SHAPE, CLASSES, seed=3, scale=4.0)
+IMAGES = victims.inputs(SHAPE, N, seed=5)
+LABELS = victims.predicted(NET, IMAGES)
+THREAT = threats.L2(0.15)
+PLANS = {
+    "apgd": (Stage("apgd", attacks.apgd(objectives.dlr, 6), likeliest_targets(2), 2),),
+    "fab": (Stage("fab", attacks.fab(5), likeliest_targets(3)),),
+    "square": (Stage("square", attacks.square(40)),),
+}
+
+
+def evaluated(name, some=slice(None), **options):
+    """The report of one attack on some of the examples."""
+    options = {"layout": Layout(tile=TILE), "audit": False, **options}
+    images, labels = IMAGES[some], LABELS[some]
+    return robustness(NET, images, labels, THREAT, plan=PLANS[name], **options)
+
+
+def findings(report):
+    """Flags, bytes and useful cost, per example."""
+    (stage,) = report.stages
+    return {
+        "clean": report.clean,
+        "winner": report.winner,
+        "place": report.place,
+        "x_adv": report.x_adv,
+        "forwards": stage.forwards,
+        "backwards": stage.backwards,
+        "best_margin": report.best_margin,
+    }
+
+
+def digest(report):
+    """All findings as one short text."""
+    total = hashlib.blake2b(digest_size=16)
+    for value in findings(report).values():
+        total.update(np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()
+
+
+if __name__ == "__main__":
+    some = slice(0, 200)
+    found = {name: digest(evaluated(name, some)) for name in PLANS}
+    answer = {"devices": len(jax.devices()), "digests": found}
+    sys.stdout.write(json.dumps(answer) + "\n")
