@@ -2,6 +2,7 @@
 
 from robust_jax.evaluate.audit import Audit, Finding
 from robust_jax.evaluate.claims import Claims, confirm, predict
+from robust_jax.evaluate.comparison import Comparison, compare
 from robust_jax.evaluate.curve import Curve, curve
 from robust_jax.evaluate.engine import Layout
 from robust_jax.evaluate.evaluation import Progress
@@ -22,6 +23,7 @@ from robust_jax.evaluate.stages import (
 __all__ = [
     "Audit",
     "Claims",
+    "Comparison",
     "Curve",
     "Failure",
     "Finding",
@@ -33,6 +35,7 @@ __all__ = [
     "Stage",
     "StageResult",
     "basic",
+    "compare",
     "confirm",
     "curve",
     "each_wrong_class",

@@ -1,0 +1,92 @@
+"""Several models under one plan, in one report."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from robust_jax.core import records
+from robust_jax.evaluate.report import COLUMNS, Report
+from robust_jax.evaluate.robustness import robustness
+from robust_jax.report import table
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """The reports of several models on the same examples, by name."""
+
+    reports: dict[str, Report]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows of every report, one model after the other."""
+        return [row for report in self.reports.values() for row in report.rows()]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing contradicts the numbers of any report."""
+        return all(report.passed for report in self.reports.values())
+
+    def __str__(self) -> str:
+        lines = [table.format_table(self.rows(), COLUMNS)]
+        for name, report in self.reports.items():
+            lines.append(f"{name}: {report.citation()}")
+            lines.append(f"{name}, claims: {report.claims}")
+            if report.audit is not None:
+                lines.append(f"{name}, {report.audit.summary()}")
+        return "\n".join(lines)
+
+    def save(self, out: records.PathLike) -> pathlib.Path:
+        """Writes record.json with all reports, and NAME.npz with each one's examples.
+
+        Raises: ValueError: if `out` cannot be written.
+        """
+        folder = records.prepare_out_dir(out)
+        for name, report in self.reports.items():
+            report.write_examples(folder / f"{name}.npz")
+        reports = {name: report.to_json() for name, report in self.reports.items()}
+        record = {"reports": reports, "environment": records.environment()}
+        records.write_json(folder / "record.json", record)
+        return folder
+
+
+def compare(
+    models: Mapping[str, Any],
+    images: Any,
+    labels: Any,
+    threat: Any,
+    *,
+    journal: records.PathLike | None = None,
+    **options: Any,
+) -> Comparison:
+    """Evaluates each model by `robustness`, on the same examples and keys.
+
+    Models of one architecture whose weights are data (`jax.tree_util.Partial`) share
+    their compiled programs.
+
+    Args:
+        models: by name, which must be fit for a file's name.
+        images, labels, threat: see `robustness`.
+        journal: a folder, with one below it for each model.
+        options: further arguments of `robustness`, the same for all.
+    Raises: ValueError: no models; a name with a separator; what `robustness` raises.
+    """
+    if not models:
+        raise ValueError("models={}; expected at least one model, by name")
+    for name in models:
+        if not name or pathlib.PurePath(name).name != name:
+            raise ValueError(f"models[{name!r}]; expected a name fit for a file")
+    folder = None if journal is None else pathlib.Path(journal)
+    return Comparison(
+        {
+            name: robustness(
+                model,
+                images,
+                labels,
+                threat,
+                name=name,
+                journal=None if folder is None else folder / name,
+                **options,
+            )
+            for name, model in models.items()
+        }
+    )
