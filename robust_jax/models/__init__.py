@@ -1,5 +1,6 @@
 """Nets in Flax Linen: pixels in [0, 1] in, logits out, normalisation inside."""
 
+from robust_jax.models import fake_catalog, fakes
 from robust_jax.models.checkpoints import Checkpoint, load, save
 from robust_jax.models.convolution import Conv, conv2d
 from robust_jax.models.functional import Apply, flops, init, logits_fn
@@ -27,6 +28,8 @@ __all__ = [
     "SmallCNN",
     "by_name",
     "conv2d",
+    "fake_catalog",
+    "fakes",
     "flops",
     "init",
     "load",
