@@ -35,7 +35,7 @@ def measured(
     Compiles the stage's programs, which the stage then finds ready, and times a few
     calls on all tiles in flight.
     """
-    banks = banks_for(layout, attack, logits_fn, work)
+    *banks, room = banks_for(layout, attack, logits_fn, work)
     for bank in banks:
         slots = min(layout.tile, len(work.attacked))
         bank.fill({s: Item(s, 0) for s in range(slots)}, work, attack.steps)
@@ -48,5 +48,5 @@ def measured(
         seconds = time.perf_counter() - start
     calls = sum(bank.calls for bank in banks) / 2
     devices = len({id(bank.compiled) for bank in banks})
-    tiles = -(-len(banks) // devices)
-    return seconds / calls, tiles * max(bank.compiled.device_bytes for bank in banks)
+    tiles = -(-len(banks) // devices) + 1  # And the room.
+    return seconds / calls, tiles * room.compiled.device_bytes

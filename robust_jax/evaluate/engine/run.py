@@ -128,8 +128,7 @@ def run_stage(
     """
     if not queue.left:
         return
-    banks = banks_for(layout, attack, logits_fn, work)
-    room = banks_for(layout, attack, logits_fn, work)[0]  # Who waits for a judgement.
+    *banks, room = banks_for(layout, attack, logits_fn, work)
     running = _Running(attack, work, queue, findings, on_end, room)
     while queue.left and on_look():
         for one in list(banks):
@@ -151,7 +150,10 @@ def run_stage(
 def banks_for(
     layout: Layout, attack: Attack, logits_fn: LogitsFn, work: Work
 ) -> list[Bank]:
-    """The tiles in flight, in turn on each device; no more than there are rows for."""
+    """The tiles in flight, in turn on each device; no more than there are rows for.
+
+    And a last one, on the first device, for items that wait for their judgement.
+    """
     model, order = drive.as_partial(logits_fn), work.order([None] * layout.tile)
     wanted = -(-len(work.attacked) // layout.tile)
     some = layout.programs(attack)[:wanted]
@@ -163,7 +165,7 @@ def banks_for(
     with concurrent.futures.ThreadPoolExecutor(len(some)) as pool:
         ready = list(pool.map(compiled, some))
     count = min(layout.tiles * len(ready), wanted)
-    return [Bank(*ready[k % len(ready)]) for k in range(count)]
+    return [Bank(*ready[k % len(ready)]) for k in (*range(count), 0)]
 
 
 def _fits(bank: Bank, others: list[Bank]) -> bool:
