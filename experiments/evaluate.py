@@ -3,8 +3,8 @@
     python -m experiments.evaluate --checkpoint=out/train/model.safetensors --eps=0.3
     python -m experiments.evaluate --plan=swift --eps=0.3 --limit_minutes=10
 
-Plans: standard, plus and rand as AutoAttack has them; swift, in Linf as strong as
-standard at less than a tenth of its cost; strongest; basic, FGSM and PGD, a first look.
+Plans: standard and plus as AutoAttack has them; swift, in Linf as strong as standard at
+less than a tenth of its cost; strongest; basic, FGSM and PGD, a first look.
 Finished work is kept in OUT/journal until the record is written: the same command
 after a kill or Ctrl-C goes on where it was, to the identical result.
 Exit code 3 if an adversarial example is not one; with --strict also if a check of the
@@ -35,7 +35,7 @@ _EPS = flags.DEFINE_float(
     "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
 )
 _PLAN = flags.DEFINE_string(
-    "plan", "standard", "standard, swift, plus, rand, strongest or basic."
+    "plan", "standard", "standard, swift, plus, strongest or basic."
 )
 _AUDIT = flags.DEFINE_bool("audit", True, "Run the 26 checks of the evaluation.")
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with 3 if a check raises a flag.")

@@ -32,7 +32,6 @@ from robust_jax.evaluate.report import StageResult
 from robust_jax.evaluate.stages import History, Plan, Stage
 
 _HOLDS, _WRONG = -1, -2  # Winners of examples that no stage has broken.
-
 _CONDITIONAL_SHARE = 0.25  # Of the examples; a guess, for estimates only.
 
 
@@ -193,8 +192,7 @@ class Evaluation:
                   self.layout)  # fmt: skip
         kept = found.x_adv.get(0, (place, self.examples.images[position]))
         cost = found.forwards[0, place], found.backwards[0, place]
-        images = self.examples.images[position]
-        distance = self.threat.distance(kept[1], images)
+        distance = self.threat.distance(kept[1], self.examples.images[position])
         return AttackResult(kept[1], found.margin[0, place], distance, *cost)
 
     def _stage(self, number: int) -> StageResult:
@@ -205,8 +203,13 @@ class Evaluation:
         work, queue, found = self._prepared(number, attacked, allowed)
         row_of = {int(position): row for row, position in enumerate(attacked)}
         for entry in self._kept.get(number, ()):
-            item = Item(row_of[entry.position], entry.place)
-            cost = entry.forwards, entry.backwards
+            row = row_of.get(entry.position)
+            if row is None or not allowed[row, entry.place]:
+                raise ValueError(
+                    f"journal: {stage.name} holds an item that this plan would not "
+                    "run; it was begun for another plan; remove the folder"
+                )
+            item, cost = Item(row, entry.place), (entry.forwards, entry.backwards)
             found.add(item, entry.margin, cost, entry.x_adv)
             queue.settle(item, entry.x_adv is not None)
 

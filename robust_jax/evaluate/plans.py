@@ -75,7 +75,7 @@ def standard(norm: str, num_classes: int = 10) -> Plan:
     targets = likeliest_targets(_TARGETS[norm])
     return (
         Stage("apgd-ce", _apgd(norm, ce), restarts=5 if norm == "l1" else 1),
-        Stage("apgd-t", _apgd(norm, targeted), targets),
+        Stage(_towards(num_classes), _apgd(norm, targeted), targets),
         Stage("fab-t", attacks.fab(), likeliest_targets(9)),
         Stage("square", attacks.square()),
     )
@@ -96,11 +96,11 @@ def plus(norm: str, num_classes: int = 10) -> Plan:
     nine = likeliest_targets(9)
     return (
         Stage("apgd-ce", ce, restarts=5),
-        Stage("apgd-dlr", dlr, restarts=5),
+        Stage(_away(num_classes), dlr, restarts=5),
         Stage("fab", attacks.fab()),
         Stage("fab restarts", attacks.fab(start=halfway_at_random), restarts=4),
         Stage("square", attacks.square()),
-        Stage("apgd-t", targeted, nine),
+        Stage(_towards(num_classes), targeted, nine),
         Stage("fab-t", attacks.fab(), nine),
     )
 
@@ -130,7 +130,7 @@ def rand(norm: str, num_classes: int = 10, draw: Draw = by_key) -> Plan:
         _apgd(norm, objective, (1.0,), mean)
         for objective in (objectives.cross_entropy, _dlr(num_classes, 3))
     )
-    return Stage("apgd-ce", ce), Stage("apgd-dlr", dlr)
+    return Stage("apgd-ce", ce), Stage(_away(num_classes), dlr)
 
 
 def strongest(norm: str, num_classes: int = 10) -> Plan:
@@ -165,7 +165,7 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
         *direct,
         *(_only_l1() if norm == "l1" else _only_linf_l2(norm)),
         Stage("multi-targeted", attacks.multi_targeted(), restarts=2),
-        Stage("apgd-t", _apgd(norm, targeted), every, 2),
+        Stage(_towards(num_classes), _apgd(norm, targeted), every, 2),
         Stage("apgd-t margin", _apgd(norm, margin), every),
         Stage("fab-t", attacks.fab(), every),
         Stage("fab-t restarts", attacks.fab(start=halfway_at_random), every, 2),
@@ -201,17 +201,21 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
     targets = likeliest_targets(9 if norm == "linf" else 5)
     fab = Stage("fab-t 40", attacks.fab(40, alpha_max=0.5), likeliest_targets(2))
     other = _swift_apgd(norm, objectives.margin, 100) if norm == "l1" else attacks.acg()
+    towards = _towards(num_classes)
     starts, share = 4 if norm == "l1" else 1, _SHARES[norm]
     return (
         Stage("apgd-ce 20", _swift_apgd(norm, ce, 20), restarts=starts),
         Stage("square 100", attacks.square(100, horizon=100)),
-        Stage("apgd-t 10", short, targets),
+        Stage(f"{towards} 10", short, targets),
         *(() if norm == "linf" else (fab,)),
         Stage(
-            "apgd-t 30", longer, targets, only=leading_targets(share.more_steps, 0.15)
+            f"{towards} 30",
+            longer,
+            targets,
+            only=leading_targets(share.more_steps, 0.15),
         ),
         Stage("margin 100", other, only=near(share.margin)),
-        Stage("apgd-t 100", full, targets, only=leading_targets(share.full, 0.15)),
+        Stage(f"{towards} 100", full, targets, only=leading_targets(share.full, 0.15)),
         Stage(
             "square 2000",
             attacks.square(2000, horizon=2000),
@@ -316,6 +320,16 @@ def _check_share(name: str, value: float) -> None:
 def _dlr(num_classes: int, least: int) -> Objective:
     """DLR, or the margin with fewer classes than it needs."""
     return objectives.dlr if num_classes >= least else objectives.margin
+
+
+def _towards(num_classes: int) -> str:
+    """The name of APGD towards targets, which tells what it climbs."""
+    return "apgd-t" if _dlr(num_classes, 4) is objectives.dlr else "apgd-margin-t"
+
+
+def _away(num_classes: int) -> str:
+    """The name of untargeted APGD on DLR, or on what stands in for it."""
+    return "apgd-dlr" if _dlr(num_classes, 3) is objectives.dlr else "apgd-margin"
 
 
 def _apgd(

@@ -12,7 +12,7 @@ from robust_jax.evaluate.audit import Subject, run_audit
 from robust_jax.evaluate.claims import confirm
 from robust_jax.evaluate.engine import Estimate, Layout
 from robust_jax.evaluate.evaluation import Evaluation, OnProgress, checked, describe
-from robust_jax.evaluate.model import adapted
+from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
 from robust_jax.evaluate.stages import Plan
 
@@ -89,8 +89,7 @@ def robustness(
         ids, certified = (_of(value, some) for value in (ids, certified))
     net = adapted(model, images, takes, samples, seed)
     examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
-    if isinstance(plan, str):
-        plan = plans.by_name(plan, threat.name, examples.logits.shape[1])
+    plan = _stages(plan, net, threat.name, examples.logits.shape[1])
     run = Evaluation(net, examples, threat, plan, seed, layout, retire)
     run.watch(on_progress, limit_minutes)
     if journal is not None:
@@ -103,6 +102,15 @@ def robustness(
     subject = _subject(run, report, surrogate, _of(certified, slice(None)))
     spent = report.forwards + 2 * report.backwards
     return report.audited(run_audit(subject, budget=_AUDIT_SHARE * spent))
+
+
+def _stages(plan: str | Plan, net: Model, norm: str, num_classes: int) -> Plan:
+    if plan == "rand" and not net.is_random:
+        raise ValueError(
+            "plan='rand' is for random nets; expected takes='example and key'; use "
+            "standard or swift for this one"
+        )
+    return plans.by_name(plan, norm, num_classes) if isinstance(plan, str) else plan
 
 
 def _of(value: Any, some: Any) -> np.ndarray | None:

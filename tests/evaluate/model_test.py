@@ -117,6 +117,7 @@ def test_a_random_net_under_the_plan_rand():
         (NET, {"takes": "image"}, "takes='image'; expected one of example, batch"),
         (Partial(of_batch, NET.args[0]), {"takes": "batch", "plan": "swft"},
          "unknown plan 'swft'; did you mean 'swift'"),
+        (NET, {"plan": "rand"}, "plan='rand' is for random nets; expected takes="),
         (lambda x: jnp.zeros((2, 3)), {}, "gave outputs of shape .2, 3.; expected"),
         (lambda x: x[:, :2].sum(), {"takes": "batch"}, "gave outputs of shape"),
         (random_net(1.0), {"takes": "example and key", "samples": 1},

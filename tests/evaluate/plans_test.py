@@ -316,3 +316,17 @@ def test_a_name_means_the_plan_of_that_name(name):
 def test_bad_arguments(call, sentence):
     with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
         call()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("num_classes", [2, 3, 4])
+def test_a_stage_is_not_named_after_an_objective_that_it_lacks(norm, num_classes):
+    """Check 3 of the audit goes by the names, and must not ask for more classes."""
+    for plan in ("standard", "plus", "rand", "swift"):
+        names = [stage.name for stage in plans.by_name(plan, norm, num_classes)]
+        assert any("apgd-t" in name for name in names) == (
+            num_classes >= 4 and plan != "rand"
+        )
+        assert any("dlr" in name for name in names) == (
+            num_classes >= 3 and plan in ("plus", "rand")
+        )
