@@ -18,7 +18,6 @@ else run.
 import functools
 import os
 
-import jax
 from absl import flags
 
 from experiments import common, recording
@@ -109,11 +108,7 @@ def _chosen() -> tuple[Pair, ...]:
     checks.eps(_NORM.value, _EPS.value)
     checks.positive_number("eps", _EPS.value)
     checks.positive_integer("repetitions", _REPETITIONS.value)
-    if jax.default_backend() != "cpu":
-        raise ValueError(
-            f"backend={jax.default_backend()}; expected the CPU, as the libraries run "
-            "there; set JAX_PLATFORMS=cpu"
-        )
+    child.check_on_cpu()
     known = {pair.name: pair for pair in pairs.of_norm(_NORM.value)}
     for name in _ATTACKS.value or ():
         checks.known_name(f"{_NORM.value} attack", name, known)

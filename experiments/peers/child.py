@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from typing import Any, Self
 
+import jax
 import numpy as np
 
 _SERVED = pathlib.Path(__file__).with_name("served")
@@ -16,6 +17,15 @@ def check_installed(python: str) -> None:
     if not pathlib.Path(python).exists():
         raise FileNotFoundError(
             f"peers_python={python}; no such interpreter; run `make peers` first"
+        )
+
+
+def check_on_cpu() -> None:
+    """Raises ValueError unless JAX runs on the CPU, as the libraries do."""
+    if jax.default_backend() != "cpu":
+        raise ValueError(
+            f"backend={jax.default_backend()}; expected the CPU, as the libraries run "
+            "there; set JAX_PLATFORMS=cpu"
         )
 
 

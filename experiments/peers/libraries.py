@@ -23,8 +23,8 @@ class Libraries(Child):
     def __init__(self, python: str, problem: dict[str, Any]) -> None:
         super().__init__(python, "serve_libraries.py", problem)
 
-    def run(self, peer: Peer, eps: float, seed: int) -> Found:
-        """Attacks once.
+    def run(self, peer: Peer, eps: float, seed: int, batch: int = 250) -> Found:
+        """Attacks once; `batch` is of AutoAttack's whole evaluation.
 
         Raises: LibraryError: the library's attack failed.
         """
@@ -35,6 +35,7 @@ class Libraries(Child):
             "channels": peer.channels,
             "eps": eps,
             "seed": seed,
+            "batch": batch,
         }
         answer = self.ask(request)
         if "error" in answer:

@@ -31,6 +31,7 @@ class Found(NamedTuple):
     seconds: float
     forwards: float  # per image
     backwards: float
+    robust_cost: float | None = None  # forwards and twice backwards, of robust images
 
 
 def pose(

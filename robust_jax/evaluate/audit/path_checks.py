@@ -4,7 +4,6 @@ What is counted are points, and what passes is what chance would let pass, see
 `chance`.
 """
 
-import statistics
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,9 @@ _GAIN = 0.05  # ... must not gain more than this share of all that was gained.
 _UNFINISHED = 0.05  # Share of the points that may, or that may miss what is planted.
 _UNDECIDED = 0.05  # Share of open verdicts: the robust accuracy is as uncertain.
 _SEEDS = 3
+# Share of points at which the seed of a short attack may decide; at most 0.08 on
+# eight honest nets of the digits at three radii.
+_BY_LUCK = 0.1
 _CONFIDENCE = 0.95
 _NO_POINTS = "No example is right without an attack."
 
@@ -153,23 +155,24 @@ def enough_samples(bench: Bench) -> Finding:
 
 
 def seeds_and_batches(bench: Bench) -> Finding:
-    """22: seeds differ by chance alone, order and batch not at all."""
+    """22: few verdicts depend on the seed, none on order and batch."""
     number, name = 22, "seeds and batches"
     if not len(bench):
         return skipped(number, name, _NO_POINTS)
-    left = [bench.accuracy(run) for run in ladder.restarts(bench, _SEEDS)]
-    mean, spread = statistics.fmean(left), max(left) - min(left)
-    width = wilson(round(mean * len(bench)), len(bench), _CONFIDENCE)
-    allowed = width[1] - width[0]
+    broken = [ladder.broke(run) for run in ladder.restarts(bench, _SEEDS)]
+    by_luck = int((np.any(broken, axis=0) & ~np.all(broken, axis=0)).sum())
+    left = ", ".join(f"{1 - flags.mean():.3f}" for flags in broken)
+    allowed = tolerated(len(bench), _BY_LUCK)
     differing = _differing(bench)
     return Finding(
         number,
         name,
-        PASS if differing == 0 and spread <= allowed else FLAG,
-        float(differing) if differing else spread,
-        f"0 differ, spread <= {allowed:.3f}",
-        f"Robust accuracy under {_SEEDS} seeds of a short attack spreads by "
-        f"{spread:.3f}; in another order or as a subset {differing} results differ.",
+        PASS if differing == 0 and by_luck <= allowed else FLAG,
+        float(differing) if differing else by_luck / len(bench),
+        f"0 differ, luck <= {allowed / len(bench):.3f}",
+        f"{_SEEDS} seeds of a short attack leave {left}, and at {by_luck} of "
+        f"{len(bench)} points the seed decides; in another order or as a subset "
+        f"{differing} results differ.",
         "Report the mean and spread of several seeds with more restarts; a model whose "
         "answers depend on the batch must be put into evaluation mode.",
     )

@@ -100,6 +100,21 @@ def test_majorities_that_samples_do_not_settle_are_flagged(sigma, verdict):
     assert finding.verdict == verdict, finding.says
 
 
+def rippled(level, x):
+    """Class 1, but where ripples too short for any step to follow exceed the level."""
+    ripples = jnp.sum(jnp.sin(1000 * x))
+    return jnp.stack([ripples - level, jnp.zeros(()), jnp.full((), -9.0)])
+
+
+@pytest.mark.parametrize(("level", "verdict"), [(3.0, FLAG), (20.0, PASS)])
+def test_verdicts_by_luck_are_flagged(level, verdict):
+    ones = np.ones(scenes.N, np.int32)
+    bench = scenes.bench(Partial(rippled, jnp.asarray(level)), labels=ones)
+    finding = path_checks.seeds_and_batches(bench)
+    assert finding.verdict == verdict, finding.says
+    assert (finding.value > 0.2) == (verdict == FLAG)
+
+
 def test_answers_that_depend_on_the_batch_are_flagged():
     coupled = scenes.bench(batch_model=normalised)
     assert path_checks.seeds_and_batches(coupled).verdict == FLAG
