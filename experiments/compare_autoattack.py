@@ -112,7 +112,7 @@ def _rows(problem: Problem, peers: Libraries) -> list[dict]:
     broken = {name: np.stack([flags for flags, _ in j]) for name, j in judged.items()}
     rows = []
     for name, done in runs.items():
-        row = {"evaluation": name, "first": first.get(name)}
+        row: dict[str, Any] = {"evaluation": name, "first": first.get(name)}
         row |= {"outside": sum(outside for _, outside in judged[name])}
         row |= _cells(done, broken[name], problem)
         pairs = zip(done, runs[_REFERENCE], strict=True)

@@ -13,6 +13,7 @@ from robust_jax.attacks.auto_ascent import (
 )
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.projected import Start
+from robust_jax.attacks.radii import Radii
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
@@ -27,6 +28,7 @@ def apgd(
     start: Start = on_the_surface,
     project: Project = exact_projection,
     gradient: Gradient | None = None,
+    radii: Radii = (1.0,),
 ) -> Attack:
     """Auto-PGD: no step size to choose.
 
@@ -41,7 +43,10 @@ def apgd(
         start: (key, threat, x) -> the first iterate.
         project: `threats.ball_then_clip` is what the authors' code does in L2.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
-    Raises: ValueError: if steps is not an integer >= 1.
+        radii: multiples of eps, the last one 1; (3.0, 2.0, 1.0) searches larger balls
+            first, as L1-APGD does, which helps where gradients mislead near x.
+    Raises: ValueError: if steps is not an integer >= len(radii); radii that do not end
+        in 1.
     References: Alg. 1. Differs from the authors' code in: the projection of L2, exact
         here; the first window compares the first step with the start (theirs compares
         it with zero); the adversarial iterate with the largest margin is returned
@@ -56,4 +61,5 @@ def apgd(
         inertia=_INERTIA,
         project=project,
         gradient=gradient,
+        radii=radii,
     )

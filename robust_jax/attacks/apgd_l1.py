@@ -5,20 +5,20 @@ classifiers", ICML 2021. In L1 the number of coordinates that a step moves matte
 than its length, so that is what adapts; the radius may shrink to eps on the way.
 """
 
-import math
-import numbers
 from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from robust_jax import optim
 from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
+from robust_jax.attacks.radii import Radii, check, inside, lengths, scaled, stages
 from robust_jax.attacks.skeleton import chosen, judging, until_won
-from robust_jax.core import checks, incumbent
+from robust_jax.core import incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
@@ -82,27 +82,19 @@ class Call(NamedTuple):
     measures: Any  # the sparsity of the peak
 
 
-def schedule(steps: int, radii: tuple[float, ...]) -> Call:
+def schedule(steps: int, radii: Radii) -> Call:
     """The table of all calls: `steps` moves and one start for each radius.
 
-    The last of m radii gets what the others leave, each of which gets 90 / m percent
-    of the steps: 30, 30 and 40 percent for three.
-
-    Returns: tuples of length steps + len(radii).
+    Returns: columns of length steps + len(radii).
     """
-    shorter = max(9 * steps // (10 * len(radii)), 1)
-    lengths = [shorter] * (len(radii) - 1)
-    lengths.append(steps - sum(lengths))
-    calls = []
-    for radius, length in zip(radii, lengths, strict=True):
-        window = max(length // _WINDOWS, 1)
-        for j in range(length + 1):
-            checkpoint = j > 0 and j % window == 0
-            # A single stage starts from what says nothing about its sparsity yet.
-            measures = checkpoint or (j == 0 and len(radii) > 1)
-            calls.append(Call(radius, 0.0, j == 0, j == length, checkpoint, measures))
-    columns = Call(*zip(*calls, strict=True))
-    return columns._replace(next_radius=(*columns.radius[1:], radii[-1]))
+    table, parts = stages(steps, radii), lengths(steps, radii)
+    each = [max(part // _WINDOWS, 1) for part in parts]
+    windows = np.repeat(each, [part + 1 for part in parts])
+    checkpoint = ~table.starts & (table.place % windows == 0)
+    # A single stage starts from what says nothing about its sparsity yet.
+    measures = checkpoint | (table.starts & (len(radii) > 1))
+    radius, next_radius, starts, ends, _ = table
+    return Call(radius, next_radius, starts, ends, checkpoint, measures)
 
 
 def at_gaussian(key: Key, threat: Threat, x: Array) -> Array:
@@ -119,7 +111,7 @@ def at_gaussian(key: Key, threat: Threat, x: Array) -> Array:
 def apgd_l1(
     objective: objectives.Objective = objectives.cross_entropy,
     steps: int = 100,
-    radii: tuple[float, ...] = (3.0, 2.0, 1.0),
+    radii: Radii = (3.0, 2.0, 1.0),
     start: Start = at_gaussian,
     gradient: Gradient | None = None,
 ) -> Attack:
@@ -158,7 +150,7 @@ def apgd_l1(
         in every stage (in the last one), and the one with the largest margin is
         returned (the last one).
     """
-    _check(steps, radii)
+    check(steps, radii)
     estimator = exact() if gradient is None else gradient
     calls = schedule(steps, radii)
 
@@ -194,30 +186,12 @@ def apgd_l1(
     return until_won(init, step, len(calls.radius), judging(estimator))
 
 
-def _check(steps: int, radii: tuple[float, ...]) -> None:
-    checks.positive_integer("steps", steps)
-
-    def is_radius(value):
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        return is_number and math.isfinite(value) and value > 0
-
-    is_tuple = isinstance(radii, tuple) and len(radii) > 0
-    if not (is_tuple and all(map(is_radius, radii)) and radii[-1] == 1):
-        raise ValueError(
-            f"radii={radii!r}; expected a tuple of multiples of eps > 0 that ends in 1"
-        )
-    if steps < len(radii):
-        raise ValueError(
-            f"steps={steps}; expected at least one for each of the {len(radii)} radii"
-        )
-
-
 def _at_radius(threat: Threat, radius: float | Array) -> L1:
     """The threat with another radius, in multiples of its own."""
     if not isinstance(threat, L1):
         name = type(threat).__name__
         raise ValueError(f"threat={name}; expected threats.L1; use apgd for {name}")
-    return threat._replace(eps=threat.eps * radius)
+    return scaled(threat, radius)
 
 
 def _first_state(
@@ -281,7 +255,7 @@ def _moved(
 def _judged(threat: Threat, now: Call, state: ApgdL1State, logits: Array) -> Incumbent:
     """The iterate with its margin; -inf, which beats nothing, if it is outside eps."""
     distance = threat.distance(state.iterate, state.x)
-    # The projection's rounding must not exclude iterates of the last stage.
-    inside = (now.radius <= 1) | (distance <= threat.eps)
-    score = jnp.where(inside, verdict(logits, state.goal), -jnp.inf)
+    score = jnp.where(
+        inside(threat, now.radius, distance), verdict(logits, state.goal), -jnp.inf
+    )
     return Incumbent(state.iterate, score, distance)

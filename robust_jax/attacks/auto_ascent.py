@@ -14,8 +14,16 @@ import numpy as np
 
 from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
+from robust_jax.attacks.radii import (
+    Radii,
+    check,
+    inside as within,
+    lengths,
+    scaled,
+    stages,
+)
 from robust_jax.attacks.skeleton import chosen, judging, until_won
-from robust_jax.core import checks, incumbent
+from robust_jax.core import incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -148,11 +156,14 @@ def auto_ascent(
     inertia: float,
     project: Project,
     gradient: Gradient | None,
+    radii: Radii = (1.0,),
 ) -> Attack:
     """Climbs an objective by projected steps whose size adapts to the progress.
 
-    Call i evaluates iterate i and moves on; the last of the `steps + 1` calls judges
-    the last iterate.
+    Call i evaluates iterate i and moves on; the last of the calls, one for each step
+    and one for each radius, judges the last iterate. With several radii that runs at
+    one radius after the other, each stage from the projected highest point of the one
+    before, with the step at twice its radius again.
     Guarantees: every iterate is feasible; an adversarial iterate is never lost; at
     least as strong as the clean input; deterministic in key; dtype kept.
     Edge cases: as `projected.projected_ascent`; an objective that is NaN is no rise.
@@ -165,14 +176,18 @@ def auto_ascent(
         inertia: share of the previous displacement in each move, in [0, 1).
         project: (threat, x, x0) -> a feasible point.
         gradient: the estimator of the gradient; `gradients.exact()` if None.
-    Raises: ValueError: if steps is not an integer >= 1.
+        radii: multiples of eps, the last one 1.
+    Raises: ValueError: if steps is not an integer >= len(radii); radii that do not end
+        in 1.
     """
-    checks.positive_integer("steps", steps)
+    check(steps, radii)
     estimator = exact() if gradient is None else gradient
-    windows = checkpoints(steps)[1]
+    table, parts = stages(steps, radii), lengths(steps, radii)
+    windows = np.concatenate([checkpoints(length)[1] for length in parts])
+    is_staged = len(radii) > 1
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
-        first = start(key, threat, x)
+        first = start(key, scaled(threat, radii[0]) if is_staged else threat, x)
         noise = jax.random.fold_in(key, NOISE)
         return _first_state(noise, x, goal, first, course.init(x), estimator.init(x))
 
@@ -181,17 +196,26 @@ def auto_ascent(
         climb = lambda logits: objective(logits, state.goal)  # noqa: E731
         scene = Scene(key, logits_fn, threat, climb, x)
         look, memory = estimator.look(scene, state.memory)
-        score = verdict(look.logits, state.goal)
-        here = Incumbent(x, score, threat.distance(x, state.x))
-        value, is_first = look.value.astype(state.pace.last.dtype), state.i == 0
+        score, distance = verdict(look.logits, state.goal), threat.distance(x, state.x)
+        now, ball = table.at(state.i), threat
+        if is_staged:
+            ball = scaled(threat, now.radius)
+            inside = within(threat, now.radius, distance)
+            score = jnp.where(inside, score, -jnp.inf)
+            state = chosen(now.starts, _restarted(state, course.init(state.x)), state)
+        here = Incumbent(x, score, distance)
+        value = look.value.astype(state.pace.last.dtype)
         arrived = Peak(x, value, look.grad, state.course)
         highest = chosen(value > state.highest.value, arrived, state.highest)
         window = jnp.asarray(windows)[state.i]
-        pace, halved = review(state.pace, value, highest.value, is_first, window)
+        pace, halved = review(state.pace, value, highest.value, now.starts, window)
         base = chosen(halved, highest, arrived)
         direction, turned = course.turn(base.grad, base.course)
-        kept = jnp.where(is_first, 0.0, inertia)
-        ahead = _moved(threat, project, state, base.x, direction, pace, kept)
+        kept = jnp.where(now.starts, 0.0, inertia)
+        ahead = _moved(ball, project, state, base.x, direction, pace, kept)
+        if is_staged:
+            inner = scaled(threat, now.next_radius)
+            ahead = chosen(now.ends, project(inner, highest.x, state.x), ahead)
         return state._replace(
             iterate=ahead,
             previous=base.x,
@@ -205,7 +229,7 @@ def auto_ascent(
             backwards=state.backwards + estimator.backwards,
         )
 
-    return until_won(init, step, steps + 1, judging(estimator))
+    return until_won(init, step, steps + len(radii), judging(estimator))
 
 
 def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
@@ -235,15 +259,8 @@ def _first_state(
     key: Key, x: Array, goal: Goal, first: Array, course: Any, memory: Any
 ) -> AutoState:
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-    wide = jnp.promote_types(jax.tree.leaves(x)[0].dtype, jnp.float32)
-    lowest, zero = jnp.full((), -jnp.inf, wide), jnp.zeros((), jnp.int32)
-    pace = Pace(
-        relative_step=jnp.full_like(lowest, _FIRST_STEP),
-        last=lowest,
-        rises=zero,
-        peak=lowest,
-        halved=jnp.ones((), bool),  # So that the first checkpoint asks for rises only.
-    )
+    pace = _first_pace(x)
+    lowest, zero = pace.last, pace.rises
     return AutoState(
         x=x,
         goal=goal,
@@ -259,6 +276,25 @@ def _first_state(
         forwards=zero,
         backwards=zero,
     )
+
+
+def _first_pace(x: Array) -> Pace:
+    wide = jnp.promote_types(jax.tree.leaves(x)[0].dtype, jnp.float32)
+    lowest = jnp.full((), -jnp.inf, wide)
+    return Pace(
+        relative_step=jnp.full_like(lowest, _FIRST_STEP),
+        last=lowest,
+        rises=jnp.zeros((), jnp.int32),
+        peak=lowest,
+        halved=jnp.ones((), bool),  # So that the first checkpoint asks for rises only.
+    )
+
+
+def _restarted(state: AutoState, course: Any) -> AutoState:
+    """The state before the first look of a stage: what was learned is of another."""
+    pace = _first_pace(state.x)
+    highest = state.highest._replace(value=pace.peak)
+    return state._replace(course=course, highest=highest, pace=pace)
 
 
 def _moved(threat, project, state, x, direction, pace, inertia):

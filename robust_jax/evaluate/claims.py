@@ -1,7 +1,7 @@
 """Checking what attacks claim, by code that shares nothing with them.
 
 Norms and box are computed in NumPy and float64; the model answers again, in another
-batch layout than the attack's.
+batch layout than the attack's, a random one with other draws.
 """
 
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 
 from robust_jax.core import drive, lift
 from robust_jax.core.memo import memoised
+from robust_jax.core.metrics import wilson
 from robust_jax.core.types import LogitsFn
 
 _ROUNDING = 1e-6  # Pixels are float32: x0 + eps rounds by half an ulp per coordinate.
@@ -23,11 +24,12 @@ class Claims(NamedTuple):
 
     n: int
     outside: np.ndarray  # positions whose norm or box is violated
-    unconfirmed: np.ndarray  # positions that the fresh forward pass gets right
-    borderline: int  # unconfirmed ones whose |margin| is below 1e-4
+    unconfirmed: np.ndarray  # positions that the fresh look gets right
+    borderline: int  # unconfirmed ones that rounding or, of a random net, chance moves
     not_finite: np.ndarray  # positions where the model gives no finite logits
     excess: float  # largest norm minus its eps, in the threat's norm
     excess_of_box: float  # largest step outside the box, pixel units
+    samples: int = 1  # fresh answers of a random net, whose majority is asked
 
     @property
     def passed(self) -> bool:
@@ -35,11 +37,15 @@ class Claims(NamedTuple):
         return len(self.outside) == 0 and len(self.unconfirmed) == self.borderline
 
     def __str__(self) -> str:
+        asked, border = "a fresh forward pass", f"with |margin| < {_BORDER:g}"
+        if self.samples > 1:
+            asked = f"the majority of {self.samples} fresh answers"
+            border = "with 1/2 in the 95 % interval"
         return (
             f"{self.n} adversarial examples: {len(self.outside)} outside the threat "
             f"set (largest excess {self.excess:.1e}, box {self.excess_of_box:.1e}), "
-            f"{len(self.unconfirmed)} not confirmed by a fresh forward pass "
-            f"({self.borderline} of them with |margin| < {_BORDER:g}), "
+            f"{len(self.unconfirmed)} not confirmed by {asked} "
+            f"({self.borderline} of them {border}), "
             f"{len(self.not_finite)} without finite logits"
         )
 
@@ -67,6 +73,8 @@ def confirm(
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
+    right: np.ndarray | None = None,
+    samples: int = 1,
 ) -> Claims:
     """Checks claimed adversarial examples of an untargeted or `Towards` goal.
 
@@ -76,6 +84,9 @@ def confirm(
         images: clean inputs, shape [N, *S].
         x_adv: claimed adversarial examples, shape [N, *S].
         labels: true classes, shape [N].
+        right: of a random net, how many of `samples` answers at x_adv are right, shape
+            [N]; other answers than those that decided.
+        samples: of each example, > 1 with `right`.
     Returns: the findings, with positions into these arrays.
     """
     n = len(images)
@@ -97,15 +108,19 @@ def confirm(
     others = np.where(np.arange(logits.shape[1]) == labels[:, None], -np.inf, logits)
     margins = others.max(axis=1) - own
     no_number = ~np.isfinite(logits).all(axis=1)
-    is_right = (margins < 0) & ~no_number
+    is_right, is_close = (margins < 0) & ~no_number, np.abs(margins) < _BORDER
+    if right is not None:
+        is_right = 2 * right > samples
+        is_close = np.array([wilson(int(r), samples)[0] <= 0.5 for r in right])
     return Claims(
         n,
         np.flatnonzero(is_outside),
         np.flatnonzero(is_right),
-        int((is_right & (np.abs(margins) < _BORDER)).sum()),
+        int((is_right & is_close).sum()),
         np.flatnonzero(no_number),
         float((size - eps).max()),
         float(max(box.max(), 0.0)),
+        samples,
     )
 
 

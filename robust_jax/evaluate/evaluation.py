@@ -1,11 +1,9 @@
 """One evaluation: a plan's stages on an engine, and what is known of each example."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from robust_jax.core import checks, lift
@@ -13,7 +11,7 @@ from robust_jax.core.ids import example_ids
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import PathLike
 from robust_jax.core.types import AttackResult, Goal, LogitsFn, Towards
-from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.claims import Claims, confirm, predict
 from robust_jax.evaluate.engine import (
     Entry,
     Estimate,
@@ -27,7 +25,8 @@ from robust_jax.evaluate.engine import (
     measured,
     run_stage,
 )
-from robust_jax.evaluate.model import Model, majority
+from robust_jax.evaluate.identity import identity
+from robust_jax.evaluate.model import CLAIMS, VERDICT, Model, fresh_right
 from robust_jax.evaluate.report import StageResult
 from robust_jax.evaluate.stages import History, Plan, Stage
 
@@ -71,14 +70,6 @@ def checked(
     if names.shape != labels.shape:
         raise ValueError(f"ids.shape={names.shape}; expected {labels.shape}, one each")
     return Examples(images, labels, names, np.asarray(logits, np.float32))
-
-
-def describe(threat: Any) -> str:
-    """The threat in words: norm and radius."""
-    radii = np.unique(np.asarray(threat.eps, np.float64))
-    if len(radii) == 1:
-        return f"{threat.name} eps={radii[0]:.4g}"
-    return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}"
 
 
 class Evaluation:
@@ -139,7 +130,20 @@ class Evaluation:
 
         Raises: ValueError: a folder of another evaluation.
         """
-        self._journal = Journal(folder, self._identity())
+        works = [self._prepared(k, np.arange(1), np.ones((1, 1), bool))[0]
+                 for k in range(len(self.plan))]  # fmt: skip
+        self._journal = Journal(
+            folder,
+            identity(
+                self.plan,
+                works,
+                self.model.logits_fn,
+                self.threat,
+                self.layout,
+                seed=self.seed,
+                retire=self._retire,
+            ),
+        )
         for entry in self._journal.entries():
             self._kept.setdefault(entry.stage, []).append(entry)
 
@@ -168,13 +172,17 @@ class Evaluation:
             kept += sum(side.nbytes for side in (found.margin, found.forwards)) * 2
         return Estimate(seconds, device_bytes, 2 * self.examples.images.nbytes + kept)
 
-    def claimed(self) -> tuple[Any, ...]:
-        """The arguments of `claims.confirm`: model, threat, images, x_adv, labels."""
+    def claims(self) -> Claims:
+        """An independent look at every example that a stage broke."""
         lost = np.flatnonzero(self.winner >= 0)
-        images, labels = self.examples.images, self.examples.labels
-        threat = lift.threat_of(self.threat, images, lost)
-        model = self.model.logits_fn
-        return model, threat, images[lost], self.x_adv[lost], labels[lost]
+        images, labels = self.examples.images[lost], self.examples.labels[lost]
+        threat = lift.threat_of(self.threat, self.examples.images, lost)
+        x_adv, model, right = self.x_adv[lost], self.model, None
+        if model.is_random:
+            ids = self.examples.ids[lost]
+            right = fresh_right(model, x_adv, labels, ids, self.seed, CLAIMS)
+        looked = (model.logits_fn, threat, images, x_adv, labels)
+        return confirm(*looked, right, model.samples)
 
     def again(self, position: int) -> AttackResult:
         """Runs the item that broke an example once more, by itself.
@@ -307,7 +315,8 @@ class Evaluation:
 
     def _share(self, positions: np.ndarray, images: np.ndarray) -> np.ndarray:
         labels, ids = self.examples.labels[positions], self.examples.ids[positions]
-        return majority(self.model, images, labels, ids, self.seed)
+        right = fresh_right(self.model, images, labels, ids, self.seed, VERDICT)
+        return right / self.model.samples
 
     def _report(
         self, number: int, attacked: np.ndarray, queue: Queue, found: Findings
@@ -323,32 +332,6 @@ class Evaluation:
             holds[attacked[list(found.x_adv)]] = False
         share = Proportion(int(holds.sum()), len(holds))
         self._on_progress(Progress(done, sum(calls), share, stage.name))
-
-    def _identity(self) -> dict[str, Any]:
-        """What finished items depend on, as plain values for the journal's header."""
-        examples = self.examples
-
-        def digest(*arrays: Any) -> str:
-            total = hashlib.blake2b(digest_size=16)
-            for array in arrays:
-                total.update(np.ascontiguousarray(array).tobytes())
-            return total.hexdigest()
-
-        return {
-            "plan": [
-                [s.name, s.attack.steps, s.restarts, len(goals)]
-                for s, goals in zip(self.plan, self._goals, strict=True)
-            ],
-            "threat": describe(self.threat),
-            "box": digest(*(np.float32(b) for b in self.threat[1:])),
-            "radii": digest(np.float32(self.threat.eps)),
-            "seed": self.seed,
-            "tile": self.layout.tile,
-            "retire": self._retire,
-            "examples": digest(examples.images, examples.labels, examples.ids),
-            "clean logits of the model": digest(examples.logits),
-            "jax": jax.__version__,
-        }
 
 
 def _of_goal(

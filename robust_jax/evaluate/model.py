@@ -13,7 +13,8 @@ from robust_jax.core.types import Array, Key
 from robust_jax.interop import per_example
 
 TAKES = ("example", "batch", "example and key")
-_FRESH = 2**31 + 1  # Keys of the verdict differ from those of every stage.
+# Stages of keys: verdict and claims draw apart from all attacks and from each other.
+VERDICT, CLAIMS = 2**31 + 1, 2**31 + 2
 
 
 class Model(NamedTuple):
@@ -61,22 +62,30 @@ def adapted(model: Any, images: Any, takes: str, samples: int, seed: int) -> Mod
     return Model(Partial(_random_answer, given, keys), None, samples)
 
 
-def majority(
-    model: Model, images: np.ndarray, labels: np.ndarray, ids: np.ndarray, seed: int
+def fresh_right(
+    model: Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    ids: np.ndarray,
+    seed: int,
+    stage: int,
 ) -> np.ndarray:
-    """The share of fresh answers of a random net that are right, [N] in [0, 1].
+    """How many of `model.samples` fresh answers of a random net are right, [N] int.
 
     A tie of logits counts as wrong. The answers do not depend on those that an attack
     has seen, nor on the other examples.
+
+    Args:
+        stage: of the keys, VERDICT or CLAIMS.
     """
-    right = np.zeros(len(images))
+    right = np.zeros(len(images), int)
     program, logits_fn = _answers(), drive.as_partial(model.logits_fn)
     for draw in range(model.samples):
-        data = lift.item_key_data(seed, ids, stage=_FRESH, restart=draw)
+        data = lift.item_key_data(seed, ids, stage=stage, restart=draw)
         for index, real in lift.tiles(len(images)):
             rows = data[index], images[index], labels[index]
             right[index[:real]] += np.asarray(program(logits_fn, *rows))[:real]
-    return right / model.samples
+    return right
 
 
 @memoised

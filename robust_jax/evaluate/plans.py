@@ -18,6 +18,7 @@ from robust_jax.core import checks
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.evaluate.stages import (
+    Goals,
     History,
     Only,
     Plan,
@@ -197,17 +198,15 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
     """
     _check("swift", norm, num_classes)
     ce, targeted = objectives.cross_entropy, _dlr(num_classes, 4)
-    short, longer, full = (_swift_apgd(norm, targeted, n) for n in (10, 30, 100))
+    longer, full = (_swift_apgd(norm, targeted, n) for n in (30, 100))
     targets = likeliest_targets(9 if norm == "linf" else 5)
-    fab = Stage("fab-t 40", attacks.fab(40, alpha_max=0.5), likeliest_targets(2))
     other = _swift_apgd(norm, objectives.margin, 100) if norm == "l1" else attacks.acg()
     towards = _towards(num_classes)
     starts, share = 4 if norm == "l1" else 1, _SHARES[norm]
     return (
         Stage("apgd-ce 20", _swift_apgd(norm, ce, 20), restarts=starts),
         Stage("square 100", attacks.square(100, horizon=100)),
-        Stage(f"{towards} 10", short, targets),
-        *(() if norm == "linf" else (fab,)),
+        *_swift_towards(norm, num_classes, targets),
         Stage(
             f"{towards} 30",
             longer,
@@ -348,6 +347,23 @@ def _swift_apgd(norm: str, objective: Objective, steps: int) -> Attack:
     if norm == "l1":
         return attacks.apgd_l1(objective, steps)
     return attacks.apgd(objective, steps)
+
+
+def _swift_towards(norm: str, num_classes: int, targets: Goals) -> Plan:
+    """The stages of `swift` towards targets that attack every example."""
+    if norm == "l2":  # Larger balls first: near x gradients may point nowhere.
+        from_afar = attacks.apgd(objectives.margin, 40, radii=_LARGE_RADII)
+        fab = attacks.fab(60, alpha_max=0.2)
+        return (
+            Stage("apgd-margin-t 40", from_afar, likeliest_targets(3)),
+            Stage("fab-t 60", fab, likeliest_targets(2)),
+        )
+    short = _swift_apgd(norm, _dlr(num_classes, 4), 10)
+    fab = attacks.fab(40, alpha_max=0.5)
+    return (
+        Stage(f"{_towards(num_classes)} 10", short, targets),
+        *((Stage("fab-t 40", fab, likeliest_targets(2)),) if norm == "l1" else ()),
+    )
 
 
 def _l0(objective: Objective) -> Attack:

@@ -9,9 +9,9 @@ from robust_jax.core import lift
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Subject, run_audit
-from robust_jax.evaluate.claims import confirm
 from robust_jax.evaluate.engine import Estimate, Layout
-from robust_jax.evaluate.evaluation import Evaluation, OnProgress, checked, describe
+from robust_jax.evaluate.evaluation import Evaluation, OnProgress, checked
+from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
 from robust_jax.evaluate.stages import Plan
@@ -128,7 +128,7 @@ def _report(run: Evaluation, stages: tuple[StageResult, ...], name: str) -> Repo
         place=run.place,
         best_margin=run.best_margin,
         ids=run.examples.ids,
-        claims=confirm(*run.claimed()),
+        claims=run.claims(),
         seed=run.seed,
         tile=run.layout.tile,
         samples=run.model.samples,

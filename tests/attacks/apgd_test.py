@@ -180,6 +180,93 @@ def test_reaches_the_optimum_of_an_affine_model(kind, norm, scale):
     assert (np.abs(optimum - images) < EPS[norm] / 2 - 1e-6).mean() >= 0.3
 
 
+RADII, LENGTHS = (3.0, 2.0, 1.0), (12, 12, 16)
+
+
+def plateau(centre, x):
+    """Flat within 1.2 eps of the centre but for a cap, which a slope outside shows."""
+    ahead, far = x[0] - centre[0], jnp.sqrt(jnp.sum((x - centre) ** 2))
+    slope = jnp.where(far > 1.2 * _CAP, jnp.maximum(ahead, -0.1), 0.0)
+    return jnp.stack([jnp.zeros(()), jnp.where(ahead > 0.9 * _CAP, 1.0, slope - 1)])
+
+
+_CAP = 0.1
+
+
+@functools.cache
+def stages_on_a_plateau():
+    """Iterates, steps and result of a staged run from the centre, which finds the cap.
+
+    It goes on after a success, so that each stage is seen to its end.
+    """
+    attack = attacks.apgd(
+        objectives.margin, sum(LENGTHS), projected.at_random, radii=RADII
+    )
+    centre, threat = jnp.full((9,), 0.5), threats.L2(_CAP)
+    state = attack.init(jax.random.key(0), threat, centre, Untargeted(0))
+
+    @jax.jit
+    def step(state):
+        return attack.step(Partial(plateau, centre), threat, state)
+
+    path, relative = [], []
+    for _ in range(attack.steps):
+        moved = step(state)
+        path.append(np.linalg.norm(state.iterate - centre))
+        relative.append(float(moved.pace.relative_step))
+        state = moved
+    return np.array(path), np.array(relative), attack.finish(threat, state)
+
+
+def test_larger_balls_show_the_way_where_the_gradient_is_flat():
+    path, relative, result = stages_on_a_plateau()
+    stages = np.split(path, np.cumsum([n + 1 for n in LENGTHS])[:-1])
+    for radius, stage in zip(RADII, stages, strict=True):
+        assert stage.max() <= radius * _CAP + 1e-6
+        assert stage.max() >= radius * _CAP - 1e-4
+    starts = [0, *np.cumsum([n + 1 for n in LENGTHS])[:-1]]
+    np.testing.assert_array_equal(relative[starts], 2.0)  # Each begins afresh.
+    assert relative[np.array(starts[1:]) - 1].max() < 2.0
+    assert result.margin > 0 and result.distance <= _CAP + 1e-6
+    # Without them no gradient leads there.
+    alone = drive.traced(attacks.apgd(objectives.margin, sum(LENGTHS)))(
+        lift.item_keys(0, np.arange(3)),
+        Partial(plateau, jnp.full((9,), 0.5)),
+        threats.L2(_CAP),
+        np.full((3, 9), 0.5, np.float32),
+        Untargeted(np.zeros(3, np.int32)),
+    )
+    assert (np.asarray(alone.margin) < 0).all()
+
+
+def test_a_success_outside_eps_is_none():
+    """All that lies beyond 1.5 eps is lost, nothing nearer."""
+    centre = jnp.full((9,), 0.5)
+    model = Partial(beyond, centre, jnp.float32(1.5 * _CAP))
+    result = drive.traced(attacks.apgd(objectives.margin, 20, radii=RADII))(
+        lift.item_keys(0, np.arange(3)),
+        model,
+        threats.L2(_CAP),
+        np.full((3, 9), 0.5, np.float32),
+        Untargeted(np.zeros(3, np.int32)),
+    )
+    assert (np.asarray(result.margin) < 0).all()
+    assert (np.asarray(result.distance) <= _CAP + 1e-6).all()
+
+
+def beyond(centre, limit, x):
+    """Two classes: the second wins outside a ball around the centre."""
+    far = jnp.sqrt(jnp.sum((x - centre) ** 2) + 1e-12)
+    return jnp.stack([jnp.zeros(()), far - limit])
+
+
+def test_bad_radii_are_refused_when_the_attack_is_made():
+    with pytest.raises(ValueError, match=r"radii=\(2.0,\); .* ends in 1"):
+        attacks.apgd(radii=(2.0,))
+    with pytest.raises(ValueError, match="steps=2; expected at least one for each of"):
+        attacks.apgd(steps=2, radii=RADII)
+
+
 @pytest.mark.parametrize("make", [attacks.apgd, attacks.acg])
 def test_bad_arguments_are_refused_when_the_attack_is_made(make):
     with pytest.raises(ValueError, match="steps=0; expected an integer >= 1"):

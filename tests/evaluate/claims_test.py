@@ -135,6 +135,19 @@ def test_at_the_border_the_layout_may_decide():
     assert found.borderline == 0 and not found.passed
 
 
+def test_a_random_net_is_asked_for_its_majority():
+    """40 of 100 right answers confirm; 55 may be chance, 70 are not."""
+    right = np.full(N, 40)
+    right[[2, 5, 9]] = 55, 70, 50
+    looked = says(0.0, 0.0, 9.0), Ball("linf"), IMAGES, IMAGES, LABELS
+    found = confirm(*looked, right, 100)  # What one forward pass says does not count.
+    np.testing.assert_array_equal(found.unconfirmed, [2, 5])
+    assert found.borderline == 1 and not found.passed
+    assert "2 not confirmed by the majority of 100 fresh answers (1 of" in str(found)
+    right[5] = 0
+    assert confirm(*looked, right, 100).passed
+
+
 def test_ties_are_lost_and_so_confirmed():
     assert len(audited(Ball("linf"), IMAGES, labels=LABELS).unconfirmed) == 0
 
@@ -175,6 +188,7 @@ def test_the_audit_shares_no_code_with_attacks_threats_or_margins():
         "robust_jax.core.drive",
         "robust_jax.core.lift",
         "robust_jax.core.memo.memoised",
+        "robust_jax.core.metrics.wilson",
         "robust_jax.core.types.LogitsFn",
     }
 

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
 from robust_jax.evaluate import Layout, Stage, compare, plans, robustness
-from robust_jax.evaluate.model import adapted, majority
+from robust_jax.evaluate.model import CLAIMS, VERDICT, adapted, fresh_right
 from robust_jax.losses import objectives
 from tests import victims
 
@@ -82,16 +82,19 @@ def random_net(scale):
 def test_the_verdict_on_a_random_net_is_the_majority_of_fresh_answers():
     net = adapted(random_net(0.5), IMAGES, "example and key", SAMPLES, 0)
     ids = np.arange(N, dtype=np.uint64)
-    share = majority(net, IMAGES, LABELS, ids, seed=0)
+    right = fresh_right(net, IMAGES, LABELS, ids, 0, VERDICT)
     lead = MARGINS[:, 0] - MARGINS[:, 1]
-    assert (share[lead > 3] == 1).all() and share[lead < 0.3].mean() < 0.9
+    assert (right[lead > 3] == SAMPLES).all()
+    assert right[lead < 0.3].mean() < 0.9 * SAMPLES
     # Nothing but the example's own name decides the draws.
     some = np.array([7, 3])
-    alone = majority(net, IMAGES[some], LABELS[some], ids[some], seed=0)
-    np.testing.assert_array_equal(alone, share[some])
-    assert (majority(net, IMAGES, LABELS, ids, seed=1) != share).any()
+    alone = fresh_right(net, IMAGES[some], LABELS[some], ids[some], 0, VERDICT)
+    np.testing.assert_array_equal(alone, right[some])
+    for other in ((1, VERDICT), (0, CLAIMS)):
+        assert (fresh_right(net, IMAGES, LABELS, ids, *other) != right).any()
     certain = adapted(random_net(0.0), IMAGES, "example and key", 3, 0)
-    np.testing.assert_array_equal(majority(certain, IMAGES, LABELS, ids, 0), 1.0)
+    same = fresh_right(certain, IMAGES, LABELS, ids, 0, VERDICT)
+    np.testing.assert_array_equal(same, 3)
 
 
 def test_a_random_net_under_the_plan_rand():
@@ -106,6 +109,8 @@ def test_a_random_net_under_the_plan_rand():
     assert (report.right_share[fallen] <= 0.5).all()
     assert (report.right_share[report.winner == -1] > 0.5).all()
     assert f"majority of {SAMPLES} fresh answers" in str(report)
+    # Other answers than those of the verdict: chance may move what is near 1/2.
+    assert report.claims.passed and report.claims.samples == SAMPLES
     # A hardly random net falls where the net itself does.
     quiet = judged(random_net(1e-4), **options)
     assert (quiet.winner == plain().winner).mean() > 0.9

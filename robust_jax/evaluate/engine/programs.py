@@ -77,6 +77,22 @@ class Programs:
             self._compiled[signature] = Compiled(self, *args)
         return self._compiled[signature]
 
+    def text(self, logits_fn: LogitsFn, order: Order) -> str:
+        """What begins and moves an item, as the compiler's text, equal for equal code.
+
+        Args:
+            logits_fn: the model on one example.
+            order: of any number of slots.
+        """
+        model, order = jax.tree.map(_struct, (drive.as_partial(logits_fn), order))
+        functions = traced(self.attack)
+        slots = jax.eval_shape(functions["fresh"], order)
+        live = jax.ShapeDtypeStruct(order.key_data.shape[:1], bool)
+        step = drive.compiled(functions["step"]).lower(model, slots, live)
+        return (
+            drive.compiled(functions["fresh"]).lower(order).as_text() + step.as_text()
+        )
+
     def built(self, plans: dict[str, Any]) -> dict[str, Any]:
         """Compiles several programs at once: XLA works outside Python's lock.
 

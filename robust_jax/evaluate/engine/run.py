@@ -218,6 +218,7 @@ class _Running:
 
     def close(self, bank: Bank) -> None:
         """A bank's cost enters the findings; its running items are interrupted."""
+        self._count(bank, bank.look().cost)
         self._findings.calls += bank.calls
         for item in bank.items:
             if item is not None:

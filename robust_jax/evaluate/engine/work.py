@@ -65,6 +65,11 @@ class Work:
         self._threat = threat
         self._keys: dict[int, np.ndarray] = {}
 
+    @property
+    def targets(self) -> int:
+        """How many goals each example has."""
+        return len(self._goals[0])
+
     def order(self, items: Sequence[Item | None]) -> Order:
         """What fills one tile; slots without an item get the first example's data."""
         rows = np.array([0 if item is None else item.row for item in items])

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from robust_jax import attacks
 from robust_jax.core.types import Untargeted
-from robust_jax.evaluate import Layout
+from robust_jax.evaluate import Layout, Stage, robustness
 from robust_jax.evaluate.engine import Entry, Journal, programs
 from tests import victims
 from tests.evaluate import invariance_cases as cases
@@ -100,6 +102,18 @@ def test_a_journal_of_another_evaluation_is_refused(tmp_path):
         evaluated("square", slice(0, 21), journal=tmp_path)
     with pytest.raises(ValueError, match="another evaluation .seed was 0, is 1"):
         evaluated("square", slice(0, 20), journal=tmp_path, seed=1)
+    same = Stage("square", attacks.square(40, 0.5))  # By its name and steps.
+    with pytest.raises(ValueError, match="another evaluation .programs of the attacks"):
+        robustness(
+            cases.NET,
+            cases.IMAGES[:20],
+            cases.LABELS[:20],
+            cases.THREAT,
+            plan=(same,),
+            layout=Layout(tile=TILE),
+            audit=False,
+            journal=tmp_path,
+        )
 
 
 def test_a_part_that_cannot_be_read_is_named(tmp_path):
@@ -137,6 +151,20 @@ def test_slots_are_nine_tenths_full(name):
     layout = Layout(tile=TILE, chunk=1)
     (stage,) = evaluated(name, layout=layout).stages
     assert stage.occupancy > 0.9
+
+
+def test_what_a_limit_interrupts_was_spent_all_the_same():
+    """The one chunk that ran before the limit, of every slot that held an item."""
+    looks = itertools.count()
+    report = evaluated(
+        "apgd",
+        slice(0, FEW),
+        layout=Layout(tile=TILE, tiles=1),
+        limit_minutes=1e-2,
+        on_progress=lambda _: time.sleep(1) if next(looks) else None,
+    )
+    assert report.unfinished > 0
+    assert report.stages[0].spent_forwards.sum() >= TILE
 
 
 def test_nothing_is_compiled_after_the_first_evaluation():
