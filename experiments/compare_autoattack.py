@@ -16,21 +16,14 @@ else run where seconds matter.
 """
 
 import os
-import statistics
-import time
-from typing import Any
 
-import numpy as np
 from absl import flags
 
 from experiments import common, recording
-from experiments.peers import child, judging, problem as problems
+from experiments.peers import child, problem as problems, whole
 from experiments.peers.libraries import Libraries
-from experiments.peers.pair import autoattack
-from experiments.peers.problem import Found, Problem
-from robust_jax import evaluate, models, report, threats
+from robust_jax import models, report, threats
 from robust_jax.core import checks
-from robust_jax.core.metrics import Proportion
 from robust_jax.evaluate import plans
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -49,7 +42,6 @@ _PEERS_PYTHON = flags.DEFINE_string(
     "peers_python", ".venv-peers/bin/python", "Interpreter that `make peers` set up."
 )
 
-_REFERENCE = "AutoAttack"
 _COLUMNS = (
     report.Column("evaluation", "evaluation"),
     report.Column("mean", "robust, mean [%]", report.fixed(2)),
@@ -74,7 +66,9 @@ def main(argv: list[str]) -> None:
     problem = problems.pose(_CHECKPOINT.value, checkpoint, data, threat)
     run = recording.Run("compare_autoattack")
     with Libraries(_PEERS_PYTHON.value, problems.arrays(checkpoint, problem)) as peers:
-        run.rows = _rows(problem, peers)
+        seeds = range(common.SEED.value, common.SEED.value + _REPETITIONS.value)
+        match = whole.Match(problem, peers, _PLANS.value, seeds, _BATCH.value)
+        run.rows = match.rows()
         versions = f"pyautoattack {peers.versions['autoattack']}"
         run.notes = [
             f"{len(problem.images)} of {problem.total} images are attacked, the others "
@@ -90,89 +84,6 @@ def main(argv: list[str]) -> None:
         f"{_REPETITIONS.value} seeds.",
         _COLUMNS,
     )
-
-
-def _rows(problem: Problem, peers: Libraries) -> list[dict]:
-    names = [*_PLANS.value, _REFERENCE]
-    first = {plan: _compiled(problem, plan) for plan in _PLANS.value}
-    runs: dict[str, list[Found]] = {name: [] for name in names}
-    turns = [(r, name) for r in range(_REPETITIONS.value) for name in names]
-    for r, name in report.progress(turns, f"{_NORM.value} {_EPS.value:g}", "run"):
-        seed = common.SEED.value + r
-        found = (
-            _theirs(problem, peers, seed)
-            if name == _REFERENCE
-            else _ours(problem, name, seed)
-        )
-        runs[name].append(found)
-    judged = {
-        name: [judging.judge(problem, found.x_adv) for found in done]
-        for name, done in runs.items()
-    }
-    broken = {name: np.stack([flags for flags, _ in j]) for name, j in judged.items()}
-    rows = []
-    for name, done in runs.items():
-        row: dict[str, Any] = {"evaluation": name, "first": first.get(name)}
-        row |= {"outside": sum(outside for _, outside in judged[name])}
-        row |= _cells(done, broken[name], problem)
-        pairs = zip(done, runs[_REFERENCE], strict=True)
-        row["ratios"] = [ours.seconds / theirs.seconds for ours, theirs in pairs]
-        row["ratio"] = statistics.median(row["ratios"])
-        if name != _REFERENCE:
-            row["only_ours"] = int((broken[name] & ~broken[_REFERENCE]).sum())
-            row["only_theirs"] = int((broken[_REFERENCE] & ~broken[name]).sum())
-        rows.append(row)
-    return rows
-
-
-def _cells(done: list[Found], broken: np.ndarray, problem: Problem) -> dict:
-    counts = (~broken).sum(axis=1).tolist()
-    return {
-        "mean": 100 * statistics.fmean(counts) / problem.total,
-        "robust_accuracy": Proportion(statistics.median_low(counts), problem.total),
-        "counts": counts,
-        "cost": statistics.fmean(f.forwards + 2 * f.backwards for f in done),
-        "robust_cost": [found.robust_cost for found in done],
-        "seconds": statistics.median(found.seconds for found in done),
-        "all": [found.seconds for found in done],
-    }
-
-
-def _compiled(problem: Problem, plan: str) -> float:
-    """Seconds of a first evaluation, of one image, whose estimate asks every stage."""
-    return _ours(problem, plan, 0, count=1, on_estimate=lambda estimate: None).seconds
-
-
-def _ours(
-    problem: Problem, plan: str, seed: int, count: int | None = None, **options: Any
-) -> Found:
-    start = time.perf_counter()
-    result = evaluate.robustness(
-        problem.logits_fn,
-        problem.images[:count],
-        problem.labels[:count],
-        problem.threat,
-        plan=plan,
-        ids=problem.ids[:count],
-        seed=seed,
-        audit=False,
-        **options,
-    )
-    seconds = time.perf_counter() - start
-    n, holds = len(result.clean), result.winner == -1
-    cost = 1 + sum(s.forwards + 2 * s.backwards for s in result.stages)[holds]
-    return Found(
-        result.x_adv,
-        seconds,
-        result.forwards / n,
-        result.backwards / n,
-        float(cost.mean()) if holds.any() else None,
-    )
-
-
-def _theirs(problem: Problem, peers: Libraries, seed: int) -> Found:
-    peer = autoattack("AutoAttack", _NORM.value, version="standard")
-    return peers.run(peer, _EPS.value, seed, batch=_BATCH.value)
 
 
 def _check_flags() -> None:

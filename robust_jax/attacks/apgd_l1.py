@@ -16,10 +16,9 @@ import optax
 from robust_jax import optim
 from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.radii import Radii, check, inside, lengths, scaled, stages
+from robust_jax.attacks.radii import Radii, check, judged, lengths, scaled, stages
 from robust_jax.attacks.skeleton import chosen, judging, until_won
 from robust_jax.core import incumbent
-from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
@@ -176,7 +175,7 @@ def apgd_l1(
             peak=peak,
             pace=pace,
             best=incumbent.strongest(
-                state.best, _judged(threat, now, state, look.logits)
+                state.best, judged(threat, now.radius, state, look.logits)
             ),
             i=state.i + 1,
             forwards=state.forwards + estimator.forwards,
@@ -250,12 +249,3 @@ def _moved(
     ahead = jax.tree.map(jnp.add, base.x, move)
     ahead = chosen(now.ends, peak.x, ahead)
     return _at_radius(threat, now.next_radius).project(ahead, x0)
-
-
-def _judged(threat: Threat, now: Call, state: ApgdL1State, logits: Array) -> Incumbent:
-    """The iterate with its margin; -inf, which beats nothing, if it is outside eps."""
-    distance = threat.distance(state.iterate, state.x)
-    score = jnp.where(
-        inside(threat, now.radius, distance), verdict(logits, state.goal), -jnp.inf
-    )
-    return Incumbent(state.iterate, score, distance)

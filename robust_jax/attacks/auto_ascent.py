@@ -17,14 +17,13 @@ from robust_jax.attacks.projected import NOISE, Start
 from robust_jax.attacks.radii import (
     Radii,
     check,
-    inside as within,
+    judged,
     lengths,
     scaled,
     stages,
 )
 from robust_jax.attacks.skeleton import chosen, judging, until_won
 from robust_jax.core import incumbent
-from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -182,41 +181,30 @@ def auto_ascent(
     """
     check(steps, radii)
     estimator = exact() if gradient is None else gradient
-    table, parts = stages(steps, radii), lengths(steps, radii)
-    windows = np.concatenate([checkpoints(length)[1] for length in parts])
-    is_staged = len(radii) > 1
+    table, is_staged = stages(steps, radii), len(radii) > 1
+    windows = np.concatenate([checkpoints(n)[1] for n in lengths(steps, radii)])
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
         first = start(key, scaled(threat, radii[0]) if is_staged else threat, x)
-        noise = jax.random.fold_in(key, NOISE)
-        return _first_state(noise, x, goal, first, course.init(x), estimator.init(x))
+        return _first_state(key, x, goal, first, course.init(x), estimator.init(x))
 
     def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
-        climb = lambda logits: objective(logits, state.goal)  # noqa: E731
+        now, climb = table.at(state.i), lambda logits: objective(logits, state.goal)
         scene = Scene(key, logits_fn, threat, climb, x)
         look, memory = estimator.look(scene, state.memory)
-        score, distance = verdict(look.logits, state.goal), threat.distance(x, state.x)
-        now, ball = table.at(state.i), threat
-        if is_staged:
-            ball = scaled(threat, now.radius)
-            inside = within(threat, now.radius, distance)
-            score = jnp.where(inside, score, -jnp.inf)
-            state = chosen(now.starts, _restarted(state, course.init(state.x)), state)
-        here = Incumbent(x, score, distance)
+        ball = scaled(threat, now.radius) if is_staged else threat
+        here = judged(threat, now.radius, state, look.logits)
         value = look.value.astype(state.pace.last.dtype)
         arrived = Peak(x, value, look.grad, state.course)
         highest = chosen(value > state.highest.value, arrived, state.highest)
-        window = jnp.asarray(windows)[state.i]
-        pace, halved = review(state.pace, value, highest.value, now.starts, window)
+        seen = value, highest.value, now.starts, jnp.asarray(windows)[state.i]
+        pace, halved = review(state.pace, *seen)
         base = chosen(halved, highest, arrived)
         direction, turned = course.turn(base.grad, base.course)
         kept = jnp.where(now.starts, 0.0, inertia)
         ahead = _moved(ball, project, state, base.x, direction, pace, kept)
-        if is_staged:
-            inner = scaled(threat, now.next_radius)
-            ahead = chosen(now.ends, project(inner, highest.x, state.x), ahead)
-        return state._replace(
+        moved = state._replace(
             iterate=ahead,
             previous=base.x,
             course=turned,
@@ -228,6 +216,10 @@ def auto_ascent(
             forwards=state.forwards + estimator.forwards,
             backwards=state.backwards + estimator.backwards,
         )
+        if not is_staged:
+            return moved
+        inner = project(scaled(threat, now.next_radius), highest.x, state.x)
+        return chosen(now.ends, _restarted(moved, inner, course), moved)
 
     return until_won(init, step, steps + len(radii), judging(estimator))
 
@@ -264,7 +256,7 @@ def _first_state(
     return AutoState(
         x=x,
         goal=goal,
-        key=key,
+        key=jax.random.fold_in(key, NOISE),
         iterate=first,
         previous=first,
         course=course,
@@ -290,11 +282,15 @@ def _first_pace(x: Array) -> Pace:
     )
 
 
-def _restarted(state: AutoState, course: Any) -> AutoState:
+def _restarted(state: AutoState, iterate: Array, course: Course) -> AutoState:
     """The state before the first look of a stage: what was learned is of another."""
     pace = _first_pace(state.x)
-    highest = state.highest._replace(value=pace.peak)
-    return state._replace(course=course, highest=highest, pace=pace)
+    return state._replace(
+        iterate=iterate,
+        course=course.init(state.x),
+        highest=state.highest._replace(value=pace.peak),
+        pace=pace,
+    )
 
 
 def _moved(threat, project, state, x, direction, pace, inertia):

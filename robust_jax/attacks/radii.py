@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.core import checks
-from robust_jax.core.types import Array, Threat
+from robust_jax.core.margin import verdict
+from robust_jax.core.types import Array, Incumbent, Threat
 
 Radii = tuple[float, ...]  # multiples of eps, the last one 1
 
@@ -82,9 +83,12 @@ def scaled(threat: Any, radius: float | Array) -> Any:
     return threat._replace(eps=threat.eps * radius)
 
 
-def inside(threat: Threat, radius: Array, distance: Array) -> Array:
-    """Whether an iterate at a stage's radius is within eps, [] bool.
+def judged(threat: Threat, radius: Array, state: Any, logits: Array) -> Incumbent:
+    """The iterate with its margin; -inf, which beats nothing, if it is outside eps.
 
-    The projection's rounding must not exclude iterates of the last stage.
+    The projection's rounding does not exclude iterates of the last stage.
     """
-    return (radius <= 1) | (distance <= threat.eps)
+    distance = threat.distance(state.iterate, state.x)
+    inside = (radius <= 1) | (distance <= threat.eps)
+    score = jnp.where(inside, verdict(logits, state.goal), -jnp.inf)
+    return Incumbent(state.iterate, score, distance)

@@ -48,7 +48,7 @@ class _Shares(NamedTuple):
 # examples are as many at every share in [0, 1]; L2 and L1 pay for FAB-T besides.
 _SHARES = {
     "linf": _Shares(0.35, 0.3, 0.15, 0.2, 0.1),
-    "l2": _Shares(0.3, 0.2, 0.12, 0.12, 0.05),
+    "l2": _Shares(0.1, 0.1, 0.05, 0.03, 0.02),
     "l1": _Shares(0.2, 0.15, 0.1, 0.05, 0.05),
 }
 
@@ -352,10 +352,10 @@ def _swift_apgd(norm: str, objective: Objective, steps: int) -> Attack:
 def _swift_towards(norm: str, num_classes: int, targets: Goals) -> Plan:
     """The stages of `swift` towards targets that attack every example."""
     if norm == "l2":  # Larger balls first: near x gradients may point nowhere.
-        from_afar = attacks.apgd(objectives.margin, 40, radii=_LARGE_RADII)
+        from_afar = attacks.apgd(objectives.margin, 30, radii=_LARGE_RADII)
         fab = attacks.fab(60, alpha_max=0.2)
         return (
-            Stage("apgd-margin-t 40", from_afar, likeliest_targets(3)),
+            Stage("apgd-margin-t 30", from_afar, likeliest_targets(3)),
             Stage("fab-t 60", fab, likeliest_targets(2)),
         )
     short = _swift_apgd(norm, _dlr(num_classes, 4), 10)

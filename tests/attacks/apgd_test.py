@@ -226,7 +226,7 @@ def test_larger_balls_show_the_way_where_the_gradient_is_flat():
         assert stage.max() >= radius * _CAP - 1e-4
     starts = [0, *np.cumsum([n + 1 for n in LENGTHS])[:-1]]
     np.testing.assert_array_equal(relative[starts], 2.0)  # Each begins afresh.
-    assert relative[np.array(starts[1:]) - 1].max() < 2.0
+    assert relative[np.array(starts[1:]) - 2].max() < 2.0
     assert result.margin > 0 and result.distance <= _CAP + 1e-6
     # Without them no gradient leads there.
     alone = drive.traced(attacks.apgd(objectives.margin, sum(LENGTHS)))(

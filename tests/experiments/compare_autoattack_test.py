@@ -1,0 +1,82 @@
+"""Our plans beside AutoAttack, without it: a script plays the reference's side."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from robust_jax import models
+from tests.experiments import command_line
+
+pytestmark = pytest.mark.xdist_group("compare_peers")
+GIVEN = "compare_autoattack --eps=0.1 --checkpoint=net.safetensors"
+
+# (command, what the sentence must hold)
+BAD = [
+    (f"{GIVEN} --peers_python=none", "run `make peers` first"),
+    (f"{GIVEN} --plans=swft", "unknown plan 'swft'; did you mean 'swift'"),
+    (f"{GIVEN} --repetitions=0", "repetitions=0; expected an integer >= 1"),
+    ("compare_autoattack --eps=0", "eps=0.0; expected a finite number > 0"),
+]
+
+# The reference breaks nothing, then claims what is no image at all.
+PLAYER = """#!{python}
+import json, sys
+import numpy as np
+with np.load(sys.argv[2]) as file:
+    images = file["images"]
+versions = {{"autoattack": "9", "torch": "8"}}
+print(json.dumps({{"versions": versions, "threads": 2}}), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    assert request["attack"] == "AutoAttack" and request["batch"] == 3, request
+    assert request["arguments"] == {{"eps": 0.1, "norm": "Linf", "version": "standard"}}
+    moved = 0 if request["seed"] == 4 else np.nan
+    np.savez(sys.argv[3], x_adv=images + moved)
+    said = {{"seconds": 2.0, "forwards": 3.0, "backwards": 2.0}}
+    print(json.dumps(said), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An untrained net that a few digits are right for, and the player."""
+    folder = tmp_path_factory.mktemp("compare_autoattack")
+    net, shape = models.by_name("fast_cnn"), (8, 8, 1)
+    weights = models.init(net, jax.random.key(0), shape)
+    metadata = {"recipe": {"dataset": "digits"}}
+    path = folder / "net.safetensors"
+    models.save(path, net, weights, input_shape=shape, metadata=metadata)
+    player = folder / "python"
+    player.write_text(PLAYER.format(python=sys.executable))
+    player.chmod(0o755)
+    return folder
+
+
+def test_both_sides_take_turns_and_are_judged_alike(folder):
+    options = "--count=40 --repetitions=2 --seed=4 --batch=3 --plans=basic --out=out"
+    command = [*GIVEN.split(), f"--peers_python={folder / 'python'}", *options.split()]
+    (end,) = command_line.run_all([command], folder)
+    assert end.code == 0, end.err
+    record = json.loads((folder / "out" / "record.json").read_text())
+    ours, theirs = record["rows"]
+    assert (ours["evaluation"], theirs["evaluation"]) == ("basic", "AutoAttack")
+    n = theirs["counts"][0]  # With the first seed it breaks nothing ...
+    assert n > 0 and theirs["counts"] == [n, n]
+    assert theirs["outside"] == n  # ... then its claims are outside.
+    assert theirs["cost"] == 7.0 and theirs["all"] == [2.0, 2.0]
+    assert ours["only_ours"] == sum(n - left for left in ours["counts"])
+    assert ours["only_theirs"] == 0 and ours["outside"] == 0
+    ratios = np.array(ours["all"]) / 2.0
+    np.testing.assert_allclose(ours["ratios"], ratios)
+    assert ours["ratio"] == pytest.approx(np.median(ratios))
+    assert ours["first"] > 0 and theirs["ratio"] == 1.0
+
+
+def test_bad_input_is_one_sentence(folder):
+    ends = command_line.run_all([command.split() for command, _ in BAD], folder)
+    for (command, words), end in zip(BAD, ends, strict=True):
+        assert (end.code, end.out) == (2, ""), (command, end.err)
+        assert words in end.err and end.err.count("\n") == 1, (command, end.err)
