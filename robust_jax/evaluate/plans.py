@@ -180,10 +180,11 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
 
     Few steps tell which examples are far from every boundary. Effort goes to the
     others: more steps towards the targets that lead, then another rule of motion, and
-    2,000 queries of Square for those whose margin has shrunk the most, since gradients
-    may miss by a little. A first 100 queries on all examples raise the margin, and so
-    ask for the 2,000, where gradients are masked altogether. L2 and L1 begin with
-    fewer targets and have a short FAB-T, which comes from outside the ball.
+    2,000, then 5,000 queries of Square for those whose margin has shrunk the most,
+    since gradients may miss by a little. A first 100 queries on all examples raise the
+    margin, and so ask for more, where gradients are masked altogether. L2 and L1 begin
+    with fewer targets and have a short FAB-T, which comes from outside the ball; so
+    does L2's ascent, which begins at three times the radius.
     Guarantees: which stages attack an example depends on that example alone.
     Edge cases: see `standard`. An example that looks safe to the short attacks is not
     looked at again, so `standard` may take it. In Linf robust accuracy was within 0.2

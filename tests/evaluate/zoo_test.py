@@ -65,7 +65,7 @@ def test_a_fake_raises_its_flag(name, family, strength):
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name == "cnn_pgd" else pytest.mark.full)
+        pytest.param(name, marks=() if name == "mlp" else pytest.mark.full)
         for name in zoo.HONEST
     ],
 )

@@ -197,7 +197,7 @@ def test_arrays_and_requests_reach_the_process(player):
             peers.run(_peer("Missing"), 0.5, 0)
         found = peers.run(_peer("FGSM"), 0.5, 3)  # It goes on after an error.
         np.testing.assert_array_equal(found.x_adv, images + 3.5)
-        assert found[1:] == (1.5, 3.0, 2.0)
+        assert found[1:] == (1.5, 3.0, 2.0, None)
         with pytest.raises(ValueError, match=r"early \(out of memory\); run `make p"):
             peers.run(_peer("Crash"), 0.5, 0)
 

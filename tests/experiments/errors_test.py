@@ -12,6 +12,7 @@ NAMES = (
     "attack",
     "benchmark",
     "compare_attacks",
+    "compare_autoattack",
     "compare_peers",
     "evaluate",
     "list_attacks",
