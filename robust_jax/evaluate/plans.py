@@ -165,7 +165,7 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
     )
     return (
         *direct,
-        *(_only_l1() if norm == "l1" else _only_linf_l2(norm)),
+        *(_only_l1() if norm == "l1" else _only_linf_l2(norm, every)),
         Stage("multi-targeted", attacks.multi_targeted(), restarts=2),
         Stage(_towards(num_classes), _apgd(norm, targeted), every, 2),
         Stage("apgd-t margin", _apgd(norm, margin), every),
@@ -378,10 +378,12 @@ def _l0(objective: Objective) -> Attack:
     return attacks.pgd_l0(100, objective=objective)
 
 
-def _only_linf_l2(norm: str) -> Plan:
-    middle = Stage("acg middle", attacks.acg(start=at_the_middle))
+def _only_linf_l2(norm: str, every: Goals) -> Plan:
+    from_afar = attacks.apgd(objectives.margin, radii=_LARGE_RADII)
     return (
-        *((middle,) if norm == "linf" else ()),
+        Stage("acg middle", attacks.acg(start=at_the_middle))
+        if norm == "linf"
+        else Stage("apgd margin from afar", from_afar, every),
         Stage("acg", attacks.acg(), restarts=5),
         Stage("odi", attacks.odi_pgd(), restarts=20),
         Stage("gama", attacks.gama_pgd(), restarts=5),

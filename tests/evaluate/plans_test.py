@@ -144,6 +144,7 @@ def test_strongest_has_all_of_standard_and_more():
         assert of_thirteen["fab-t"] == (1, 12)  # All targets, not nine.
         names = [stage.name for stage in strong]
         assert len(set(names)) == len(names)
+    assert table(plans.strongest("l2"))["apgd margin from afar"] == (1, 9)
     (square,) = [s for s in plans.strongest("linf") if s.name == "square"]
     assert (square.attack, square.restarts) == (attacks.square(10_000), 3)
 
