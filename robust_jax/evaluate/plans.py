@@ -188,8 +188,8 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
     Guarantees: which stages attack an example depends on that example alone.
     Edge cases: see `standard`. An example that looks safe to the short attacks is not
     looked at again, so `standard` may take it. In Linf an example that stays robust
-    costs 0.04 to 0.06 of `standard` on robust nets, and more where few stay robust,
-    all near the boundary: 0.28 where a plain net was left 26 % (0.15 in L2). L2 and L1
+    cost 0.04 to 0.08 of `standard` on five nets, and more where few stay robust, all
+    near the boundary: 0.28 where a plain net was left 26 % (0.15 in L2). L2 and L1
     promise less: a net trained for Linf misled gradients and kept 4 points too many in
     L2, where it takes FAB-T its 100 steps (another lost 2 points more than to
     `standard`), and 10 in L1.
