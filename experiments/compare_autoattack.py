@@ -20,27 +20,12 @@ import os
 from absl import flags
 
 from experiments import common, recording
-from experiments.peers import child, problem as problems, whole
-from experiments.peers.libraries import Libraries
-from robust_jax import models, report, threats
-from robust_jax.core import checks
+from experiments.peers import options, whole
+from robust_jax import report
 from robust_jax.evaluate import plans
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "out/train/model.safetensors", "A fast_cnn, as models.save writes it."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
-_COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
-_NORM = flags.DEFINE_enum("norm", "linf", ["linf", "l2", "l1"], "Of the threat.")
-_EPS = flags.DEFINE_float("eps", None, "Radius, pixel units of [0, 1].", required=True)
 _PLANS = flags.DEFINE_list("plans", ["standard"], "Ours: standard, swift, ...")
-_REPETITIONS = flags.DEFINE_integer("repetitions", 3, "Runs of each, seed after seed.")
 _BATCH = flags.DEFINE_integer("batch", 250, "Of the reference.", lower_bound=1)
-_PEERS_PYTHON = flags.DEFINE_string(
-    "peers_python", ".venv-peers/bin/python", "Interpreter that `make peers` set up."
-)
 
 _COLUMNS = (
     report.Column("evaluation", "evaluation"),
@@ -60,13 +45,10 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Runs all sides in turn, judges them, prints the table, writes the record."""
     _check_flags()
-    checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
-    threat = threats.by_name(_NORM.value)(_EPS.value)
-    problem = problems.pose(_CHECKPOINT.value, checkpoint, data, threat)
+    data, problem, libraries = options.posed()
     run = recording.Run("compare_autoattack")
-    with Libraries(_PEERS_PYTHON.value, problems.arrays(checkpoint, problem)) as peers:
-        seeds = range(common.SEED.value, common.SEED.value + _REPETITIONS.value)
+    with libraries as peers:
+        seeds = range(common.SEED.value, common.SEED.value + options.REPETITIONS.value)
         match = whole.Match(problem, peers, _PLANS.value, seeds, _BATCH.value)
         run.rows = match.rows()
         versions = f"pyautoattack {peers.versions['autoattack']}"
@@ -79,23 +61,23 @@ def main(argv: list[str]) -> None:
     print(report.format_table(run.rows, _COLUMNS))
     print(run.notes[0])
     run.save(
-        f"Our plans beside AutoAttack: {_CHECKPOINT.value}",
-        f"{data.name} test, n = {len(data)}, {_NORM.value} eps={_EPS.value:g}; "
-        f"{_REPETITIONS.value} seeds.",
+        f"Our plans beside AutoAttack: {options.CHECKPOINT.value}",
+        f"{options.summary(data)}; {options.REPETITIONS.value} seeds.",
         _COLUMNS,
     )
 
 
 def _check_flags() -> None:
-    checks.eps(_NORM.value, _EPS.value)
-    checks.positive_number("eps", _EPS.value)
-    checks.positive_integer("repetitions", _REPETITIONS.value)
+    options.check()
     for plan in _PLANS.value:
-        plans.by_name(plan, _NORM.value)
-    child.check_on_cpu()
-    child.check_installed(_PEERS_PYTHON.value)
+        plans.by_name(plan, options.NORM.value)
+    if len(set(_PLANS.value)) < max(len(_PLANS.value), 1):
+        raise ValueError(
+            f"plans={','.join(_PLANS.value)!r}; expected at least one plan, each once"
+        )
 
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(options)
     common.run_main(main)

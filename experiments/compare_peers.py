@@ -21,27 +21,14 @@ import os
 from absl import flags
 
 from experiments import common, recording
-from experiments.peers import child, judging, ours, pairs, problem as problems
+from experiments.peers import judging, options, ours, pairs
 from experiments.peers.libraries import Libraries
 from experiments.peers.pair import Pair
 from experiments.peers.problem import Problem
-from robust_jax import models, report, threats
+from robust_jax import report
 from robust_jax.core import checks
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "out/train/model.safetensors", "A fast_cnn, as models.save writes it."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
-_COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
-_NORM = flags.DEFINE_enum("norm", "linf", ["linf", "l2", "l1"], "Of the threat.")
-_EPS = flags.DEFINE_float("eps", None, "Radius, pixel units of [0, 1].", required=True)
 _ATTACKS = flags.DEFINE_list("attacks", None, "Only these, such as FGSM,PGD-40.")
-_REPETITIONS = flags.DEFINE_integer("repetitions", 3, "Counted runs of each.")
-_PEERS_PYTHON = flags.DEFINE_string(
-    "peers_python", ".venv-peers/bin/python", "Interpreter that `make peers` set up."
-)
 
 _OURS = "robust_jax"
 
@@ -64,24 +51,19 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Runs both sides in turn, judges them, prints the table, writes the record."""
     chosen = _chosen()
-    child.check_installed(_PEERS_PYTHON.value)
-    checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
-    threat = threats.by_name(_NORM.value)(_EPS.value)
-    problem = problems.pose(_CHECKPOINT.value, checkpoint, data, threat)
-    arrays = problems.arrays(checkpoint, problem)
+    data, problem, libraries = options.posed()
     run = recording.Run("compare_peers")
-    with Libraries(_PEERS_PYTHON.value, arrays) as peers:
-        for pair in report.progress(chosen, f"{_NORM.value} attacks", "attack"):
+    with libraries as peers:
+        for pair in report.progress(chosen, f"{options.NORM.value} attacks", "attack"):
             run.rows.extend(_rows(pair, problem, peers))
         run.notes = [_conditions(peers, problem), *judging.verdicts(run.rows)]
     print(report.format_table(run.rows, _COLUMNS))
     for note in run.notes:
         print(note)
     run.save(
-        f"Attacks beside other libraries': {_CHECKPOINT.value}",
-        f"{data.name} test, n = {len(data)}, {_NORM.value} eps={_EPS.value:g}; medians "
-        f"of {_REPETITIONS.value} runs in turn.",
+        f"Attacks beside other libraries': {options.CHECKPOINT.value}",
+        f"{options.summary(data)}; medians "
+        f"of {options.REPETITIONS.value} runs in turn.",
         _COLUMNS,
     )
 
@@ -91,8 +73,10 @@ def _rows(pair: Pair, problem: Problem, peers: Libraries) -> list[dict]:
         _OURS: functools.partial(ours.attack, pair.stage(), problem)
     }
     for peer in pair.theirs:
-        calls[peer.library] = functools.partial(peers.run, peer, _EPS.value)
-    outcomes = judging.compare(calls, problem, common.SEED.value, _REPETITIONS.value)
+        calls[peer.library] = functools.partial(peers.run, peer, options.EPS.value)
+    outcomes = judging.compare(
+        calls, problem, common.SEED.value, options.REPETITIONS.value
+    )
     base = outcomes[_OURS]["seconds"]
     rows = []
     for name, outcome in outcomes.items():
@@ -105,13 +89,10 @@ def _rows(pair: Pair, problem: Problem, peers: Libraries) -> list[dict]:
 
 
 def _chosen() -> tuple[Pair, ...]:
-    checks.eps(_NORM.value, _EPS.value)
-    checks.positive_number("eps", _EPS.value)
-    checks.positive_integer("repetitions", _REPETITIONS.value)
-    child.check_on_cpu()
-    known = {pair.name: pair for pair in pairs.of_norm(_NORM.value)}
+    options.check()
+    known = {pair.name: pair for pair in pairs.of_norm(options.NORM.value)}
     for name in _ATTACKS.value or ():
-        checks.known_name(f"{_NORM.value} attack", name, known)
+        checks.known_name(f"{options.NORM.value} attack", name, known)
     return tuple(known[name] for name in _ATTACKS.value or known)
 
 
@@ -126,4 +107,5 @@ def _conditions(peers: Libraries, problem: Problem) -> str:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(options)
     common.run_main(main)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.peers import judging
-from experiments.peers.libraries import Libraries
+from experiments.peers.libraries import Libraries, LibraryError
 from experiments.peers.pair import autoattack
 from experiments.peers.problem import Found, Problem
 from robust_jax import evaluate, report
@@ -97,7 +97,10 @@ class Match:
     def _theirs(self, name: str, seed: int) -> Found:
         threat: Any = self.problem.threat
         peer = autoattack(name, threat.name, version="standard")
-        return self.peers.run(peer, float(threat.eps), seed, batch=self.batch)
+        try:
+            return self.peers.run(peer, float(threat.eps), seed, batch=self.batch)
+        except LibraryError as error:
+            raise ValueError(f"AutoAttack failed: {error}; run `make peers`") from error
 
 
 def _cells(done: list[Found], broken: np.ndarray, total: int) -> dict[str, Any]:

@@ -14,14 +14,7 @@ import numpy as np
 
 from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.radii import (
-    Radii,
-    check,
-    judged,
-    lengths,
-    scaled,
-    stages,
-)
+from robust_jax.attacks.radii import Radii, check, judged, lengths, scaled, stages
 from robust_jax.attacks.skeleton import chosen, judging, until_won
 from robust_jax.core import incumbent
 from robust_jax.core.types import (
@@ -163,8 +156,9 @@ def auto_ascent(
     and one for each radius, judges the last iterate. With several radii that runs at
     one radius after the other, each stage from the projected highest point of the one
     before, with the step at twice its radius again.
-    Guarantees: every iterate is feasible; an adversarial iterate is never lost; at
-    least as strong as the clean input; deterministic in key; dtype kept.
+    Guarantees: every iterate is feasible, for the radius of its stage; an adversarial
+    iterate within eps is never lost; at least as strong as the clean input;
+    deterministic in key; dtype kept.
     Edge cases: as `projected.projected_ascent`; an objective that is NaN is no rise.
 
     Args:

@@ -88,11 +88,11 @@ def item_key_data(
             key = jax.random.fold_in(key, names[k])
         return jax.random.key_data(key)
 
-    data = [  # Blocks of one size: any number of items runs the same program.
-        np.asarray(jax.vmap(fold)(names[index]))[:real]
-        for index, real in tiles(len(ids), _KEY_BLOCK)
-    ]
-    return np.concatenate(data)
+    data = np.empty((len(ids), 2), np.uint32)
+    # Blocks of one size: any number of items runs the same program.
+    for index, real in tiles(len(ids), _KEY_BLOCK):
+        data[index[:real]] = np.asarray(jax.vmap(fold)(names[index]))[:real]
+    return data
 
 
 def tiles(n: int, tile: int = TILE) -> Iterator[tuple[np.ndarray, int]]:

@@ -92,7 +92,7 @@ def confirm(
     n = len(images)
     if n == 0:
         nobody = np.zeros(0, np.int64)
-        return Claims(0, nobody, nobody, 0, nobody, 0.0, 0.0)
+        return Claims(0, nobody, nobody, 0, nobody, 0.0, 0.0, samples)
     size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
     # The box in the type of the pixels: float32(0.1) on the face at 0.1 is inside.

@@ -111,6 +111,10 @@ def test_a_random_net_under_the_plan_rand():
     assert f"majority of {SAMPLES} fresh answers" in str(report)
     # Other answers than those of the verdict: chance may move what is near 1/2.
     assert report.claims.passed and report.claims.samples == SAMPLES
+    still = threats.Linf(0.0)
+    nothing = robustness(random_net(1e-4), IMAGES, LABELS, still, audit=False,
+                         layout=Layout(tile=8), **options)  # fmt: skip
+    assert (nothing.winner == -1).all() and nothing.claims.n == 0
     # A hardly random net falls where the net itself does.
     quiet = judged(random_net(1e-4), **options)
     assert (quiet.winner == plain().winner).mean() > 0.9

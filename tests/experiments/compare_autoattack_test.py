@@ -18,6 +18,8 @@ BAD = [
     (f"{GIVEN} --peers_python=none", "run `make peers` first"),
     (f"{GIVEN} --plans=swft", "unknown plan 'swft'; did you mean 'swift'"),
     (f"{GIVEN} --repetitions=0", "repetitions=0; expected an integer >= 1"),
+    (f"{GIVEN} --plans=swift,swift", "expected at least one plan, each once"),
+    (f"{GIVEN} --plans=", "expected at least one plan, each once"),
     ("compare_autoattack --eps=0", "eps=0.0; expected a finite number > 0"),
 ]
 
@@ -31,6 +33,9 @@ versions = {{"autoattack": "9", "torch": "8"}}
 print(json.dumps({{"versions": versions, "threads": 2}}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
+    if request["batch"] == 2:
+        print(json.dumps({{"error": "TypeError: batch"}}), flush=True)
+        continue
     assert request["attack"] == "AutoAttack" and request["batch"] == 3, request
     assert request["arguments"] == {{"eps": 0.1, "norm": "Linf", "version": "standard"}}
     moved = 0 if request["seed"] == 4 else np.nan
@@ -73,6 +78,15 @@ def test_both_sides_take_turns_and_are_judged_alike(folder):
     np.testing.assert_allclose(ours["ratios"], ratios)
     assert ours["ratio"] == pytest.approx(np.median(ratios))
     assert ours["first"] > 0 and theirs["ratio"] == 1.0
+
+
+def test_an_error_of_the_reference_is_one_sentence(folder):
+    options = "--count=40 --repetitions=1 --batch=2 --plans=basic --out=failed"
+    command = [*GIVEN.split(), f"--peers_python={folder / 'python'}", *options.split()]
+    (end,) = command_line.run_all([command], folder)
+    assert end.code == 2 and "error: AutoAttack failed: TypeError: batch;" in end.err
+    assert "Traceback" not in end.err
+    assert not (folder / "failed" / "record.json").exists()
 
 
 def test_bad_input_is_one_sentence(folder):

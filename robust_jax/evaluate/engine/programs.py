@@ -88,10 +88,9 @@ class Programs:
         functions = traced(self.attack)
         slots = jax.eval_shape(functions["fresh"], order)
         live = jax.ShapeDtypeStruct(order.key_data.shape[:1], bool)
-        step = drive.compiled(functions["step"]).lower(model, slots, live)
-        return (
-            drive.compiled(functions["fresh"]).lower(order).as_text() + step.as_text()
-        )
+        begins = drive.compiled(functions["fresh"]).lower(order)
+        moves = drive.compiled(functions["step"]).lower(model, slots, live)
+        return begins.as_text() + moves.as_text()
 
     def built(self, plans: dict[str, Any]) -> dict[str, Any]:
         """Compiles several programs at once: XLA works outside Python's lock.

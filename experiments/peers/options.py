@@ -1,0 +1,55 @@
+"""What the comparisons with other libraries ask on the command line, and attack."""
+
+from typing import Any
+
+from absl import flags
+
+from experiments import common
+from experiments.peers import child, problem as problems
+from experiments.peers.libraries import Libraries
+from experiments.peers.problem import Problem
+from robust_jax import models, threats
+from robust_jax.core import checks
+from robust_jax.datasets.types import Dataset
+
+CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "out/train/model.safetensors", "A fast_cnn, as models.save writes it."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Default: the data set that the net was trained on."
+)
+_COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
+NORM = flags.DEFINE_enum("norm", "linf", ["linf", "l2", "l1"], "Of the threat.")
+EPS = flags.DEFINE_float("eps", None, "Radius, pixel units of [0, 1].", required=True)
+REPETITIONS = flags.DEFINE_integer("repetitions", 3, "Counted runs of each.")
+_PEERS_PYTHON = flags.DEFINE_string(
+    "peers_python", ".venv-peers/bin/python", "Interpreter that `make peers` set up."
+)
+
+
+def check() -> None:
+    """Raises ValueError for flags out of range, or another back end than the CPU."""
+    checks.eps(NORM.value, EPS.value)
+    checks.positive_number("eps", EPS.value)
+    checks.positive_integer("repetitions", REPETITIONS.value)
+    child.check_on_cpu()
+
+
+def posed() -> tuple[Dataset, Problem, Libraries]:
+    """The images, those that the net gets right, and the libraries to attack them.
+
+    Raises: FileNotFoundError: no such interpreter, checkpoint or data set. ValueError:
+        a net that the libraries' side cannot build.
+    """
+    child.check_installed(_PEERS_PYTHON.value)
+    checkpoint = models.load(CHECKPOINT.value)
+    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    threat: Any = threats.by_name(NORM.value)(EPS.value)
+    problem = problems.pose(CHECKPOINT.value, checkpoint, data, threat)
+    arrays = problems.arrays(checkpoint, problem)
+    return data, problem, Libraries(_PEERS_PYTHON.value, arrays)
+
+
+def summary(data: Dataset) -> str:
+    """The images and the threat, in words."""
+    return f"{data.name} test, n = {len(data)}, {NORM.value} eps={EPS.value:g}"
