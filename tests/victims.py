@@ -19,9 +19,12 @@ def affine_victim(shape, num_classes, seed=0):
     return Partial(affine, weights, jnp.zeros(num_classes))
 
 
-def wavy(x):
-    """Two classes; ascent overshoots, so only remembering the best point survives."""
-    return jnp.stack([0.0, 5.0 + jnp.sum(jnp.cos(40.0 * x))])
+def wavy(x, level=5.0):
+    """Two classes; ascent overshoots, so only remembering the best point survives.
+
+    The lower the level, the more of the space is adversarial for label 1.
+    """
+    return jnp.stack([0.0, level + jnp.sum(jnp.cos(40.0 * x))])
 
 
 def two_layers(weights, x):

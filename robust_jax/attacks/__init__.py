@@ -11,8 +11,10 @@ from robust_jax.attacks.compose import (
     strongest_of,
     then_if_failed,
 )
+from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
+from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pgd_l0 import pgd_l0
@@ -55,10 +57,12 @@ __all__ = [
     "apgd_l1",
     "bim",
     "by_name",
+    "ddn",
     "di_fgsm",
     "expectation",
     "fab",
     "fgsm",
+    "fmn",
     "gama_pgd",
     "gradients",
     "input_diversity",

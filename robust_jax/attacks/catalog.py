@@ -7,8 +7,10 @@ from typing import NamedTuple
 from robust_jax.attacks.acg import acg
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
+from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pgd_l0 import pgd_l0
@@ -38,6 +40,7 @@ from robust_jax.losses import objectives
 _ALL = ("linf", "l2", "l1", "l0")
 _NO_L0 = ("linf", "l2", "l1")
 _CUBE_AND_BALL = ("linf", "l2")
+_NEAREST = "minimum norm"
 
 
 class Entry(NamedTuple):
@@ -118,6 +121,7 @@ _TESTS = {
     "odi_pgd": ("diverse_test", "exact_optimum_test"),
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
+    **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
@@ -171,14 +175,16 @@ _CATALOG = Catalog(
             least_classes=4,
         ),
         Entry(
-            "fab", fab, _FAB, _NO_L0, per_step=(2, 9), finds="minimum norm"
+            "fab", fab, _FAB, _NO_L0, per_step=(2, 9), finds=_NEAREST
         ),  # Backwards: one for each wrong class of ten.
-        Entry("fab_t", fab, _FAB, _NO_L0, (2, 1), targets=9, finds="minimum norm"),
+        Entry("fab_t", fab, _FAB, _NO_L0, (2, 1), targets=9, finds=_NEAREST),
         Entry("square", square, "Andriushchenko et al., ECCV 2020", _NO_L0, (1, 0)),
         Entry("acg", acg, "Yamamura et al., ICML 2022", _CUBE_AND_BALL),
         Entry("multi_targeted", multi_targeted, "Gowal et al. 2019", _ALL),
         Entry("odi_pgd", odi_pgd, "Tashiro et al., NeurIPS 2020", _CUBE_AND_BALL),
         Entry("gama_pgd", gama_pgd, "Sriramanan et al., NeurIPS 2020", _CUBE_AND_BALL),
+        Entry("ddn", ddn, "Rony et al., CVPR 2019", ("l2",), finds=_NEAREST),
+        Entry("fmn", fmn, "Pintor et al., NeurIPS 2021", _ALL, finds=_NEAREST),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
         Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
         Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),

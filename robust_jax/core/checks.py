@@ -29,6 +29,13 @@ def positive_number(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r}; expected a finite number > 0")
 
 
+def share(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is a number in (0, 1)."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and 0 < value < 1):
+        raise ValueError(f"{name}={value!r}; expected a number in (0, 1)")
+
+
 def known_name(kind: str, value: str, known: Iterable[str]) -> None:
     """Raises ValueError with the known names and the nearest one."""
     names = sorted(known)

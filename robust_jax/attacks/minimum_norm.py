@@ -1,0 +1,175 @@
+"""What minimum-norm attacks share: judge the iterate, keep the nearest, move on.
+
+Such an attack minimises `threat.distance`; eps is a cap, and may be infinite. It says
+where it starts and how it moves; the rest is here.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from robust_jax import threats
+from robust_jax.attacks.gradients import Climb, Gradient, Look, Scene, exact
+from robust_jax.attacks.skeleton import chosen, until_won
+from robust_jax.core import checks, incumbent
+from robust_jax.core.margin import verdict
+from robust_jax.core.types import (
+    Array,
+    Attack,
+    Goal,
+    Incumbent,
+    Key,
+    LogitsFn,
+    Threat,
+)
+from robust_jax.losses import objectives
+
+NOISE = 2**31 - 1  # The name of the draws that do not belong to the start.
+_HAIR = 1e-5  # Of eps; float32 rounds a displacement of 0.1 by less.
+
+
+class NearState(NamedTuple):
+    """State of one example; `iterate` is what the next call evaluates."""
+
+    x: Array  # [*S]
+    goal: Goal
+    key: Key  # of the draws of a move and of a randomised gradient
+    iterate: Array  # [*S], in the box
+    own: Any  # what the attack remembers
+    memory: Any  # of the gradient's estimator
+    best: Incumbent
+    i: Array  # [] int32
+    forwards: Array  # [] int32
+    backwards: Array  # [] int32
+
+
+class Sight(NamedTuple):
+    """What a call saw at the iterate, and what is known with it."""
+
+    look: Look
+    margin: Array  # [] of the iterate, adversarial iff >= 0
+    distance: Array  # [] of the iterate
+    best: Incumbent  # with the iterate judged
+
+
+Start = Callable[[Key, Any, Array], tuple[Array, Any]]  # -> iterate, own
+Move = Callable[[Any, NearState, Sight], tuple[Array, Any]]  # -> iterate, own
+
+
+def minimum_norm(
+    objective: objectives.Objective,
+    start: Start,
+    move: Move,
+    *,
+    steps: int,
+    gradient: Gradient | None = None,
+) -> Attack:
+    """An attack that keeps the nearest adversarial iterate within eps.
+
+    Args:
+        objective: what a look differentiates.
+        start: (key, threat, x) -> the first iterate and what the attack remembers.
+        move: (threat, state, sight) -> the next iterate, which is clipped to the box,
+            and what the attack remembers. `state.i` counts the moves before.
+        steps: moves, >= 1, each of one look; one more call judges the last iterate.
+        gradient: the estimator of the gradient; `gradients.exact()` by default.
+    Raises: ValueError: steps < 1.
+    """
+    checks.positive_integer("steps", steps)
+    estimator = exact() if gradient is None else gradient
+
+    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
+        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        iterate, own = start(key, threat, x)
+        zero = jnp.zeros((), jnp.int32)
+        return NearState(
+            x=x,
+            goal=goal,
+            key=jax.random.fold_in(key, NOISE),
+            iterate=iterate,
+            own=own,
+            memory=estimator.init(x),
+            best=incumbent.nothing_yet(x),
+            i=zero,
+            forwards=zero,
+            backwards=zero,
+        )
+
+    def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
+        climb: Climb = lambda logits: objective(logits, state.goal)  # noqa: E731
+        key = jax.random.fold_in(state.key, state.i)
+        scene = Scene(key, logits_fn, threat, climb, state.iterate)
+        look, memory = estimator.look(scene, state.memory)
+        margin = verdict(look.logits, state.goal)
+        distance = threat.distance(state.iterate, state.x)
+        judged = Incumbent(state.iterate, margin, distance)
+        best = incumbent.closest(state.best, judged, threat.eps)
+        iterate, own = move(threat, state, Sight(look, margin, distance, best))
+        return state._replace(
+            iterate=in_box(threat, iterate),
+            own=own,
+            memory=memory,
+            best=best,
+            i=state.i + 1,
+            forwards=state.forwards + estimator.forwards,
+            backwards=state.backwards + estimator.backwards,
+        )
+
+    judge = _judge_iterate if estimator is exact() else None
+    return until_won(init, step, steps + 1, judge)
+
+
+def in_box(threat: Any, x: Array) -> Array:
+    """x [*S], clipped to the threat's box."""
+    return threats.Linf(jnp.inf, threat.lower, threat.upper).project(x, x)
+
+
+def largest_radius(threat: Any, x: Array) -> Array:
+    """The radius that an iterate around x may have, shape [].
+
+    A hair below eps, so that rounding does not carry it out; at most the distance to
+    the farthest corner of the box.
+    """
+    box = threats.Linf(jnp.inf, threat.lower, threat.upper)
+    low, high = (
+        box.project(jax.tree.map(lambda a: jnp.full_like(a, end), x), x)  # noqa: B023
+        for end in (-jnp.inf, jnp.inf)
+    )
+    corner = jax.tree.map(
+        lambda a, down, up: jnp.where(a - down > up - a, down, up), x, low, high
+    )
+    hair = 0 if isinstance(threat, threats.L0) else _HAIR
+    return jnp.minimum((1 - hair) * threat.eps, threat.distance(corner, x))
+
+
+def along(x: Array, length: ArrayLike, direction: Array) -> Array:
+    """x + length * direction in the dtype of x; any pytree."""
+    return jax.tree.map(lambda a, d: (a + length * d).astype(a.dtype), x, direction)
+
+
+def unit_or_random(state: NearState, grad: Array) -> Array:
+    """The gradient at Euclidean length one; a random direction if it is zero."""
+    sphere = threats.L2(1.0, -jnp.inf, jnp.inf)
+    leaves, structure = jax.tree.flatten(grad)
+    keys = jax.random.split(jax.random.fold_in(state.key, state.i), len(leaves))
+    noise = [
+        jax.random.normal(k, g.shape, g.dtype)
+        for k, g in zip(keys, leaves, strict=True)
+    ]
+    largest = jax.tree.reduce(
+        jnp.maximum, jax.tree.map(lambda g: jnp.max(jnp.abs(g)), grad)
+    )
+    known = chosen(largest > 0, grad, jax.tree.unflatten(structure, noise))
+    return sphere.steepest(known, state.x)
+
+
+def _judge_iterate(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
+    score = verdict(logits_fn(state.iterate), state.goal)
+    distance = threat.distance(state.iterate, state.x)
+    here = Incumbent(state.iterate, score, distance)
+    best = incumbent.closest(state.best, here, threat.eps)
+    return state._replace(best=best, i=state.i + 1, forwards=state.forwards + 1)
