@@ -2,6 +2,7 @@
 
 from robust_jax.attacks import gradients
 from robust_jax.attacks.acg import acg
+from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
 from robust_jax.attacks.catalog import Entry, by_name, list_attacks as list
@@ -17,6 +18,7 @@ from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
 from robust_jax.attacks.multi_targeted import multi_targeted
+from robust_jax.attacks.pdpgd import pdpgd
 from robust_jax.attacks.pgd_l0 import pgd_l0
 from robust_jax.attacks.projected import (
     adam_pgd,
@@ -28,6 +30,8 @@ from robust_jax.attacks.projected import (
     projected_ascent,
     r_fgsm,
 )
+from robust_jax.attacks.radius import minimal_apgd, minimise_radius
+from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.slide import slide
 from robust_jax.attacks.square import square
 from robust_jax.attacks.transfer import (
@@ -53,6 +57,7 @@ __all__ = [
     "Entry",
     "acg",
     "adam_pgd",
+    "alma",
     "apgd",
     "apgd_l1",
     "bim",
@@ -69,12 +74,15 @@ __all__ = [
     "list",
     "lookahead",
     "mim",
+    "minimal_apgd",
+    "minimise_radius",
     "multi_targeted",
     "nesterov",
     "nesterov_variance_tuning",
     "ni_fgsm",
     "odi_pgd",
     "over_targets",
+    "pdpgd",
     "pgd",
     "pgd_l0",
     "projected_ascent",
@@ -82,6 +90,7 @@ __all__ = [
     "restarts",
     "scale_invariance",
     "si_ni_fgsm",
+    "sigma_zero",
     "slide",
     "square",
     "straight_through",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from robust_jax.attacks.acg import acg
+from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
 from robust_jax.attacks.ddn import ddn
@@ -13,6 +14,7 @@ from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
 from robust_jax.attacks.multi_targeted import multi_targeted
+from robust_jax.attacks.pdpgd import pdpgd
 from robust_jax.attacks.pgd_l0 import pgd_l0
 from robust_jax.attacks.projected import (
     adam_pgd,
@@ -23,6 +25,8 @@ from robust_jax.attacks.projected import (
     pgd,
     r_fgsm,
 )
+from robust_jax.attacks.radius import minimal_apgd
+from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.slide import slide
 from robust_jax.attacks.square import square
 from robust_jax.attacks.transfer import (
@@ -122,6 +126,8 @@ _TESTS = {
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
+    **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test",)),
+    **dict.fromkeys(("sigma_zero", "minimal_apgd"), ("minimum_norm_test",)),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
@@ -185,6 +191,26 @@ _CATALOG = Catalog(
         Entry("gama_pgd", gama_pgd, "Sriramanan et al., NeurIPS 2020", _CUBE_AND_BALL),
         Entry("ddn", ddn, "Rony et al., CVPR 2019", ("l2",), finds=_NEAREST),
         Entry("fmn", fmn, "Pintor et al., NeurIPS 2021", _ALL, finds=_NEAREST),
+        Entry(
+            "alma",
+            alma,
+            "Rony et al., ICCV 2021",
+            ("l2", "l1"),
+            least_classes=3,
+            finds=_NEAREST,
+        ),
+        Entry("pdpgd", pdpgd, "Matyasko & Chau 2021", _ALL, finds=_NEAREST),
+        Entry(
+            "sigma_zero", sigma_zero, "Cina et al., ICLR 2025", ("l0",), finds=_NEAREST
+        ),
+        Entry(
+            "minimal_apgd",
+            minimal_apgd,
+            f"{_APGD}; bisection over the radius",
+            _CUBE_AND_BALL,
+            least_classes=3,
+            finds=_NEAREST,
+        ),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
         Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
         Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),

@@ -110,7 +110,8 @@ _FAKES = (
     Fake(
         fakes.input_noise,
         full=Strength({"sigma": 0.25}, (21,)),
-        mild=Strength({"sigma": 0.05}, (21,)),
+        # At 0.05, 16 samples leave 3 to 6 % of the verdicts open: what check 21 allows.
+        mild=Strength({"sigma": 0.1}, (21,)),
         takes="example and key",
         training="noise",
     ),
@@ -146,7 +147,7 @@ _FAKES = (
     ),
     Fake(
         fakes.constant_logits,
-        full=Strength({}, (6, 17)),
+        full=Strength({"favour": 4.0}, (6, 17)),  # One-hot rows would be probabilities.
         mild=Strength({"slope": 1e-6, "offset": 8.0, "favour": 0.0}, (5,)),
     ),
 )

@@ -40,6 +40,10 @@ SMALL = {
     "fab": {"steps": 5},
     "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
     "fmn": {"steps": 5},
+    "alma": {"steps": 5, "first_distance": 0.08},
+    "pdpgd": {"steps": 5, "step_size": 0.02},
+    "sigma_zero": {"steps": 5},
+    "minimal_apgd": {"steps": 3, "rounds": 4},
     "square": {"queries": 6},
     "acg": {"steps": 4},
     "multi_targeted": {"steps_per_target": 2, "relative_step": 0.3, "targets": 2},
@@ -60,7 +64,7 @@ ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
 # Their looks visit points that are not iterates.
 PROBING = {"di_fgsm", "ni_fgsm", "si_ni_fgsm", "vmi_fgsm", "vni_fgsm"}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.
-LEAST_TARGETED = {"pgd_dlr": 4, "apgd_dlr": 4}
+LEAST_TARGETED = dict.fromkeys(("pgd_dlr", "apgd_dlr", "alma", "minimal_apgd"), 4)
 
 N, SHAPE = 6, (4, 3, 2)
 CASES = [(e.name, norm) for e in ENTRIES.values() for norm in e.norms]

@@ -12,18 +12,21 @@ from robust_jax.core.types import Array, Key
 from robust_jax.evaluate.audit.subject import Bench
 
 
-def votes(bench: Bench, points: np.ndarray, samples: int) -> np.ndarray:
+def votes(
+    bench: Bench, rows: np.ndarray, points: np.ndarray, samples: int
+) -> np.ndarray:
     """Whether a randomised model is right at given points, for fresh keys.
 
     Args:
         bench: its subject's model takes (x, key), too.
-        points: one per example of the bench, shape [M, *S].
+        rows: examples of the subject, shape [M].
+        points: one for each of them, shape [M, *S].
         samples: fresh keys per point, >= 1.
     Returns: bool [M, samples]; a tie and logits that are not finite are wrong.
     """
-    data = np.asarray(jax.random.key_data(bench.keys))
-    vote = _voter(samples)
-    return bench.map(vote, data, points, bench.labels, forwards=samples)
+    data = np.asarray(jax.random.key_data(bench.keys_of(rows)))
+    labels = bench.subject.labels[rows]
+    return bench.map(_voter(samples), data, points, labels, forwards=samples)
 
 
 @memoised

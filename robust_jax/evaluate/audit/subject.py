@@ -161,7 +161,11 @@ class Bench:
     @functools.cached_property
     def keys(self) -> Any:
         """One key per example of the subset, for draws of the checks' own."""
-        ids = self.subject.ids[self.index]
+        return self.keys_of(self.index)
+
+    def keys_of(self, rows: np.ndarray) -> Any:
+        """As `keys`, of any examples of the subject."""
+        ids = self.subject.ids[rows]
         return lift.item_keys(self.subject.seed, ids, stage=_STAGE, target=1)
 
     def map(
