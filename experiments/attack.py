@@ -2,8 +2,11 @@
 
     python -m experiments.attack --checkpoint=out/train/model.safetensors \
         --attack=pgd --norm=linf --radii=0,0.05,0.1,0.15,0.2
+    python -m experiments.attack --compare=ddn,fmn --norm=l2 --count=200
 
-Prints robust accuracy with its interval at each radius, by one compiled program.
+The first prints robust accuracy at each radius, by one compiled program. The second
+asks how small a perturbation suffices: minimum-norm attacks by the median of their
+distances, the area under robust accuracy against the radius, and their optimality.
 """
 
 import inspect
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import common, recording
+from experiments import common, distances, recording
 from robust_jax import attacks, evaluate, models, report, threats
 from robust_jax.core import checks
 from robust_jax.losses import objectives
@@ -31,19 +34,24 @@ _DATASET = flags.DEFINE_string(
     "dataset", None, "Default: the data set that the net was trained on."
 )
 _COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
-_ATTACK = flags.DEFINE_string(
-    "attack", "pgd", "A name that experiments.list_attacks prints."
-)
+_ATTACK = flags.DEFINE_string("attack", "pgd", "As experiments.list_attacks prints it.")
 _OBJECTIVE = flags.DEFINE_enum(
     "objective", None, list(_OBJECTIVES), "What to climb; default: the attack's."
 )
 _NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
-_RADII = flags.DEFINE_list(
-    "radii", ["0.1"], "Radii in pixel units of [0, 1] (coordinates for l0)."
-)
+_RADII = flags.DEFINE_list("radii", ["0.1"], "In pixel units of [0, 1] (l0: counts).")
 _STEPS = flags.DEFINE_integer("steps", None, "Moves; default: the attack's.")
 _RELATIVE_STEP = flags.DEFINE_float(
     "relative_step", None, "Step size as a multiple of eps; default: the attack's."
+)
+_COMPARE = flags.DEFINE_list(
+    "compare", None, "Minimum-norm attacks to compare, or all; in place of --attack."
+)
+_PRESET = flags.DEFINE_enum(
+    "preset",
+    "short",
+    distances.PRESETS,
+    "Up to 1,000 calls per example, or the paper's.",
 )
 
 _COLUMNS = (
@@ -57,6 +65,8 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Attacks at every radius, prints the table, draws the curve."""
+    if _COMPARE.value is not None:
+        return _compared(_COMPARE.value)
     threat, radii = threats.by_name(_NORM.value)(0.0), _radii()
     attack = _attack()
     checkpoint = models.load(_CHECKPOINT.value)
@@ -81,6 +91,14 @@ def main(argv: list[str]) -> None:
         run.rows.append({**row, "n": len(data), "accuracy": accuracy})
     print(report.format_table(run.rows, _COLUMNS))
     _save(run, curve, data.name, len(data), seconds)
+
+
+def _compared(names):
+    entries = distances.entries(_NORM.value, names)
+    checkpoint = models.load(_CHECKPOINT.value)
+    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    run, title = recording.Run("attack"), f"Distances from {_CHECKPOINT.value}"
+    distances.compare(run, title, entries, _PRESET.value, checkpoint, data, _NORM.value)
 
 
 def _save(run, curve, name, n, seconds):

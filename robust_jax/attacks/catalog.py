@@ -47,6 +47,19 @@ _CUBE_AND_BALL = ("linf", "l2")
 _NEAREST = "minimum norm"
 
 
+SHORT_BUDGET = 1000  # Forwards and backwards for an example of ten classes.
+_SHORT: dict[str, dict[str, int]] = {
+    "ddn": {"steps": 498},
+    "fmn": {"steps": 498},
+    "alma": {"steps": 498},
+    "pdpgd": {"steps": 498},
+    "sigma_zero": {"steps": 498},
+    "fab": {"steps": 90},
+    "fab_t": {"steps": 37},
+    "minimal_apgd": {"steps": 40, "rounds": 12},
+}
+
+
 class Entry(NamedTuple):
     """What the catalog says of an attack."""
 
@@ -58,6 +71,18 @@ class Entry(NamedTuple):
     targets: int = 1  # times that it is run, each towards another class
     least_classes: int = 2
     finds: str = "fixed budget"  # or "minimum norm": eps is a cap then
+
+    @property
+    def short(self) -> Callable[..., Attack]:
+        """Settings within `SHORT_BUDGET`, all targets together; of minimum norm.
+
+        Raises: ValueError: an attack with a fixed budget.
+        """
+        if self.finds != _NEAREST:
+            raise ValueError(
+                f"{self.name} has a fixed budget; give minimise_radius such an attack"
+            )
+        return functools.partial(self.make, **_SHORT.get(self.name, {}))
 
     @property
     def tests(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from robust_jax.core import checks
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
-from robust_jax.threats import norms, projections
+from robust_jax.threats import norms, proximal
 
 _DECAYS = (0.9, 0.999)  # Adam's.
 _TINY = 1e-8
@@ -142,32 +142,6 @@ def _proximal(
     return jax.lax.fori_loop(0, steps, one, (target, jnp.asarray(False)))[0]
 
 
-def _soft(v: Array, weight: Array) -> Array:
-    return jnp.sign(v) * jnp.maximum(jnp.abs(v) - weight, 0)
-
-
-def _shorter(v: Array, weight: Array) -> Array:
-    size = norms.l2(v)
-    return v * jnp.maximum(1 - weight / jnp.where(size > 0, size, 1), 0)
-
-
-def _capped(v: Array, weight: Array) -> Array:
-    """By Moreau: v less its projection onto the L1 ball of radius `weight`."""
-    zeros, wide = jnp.zeros_like(v), jnp.asarray(jnp.inf, v.dtype)
-    return v - projections.l1(v, zeros, weight, -wide, wide)
-
-
-def _two_thirds(v: Array, weight: Array) -> Array:
-    """The proximal operator of weight * sum |v|^(2/3), from Cao et al. (2013)."""
-    size = jnp.abs(v)
-    known = size > 2 * (2 * weight / 3) ** 0.75  # Below, zero is the minimiser.
-    size = jnp.where(known, size, 1)
-    root = jnp.arccosh(jnp.maximum(27 * size**2 / 16 * (2 * weight) ** -1.5, 1))
-    a = 2 / jnp.sqrt(3.0) * (2 * weight) ** 0.25 * jnp.sqrt(jnp.cosh(root / 3))
-    inner = jnp.maximum(2 * size / a - a**2, 0)
-    return jnp.where(known, jnp.sign(v) * ((a + jnp.sqrt(inner)) / 2) ** 3, 0)
-
-
 def _box(threat: Any, x: Array) -> tuple[Array, Array]:
     def face(bound: Any) -> Array:
         full = jax.tree.map(lambda leaf: jnp.broadcast_to(bound, leaf.shape), x)
@@ -177,8 +151,8 @@ def _box(threat: Any, x: Array) -> tuple[Array, Array]:
 
 
 _SHRINK = {
-    threats.Linf: _capped,
-    threats.L2: _shorter,
-    threats.L1: _soft,
-    threats.L0: _two_thirds,
+    threats.Linf: proximal.linf,
+    threats.L2: proximal.l2,
+    threats.L1: proximal.l1,
+    threats.L0: proximal.two_thirds,
 }

@@ -5,6 +5,9 @@ import math
 import statistics
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 
 @dataclasses.dataclass(frozen=True)
 class Proportion:
@@ -42,6 +45,43 @@ class Proportion:
     def __str__(self) -> str:
         low, high = self.interval
         return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+@dataclasses.dataclass(frozen=True)
+class Median:
+    """A median with its 95 % interval, between two of the values."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float]:
+        """The mapping that stands for this median in a record."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]"
+
+
+def median(values: np.ndarray) -> Median:
+    """The median of a sample and a 95 % interval of the population's.
+
+    The interval's ends are the order statistics that a binomial of n draws with 1/2
+    names; it assumes nothing of the distribution and covers at least 95 %.
+    Edge cases: infinite values count as largest; fewer than 6 give the whole range.
+
+    Args:
+        values: shape [N], N >= 1, no NaN.
+    Raises: ValueError: no values.
+    """
+    ordered = np.sort(np.asarray(values, np.float64))
+    n = len(ordered)
+    if n == 0:
+        raise ValueError("values is empty; expected at least one for a median")
+    below = int(stats.binom.ppf(0.025, n, 0.5))  # P(fewer than `below`) <= 0.025
+    first = max(below - 1, 0)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    return Median(float(middle), float(ordered[first]), float(ordered[n - 1 - first]))
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

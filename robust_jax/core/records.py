@@ -24,7 +24,7 @@ from typing import Any, TypedDict
 import jax
 import numpy as np
 
-from robust_jax.core.metrics import Proportion
+from robust_jax.core.metrics import Median, Proportion
 
 SCHEMA = 1
 _PACKAGES = ("robust_jax", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -85,7 +85,7 @@ def plain(value: Any) -> Any:
     """The same data in JSON's types only, a copy.
 
     NumPy and JAX scalars and arrays become numbers and nested lists, tuples lists,
-    paths and whole-number keys strings, a `Proportion` its mapping.
+    paths and whole-number keys strings, a `Proportion` or a `Median` its mapping.
     Edge cases: NaN and infinities become "NaN", "Infinity", "-Infinity".
     Raises: ValueError: something else, named by where it is.
     """
@@ -178,8 +178,8 @@ def _plain(value: Any, where: str) -> Any:
         return int(value)
     if isinstance(value, numbers.Real):
         return _finite_or_name(float(value))
-    if isinstance(value, Proportion):
-        return value.to_json()
+    if isinstance(value, Proportion | Median):
+        return _plain(value.to_json(), where)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Mapping):

@@ -30,6 +30,8 @@ class Claims(NamedTuple):
     excess: float  # largest norm minus its eps, in the threat's norm
     excess_of_box: float  # largest step outside the box, pixel units
     samples: int = 1  # fresh answers of a random net, whose majority is asked
+    size: np.ndarray = np.zeros(0)  # [n] float64, in the threat's norm
+    refuted: np.ndarray = np.zeros(0, np.int64)  # unconfirmed, and not borderline
 
     @property
     def passed(self) -> bool:
@@ -121,6 +123,8 @@ def confirm(
         float((size - eps).max()),
         float(max(box.max(), 0.0)),
         samples,
+        size,
+        np.flatnonzero(is_right & ~is_close),
     )
 
 

@@ -5,18 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from robust_jax.core import records
-from robust_jax.core.metrics import Proportion
+from robust_jax.core.metrics import Median, Proportion
 
 Row = Mapping[str, Any]
 Format = Callable[[Any], str]
 
 MISSING = "\N{EN DASH}"
+_MEDIAN = ("value", "low", "high")
 _NON_FINITE = ("NaN", "Infinity", "-Infinity")  # As core.records writes them.
 
 
 def auto(value: Any) -> str:
-    """A cell's text by its type: 1,234 for a count, 0.1235 for a number, per cent with
-    the 95 % interval for a `Proportion`, yes or no, an en dash for None."""
+    """A cell's text by its type: 1,234 for a count, 0.1235 for a number, a `Proportion`
+    in per cent and a `Median`, both with their 95 % intervals, yes or no, an en dash
+    for None."""
     if value is None:
         return MISSING
     if isinstance(value, bool):
@@ -27,6 +29,8 @@ def auto(value: Any) -> str:
         return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     if _is_proportion(value):
         return str(Proportion(value["successes"], value["n"]))
+    if _is_median(value):
+        return str(Median(*(float(value[key]) for key in _MEDIAN)))
     return str(value)
 
 
@@ -116,9 +120,15 @@ def _is_proportion(value: Any) -> bool:
     return isinstance(value, dict) and {"successes", "n"} <= value.keys()
 
 
+def _is_median(value: Any) -> bool:
+    return isinstance(value, dict) and set(_MEDIAN) <= value.keys()
+
+
 def _is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     if isinstance(value, str):
         return value in _NON_FINITE
-    return value is None or isinstance(value, int | float) or _is_proportion(value)
+    if isinstance(value, dict):
+        return _is_proportion(value) or _is_median(value)
+    return value is None or isinstance(value, int | float)

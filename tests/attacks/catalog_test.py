@@ -10,6 +10,7 @@ import pytest
 
 from experiments import list_attacks
 from robust_jax import attacks, threats
+from robust_jax.attacks import catalog
 from robust_jax.core import drive
 from robust_jax.core.types import Towards, Untargeted
 from tests import victims
@@ -31,7 +32,7 @@ def test_every_factory_that_makes_an_attack_is_in_the_catalog():
         if getattr(getattr(attacks, name), "__annotations__", {}).get("return")
         is attacks.pgd.__annotations__["return"]
     }
-    assert factories - {"projected_ascent"} == made
+    assert factories - {"projected_ascent", "minimise_radius"} == made
 
 
 def test_tests_exist_and_speak_of_the_attack():
@@ -94,3 +95,14 @@ def test_least_classes_are_what_the_objective_needs():
         run = functools.partial(drive.run(entry.make()), jax.random.key(0), model)
         with pytest.raises(ValueError, match=rf"at least {entry.least_classes} for"):
             jax.eval_shape(lambda x, r=run, t=threat, g=goal: r(t, x, g), x)
+
+
+def test_short_presets_keep_to_their_budget():
+    nearest = [e for e in attacks.list() if e.finds == "minimum norm"]
+    assert len(nearest) >= 2
+    for entry in nearest:
+        calls = entry.short().steps * entry.targets
+        most = 1 + calls * sum(entry.per_step)
+        assert most <= catalog.SHORT_BUDGET, entry.name
+    with pytest.raises(ValueError, match="pgd has a fixed budget"):
+        attacks.by_name("pgd").short()

@@ -56,6 +56,19 @@ CASES = {
         restarts=2,
         minimum_norm=True,
     ),
+    "ddn": Case(attacks.ddn(200), {"l2": 0.32}, minimum_norm=True),
+    "fmn": Case(
+        attacks.fmn(200), {"linf": 0.13, "l2": 0.13, "l1": 0.12}, minimum_norm=True
+    ),
+    "alma": Case(attacks.alma(200), {"l2": 0.1, "l1": 0.15}, minimum_norm=True),
+    "pdpgd": Case(
+        attacks.pdpgd(200), {"linf": 0.16, "l2": 0.17, "l1": 0.19}, minimum_norm=True
+    ),
+    "minimal_apgd": Case(
+        attacks.minimal_apgd(objectives.margin, 20, 15),
+        {"linf": 0.075, "l2": 0.075},
+        minimum_norm=True,
+    ),
 }
 
 

@@ -84,3 +84,41 @@ def test_within_one_percent_of_the_boundary_of_an_affine_model(name, norm):
     most = WIDER.get((name, norm), 0.01)
     np.testing.assert_allclose(found.distance, optimum, rtol=most)
     assert np.median(found.distance / optimum) < 1 + min(most, 0.04)
+
+
+# Distances over the least ones on these problems, to three digits, that pdpgd of
+# adversarial-library 0.2.8 (PyTorch, num_steps=500, otherwise its defaults) finds.
+PDPGD_BY_AUTHORS = {
+    "linf": "1.002 1.006 1.006 1.009 1.002 1.004 1.003 1.001 1.002 1.001 1.012 1.006",
+    "l2": "1.017 1.035 1.017 1.008 1.021 1.03 1.012 1.015 1.021 1.04 1.031 1.006",
+    "l1": "1.004 1.035 1.018 1.041 1.032 1.034 1.04 1.051 1.032 1.066 1.028 1.049",
+}
+
+
+@pytest.mark.parametrize("norm", PDPGD_BY_AUTHORS)
+def test_pdpgd_goes_where_its_reference_goes(norm):
+    model, images, labels = affine_problem()
+    threat = threats.by_name(norm)(np.inf)
+    found = nearest(CASES["pdpgd"][0], threat, model, images, labels)
+    expected = np.array(PDPGD_BY_AUTHORS[norm].split(), float)
+    share = found.distance / least_distances(norm, model, images, labels)
+    np.testing.assert_allclose(share, expected, atol=2e-3)
+
+
+def test_the_least_radius_is_between_success_and_failure():
+    """Bisection over one-step attacks, whose success at each radius can be asked."""
+    model, images, labels = affine_problem()
+    threat, once = threats.Linf(np.inf), attacks.fgsm(objectives.margin)
+    found = nearest(attacks.minimise_radius(once, 14), threat, model, images, labels)
+    distance = np.asarray(found.distance)
+    for factor, wins in ((1.01, True), (0.99, False)):
+        at_this = threats.Linf(jnp.asarray(factor * distance))
+        result = nearest(once, at_this, model, images, labels)
+        assert ((result.margin >= 0) == wins).all()
+    capped = nearest(
+        attacks.minimise_radius(once, 14),
+        threats.Linf(float(np.median(distance)) * 1.02), model, images, labels,
+    )  # fmt: skip
+    near = distance <= np.median(distance)
+    assert ((capped.margin >= 0) == near).mean() > 0.9
+    np.testing.assert_allclose(capped.distance[near], distance[near], rtol=0.01)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy import stats
@@ -56,3 +57,19 @@ def test_impossible_counts_are_refused(successes, n):
 def test_impossible_confidences_are_refused(confidence):
     with pytest.raises(ValueError, match=r"confidence=.*; expected"):
         metrics.wilson(1, 2, confidence)
+
+
+@pytest.mark.parametrize("n", [6, 7, 25, 200, 1001])
+def test_interval_of_the_median_is_that_of_scipy(n):
+    values = np.random.default_rng(n).exponential(size=n)
+    found = metrics.median(values)
+    interval = stats.quantile_test(values, p=0.5).confidence_interval(0.95)
+    assert found.value == np.median(values)
+    assert (found.low, found.high) == (interval.low, interval.high)
+
+
+def test_a_median_holds_what_was_not_found():
+    found = metrics.median(np.array([1.0, np.inf, 2.0, np.inf]))
+    assert (found.low, found.value, found.high) == (1.0, np.inf, np.inf)
+    with pytest.raises(ValueError, match="values is empty"):
+        metrics.median(np.zeros(0))

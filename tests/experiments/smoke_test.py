@@ -134,6 +134,23 @@ def test_attack(command, checkpoint):
     assert [p.name for p in _figures(out)] == ["curve.png"]
 
 
+def test_attack_compares_distances(command, checkpoint):
+    options = ["--compare=fmn,fab", "--norm=linf", "--count=16"]
+    done, record, out = command("attack", f"--checkpoint={checkpoint[0]}", *options)
+    rows = {row["attack"]: row for row in record["rows"]}
+    assert set(rows) == {"fab", "fmn"}
+    for row in rows.values():
+        assert 0 < row["median"]["low"] <= row["median"]["value"]
+        assert (
+            0 <= row["optimality"] <= 1 and row["forwards"] + row["backwards"] <= 1000
+        )
+        _check_proportion(row["success"], row["n"])
+    assert max(row["optimality"] for row in rows.values()) > 0.9
+    assert len(record["series"]["distances"]["fmn"]) == 16
+    assert "median distance" in done.stdout
+    assert [p.name for p in _figures(out)] == ["curves.png"]
+
+
 def test_compare_attacks(command, checkpoint):
     names = ["fgsm", "apgd_t", "fab_t", "square"]
     options = ["--eps=0.1", "--count=8", "--few=4", f"--attacks={','.join(names)}"]

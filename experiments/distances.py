@@ -1,0 +1,134 @@
+"""Minimum-norm attacks on one net, compared by what they find. Used by experiments."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments import common, recording
+from robust_jax import attacks, evaluate, models, report, threats
+from robust_jax.attacks.catalog import Entry
+from robust_jax.core import checks
+from robust_jax.datasets import Dataset
+from robust_jax.evaluate import Distances, stages
+
+PRESETS = ("short", "paper")
+COLUMNS = (
+    report.Column("attack", "attack"),
+    report.Column("median", "median distance [95 %]"),
+    report.Column("area", "area", report.fixed(4)),
+    report.Column("optimality", "optimality", report.fixed(4)),
+    report.Column("success", "success [95 %]"),
+    report.Column("forwards", "forwards", report.fixed(0)),
+    report.Column("backwards", "backwards", report.fixed(0)),
+    report.Column("seconds", "seconds", report.fixed(1)),
+)
+_POINTS = 60  # Radii of a curve.
+
+
+def entries(norm: str, names: Sequence[str]) -> tuple[Entry, ...]:
+    """The minimum-norm attacks of a norm; `all` for every one.
+
+    Raises: ValueError: a name that is not one of them.
+    """
+    known = {
+        e.name: e
+        for e in attacks.list()
+        if e.finds == "minimum norm" and norm in e.norms
+    }
+    if list(names) == ["all"]:
+        return tuple(known.values())
+    for name in names:
+        checks.known_name(f"minimum-norm attack for {norm}", name, known)
+    return tuple(known[name] for name in names)
+
+
+def compare(
+    run: recording.Run,
+    title: str,
+    chosen: Sequence[Entry],
+    preset: str,
+    checkpoint: models.Checkpoint,
+    data: Dataset,
+    norm: str,
+) -> None:
+    """Runs attacks in turn, prints their table, draws their curves, saves the run."""
+    found = {}
+    for entry in chosen:
+        one = measured(entry, preset, checkpoint.logits_fn, data, norm)
+        found[entry.name] = one
+        if not one.claims.passed:
+            run.notes.append(f"{entry.name}: {one.claims}")
+    run.rows = table(found)
+    print(report.format_table(run.rows, COLUMNS))
+    draw(run, found, norm)
+    run.save(
+        title,
+        f"{data.name} test, n = {len(data)}, {norm}, preset {preset}. Distances, "
+        "forwards and backwards are of the images that the net gets right.",
+        COLUMNS,
+    )
+
+
+def measured(
+    entry: Entry, preset: str, logits_fn: Any, data: Dataset, norm: str
+) -> Distances:
+    """What one attack finds on all examples, compiled by a first call on one."""
+    attack = entry.short() if preset == "short" else entry.make()
+    goals: stages.Goals = evaluate.untargeted
+    if entry.targets > 1:
+        goals = evaluate.likeliest_targets(entry.targets)
+    stage = evaluate.Stage(entry.name, attack, goals)
+    threat = threats.by_name(norm)(np.inf)
+
+    def found(part: Dataset, on_items: Any = lambda n: None) -> Distances:
+        images, labels = part.pixels(), part.labels
+        return evaluate.distances(
+            logits_fn,
+            images,
+            labels,
+            threat,
+            stage,
+            ids=part.ids,
+            seed=common.SEED.value,
+            on_items=on_items,
+        )
+
+    found(data.take(np.arange(1)))
+    with common.counted(len(data) * entry.targets, entry.name, "item") as bar:
+        return found(data, bar.update)
+
+
+def table(found: Mapping[str, Distances]) -> list[dict[str, Any]]:
+    """A row per attack, the most optimal first."""
+    optimal, up_to = evaluate.optimality(found), last_radius(found)
+    rows = [{**one.row(up_to), "optimality": optimal[name], "attack": name}
+            for name, one in found.items()]  # fmt: skip
+    return sorted(rows, key=lambda row: -row["optimality"])
+
+
+def last_radius(found: Mapping[str, Distances]) -> float:
+    """The largest of the best distances: the radius up to which areas are taken."""
+    best = np.min([one.distance for one in found.values()], axis=0)
+    return float(np.max(best[np.isfinite(best)], initial=0.0))
+
+
+def draw(run: recording.Run, found: Mapping[str, Distances], norm: str) -> None:
+    """Robust accuracy against the radius, a line per attack."""
+    radii = np.linspace(0, last_radius(found), _POINTS)
+    series = {name: _series(one, radii) for name, one in found.items()}
+    run.series = {"curves": series, "distances": {
+        name: one.distance for name, one in found.items()}}  # fmt: skip
+    title = "Robust accuracy against the radius, by attack"
+    path = run.figure("curves", title, "Lower is stronger; bands are 95 %.")
+    report.figures.robustness_curves(path, series, title, f"{norm} radius")
+
+
+def _series(one: Distances, radii: np.ndarray) -> dict[str, list[float]]:
+    points = [one.accuracy(float(r)) for r in radii]
+    return {
+        "eps": [float(r) for r in radii],
+        "accuracy": [p.value for p in points],
+        "low": [p.interval[0] for p in points],
+        "high": [p.interval[1] for p in points],
+    }

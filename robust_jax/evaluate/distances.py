@@ -1,0 +1,178 @@
+"""How small a perturbation suffices? What minimum-norm attacks find.
+
+An attack is as good as its distances are small: their median, the area under the curve
+of robust accuracy against the radius, and how much of the gap to the best of several
+attacks it leaves (AttackBench's optimality).
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from robust_jax.core import drive, lift
+from robust_jax.core.metrics import Median, Proportion, median
+from robust_jax.core.types import LogitsFn
+from robust_jax.evaluate.claims import Claims, confirm
+from robust_jax.evaluate.evaluation import checked
+from robust_jax.evaluate.stages import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Distances:
+    """The distance of the nearest adversarial point that was found, per example.
+
+    `distance` is 0 where the model errs without an attack, inf where nothing was found.
+    """
+
+    name: str
+    norm: str
+    distance: np.ndarray  # [N] float64, in the norm's units
+    clean: np.ndarray  # [N] bool, right without an attack
+    forwards: float  # per attacked example, the mean
+    backwards: float
+    seconds: float
+    x_adv: np.ndarray  # [N, *S], x where nothing was found
+    claims: Claims
+
+    @property
+    def success(self) -> Proportion:
+        """Of the examples that the model gets right, how many were broken."""
+        found = np.isfinite(self.distance) & self.clean
+        return Proportion(int(found.sum()), max(int(self.clean.sum()), 1))
+
+    @property
+    def median(self) -> Median:
+        """Of the examples that the model gets right."""
+        return median(self.distance[self.clean])
+
+    def accuracy(self, eps: float) -> Proportion:
+        """Robust accuracy at a radius, as far as this attack knows."""
+        return Proportion(int((self.distance > eps).sum()), len(self.distance))
+
+    def area(self, up_to: float) -> float:
+        """The area under robust accuracy against the radius, from 0 to `up_to`."""
+        return float(np.minimum(self.distance, up_to).mean())
+
+    def row(self, up_to: float) -> dict[str, Any]:
+        """The cells of a table of attacks."""
+        return {
+            "attack": self.name,
+            "norm": self.norm,
+            "n": int(self.clean.sum()),
+            "median": self.median,
+            "area": self.area(up_to),
+            "success": self.success,
+            "forwards": self.forwards,
+            "backwards": self.backwards,
+            "seconds": self.seconds,
+        }
+
+
+def distances(
+    model: LogitsFn,
+    images: Any,
+    labels: Any,
+    threat: Any,
+    stage: Stage,
+    *,
+    ids: Any = None,
+    seed: int = 0,
+    tile: int = lift.TILE,
+    on_items: Callable[[int], None] = lambda n: None,
+) -> Distances:
+    """Runs a minimum-norm attack to its end on every example that the model gets right.
+
+    Of several goals or restarts the nearest counts. What the attack claims is looked at
+    again, the distance in float64; a point outside the threat set does not count.
+    Guarantees: the result does not depend on order, subset or batch.
+
+    Args:
+        model, images, labels, ids, seed, tile: as in `robustness`.
+        threat: its eps is a cap, `inf` allowed.
+        stage: a minimum-norm attack with goals and restarts; its `only` is not asked.
+        on_items: called with the number of finished items.
+    Raises: ValueError: bad images, labels or model, in one sentence.
+    """
+    examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
+    right = np.flatnonzero(examples.right)
+    x, y = examples.images[right], examples.labels[right]
+    best, x_adv = np.full(len(right), np.inf), x.copy()
+    run = drive.auto(stage.attack, to_the_end=True)
+    run = lift.in_tiles(run, tile=tile, on_tile=on_items)
+    goals = stage.goals(y, examples.logits[right]) if len(right) else ()
+    calls, start = np.zeros(2), time.perf_counter()
+    for target, goal in enumerate(goals):
+        for restart in range(stage.restarts):
+            names = {"target": target, "restart": restart}
+            keys = lift.item_keys(seed, examples.ids[right], **names)
+            found = run(keys, model, threat, x, goal)
+            calls += found.forwards.sum(), found.backwards.sum()
+            size = np.where(found.margin >= 0, found.distance, np.inf)
+            nearer = size < best
+            best[nearer], x_adv[nearer] = size[nearer], found.x_adv[nearer]
+    seconds = time.perf_counter() - start
+    seen, claims = audited(model, threat, x, x_adv, y, np.isfinite(best))
+    distance = np.zeros(len(examples.labels))
+    distance[right] = seen
+    whole = examples.images.copy()
+    whole[right] = x_adv
+    forwards, backwards = calls / max(len(right), 1)
+    return Distances(
+        stage.name, threat.name, distance, examples.right, forwards, backwards,
+        seconds, whole, claims,
+    )  # fmt: skip
+
+
+def audited(
+    model: LogitsFn,
+    threat: Any,
+    images: np.ndarray,
+    x_adv: np.ndarray,
+    labels: np.ndarray,
+    found: np.ndarray,
+) -> tuple[np.ndarray, Claims]:
+    """Distances in float64 of what holds under an independent look, inf elsewhere.
+
+    A claim that the fresh forward pass gets right counts only where rounding decides.
+
+    Args:
+        found: shape [M] bool, of which examples something is claimed.
+    """
+    rows = np.flatnonzero(found)
+    part = lift.threat_of(threat, images, rows)
+    looked = confirm(model, part, images[rows], x_adv[rows], labels[rows])
+    distance = np.full(len(images), np.inf)
+    distance[rows] = looked.size
+    wrong = np.union1d(looked.outside, looked.refuted)
+    distance[rows[wrong]] = np.inf
+    return distance, looked
+
+
+def optimality(found: Mapping[str, Distances]) -> dict[str, float]:
+    """AttackBench's local optimality of each attack among several, in [0, 1].
+
+    1 - (A - A*) / (A_0 - A*): A is the attack's area under robust accuracy against the
+    radius, A* that of the best attack on each example, A_0 that of no attack; all up to
+    the radius at which the best leave nothing that any of them found.
+    Edge cases: where nothing was found, 0; where A* = A_0, 1.
+
+    Args:
+        found: by name, on the same examples.
+    References: Cina et al., "AttackBench", AAAI 2025. Differs from it in: examples that
+        no attack broke do not move the last radius.
+    """
+    all_of_them = list(found.values())
+    best = np.min([one.distance for one in all_of_them], axis=0)
+    known = best[np.isfinite(best)]
+    last = float(known.max()) if len(known) else 0.0
+    nothing = last * float(all_of_them[0].clean.mean())
+    least = float(np.minimum(best, last).mean())
+    if last == 0 or nothing == least:
+        return dict.fromkeys(found, 0.0 if last == 0 else 1.0)
+    return {
+        name: 1 - (one.area(last) - least) / (nothing - least)
+        for name, one in found.items()
+    }
