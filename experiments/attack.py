@@ -66,11 +66,12 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Attacks at every radius, prints the table, draws the curve."""
     if _COMPARE.value is not None:
-        return _compared(_COMPARE.value)
+        run, title = recording.Run("attack"), f"Distances from {_CHECKPOINT.value}"
+        how = _PRESET.value, _NORM.value
+        return distances.compare(run, title, _COMPARE.value, *how, *_loaded())
     threat, radii = threats.by_name(_NORM.value)(0.0), _radii()
     attack = _attack()
-    checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    checkpoint, data = _loaded()
     run = recording.Run("attack")
     start = time.perf_counter()
     with common.counted(len(radii) * len(data), _ATTACK.value, "pair") as bar:
@@ -93,19 +94,14 @@ def main(argv: list[str]) -> None:
     _save(run, curve, data.name, len(data), seconds)
 
 
-def _compared(names):
-    entries = distances.entries(_NORM.value, names)
+def _loaded():
     checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
-    run, title = recording.Run("attack"), f"Distances from {_CHECKPOINT.value}"
-    distances.compare(run, title, entries, _PRESET.value, checkpoint, data, _NORM.value)
+    return checkpoint, common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
 
 
 def _save(run, curve, name, n, seconds):
-    run.notes.append(
-        f"{curve.forwards:,} forwards, {curve.backwards:,} backwards, {seconds:.1f} s "
-        "with compilation; images that the net gets wrong are not attacked."
-    )
+    calls = f"{curve.forwards:,} forwards, {curve.backwards:,} backwards"
+    run.notes.append(f"{calls}, {seconds:.1f} s with compilation; clean errors apart.")
     print(run.notes[-1])
     title = f"{_ATTACK.value} on {_CHECKPOINT.value}"
     run.series = {"curve": curve.to_series()}
@@ -140,7 +136,7 @@ def _radii():
         radii = np.array([float(r) for r in _RADII.value])
     except ValueError:
         radii = np.array([])
-    if radii.size == 0:
+    if not radii.size:
         raise ValueError(
             f"radii={','.join(_RADII.value)}; expected numbers, such as 0,0.1,0.2"
         )

@@ -46,15 +46,15 @@ def entries(norm: str, names: Sequence[str]) -> tuple[Entry, ...]:
 def compare(
     run: recording.Run,
     title: str,
-    chosen: Sequence[Entry],
+    names: Sequence[str],
     preset: str,
+    norm: str,
     checkpoint: models.Checkpoint,
     data: Dataset,
-    norm: str,
 ) -> None:
     """Runs attacks in turn, prints their table, draws their curves, saves the run."""
     found = {}
-    for entry in chosen:
+    for entry in entries(norm, names):
         one = measured(entry, preset, checkpoint.logits_fn, data, norm)
         found[entry.name] = one
         if not one.claims.passed:
