@@ -304,6 +304,8 @@ class Evaluation:
     def _learn(self, number: int, attacked: np.ndarray, found: Findings) -> None:
         """The margins that the stage reached, for the rules of later stages."""
         margin = np.where(np.isnan(found.margin), -np.inf, found.margin)
+        for row, (place, _) in found.x_adv.items():
+            margin[row, place + 1 :] = -np.inf  # The schedule decides who of them ran.
         best = margin.max(axis=1, initial=-np.inf)
         self.best_margin[attacked] = np.maximum(self.best_margin[attacked], best)
         restarts = self.plan[number].restarts
