@@ -5,6 +5,7 @@ from robust_jax.attacks.acg import acg
 from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.catalog import Entry, by_name, list_attacks as list
 from robust_jax.attacks.compose import (
     over_targets,
@@ -62,6 +63,7 @@ __all__ = [
     "apgd_l1",
     "bim",
     "by_name",
+    "cw_l2",
     "ddn",
     "di_fgsm",
     "expectation",

@@ -8,6 +8,7 @@ from robust_jax.attacks.acg import acg
 from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
@@ -48,12 +49,13 @@ _NEAREST = "minimum norm"
 
 
 SHORT_BUDGET = 1000  # Forwards and backwards for an example of ten classes.
-_SHORT: dict[str, dict[str, int]] = {
+_SHORT: dict[str, dict[str, float]] = {
     "ddn": {"steps": 498},
     "fmn": {"steps": 498},
     "alma": {"steps": 498},
     "pdpgd": {"steps": 498},
     "sigma_zero": {"steps": 498},
+    "cw_l2": {"steps": 498, "iterations": 55, "step_size": 0.1, "constant": 0.1},
     "fab": {"steps": 90},
     "fab_t": {"steps": 37},
     "minimal_apgd": {"steps": 40, "rounds": 12},
@@ -150,7 +152,7 @@ _TESTS = {
     "odi_pgd": ("diverse_test", "exact_optimum_test"),
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
-    **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
+    **dict.fromkeys(("cw_l2", "ddn", "fmn"), ("minimum_norm_test",)),
     **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test",)),
     **dict.fromkeys(("sigma_zero", "minimal_apgd"), ("minimum_norm_test",)),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
@@ -214,6 +216,7 @@ _CATALOG = Catalog(
         Entry("multi_targeted", multi_targeted, "Gowal et al. 2019", _ALL),
         Entry("odi_pgd", odi_pgd, "Tashiro et al., NeurIPS 2020", _CUBE_AND_BALL),
         Entry("gama_pgd", gama_pgd, "Sriramanan et al., NeurIPS 2020", _CUBE_AND_BALL),
+        Entry("cw_l2", cw_l2, "Carlini & Wagner, S&P 2017", ("l2",), finds=_NEAREST),
         Entry("ddn", ddn, "Rony et al., CVPR 2019", ("l2",), finds=_NEAREST),
         Entry("fmn", fmn, "Pintor et al., NeurIPS 2021", _ALL, finds=_NEAREST),
         Entry(

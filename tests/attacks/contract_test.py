@@ -38,6 +38,7 @@ SMALL = {
     "apgd_dlr": {"steps": 4},
     "apgd_l1": {"steps": 4},
     "fab": {"steps": 5},
+    "cw_l2": {"steps": 6, "iterations": 4, "step_size": 0.1, "constant": 1.0},
     "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
     "fmn": {"steps": 5},
     "alma": {"steps": 5, "first_distance": 0.08},
