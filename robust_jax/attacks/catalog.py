@@ -55,7 +55,7 @@ _SHORT: dict[str, dict[str, float]] = {
     "alma": {"steps": 498},
     "pdpgd": {"steps": 498},
     "sigma_zero": {"steps": 498},
-    "cw_l2": {"steps": 498, "iterations": 55, "step_size": 0.1, "constant": 0.1},
+    "cw_l2": {"steps": 498, "iterations": 99, "step_size": 0.1, "constant": 1.0},
     "fab": {"steps": 90},
     "fab_t": {"steps": 37},
     "minimal_apgd": {"steps": 40, "rounds": 12},
