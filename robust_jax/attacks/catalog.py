@@ -12,6 +12,7 @@ from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pgd_l0 import pgd_l0
 from robust_jax.attacks.projected import (
@@ -122,6 +123,7 @@ _TESTS = {
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
+    "lbfgs": ("lbfgs_test", "minimum_norm_test", "exact_optimum_test"),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
@@ -185,6 +187,7 @@ _CATALOG = Catalog(
         Entry("gama_pgd", gama_pgd, "Sriramanan et al., NeurIPS 2020", _CUBE_AND_BALL),
         Entry("ddn", ddn, "Rony et al., CVPR 2019", ("l2",), finds=_NEAREST),
         Entry("fmn", fmn, "Pintor et al., NeurIPS 2021", _ALL, finds=_NEAREST),
+        Entry("lbfgs", lbfgs, "Szegedy et al., ICLR 2014", ("l2",), finds=_NEAREST),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
         Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
         Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),

@@ -67,7 +67,7 @@ def init(x: Array, lower: ArrayLike, upper: ArrayLike, memory: int = 10) -> Lbfg
     """The state before the first evaluation, which is at x [n], clipped to the box."""
     x = jnp.clip(x, lower, upper)
     zero, no = jnp.zeros((), x.dtype), jnp.zeros((), bool)
-    search = SearchState(*[zero] * 8, jnp.zeros((), jnp.int32))
+    search = _begun(zero, zero, zero, zero)
     return LbfgsbState(
         point=x,
         x=x,
@@ -132,7 +132,8 @@ def judge(
     accepted = first | (number & enough & (~steep | (search.step >= search.limit)))
 
     search = _next_try(search, value, slope, enough)
-    narrow = search.high - search.low <= rounding * search.high
+    high = search.high
+    narrow = jnp.isfinite(high) & (high - search.low <= rounding * high)
     stuck = ~accepted & ((search.tries >= options.tries) | narrow)
     alone = jnp.all(state.pairs.born < 0)
 
@@ -160,6 +161,31 @@ def judge(
     )
 
 
+def restart(
+    state: LbfgsbState, condition: Array, x: Array, value: Array, grad: Array
+) -> LbfgsbState:
+    """Begins anew at x [n] where value and gradient are known, if the condition holds.
+
+    To be called between `judge` and `turn`.
+    """
+    fresh = state._replace(
+        x=x,
+        value=value,
+        grad=grad,
+        iterations=jnp.zeros_like(state.iterations),
+        turning=jnp.ones_like(state.turning),
+        converged=jnp.zeros_like(state.converged),
+    )
+    # The rows of the pairs, most of the memory, stay as they are.
+    pairs = compact.forget(state.pairs, condition)
+    chosen = jax.tree.map(
+        lambda new, old: jnp.where(condition, new, old),
+        fresh._replace(pairs=pairs),
+        state._replace(pairs=pairs),
+    )
+    return chosen._replace(pairs=pairs)
+
+
 def turn(state: LbfgsbState, lower: ArrayLike, upper: ArrayLike) -> LbfgsbState:
     """The other half: aims anew where a search ended; names the next point."""
     x, turning = state.x, state.turning
@@ -174,18 +200,7 @@ def turn(state: LbfgsbState, lower: ArrayLike, upper: ArrayLike) -> LbfgsbState:
     length = jnp.sqrt(way @ way)
     short = 1 / jnp.where(length > 0, length, 1)
     step = jnp.where(fresh & ~boxed, jnp.minimum(short, 1), 1).astype(x.dtype)
-    zero = jnp.zeros_like(slope)
-    begun = SearchState(
-        step=step,
-        limit=limit,
-        slope=slope,
-        low=zero,
-        low_value=state.value,
-        low_slope=slope,
-        high=jnp.full_like(slope, jnp.inf),
-        high_value=jnp.full_like(slope, jnp.inf),
-        tries=jnp.zeros((), jnp.int32),
-    )
+    begun = _begun(step, limit, slope, state.value)
     search = jax.tree.map(
         lambda new, old: jnp.where(turning, new, old), begun, state.search
     )
@@ -236,7 +251,24 @@ def projected_gradient(
     return jnp.max(jnp.abs(jnp.clip(x - grad, lower, upper) - x), initial=0)
 
 
-def _next_try(search: SearchState, value: Array, slope: Array, enough: Array) -> SearchState:
+def _begun(step: Array, limit: Array, slope: Array, value: Array) -> SearchState:
+    zero, far = jnp.zeros_like(slope), jnp.full_like(slope, jnp.inf)
+    return SearchState(
+        step=step,
+        limit=limit,
+        slope=slope,
+        low=zero,
+        low_value=value,
+        low_slope=slope,
+        high=far,
+        high_value=far,
+        tries=jnp.zeros((), jnp.int32),
+    )
+
+
+def _next_try(
+    search: SearchState, value: Array, slope: Array, enough: Array
+) -> SearchState:
     """Brackets a point of Wolfe's conditions by one more evaluation."""
     step = search.step
     search = search._replace(
