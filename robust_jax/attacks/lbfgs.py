@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
 from robust_jax.attacks.gradients import Gradient, Scene, exact
-from robust_jax.attacks.minimum_norm import NOISE, in_box
+from robust_jax.attacks.minimum_norm import NOISE
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -211,9 +211,9 @@ def _next_penalty(penalty: Penalty, won: Array) -> Penalty:
 
 def _box(threat: Any, x: Array) -> tuple[Array, Array]:
     """The ends of the box, each a vector [n]."""
-    ends = (-jnp.inf, jnp.inf)
-    corners = (jax.tree.map(lambda a: jnp.full_like(a, end), x) for end in ends)  # noqa: B023
-    lower, upper = (_vector(in_box(threat, corner)) for corner in corners)
+    box = threats.Linf(jnp.inf, threat.lower, threat.upper)
+    ends = (jax.tree.map(lambda a: jnp.full_like(a, e), x) for e in (-jnp.inf, jnp.inf))  # noqa: B023
+    lower, upper = (_vector(box.project(end, x)) for end in ends)
     return lower, upper
 
 
