@@ -56,6 +56,11 @@ CASES = {
         restarts=2,
         minimum_norm=True,
     ),
+    "lbfgs": Case(
+        attacks.lbfgs(200, objective=objectives.margin),
+        {"l2": 0.12},
+        minimum_norm=True,
+    ),
 }
 
 

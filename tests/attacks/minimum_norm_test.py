@@ -1,6 +1,6 @@
 """Minimum-norm attacks beside closed forms and the boundary itself.
 
-ddn and fmn keep the nearest adversarial point; on an affine model in a box the least
+They keep the nearest adversarial point; on an affine model in a box the least
 distance to each boundary has a closed form.
 """
 
@@ -22,6 +22,7 @@ CASES = {
     # Cross entropy points between several boundaries, not at the nearest one.
     "ddn": (attacks.ddn(200, objective=objectives.margin), ("l2",)),
     "fmn": (attacks.fmn(200), ("linf", "l2", "l1", "l0")),
+    "lbfgs": (attacks.lbfgs(200, objective=objectives.margin), ("l2",)),
 }
 EACH = pytest.mark.parametrize(
     ("name", "norm"),
