@@ -3,6 +3,7 @@
 The first attack of the field: Szegedy et al. (2014).
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import chex
@@ -108,29 +109,7 @@ def lbfgs(
     estimator = exact() if gradient is None else gradient
     options = lbfgsb.Options(memory, iterations)
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> LbfgsState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-        if not isinstance(threat, threats.L2):
-            name = type(threat).__name__
-            raise ValueError(f"threat={name}; expected threats.L2 for lbfgs; use fmn")
-        flat = _vector(x)
-        zero, none = jnp.zeros((), jnp.int32), jnp.zeros((), flat.dtype)
-        solver = lbfgsb.init(flat, *_box(threat, x), memory)
-        return LbfgsState(
-            x=x,
-            goal=goal,
-            key=jax.random.fold_in(key, NOISE),
-            iterate=x,
-            solver=solver,
-            origin=(none, jnp.zeros_like(flat)),
-            won=jnp.zeros((), bool),
-            penalty=Penalty(none + penalty, none, none + jnp.inf, zero, zero),
-            memory=estimator.init(x),
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
-        )
+    init = functools.partial(_first_state, estimator, penalty, memory)
 
     def step(logits_fn: LogitsFn, threat: Threat, state: LbfgsState) -> LbfgsState:
         key = jax.random.fold_in(state.key, state.i)
@@ -151,6 +130,38 @@ def lbfgs(
         )
 
     return until_won(init, step, steps)
+
+
+def _first_state(
+    estimator: Gradient,
+    penalty: float,
+    pairs: int,
+    key: Key,
+    threat: Threat,
+    x: Array,
+    goal: Goal,
+) -> LbfgsState:
+    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    if not isinstance(threat, threats.L2):
+        name = type(threat).__name__
+        raise ValueError(f"threat={name}; expected threats.L2 for lbfgs; use fmn")
+    flat = _vector(x)
+    zero, none = jnp.zeros((), jnp.int32), jnp.zeros((), flat.dtype)
+    return LbfgsState(
+        x=x,
+        goal=goal,
+        key=jax.random.fold_in(key, NOISE),
+        iterate=x,
+        solver=lbfgsb.init(flat, *_box(threat, x), pairs),
+        origin=(none, jnp.zeros_like(flat)),
+        won=jnp.zeros((), bool),
+        penalty=Penalty(none + penalty, none, none + jnp.inf, zero, zero),
+        memory=estimator.init(x),
+        best=incumbent.nothing_yet(x),
+        i=zero,
+        forwards=zero,
+        backwards=zero,
+    )
 
 
 def _move(

@@ -31,7 +31,7 @@ class Model(NamedTuple):
     weight: Array  # [2m], which turns rows into W^T; zero where there is no pair
     lower: Array  # [m, m], s_i @ y_j for i newer than j
     inner: Array  # [m, m], S^T S
-    inverse: Array  # [m, m], of S^T S + L L^T
+    middle: Array  # [2m, 2m], M
     theta: Array  # []
 
 
@@ -63,7 +63,7 @@ def with_pair(pairs: Pairs, s: Array, y: Array, keep: Array, now: Array) -> Pair
     scale = jax.lax.rsqrt(jnp.where(keep, curvature, 1))
     s, y = s * scale, y * scale
     here = keep & (jnp.arange(memory) == jnp.argmin(pairs.born))
-    with_s, with_y = pairs.rows @ s, (pairs.rows[:memory] @ y)
+    with_s, with_y = pairs.rows @ s, (pairs.rows @ y)[:memory]
     both = jnp.concatenate([here, here])[:, None]
     pair = jnp.where(jnp.arange(2 * memory)[:, None] < memory, s, y)
     row, column = here[:, None], here[None, :]
@@ -90,10 +90,13 @@ def model(pairs: Pairs) -> Model:
     definite = inner + lower @ lower.T + jnp.diag(jnp.where(known, 0, 1))
     root = jnp.sqrt(pairs.theta)
     weight = jnp.concatenate([known * root, known / root])
+    # The blocks of M by elimination, all of them from one inverse [m, m].
     identity = jnp.eye(known.size, dtype=inner.dtype)
-    return Model(
-        pairs.rows, weight, lower, inner, solve(definite, identity), pairs.theta
-    )
+    upper_left = solve(definite, identity)
+    upper_right = upper_left @ lower
+    lower_right = lower.T @ upper_right - identity
+    middle = jnp.block([[upper_left, upper_right], [upper_right.T, lower_right]])
+    return Model(pairs.rows, weight, lower, inner, middle, pairs.theta)
 
 
 def onto(model: Model, v: Array) -> Array:
@@ -103,15 +106,7 @@ def onto(model: Model, v: Array) -> Array:
 
 def product(model: Model, a: Array, wa: Array, b: Array, wb: Array) -> Array:
     """a @ B @ b, where wa and wb are W^T a and W^T b."""
-    return model.theta * (a @ b - wa @ middle(model, wb))
-
-
-def middle(model: Model, p: Array) -> Array:
-    """M p, for p [2m]: the solution of [[L L' + S'S ...]] by elimination."""
-    memory = model.lower.shape[0]
-    of_s, of_y = p[:memory], p[memory:]
-    v = model.inverse @ (of_s + model.lower @ of_y)
-    return jnp.concatenate([v, model.lower.T @ v - of_y])
+    return model.theta * (a @ b - wa @ (model.middle @ wb))
 
 
 def step_on(model: Model, free: Array, grad: Array, z: Array, wz: Array) -> Array:
@@ -126,7 +121,7 @@ def step_on(model: Model, free: Array, grad: Array, z: Array, wz: Array) -> Arra
     gram = (rows @ rows.T) * model.weight[:, None] * model.weight[None, :]
     gram_s, gram_sy = gram[:memory, :memory], gram[:memory, memory:]
     pulled = jnp.where(free, grad + model.theta * z, 0)
-    across = middle(model, wz)
+    across = model.middle @ wz
     # W_F^T times the gradient of the model at z.
     p = model.weight * (model.rows @ pulled) - model.theta * (gram @ across)
     head = jnp.eye(memory, dtype=grad.dtype) + gram[memory:, memory:]

