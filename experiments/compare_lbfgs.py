@@ -3,10 +3,9 @@
     python -m experiments.compare_lbfgs --checkpoint=DIR/model.safetensors
 
 Szegedy et al. (2014), Sec. 4: the smallest change that makes a net see a given wrong
-class, drawn at random. Both follow the same schedule of penalties, with equal memory and
-iterations; SciPy has its own tolerance and ours, and NumPy's loss and gradient.
-Distortion is the root mean square over pixels. Repetitions are interleaved; compilation
-is counted apart. Slots of a tile are refilled as examples end.
+class, drawn at random. Both follow the same schedule of penalties; SciPy has its own
+tolerance or ours, and NumPy's loss and gradient. Distortion is the root mean square
+over pixels. Repetitions are interleaved; compilation is counted apart.
 """
 
 import time
@@ -29,7 +28,6 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
 _TILE = flags.DEFINE_integer("tile", 32, "Images of one program.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps", 2000, "Most evaluations.", lower_bound=1)
 _REPETITIONS = flags.DEFINE_integer("repetitions", 3, "Of both.", lower_bound=1)
 _FTOL = {"ours": 1e-4, "scipy": 2.2e-9, "scipy, our ftol": 1e-4}
 
@@ -54,10 +52,8 @@ def main(argv: list[str]) -> None:
     """Runs both on the same images and targets, compares, writes record and page."""
     checkpoint = models.load(_CHECKPOINT.value)
     if not isinstance(checkpoint.module, models.networks.SigmoidMLP):
-        raise ValueError(
-            f"checkpoint={_CHECKPOINT.value}; expected a net of sigmoid layers; train "
-            "one with --recipe=fc100_100_10"
-        )
+        wanted = "expected a net of sigmoid layers; train one by recipe fc100_100_10"
+        raise ValueError(f"checkpoint={_CHECKPOINT.value}; {wanted}")
     data = common.load_for(checkpoint, None, "test", _COUNT.value)
     run = recording.Run("compare_lbfgs")
     rng = np.random.default_rng(common.SEED.value)
@@ -71,14 +67,9 @@ def main(argv: list[str]) -> None:
     run.rows = [_row(who, some, root) for who, some in runs.items()]
     run.rows[0]["compiling"] = first - _median(runs["ours"])
     run.notes = [_note(who, runs) for who in _FTOL if who != "ours"]
-    print(report.format_table(run.rows, _COLUMNS))
-    for note in run.notes:
-        print(note)
-    run.save(
-        "L-BFGS beside SciPy",
-        f"{_CHECKPOINT.value} on {data.name} test, n = {len(data)}, random targets.",
-        _COLUMNS,
-    )
+    print(report.format_table(run.rows, _COLUMNS), *run.notes, sep="\n")
+    of = f"{_CHECKPOINT.value} on {data.name} test, n = {len(data)}, random targets."
+    run.save("L-BFGS beside SciPy", of, _COLUMNS)
 
 
 def _timed(who, *arguments):
@@ -90,7 +81,7 @@ def _timed(who, *arguments):
 
 def _ours(ftol, checkpoint, data, targets):
     """Distances, inf where the target was not reached, and evaluations."""
-    attack, net = _to_the_end(_STEPS.value, ftol), checkpoint.logits_fn
+    attack, net = _to_the_end(ftol), checkpoint.logits_fn
     images, labels = data.pixels(), data.labels.astype(np.int32)
     logits = np.asarray(jax.vmap(net)(images))
     examples = engine.Examples(images, labels, data.ids, logits)
@@ -108,9 +99,9 @@ def _ours(ftol, checkpoint, data, targets):
 
 
 @memoised
-def _to_the_end(steps: int, ftol: float) -> Attack:
+def _to_the_end(ftol: float) -> Attack:
     """The attack, which its schedule ends and a success does not."""
-    attack = attacks.lbfgs(steps, ftol=ftol)
+    attack = attacks.lbfgs(ftol=ftol)
     return attack._replace(done=lambda threat, state: state.i >= attack.steps)
 
 
@@ -150,10 +141,8 @@ def _note(who: str, runs: dict[str, list[_Run]]) -> str:
     both = np.isfinite(near) & np.isfinite(far)
     ratio = near[both].sum() / max(far[both].sum(), np.finfo(float).tiny)
     faster = _median(runs[who]) / _median(runs["ours"])
-    return (
-        f"Beside {who}: mean distortion {ratio:.4f} times as large where both reach the "
-        f"target, {differ} flags differ, {faster:.1f} times as fast."
-    )
+    where = f"mean distortion {ratio:.4f} times as large where both reach the target"
+    return f"Beside {who}: {where}, {differ} flags differ, {faster:.1f} times as fast."
 
 
 if __name__ == "__main__":
