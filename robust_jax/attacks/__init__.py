@@ -18,6 +18,7 @@ from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pdpgd import pdpgd
 from robust_jax.attacks.pgd_l0 import pgd_l0
@@ -73,6 +74,7 @@ __all__ = [
     "gama_pgd",
     "gradients",
     "input_diversity",
+    "lbfgs",
     "list",
     "lookahead",
     "mim",

@@ -14,6 +14,7 @@ from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pdpgd import pdpgd
 from robust_jax.attacks.pgd_l0 import pgd_l0
@@ -53,6 +54,7 @@ _SHORT: dict[str, dict[str, float]] = {
     "ddn": {"steps": 498},
     "fmn": {"steps": 498},
     "alma": {"steps": 498},
+    "lbfgs": {"steps": 499},
     "pdpgd": {"steps": 498},
     "sigma_zero": {"steps": 498},
     "cw_l2": {"steps": 498, "iterations": 99, "step_size": 0.1, "constant": 1.0},
@@ -155,6 +157,8 @@ _TESTS = {
     **dict.fromkeys(("cw_l2", "ddn", "fmn"), ("minimum_norm_test",)),
     **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test",)),
     **dict.fromkeys(("sigma_zero", "minimal_apgd"), ("minimum_norm_test",)),
+    **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
+    "lbfgs": ("lbfgs_test", "minimum_norm_test", "exact_optimum_test"),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
@@ -239,6 +243,7 @@ _CATALOG = Catalog(
             least_classes=3,
             finds=_NEAREST,
         ),
+        Entry("lbfgs", lbfgs, "Szegedy et al., ICLR 2014", ("l2",), finds=_NEAREST),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
         Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
         Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),

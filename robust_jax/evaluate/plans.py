@@ -188,7 +188,7 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
     Guarantees: which stages attack an example depends on that example alone.
     Edge cases: see `standard`. An example that looks safe to the short attacks is not
     looked at again, so `standard` may take it. In Linf an example that stays robust
-    cost 0.04 to 0.08 of `standard` on five nets, and more where few stay robust, all
+    cost 0.04 to 0.08 of AutoAttack on six nets, and more where few stay robust, all
     near the boundary: 0.28 where a plain net was left 26 % (0.15 in L2). L2 and L1
     promise less: a net trained for Linf misled gradients and kept 4 points too many in
     L2, where it takes FAB-T its 100 steps (another lost 2 points more than to

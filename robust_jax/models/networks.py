@@ -59,8 +59,24 @@ class MLP(Classifier):
         """Logits, shape [*B, K], of examples [*B, *S]."""
         x = flatten(self.normalise(x), self.input_rank)
         for features in self.hidden:
-            x = nn.relu(nn.Dense(features)(x))
+            x = self.activate(nn.Dense(features)(x))
         return nn.Dense(self.num_classes)(x)
+
+    def activate(self, x: Array) -> Array:
+        """The units' answer."""
+        return nn.relu(x)
+
+
+class SigmoidMLP(MLP):
+    """Dense layers with sigmoid units; by default FC100-100-10.
+
+    References: Szegedy et al., "Intriguing properties of neural networks", ICLR 2014,
+        Sec. 4.2. Differs from the paper in: Flax's initial distributions.
+    """
+
+    def activate(self, x: Array) -> Array:
+        """The units' answer."""
+        return nn.sigmoid(x)
 
 
 class SmallCNN(Classifier):
@@ -155,6 +171,7 @@ class DigitsCNN(Classifier):
 NETWORKS: dict[str, type[Classifier]] = {
     "digits_cnn": DigitsCNN,
     "fast_cnn": FastCNN,
+    "fc100_100_10": SigmoidMLP,
     "madry_cnn": MadryCNN,
     "mlp": MLP,
     "small_cnn": SmallCNN,

@@ -24,6 +24,10 @@ RECIPES: dict[str, Recipe] = {
         _DIGITS, eps=0.15, attack_steps=7, relative_step=0.25, growth_epochs=8
     ),
     "mnist": dataclasses.replace(_MNIST, epochs=5),
+    # Szegedy et al.'s (2014) net, trained as the others here.
+    "fc100_100_10": dataclasses.replace(
+        _MNIST, model="fc100_100_10", model_config=(), epochs=5
+    ),
     # Madry et al. (2018) train at eps 0.3 with 40 steps of 0.01; here 10 of 0.06,
     # whose reach is 2 eps, and a radius that grows, since at 0.3 from the
     # first step small nets stay at the constant answer.

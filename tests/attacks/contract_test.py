@@ -45,6 +45,7 @@ SMALL = {
     "pdpgd": {"steps": 5, "step_size": 0.02},
     "sigma_zero": {"steps": 5},
     "minimal_apgd": {"steps": 3, "rounds": 4},
+    "lbfgs": {"steps": 6, "penalty": 4.0},
     "square": {"queries": 6},
     "acg": {"steps": 4},
     "multi_targeted": {"steps_per_target": 2, "relative_step": 0.3, "targets": 2},

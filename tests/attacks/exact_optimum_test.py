@@ -70,6 +70,11 @@ CASES = {
         {"linf": 0.075, "l2": 0.075},
         minimum_norm=True,
     ),
+    "lbfgs": Case(
+        attacks.lbfgs(200, objective=objectives.margin),
+        {"l2": 0.12},
+        minimum_norm=True,
+    ),
 }
 
 

@@ -1,6 +1,6 @@
 """Minimum-norm attacks beside closed forms and the boundary itself.
 
-ddn and fmn keep the nearest adversarial point; on an affine model in a box the least
+They keep the nearest adversarial point; on an affine model in a box the least
 distance to each boundary has a closed form.
 """
 
@@ -27,6 +27,7 @@ CASES = {
     "pdpgd": (attacks.pdpgd(500), ("linf", "l2", "l1", "l0")),
     "sigma_zero": (attacks.sigma_zero(300), ("l0",)),
     "minimal_apgd": (attacks.minimal_apgd(objectives.margin, 30), ("linf", "l2")),
+    "lbfgs": (attacks.lbfgs(200, objective=objectives.margin), ("l2",)),
 }
 # What the method itself leaves, more than 1 %, as the authors' code does on these
 # problems: iterates of PDPGD swing about a saddle point (and their counts in L0 are

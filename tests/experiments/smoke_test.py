@@ -170,6 +170,22 @@ def test_compare_attacks(command, checkpoint):
     assert "strongest single attack" in done.stdout and "paper" in done.stdout
 
 
+def test_compare_lbfgs(command):
+    options = ["--recipe=fc100_100_10", "--dataset=digits", "--epochs=5"]
+    _, _, out = command("train", *options)
+    few = ["--count=4", "--tile=2", "--repetitions=1"]
+    path = out / "model.safetensors"
+    done, record, _ = command("compare_lbfgs", f"--checkpoint={path}", *few)
+    ours, scipys, alike = record["rows"]
+    assert (ours["ftol"], alike["ftol"]) == (1e-4, 1e-4) and scipys["ftol"] < 1e-8
+    for row in record["rows"]:
+        _check_proportion(row["success"], 4)
+        assert row["success"]["successes"] == 4 and row["milliseconds"] > 0
+        assert abs(row["l2"] / scipys["l2"] - 1) < 0.02
+        assert abs(row["rms"] * 8 / row["l2"] - 1) < 1e-6  # Of 64 pixels.
+    assert done.stdout.count("0 flags differ") == 2
+
+
 def test_list_attacks(command):
     done, record, _ = command("list_attacks")
     assert {"pgd", "apgd_t", "square"} <= {row["attack"] for row in record["rows"]}
