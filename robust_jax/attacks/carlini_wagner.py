@@ -19,6 +19,7 @@ _INSIDE = 1 - 1e-6  # On a face of the box the change of variables has no slope.
 _LARGEST = 1e10  # Of the constant; the authors' code.
 _LOOKS = 10  # At the loss in a round, to end one that gets nowhere.
 _BARELY = 0.9999
+_ADAM = optax.scale_by_adam()
 
 
 class _Own(NamedTuple):
@@ -70,52 +71,61 @@ def cw_l2(
     checks.positive_integer("iterations", iterations)
     checks.positive_number("step_size", step_size)
     checks.positive_number("constant", constant)
-    adam = optax.scale_by_adam()
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
-        if not isinstance(threat, threats.L2):
-            name = type(threat).__name__
-            raise ValueError(f"threat={name}; expected threats.L2 for cw_l2; use fmn")
-        hidden, zero = _behind(threat, x), jnp.zeros((), jnp.float32)
-        far = zero + jnp.inf
-        first = _Own(
-            hidden,
-            adam.init(hidden),
-            constant=zero + constant,
-            low=zero,
-            high=zero + _LARGEST,
-            place=jnp.zeros((), jnp.int32),
-            won=jnp.zeros((), bool),
-            loss=far,
-        )
-        return x, first
+        return x, _first(threat, x, constant)
 
     def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
-        own, lacks = state.own, sight.look.value < 0
-        slope = jax.tree.map(
-            lambda a, x, g: 2 * (a - x) - jnp.where(lacks, own.constant * g, 0),
-            state.iterate,
-            state.x,
-            sight.look.grad,
-        )
-        direction, memory = adam.update(_through(threat, own, slope), own.adam)
-        hidden = jax.tree.map(lambda w, d: w - step_size * d, own.hidden, direction)
-        miss = jnp.maximum(-sight.look.value, 0)
-        loss = sight.distance**2 + own.constant * miss
-        look = own.place % max(iterations // _LOOKS, 1) == 0
-        stuck = look & (loss > _BARELY * own.loss)
-        on = own._replace(
-            hidden=hidden,
-            adam=memory,
-            place=own.place + 1,
-            won=own.won | (sight.margin >= 0),
-            loss=jnp.where(look, loss, own.loss),
-        )
-        anew = _next_round(on, start(state.key, threat, state.x)[1])
+        look = state.own.place % max(iterations // _LOOKS, 1) == 0
+        on, stuck = _descended(threat, state, sight, step_size, look)
+        anew = _next_round(on, _first(threat, state.x, constant))
         on = chosen(stuck | (on.place >= iterations), anew, on)
         return _before(threat, on.hidden), on
 
     return minimum_norm(objectives.margin, start, move, steps=steps, gradient=gradient)
+
+
+def _first(threat: Any, x: Array, constant: float) -> _Own:
+    """A round's first state."""
+    if not isinstance(threat, threats.L2):
+        name = type(threat).__name__
+        raise ValueError(f"threat={name}; expected threats.L2 for cw_l2; use fmn")
+    hidden, zero = _behind(threat, x), jnp.zeros((), jnp.float32)
+    return _Own(
+        hidden,
+        _ADAM.init(hidden),
+        constant=zero + constant,
+        low=zero,
+        high=zero + _LARGEST,
+        place=jnp.zeros((), jnp.int32),
+        won=jnp.zeros((), bool),
+        loss=zero + jnp.inf,
+    )
+
+
+def _descended(
+    threat: Any, state: NearState, sight: Sight, step_size: float, look: Array
+) -> tuple[_Own, Array]:
+    """One step of Adam; and whether, at a look, the loss has hardly fallen."""
+    own, lacks = state.own, sight.look.value < 0
+    slope = jax.tree.map(
+        lambda a, x, g: 2 * (a - x) - jnp.where(lacks, own.constant * g, 0),
+        state.iterate,
+        state.x,
+        sight.look.grad,
+    )
+    direction, memory = _ADAM.update(_through(threat, own, slope), own.adam)
+    hidden = jax.tree.map(lambda w, d: w - step_size * d, own.hidden, direction)
+    miss = jnp.maximum(-sight.look.value, 0)
+    loss = sight.distance**2 + own.constant * miss
+    on = own._replace(
+        hidden=hidden,
+        adam=memory,
+        place=own.place + 1,
+        won=own.won | (sight.margin >= 0),
+        loss=jnp.where(look, loss, own.loss),
+    )
+    return on, look & (loss > _BARELY * own.loss)
 
 
 def _next_round(own: _Own, first: _Own) -> _Own:
