@@ -14,6 +14,7 @@ from robust_jax.attacks.compose import (
     then_if_failed,
 )
 from robust_jax.attacks.ddn import ddn
+from robust_jax.attacks.deepfool import deepfool
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
@@ -66,6 +67,7 @@ __all__ = [
     "by_name",
     "cw_l2",
     "ddn",
+    "deepfool",
     "di_fgsm",
     "expectation",
     "fab",

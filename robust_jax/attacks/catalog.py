@@ -10,6 +10,7 @@ from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
 from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.ddn import ddn
+from robust_jax.attacks.deepfool import deepfool
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
@@ -155,6 +156,7 @@ _TESTS = {
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("cw_l2", "ddn", "fmn"), ("minimum_norm_test",)),
+    "deepfool": ("minimum_norm_test", "exact_optimum_test"),
     **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test",)),
     **dict.fromkeys(("sigma_zero", "minimal_apgd"), ("minimum_norm_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
@@ -220,6 +222,14 @@ _CATALOG = Catalog(
         Entry("multi_targeted", multi_targeted, "Gowal et al. 2019", _ALL),
         Entry("odi_pgd", odi_pgd, "Tashiro et al., NeurIPS 2020", _CUBE_AND_BALL),
         Entry("gama_pgd", gama_pgd, "Sriramanan et al., NeurIPS 2020", _CUBE_AND_BALL),
+        Entry(
+            "deepfool",
+            deepfool,
+            "Moosavi-Dezfooli et al., CVPR 2016",
+            _NO_L0,
+            per_step=(1, 9),
+            finds=_NEAREST,
+        ),  # Backwards: one for each wrong class of ten.
         Entry("cw_l2", cw_l2, "Carlini & Wagner, S&P 2017", ("l2",), finds=_NEAREST),
         Entry("ddn", ddn, "Rony et al., CVPR 2019", ("l2",), finds=_NEAREST),
         Entry("fmn", fmn, "Pintor et al., NeurIPS 2021", _ALL, finds=_NEAREST),

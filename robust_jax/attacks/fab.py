@@ -4,16 +4,16 @@ A minimum-norm attack: it minimises `threat.distance`, and eps is a cap.
 """
 
 import functools
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import chex
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jax.typing import ArrayLike
 
 from robust_jax import threats
-from robust_jax.attacks.gradients import Climb, Gradient, Look, Scene, exact
+from robust_jax.attacks import boundary
+from robust_jax.attacks.gradients import Gradient, Look, exact
 from robust_jax.attacks.projected import NOISE, Start, at_the_input
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
@@ -27,21 +27,7 @@ from robust_jax.core.types import (
     Key,
     LogitsFn,
     Threat,
-    Untargeted,
 )
-from robust_jax.losses import classification, objectives
-
-
-class Crossable(Threat, Protocol):
-    """A threat whose norm knows the shortest way onto a hyperplane."""
-
-    def cross(self, normal: Array, gap: ArrayLike, x: Array) -> Array:
-        """The smallest displacement in the box with `normal @ displacement = gap`."""
-        ...
-
-    def dual(self, grad: Array) -> Array:
-        """The dual norm: what a displacement of size one can climb, shape []."""
-        ...
 
 
 class FabState(NamedTuple):
@@ -113,8 +99,10 @@ def fab(
     init = functools.partial(_first_state, estimator, first)
 
     def step(logits_fn: LogitsFn, threat: Threat, state: FabState) -> FabState:
-        geometry, x, here = cast(Crossable, threat), state.x, state.iterate
-        look, memory, gradients = _boundary(estimator, logits_fn, geometry, state)
+        geometry, x, here = cast(boundary.Crossable, threat), state.x, state.iterate
+        key = jax.random.fold_in(state.key, state.i)
+        scene = boundary.Nearby(key, logits_fn, geometry, here, state.goal)
+        look, memory, gradients = boundary.nearest(estimator, scene, state.memory)
         ahead = _across(geometry, look, here, x, alpha_max, eta)
         margin = verdict(logits_fn(ahead), state.goal)
         # Later iterates are as judged before, or pulled back: see the differences.
@@ -170,7 +158,7 @@ def _first_state(
 ) -> FabState:
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
     memory, zero = estimator.init(x), jnp.zeros((), jnp.int32)
-    _check_use(threat, goal, memory)
+    boundary.check_use("FAB", threat, goal, memory)
     return FabState(
         x=x,
         goal=goal,
@@ -184,37 +172,13 @@ def _first_state(
     )
 
 
-def _boundary(
-    estimator: Gradient, logits_fn: LogitsFn, threat: Crossable, state: FabState
-) -> tuple[Look, Any, int]:
-    """The look at the boundary to go to, the memory and the number of gradients."""
-    key, here = jax.random.fold_in(state.key, state.i), state.iterate
-    goal = state.goal
-
-    def looking(climb: Climb) -> tuple[Look, Any]:
-        scene = Scene(key, logits_fn, threat, climb, here)
-        return estimator.look(scene, state.memory)
-
-    if not isinstance(goal, Untargeted):
-        return *looking(lambda logits: objectives.margin(logits, goal)), 1
-    num_classes = jax.eval_shape(logits_fn, here).shape[0]
-
-    def towards(other: Array) -> Look:
-        return looking(
-            lambda logits: classification.logit_difference(logits, goal.label, other)
-        )[0]
-
-    others = (goal.label + jnp.arange(1, num_classes)) % num_classes
-    looks = jax.vmap(towards)(others)  # What does not depend on the class runs once.
-    dual = jax.vmap(threat.dual)(looks.grad)
-    known = (dual > 0) & jnp.isfinite(looks.value)
-    distance = jnp.abs(looks.value) / jnp.where(known, dual, 1)
-    nearest = jnp.argmin(jnp.where(known, distance, jnp.inf))
-    return jax.tree.map(lambda a: a[nearest], looks), state.memory, num_classes - 1
-
-
 def _across(
-    threat: Crossable, look: Look, here: Array, x: Array, alpha_max: float, eta: float
+    threat: boundary.Crossable,
+    look: Look,
+    here: Array,
+    x: Array,
+    alpha_max: float,
+    eta: float,
 ) -> Array:
     """Alg. 1: the point beyond the boundary that a step goes to, [*S] in the box."""
     value = jnp.where(jnp.isfinite(look.value), look.value, 0)  # No plane: no way.
@@ -248,19 +212,6 @@ def _inner(grad: Array, x: Array, here: Array) -> Array:
 def _in_box(threat: Threat, x: Array) -> Array:
     lower, upper = cast(tuple[Array, Array], (threat.lower, threat.upper))
     return threats.Linf(jnp.inf, lower, upper).project(x, x)
-
-
-def _check_use(threat: Threat, goal: Goal, memory: Any) -> None:
-    if not hasattr(threat, "cross"):
-        raise ValueError(
-            f"threat={type(threat).__name__}; expected Linf, L2 or L1 for FAB, which "
-            "needs the distance to a hyperplane; use an attack made for this threat"
-        )
-    if isinstance(goal, Untargeted) and jax.tree.leaves(memory):
-        raise ValueError(
-            "goal=Untargeted with a gradient that has a memory; expected one without "
-            "for FAB, which asks it for every class at once; use Towards"
-        )
 
 
 def _in_range(name: str, value: Any, holds: bool, expected: str) -> None:

@@ -39,6 +39,7 @@ SMALL = {
     "apgd_l1": {"steps": 4},
     "fab": {"steps": 5},
     "cw_l2": {"steps": 6, "iterations": 4, "step_size": 0.1, "constant": 1.0},
+    "deepfool": {"steps": 4},
     "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
     "fmn": {"steps": 5},
     "alma": {"steps": 5, "first_distance": 0.08},
@@ -159,7 +160,9 @@ def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm):
     before = margins(images, labels)
     assert (result.margin >= before - 1e-5).all()
     enough = 0.8 if ENTRIES[name].knowledge == "gradients" else 0.3
-    assert (result.margin > before).mean() >= enough
+    if ENTRIES[name].finds == "minimum norm":  # It need not come near what it misses.
+        enough = 0.5
+    assert (result.margin > before + 1e-6).mean() >= enough
 
 
 @each_attack

@@ -57,6 +57,9 @@ CASES = {
         minimum_norm=True,
     ),
     "ddn": Case(attacks.ddn(200), {"l2": 0.32}, minimum_norm=True),
+    "deepfool": Case(
+        attacks.deepfool(), {"linf": 0.19, "l2": 0.22, "l1": 0.21}, minimum_norm=True
+    ),
     "cw_l2": Case(attacks.cw_l2(300, 50, 0.1, 1.0), {"l2": 0.16}, minimum_norm=True),
     "fmn": Case(
         attacks.fmn(200), {"linf": 0.13, "l2": 0.13, "l1": 0.12}, minimum_norm=True

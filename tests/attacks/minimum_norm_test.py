@@ -21,6 +21,7 @@ SIZE, CLASSES, N = 20, 4, 12
 CASES = {
     # Cross entropy points between several boundaries, not at the nearest one.
     "ddn": (attacks.ddn(200, objective=objectives.margin), ("l2",)),
+    "deepfool": (attacks.deepfool(overshoot=1e-3), ("linf", "l2", "l1")),
     "cw_l2": (attacks.cw_l2(1800, 200, 0.02, 0.1), ("l2",)),
     "fmn": (attacks.fmn(200), ("linf", "l2", "l1", "l0")),
     "alma": (attacks.alma(500), ("l2", "l1")),
