@@ -92,6 +92,11 @@ def update(
 ) -> LbfgsbState:
     """The state after one evaluation at `state.point`: `judge`, then `turn`.
 
+    A search goes towards the minimum of L-BFGS's quadratic model over the coordinates
+    that a Cauchy point leaves off their bounds, projected onto the box. The Cauchy
+    point is approximate: of a step of 1 / theta along the projected gradient and the
+    Newton step from there along the same path, the one with the lower model value; if
+    neither has a hundredth of the linear decrease, x with its active bounds.
     Guarantees: every point is in the box; the values of the accepted points fall, up
     to rounding; once `converged`, `x` stays.
     Edge cases: a value or gradient that is not finite counts as too long a step; at
@@ -103,6 +108,11 @@ def update(
         grad: [n].
         lower, upper: the box, [] or [n]; infinite where there is none.
         options: when to stop; the memory is that of `init`.
+    References: Byrd et al., "A limited memory algorithm for bound constrained
+        optimization", SIAM J. Sci. Comput. 1995; Morales & Nocedal, "Remark on
+        Algorithm 778", ACM TOMS 2011. Differs from the authors' code in: the Cauchy
+        point; a line search by brackets and parabolas for the weak Wolfe conditions,
+        with Hager and Zhang's test within rounding; scaled pairs.
     """
     return turn(judge(state, value, grad, lower, upper, options), lower, upper)
 
