@@ -4,6 +4,7 @@ from robust_jax.attacks import gradients
 from robust_jax.attacks.acg import acg
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.catalog import Entry, by_name, list_attacks as list
 from robust_jax.attacks.compose import (
     over_targets,
@@ -57,6 +58,7 @@ __all__ = [
     "apgd_l1",
     "bim",
     "by_name",
+    "cw_l2",
     "ddn",
     "di_fgsm",
     "expectation",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from robust_jax.attacks.acg import acg
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.carlini_wagner import SHORT, cw_l2
 from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.fab import fab
@@ -102,6 +103,7 @@ class Catalog(tuple[Entry, ...]):
 _KURAKIN = "Kurakin et al. 2017"
 _APGD = "Croce & Hein, ICML 2020 (APGD)"
 _APGD_L1 = "Croce & Hein, ICML 2021 (APGD for L1)"
+_CW = "Carlini & Wagner, S&P 2017"
 _FAB = "Croce & Hein, ICML 2020 (FAB)"
 _MADRY = "Madry et al., ICLR 2018"
 
@@ -122,6 +124,10 @@ _TESTS = {
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
+    **dict.fromkeys(
+        ("cw_l2", "cw_l2_short"),
+        ("carlini_wagner_test", "minimum_norm_test", "exact_optimum_test"),
+    ),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
@@ -185,6 +191,14 @@ _CATALOG = Catalog(
         Entry("gama_pgd", gama_pgd, "Sriramanan et al., NeurIPS 2020", _CUBE_AND_BALL),
         Entry("ddn", ddn, "Rony et al., CVPR 2019", ("l2",), finds=_NEAREST),
         Entry("fmn", fmn, "Pintor et al., NeurIPS 2021", _ALL, finds=_NEAREST),
+        Entry("cw_l2", cw_l2, _CW, ("l2",), finds=_NEAREST),
+        Entry(
+            "cw_l2_short",
+            functools.partial(cw_l2, **SHORT),
+            _CW,
+            ("l2",),
+            finds=_NEAREST,
+        ),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
         Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
         Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),

@@ -56,6 +56,9 @@ CASES = {
         restarts=2,
         minimum_norm=True,
     ),
+    "cw_l2_short": Case(
+        attacks.by_name("cw_l2_short").make(), {"l2": 0.12}, minimum_norm=True
+    ),
 }
 
 
