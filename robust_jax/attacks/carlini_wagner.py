@@ -19,10 +19,10 @@ from robust_jax.losses import objectives
 # At most 1,000 forwards and backwards; chosen on the validation digits for the least
 # median distance of three nets.
 SHORT: dict[str, Any] = {
-    "rounds": 6,
-    "iterations": 83,
+    "rounds": 5,
+    "iterations": 99,
     "step_size": 0.05,
-    "first_const": 0.1,
+    "first_const": 1.0,
     "abort_early": False,
     "slack": 0.1,
 }

@@ -69,7 +69,7 @@ def minimum_norm(
     steps: int,
     gradient: Gradient | None = None,
     keep: Keep | None = None,
-    over: Callable[[Any], Array] | None = None,
+    over: Callable[[Any], Array | bool] = lambda own: False,
 ) -> Attack:
     """An attack that keeps the nearest adversarial iterate within eps.
 
@@ -117,13 +117,12 @@ def minimum_norm(
         judged = Incumbent(state.iterate, margin, distance)
         best = kept(threat, state.x, state.best, judged)
         iterate, own = move(threat, state, Sight(look, margin, distance, best))
-        used = state.i + 1
         return state._replace(
             iterate=in_box(threat, iterate),
             own=own,
             memory=memory,
             best=best,
-            i=used if over is None else jnp.where(over(own), steps + 1, used),
+            i=jnp.where(over(own), steps + 1, state.i + 1),
             forwards=state.forwards + estimator.forwards,
             backwards=state.backwards + estimator.backwards,
         )

@@ -1,7 +1,7 @@
 """Minimum-norm attacks beside closed forms and the boundary itself.
 
-ddn, fmn and cw_l2 keep the nearest adversarial point; on an affine model in a box the least
-distance to each boundary has a closed form.
+ddn, fmn, cw_l2 and their like keep the nearest adversarial point; on an affine model
+in a box the least distance to each boundary has a closed form.
 """
 
 import jax
