@@ -5,6 +5,8 @@ from robust_jax.attacks.acg import acg
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
 from robust_jax.attacks.carlini_wagner import cw_l2
+from robust_jax.attacks.carlini_wagner_l0 import cw_l0
+from robust_jax.attacks.carlini_wagner_linf import cw_linf
 from robust_jax.attacks.catalog import Entry, by_name, list_attacks as list
 from robust_jax.attacks.compose import (
     over_targets,
@@ -14,6 +16,7 @@ from robust_jax.attacks.compose import (
 )
 from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.diverse import odi_pgd
+from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
@@ -58,9 +61,12 @@ __all__ = [
     "apgd_l1",
     "bim",
     "by_name",
+    "cw_l0",
     "cw_l2",
+    "cw_linf",
     "ddn",
     "di_fgsm",
+    "ead",
     "expectation",
     "fab",
     "fgsm",

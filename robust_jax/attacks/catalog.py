@@ -7,9 +7,12 @@ from typing import NamedTuple
 from robust_jax.attacks.acg import acg
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
-from robust_jax.attacks.carlini_wagner import SHORT, cw_l2
+from robust_jax.attacks.carlini_wagner import SHORT as _CW_L2_SHORT, cw_l2
+from robust_jax.attacks.carlini_wagner_l0 import cw_l0
+from robust_jax.attacks.carlini_wagner_linf import cw_linf
 from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.diverse import odi_pgd
+from robust_jax.attacks.ead import SHORT as _EAD_SHORT, ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
@@ -103,6 +106,7 @@ class Catalog(tuple[Entry, ...]):
 _KURAKIN = "Kurakin et al. 2017"
 _APGD = "Croce & Hein, ICML 2020 (APGD)"
 _APGD_L1 = "Croce & Hein, ICML 2021 (APGD for L1)"
+_CHEN = "Chen et al., AAAI 2018"
 _CW = "Carlini & Wagner, S&P 2017"
 _FAB = "Croce & Hein, ICML 2020 (FAB)"
 _MADRY = "Madry et al., ICLR 2018"
@@ -125,9 +129,10 @@ _TESTS = {
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
     **dict.fromkeys(
-        ("cw_l2", "cw_l2_short"),
+        ("cw_l2", "cw_l2_short", "cw_linf", "ead", "ead_short"),
         ("carlini_wagner_test", "minimum_norm_test", "exact_optimum_test"),
     ),
+    "cw_l0": ("carlini_wagner_test", "minimum_norm_test"),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
@@ -194,9 +199,19 @@ _CATALOG = Catalog(
         Entry("cw_l2", cw_l2, _CW, ("l2",), finds=_NEAREST),
         Entry(
             "cw_l2_short",
-            functools.partial(cw_l2, **SHORT),
+            functools.partial(cw_l2, **_CW_L2_SHORT),
             _CW,
             ("l2",),
+            finds=_NEAREST,
+        ),
+        Entry("cw_linf", cw_linf, _CW, ("linf",), finds=_NEAREST),
+        Entry("cw_l0", cw_l0, _CW, ("l0",), finds=_NEAREST),
+        Entry("ead", ead, _CHEN, ("l1",), finds=_NEAREST),
+        Entry(
+            "ead_short",
+            functools.partial(ead, **_EAD_SHORT),
+            _CHEN,
+            ("l1",),
             finds=_NEAREST,
         ),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),

@@ -42,6 +42,17 @@ SMALL = {
     "fmn": {"steps": 5},
     "cw_l2": {"rounds": 2, "iterations": 4, "step_size": 0.1, "first_const": 1.0},
     "cw_l2_short": {"rounds": 2, "iterations": 4},
+    "cw_linf": {
+        "iterations": 2,
+        "step_size": 0.1,
+        "first_const": 1.0,
+        "largest_const": 2.0,
+        "least_bound": 0.05,
+        "decrease": 0.3,
+    },
+    "cw_l0": {"steps": 7, "iterations": 4, "step_size": 0.3, "first_const": 1.0},
+    "ead": {"rounds": 2, "iterations": 4, "step_size": 0.05, "first_const": 1.0},
+    "ead_short": {"rounds": 2, "iterations": 4, "step_size": 0.05},
     "square": {"queries": 6},
     "acg": {"steps": 4},
     "multi_targeted": {"steps_per_target": 2, "relative_step": 0.3, "targets": 2},
@@ -60,7 +71,7 @@ SMALL = {
 PER_STEP = {"vmi_fgsm": (3, 3), "vni_fgsm": (4, 3)}
 ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
 # Their schedule may end before the budget does.
-ENDS_EARLY = {"cw_l2", "cw_l2_short"}
+ENDS_EARLY = {"cw_l2", "cw_l2_short", "cw_linf", "cw_l0", "ead", "ead_short"}
 # Their looks visit points that are not iterates.
 PROBING = {"di_fgsm", "ni_fgsm", "si_ni_fgsm", "vmi_fgsm", "vni_fgsm"}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.

@@ -59,6 +59,14 @@ CASES = {
     "cw_l2_short": Case(
         attacks.by_name("cw_l2_short").make(), {"l2": 0.12}, minimum_norm=True
     ),
+    "cw_linf": Case(
+        attacks.cw_linf(100, first_const=0.01, slack=0.1),
+        {"linf": 0.16},
+        minimum_norm=True,
+    ),
+    "ead_short": Case(
+        attacks.by_name("ead_short").make(), {"l1": 0.12}, minimum_norm=True
+    ),
 }
 
 

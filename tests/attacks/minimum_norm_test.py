@@ -1,7 +1,7 @@
 """Minimum-norm attacks beside closed forms and the boundary itself.
 
-ddn, fmn, cw_l2 and their like keep the nearest adversarial point; on an affine model
-in a box the least distance to each boundary has a closed form.
+ddn, fmn, cw_l2, cw_linf, cw_l0 and ead keep the nearest adversarial point; on an affine
+model in a box the least distance to each boundary has a closed form.
 """
 
 import jax
@@ -25,10 +25,26 @@ CASES = {
         attacks.cw_l2(9, 500, step_size=0.02, first_const=0.1, slack=0.1),
         ("l2",),
     ),
+    "cw_linf": (
+        attacks.cw_linf(
+            60, 0.002, first_const=0.01, least_bound=1e-3, decrease=0.98, slack=0.1
+        ),
+        ("linf",),
+    ),
+    "cw_l0": (attacks.cw_l0(4_000, 100, 0.05, first_const=0.1, slack=0.1), ("l0",)),
+    "ead": (
+        attacks.ead(9, 500, 0.001, first_const=1.0, beta=0.01, abort_early=False),
+        ("l1",),
+    ),
     "fmn": (attacks.fmn(200), ("linf", "l2", "l1", "l0")),
 }
-# Steps of one length: what is nearer to the boundary than they are is overshot.
-ATOL = {"cw_l2": 1e-4}
+# What else is allowed, in the norm's unit, and why.
+ATOL = {
+    "cw_l2": 1e-4,  # Its steps keep their length, with which it overshoots.
+    "ead": 2e-4,  # Likewise.
+    "cw_linf": 1e-3,  # Its least bound: below, it does not search.
+    "cw_l0": 1,  # It drops one coordinate after the other and never takes one back.
+}
 EACH = pytest.mark.parametrize(
     ("name", "norm"),
     [(name, norm) for name, (_, norms) in CASES.items() for norm in norms],
