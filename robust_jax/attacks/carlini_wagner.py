@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from robust_jax import threats
 from robust_jax.attacks import const_search, tanh_box
@@ -26,14 +25,12 @@ SHORT: dict[str, Any] = {
     "abort_early": False,
     "slack": 0.1,
 }
-_ADAM = optax.scale_by_adam()  # 0.9, 0.999 and 1e-8, as in the authors' code
 
 
 class _Own(NamedTuple):
     """What the attack remembers of one example."""
 
-    shift: Array  # [*S] from x, in the variable of tanh
-    moments: Any  # of Adam
+    walk: tanh_box.Walk
     search: const_search.Search
 
 
@@ -92,8 +89,7 @@ def cw_l2(
         if not isinstance(threat, threats.L2):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.L2 for cw_l2")
-        shift = tanh_box.no_shift(x)
-        return x, _Own(shift, _ADAM.init(shift), const_search.begin(schedule))
+        return x, _Own(tanh_box.at_start(x), const_search.begin(schedule))
 
     def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
         own, const = state.own, state.own.search.const
@@ -104,15 +100,12 @@ def cw_l2(
         slope = jax.tree.map(
             lambda a, g: (2 * a - weight * g) / (1 + const), away, sight.look.grad
         )
-        slope = tanh_box.pulled_back(threat, state.x, own.shift, slack, slope)
-        direction, moments = _ADAM.update(slope, own.moments)
-        shift = jax.tree.map(lambda a, d: a - step_size * d, own.shift, direction)
+        walk = tanh_box.stepped(threat, state.x, own.walk, slope, step_size, slack)
         won = sight.margin >= confidence
         search, anew = const_search.advance(schedule, own.search, loss, won)
-        blank = tanh_box.no_shift(state.x)
-        shift, moments = chosen(anew, (blank, _ADAM.init(blank)), (shift, moments))
-        iterate = tanh_box.inside(threat, state.x, shift, slack)
-        return iterate, _Own(shift, moments, search)
+        walk = chosen(anew, tanh_box.at_start(state.x), walk)
+        iterate = tanh_box.inside(threat, state.x, walk.shift, slack)
+        return iterate, _Own(walk, search)
 
     return minimum_norm(
         objectives.margin,

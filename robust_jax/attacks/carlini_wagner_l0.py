@@ -1,10 +1,10 @@
 """Carlini and Wagner's L0 attack: solve in L2, freeze what matters least, repeat."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
@@ -21,14 +21,21 @@ from robust_jax.losses import objectives
 # All from the authors' code: how many coordinates a solution freezes, the effect on
 # the margin above which no further one is, and the least change that is one.
 _SHARE, _MATTERS, _CHANGED = 0.3, 0.01, 1e-4
-_ADAM = optax.scale_by_adam()  # 0.9, 0.999 and 1e-8, as in the authors' code
+
+
+class _Settings(NamedTuple):
+    """The arguments of `cw_l0` that a move needs."""
+
+    iterations: int
+    step_size: float
+    largest_const: float
+    slack: float
 
 
 class _Own(NamedTuple):
     """What the attack remembers of one example."""
 
-    shift: Array  # [*S] from x, in the variable of tanh
-    moments: Any  # of Adam
+    walk: tanh_box.Walk
     free: Array  # [*S] bool: may still change
     const: Array  # []
     iteration: Array  # [] int32, with this const and these free coordinates
@@ -86,51 +93,56 @@ def cw_l0(
     checks.positive_number("first_const", first_const)
     check_largest_const(largest_const, first_const)
     tanh_box.check_slack(slack)
+    settings = _Settings(iterations, step_size, largest_const, slack)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L0):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.L0 for cw_l0")
-        shift = tanh_box.no_shift(x)
         return x, _Own(
-            shift=shift,
-            moments=_ADAM.init(shift),
+            walk=tanh_box.at_start(x),
             free=jax.tree.map(lambda a: jnp.ones(a.shape, bool), x),
             const=jnp.full((), first_const, jnp.float32),
             iteration=jnp.zeros((), jnp.int32),
             over=jnp.zeros((), bool),
         )
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
-        own, const, grad = state.own, state.own.const, sight.look.grad
-        away = jax.tree.map(jnp.subtract, state.iterate, state.x)
-        weight = jnp.where(sight.look.value < 0, const, 0)
-        slope = jax.tree.map(
-            lambda a, g: (2 * a - weight * g) / (1 + const), away, grad
-        )
-        slope = tanh_box.pulled_back(threat, state.x, own.shift, slack, slope)
-        direction, moments = _ADAM.update(slope, own.moments)
-        shift = jax.tree.map(lambda a, d: a - step_size * d, own.shift, direction)
-        solved = sight.margin >= 0
-        failed = ~solved & (own.iteration + 1 >= iterations)
-        free = chosen(solved, _still_free(own.free, away, grad), own.free)
-        shift = chosen(solved, own.shift, shift)
-        shift = jax.tree.map(lambda a, keep: jnp.where(keep, a, 0), shift, free)
-        moments = chosen(solved | failed, _ADAM.init(shift), moments)
-        iteration = jnp.where(solved | failed, 0, own.iteration + 1)
-        const = jnp.where(failed, 2 * const, const)
-        nothing = ~jax.tree.reduce(jnp.logical_or, jax.tree.map(jnp.any, free))
-        over = (const >= largest_const) | nothing
-        iterate = tanh_box.inside(threat, state.x, shift, slack)
-        return iterate, _Own(shift, moments, free, const, iteration, over)
-
     return minimum_norm(
         objectives.margin,
         start,
-        move,
+        functools.partial(_move, settings),
         steps=steps,
         gradient=gradient,
         over=lambda own: own.over,
+    )
+
+
+def _move(
+    settings: _Settings, threat: Any, state: NearState, sight: Sight
+) -> tuple[Array, _Own]:
+    own, const, grad = state.own, state.own.const, sight.look.grad
+    away = jax.tree.map(jnp.subtract, state.iterate, state.x)
+    weight = jnp.where(sight.look.value < 0, const, 0)
+    slope = jax.tree.map(lambda a, g: (2 * a - weight * g) / (1 + const), away, grad)
+    walk = tanh_box.stepped(
+        threat, state.x, own.walk, slope, settings.step_size, settings.slack
+    )
+    solved = sight.margin >= 0
+    failed = ~solved & (own.iteration + 1 >= settings.iterations)
+    free = chosen(solved, _still_free(own.free, away, grad), own.free)
+    shift = chosen(solved, own.walk.shift, walk.shift)
+    shift = jax.tree.map(lambda a, keep: jnp.where(keep, a, 0), shift, free)
+    new = solved | failed
+    walk = chosen(new, tanh_box.forgetful(shift), walk._replace(shift=shift))
+    const = jnp.where(failed, 2 * const, const)
+    nothing = ~jax.tree.reduce(jnp.logical_or, jax.tree.map(jnp.any, free))
+    iterate = tanh_box.inside(threat, state.x, shift, settings.slack)
+    return iterate, _Own(
+        walk=walk,
+        free=free,
+        const=const,
+        iteration=jnp.where(new, 0, own.iteration + 1),
+        over=(const >= settings.largest_const) | nothing,
     )
 
 
@@ -139,7 +151,8 @@ def _still_free(free: Array, delta: Array, grad: Array) -> Array:
     flat_delta, restore = ravel_pytree(delta)
     flat_free, effect = ravel_pytree(free)[0], flat_delta * ravel_pytree(grad)[0]
     effect = jnp.where(flat_free, jnp.abs(effect), jnp.inf)
-    rank = jnp.argsort(jnp.argsort(effect))
+    # Of equal effects, as where the gradient vanishes, the least change goes first.
+    rank = jnp.argsort(jnp.lexsort((jnp.abs(flat_delta), effect)))
     small = jnp.sum(effect <= _MATTERS)
     changed = jnp.sum(jnp.abs(flat_delta) >= _CHANGED)
     most = jnp.maximum(_SHARE * jnp.sqrt(changed.astype(jnp.float32)), 1)

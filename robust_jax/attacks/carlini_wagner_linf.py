@@ -1,11 +1,11 @@
 """Carlini and Wagner's Linf attack: Adam against a bound that falls with success."""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from robust_jax import threats
 from robust_jax.attacks import tanh_box
@@ -23,14 +23,23 @@ from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
 _SOLVED = 1e-4  # The authors' code: a loss below so much of const is a solution.
-_ADAM = optax.scale_by_adam()  # 0.9, 0.999 and 1e-8, as in the authors' code
+
+
+class _Settings(NamedTuple):
+    """The arguments of `cw_linf` that a move needs."""
+
+    iterations: int
+    step_size: float
+    largest_const: float
+    least_bound: float
+    decrease: float
+    slack: float
 
 
 class _Own(NamedTuple):
     """What the attack remembers of one example."""
 
-    shift: Array  # [*S] from x, in the variable of tanh
-    moments: Any  # of Adam
+    walk: tanh_box.Walk
     bound: Array  # [] the paper's tau
     const: Array  # []
     iteration: Array  # [] int32, with this bound and const
@@ -90,6 +99,9 @@ def cw_linf(
     checks.share("least_bound", least_bound)
     checks.share("decrease", decrease)
     tanh_box.check_slack(slack)
+    settings = _Settings(
+        iterations, step_size, largest_const, least_bound, decrease, slack
+    )
     doublings = math.ceil(math.log2(largest_const / first_const))
     falls = math.ceil(math.log(least_bound) / math.log(decrease))
 
@@ -97,49 +109,51 @@ def cw_linf(
         if not isinstance(threat, threats.Linf):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.Linf for cw_linf")
-        shift = tanh_box.no_shift(x)
         return x, _Own(
-            shift=shift,
-            moments=_ADAM.init(shift),
+            walk=tanh_box.at_start(x),
             bound=jnp.maximum(largest_radius(threat, x), least_bound / decrease),
             const=jnp.full((), first_const, jnp.float32),
             iteration=jnp.zeros((), jnp.int32),
             over=jnp.zeros((), bool),
         )
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
-        own = state.own
-        hinge = jnp.maximum(-sight.look.value, 0)
-        loss = _excess(own.bound, state.iterate, state.x) + own.const * hinge
-        solved = (loss < _SOLVED * own.const) & (sight.margin >= 0)
-        failed = ~solved & (own.iteration + 1 >= iterations)
-        fallen = decrease * jnp.minimum(own.bound, sight.distance)
-        bound = jnp.where(solved, fallen, own.bound)
-        const = jnp.where(failed, 2 * own.const, own.const)
-        weight = jnp.where(hinge > 0, const, 0)
-        slope = jax.tree.map(
-            lambda a, x, g: (_beyond(bound, a - x) - weight * g) / (1 + const),
-            state.iterate,
-            state.x,
-            sight.look.grad,
-        )
-        slope = tanh_box.pulled_back(threat, state.x, own.shift, slack, slope)
-        moments = chosen(solved | failed, _ADAM.init(own.shift), own.moments)
-        direction, moments = _ADAM.update(slope, moments)
-        shift = jax.tree.map(lambda a, d: a - step_size * d, own.shift, direction)
-        iterate = tanh_box.inside(threat, state.x, shift, slack)
-        iteration = jnp.where(solved | failed, 0, own.iteration + 1)
-        over = (bound <= least_bound) | (const >= largest_const)
-        return iterate, _Own(shift, moments, bound, const, iteration, over)
-
     return minimum_norm(
         objectives.margin,
         start,
-        move,
+        functools.partial(_move, settings),
         steps=(doublings + falls) * iterations - 1,
         gradient=gradient,
         over=lambda own: own.over,
     )
+
+
+def _move(
+    settings: _Settings, threat: Any, state: NearState, sight: Sight
+) -> tuple[Array, _Own]:
+    own = state.own
+    hinge = jnp.maximum(-sight.look.value, 0)
+    loss = _excess(own.bound, state.iterate, state.x) + own.const * hinge
+    solved = (loss < _SOLVED * own.const) & (sight.margin >= 0)
+    failed = ~solved & (own.iteration + 1 >= settings.iterations)
+    fallen = settings.decrease * jnp.minimum(own.bound, sight.distance)
+    bound = jnp.where(solved, fallen, own.bound)
+    const = jnp.where(failed, 2 * own.const, own.const)
+    weight = jnp.where(hinge > 0, const, 0)
+    slope = jax.tree.map(
+        lambda a, x, g: (_beyond(bound, a - x) - weight * g) / (1 + const),
+        state.iterate,
+        state.x,
+        sight.look.grad,
+    )
+    new = solved | failed
+    walk = chosen(new, tanh_box.forgetful(own.walk.shift), own.walk)
+    walk = tanh_box.stepped(
+        threat, state.x, walk, slope, settings.step_size, settings.slack
+    )
+    iterate = tanh_box.inside(threat, state.x, walk.shift, settings.slack)
+    iteration = jnp.where(new, 0, own.iteration + 1)
+    over = (bound <= settings.least_bound) | (const >= settings.largest_const)
+    return iterate, _Own(walk, bound, const, iteration, over)
 
 
 def _beyond(bound: Array, delta: Array) -> Array:

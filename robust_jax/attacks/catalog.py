@@ -129,10 +129,18 @@ _TESTS = {
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test",)),
     **dict.fromkeys(
-        ("cw_l2", "cw_l2_short", "cw_linf", "ead", "ead_short"),
+        ("cw_l2", "cw_l2_short"),
         ("carlini_wagner_test", "minimum_norm_test", "exact_optimum_test"),
     ),
-    "cw_l0": ("carlini_wagner_test", "minimum_norm_test"),
+    "cw_linf": (
+        "carlini_wagner_linf_l0_test",
+        "minimum_norm_test",
+        "exact_optimum_test",
+    ),
+    "cw_l0": ("carlini_wagner_linf_l0_test", "minimum_norm_test"),
+    **dict.fromkeys(
+        ("ead", "ead_short"), ("ead_test", "minimum_norm_test", "exact_optimum_test")
+    ),
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),

@@ -1,14 +1,23 @@
-"""The change of variables that keeps a search without bounds inside a box."""
+"""The change of variables that keeps Adam inside a box: Carlini and Wagner's tanh."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from robust_jax.attacks.minimum_norm import box_ends
 from robust_jax.core.types import Array
 
+_ADAM = optax.scale_by_adam()  # 0.9, 0.999 and 1e-8, as in the authors' code
 _LEAST_SLACK = 1e-6  # With less, float32 would put a face at infinity.
+
+
+class Walk(NamedTuple):
+    """Where Adam is in the variable of tanh."""
+
+    shift: Array  # [*S] from x, float32 at least
+    moments: Any  # of Adam
 
 
 def check_slack(slack: Any) -> None:
@@ -52,11 +61,27 @@ def pulled_back(
     return jax.tree.map(scaled, x, shift, *box_ends(threat, x), grad)
 
 
-def no_shift(x: Array) -> Array:
-    """Zeros of the shape of x, in float32 at least."""
-    return jax.tree.map(
+def at_start(x: Array) -> Walk:
+    """At x, with nothing remembered."""
+    shift = jax.tree.map(
         lambda a: jnp.zeros(a.shape, jnp.promote_types(a.dtype, jnp.float32)), x
     )
+    return forgetful(shift)
+
+
+def forgetful(shift: Array) -> Walk:
+    """At that shift, with Adam's moments of a new start."""
+    return Walk(shift, _ADAM.init(shift))
+
+
+def stepped(
+    threat: Any, x: Array, walk: Walk, slope: Array, step_size: float, slack: float
+) -> Walk:
+    """One step of Adam against the slope [*S] of a loss at `inside(...)`."""
+    slope = pulled_back(threat, x, walk.shift, slack, slope)
+    direction, moments = _ADAM.update(slope, walk.moments)
+    shift = jax.tree.map(lambda a, d: a - step_size * d, walk.shift, direction)
+    return Walk(shift, moments)
 
 
 def _variable(x: Array, low: Array, high: Array, slack: float) -> tuple[Array, Array]:

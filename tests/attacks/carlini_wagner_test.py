@@ -62,7 +62,7 @@ def test_confidence_is_reached_and_costs_distance():
 def test_the_change_of_variables_at_the_faces(slack):
     x = jnp.array([0.0, 1.0, 2.0, 0.3, 1.999, 0.5])
     threat = threats.L2(1.0, 0.0, jnp.array([2.0, 2.0, 2.0, 2.0, 2.0, 0.5]))
-    zero = tanh_box.no_shift(x)
+    zero = tanh_box.at_start(x).shift
     np.testing.assert_array_equal(tanh_box.inside(threat, x, zero, slack), x)
     for size in (-40.0, -1.0, 1.0, 40.0):
         there = tanh_box.inside(threat, x, zero + size, slack)

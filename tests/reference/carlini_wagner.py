@@ -61,3 +61,16 @@ def l2(weights, bias, x, label, *, rounds, iterations, step_size, first_const, s
         low, high = (low, min(high, const)) if won else (max(low, const), high)
         const = 10 * const if np.isinf(high) else (low + high) / 2
     return best, consts, spent
+
+
+def frozen_by_elimination(free, delta, slope):
+    """The indices that one success of the L0 attack freezes, one after the other."""
+    effect = np.where(free, np.abs(delta * slope), np.inf)
+    enough, frozen = 0.3 * np.sum(np.abs(delta) >= 1e-4) ** 0.5, []
+    for index in np.argsort(effect, kind="stable"):
+        if not free[index]:
+            break
+        frozen.append(index)
+        if effect[index] > 0.01 or len(frozen) >= enough:
+            break
+    return frozen
