@@ -64,6 +64,29 @@ def test_linf_lowers_its_bound_after_successes_and_doubles_const_after_failures(
     assert last.forwards == 1 + last.backwards == len(states)  # ... and counts calls.
 
 
+def test_linf_is_the_oracle_on_an_affine_model():
+    settings = {
+        "iterations": 40,
+        "step_size": 0.01,
+        "first_const": 0.001,
+        "decrease": 0.95,
+        "slack": 0.1,
+    }
+    x, states, _ = states_of(
+        attacks.cw_linf(**settings, least_bound=0.02), threats.Linf(np.inf)
+    )
+    weights = np.asarray(victims.affine_victim((SIZE,), 4).args[0], np.float64)
+    label = int(states[0].goal.label)
+    x64, zeros = x.astype(np.float64), np.zeros(4)
+    iterates, bounds, consts = carlini_wagner.linf(
+        weights, zeros, x64, label, calls=len(states), **settings
+    )
+    for k, state in enumerate(states):
+        np.testing.assert_allclose(state.iterate, iterates[k], atol=1e-3, err_msg=k)
+        np.testing.assert_allclose(state.own.bound, bounds[k], atol=1e-3, err_msg=k)
+        np.testing.assert_allclose(state.own.const, consts[k], rtol=1e-5, err_msg=k)
+
+
 def test_l0_freezes_some_after_each_success_and_never_frees():
     attack = attacks.cw_l0(5_000, 40, 0.05, first_const=0.01, slack=0.1)
     x, states, margins = states_of(attack, threats.L0(np.inf))

@@ -74,3 +74,37 @@ def frozen_by_elimination(free, delta, slope):
         if effect[index] > 0.01 or len(frozen) >= enough:
             break
     return frozen
+
+
+def linf(
+    weights,
+    bias,
+    x,
+    label,
+    *,
+    calls,
+    iterations,
+    step_size,
+    first_const,
+    decrease,
+    slack,
+):
+    """The first iterates [calls, d] of the Linf attack, its bounds and consts."""
+    const, bound, count = first_const, np.maximum(x, 1 - x).max(), 0
+    w, move, trace = to_tanh(x, slack), adam(step_size), []
+    for _ in range(calls):
+        here = from_tanh(w, slack)
+        trace.append((here, bound, const))
+        margin, slope = margin_and_slope(weights, bias, here, label)
+        delta = here - x
+        excess = np.maximum(np.abs(delta) - bound, 0).sum()
+        if margin >= 0 and excess < 1e-4 * const:
+            bound, count, move = decrease * min(bound, np.abs(delta).max()), 0, None
+        elif count + 1 >= iterations:
+            const, count, move = 2 * const, 0, None
+        else:
+            count += 1
+        move = adam(step_size) if move is None else move
+        total = np.sign(delta) * (np.abs(delta) > bound) - const * (margin < 0) * slope
+        w = w + move(total / (1 + const) * 0.5 * (1 + slack) / np.cosh(w) ** 2)
+    return tuple(np.array(part) for part in zip(*trace, strict=True))
