@@ -165,6 +165,7 @@ def _keep_smallest(size: Any, beta: float, confidence: float) -> Keep:
             for known, margin in ((best, best.margin), (judged, margin))
         )
         kept = incumbent.closest(old, new, jnp.inf, confidence)
-        return kept._replace(distance=threat.distance(kept.x, x))
+        distance = threat.distance(kept.x, x).astype(best.distance.dtype)
+        return kept._replace(distance=distance)
 
     return keep

@@ -74,6 +74,21 @@ def test_the_cap_holds_for_either_rule():
             np.testing.assert_array_equal(capped.margin >= 0, free.distance <= cap)
 
 
+def test_pytrees_in_half_precision():
+    x = {"a": jnp.array([0.0, 0.5, 1.0]), "b": jnp.array([[0.9, 0.1]])}
+    x = jax.tree.map(lambda a: a.astype(jnp.bfloat16), x)
+    weights = jax.random.normal(jax.random.key(0), (3, 5))
+
+    def model(x):
+        return weights @ jnp.append(x["a"], x["b"]).astype(jnp.float32)
+
+    goal = Untargeted(jnp.argmax(model(x)))
+    run = drive.run(attacks.ead(4, 20, 0.02, first_const=0.1), to_the_end=True)
+    result = jax.jit(lambda x: run(jax.random.key(0), model, UNBOUNDED, x, goal))(x)
+    assert result.margin >= 0 and result.distance > 0
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(result.x_adv)} == {"bfloat16"}
+
+
 def test_short_costs_at_most_a_thousand_calls():
     assert sum(attacks.by_name("ead_short").cost) <= 1_000
 
