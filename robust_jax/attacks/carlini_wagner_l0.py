@@ -82,10 +82,10 @@ def cw_l0(
     References: Carlini & Wagner, "Towards Evaluating the Robustness of Neural
         Networks", S&P 2017, Sec. VI.B. Differs from the authors' code in: channels are
         independent (an option there); the margin's gradient decides, as in the paper,
-        not the loss's, and of equal effects the least change; a success is a margin >= 0, not 0.01; the number of steps is
-        bounded; the distance is measured from x; every adversarial iterate counts for
-        what is returned; Adam starts anew with every const, too; the loss is divided
-        by 1 + const, to which Adam is blind.
+        not the loss's, and of equal effects the least change; a success is a margin >=
+        0, not 0.01; the number of steps is bounded; the distance is measured from x;
+        every adversarial iterate counts for what is returned; Adam starts anew with
+        every const, too; the loss is divided by 1 + const, to which Adam is blind.
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("iterations", iterations)
