@@ -6,6 +6,8 @@ from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
 from robust_jax.attacks.carlini_wagner import cw_l2
+from robust_jax.attacks.carlini_wagner_l0 import cw_l0
+from robust_jax.attacks.carlini_wagner_linf import cw_linf
 from robust_jax.attacks.catalog import Entry, by_name, list_attacks as list
 from robust_jax.attacks.compose import (
     over_targets,
@@ -16,6 +18,7 @@ from robust_jax.attacks.compose import (
 from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.deepfool import deepfool
 from robust_jax.attacks.diverse import odi_pgd
+from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
@@ -65,10 +68,13 @@ __all__ = [
     "apgd_l1",
     "bim",
     "by_name",
+    "cw_l0",
     "cw_l2",
+    "cw_linf",
     "ddn",
     "deepfool",
     "di_fgsm",
+    "ead",
     "expectation",
     "fab",
     "fgsm",

@@ -1,173 +1,122 @@
-"""Carlini & Wagner's attack: a penalised distance, descended behind a tanh."""
+"""Carlini and Wagner's L2 attack: Adam on distance and margin, for several weights."""
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from robust_jax import threats
+from robust_jax.attacks import const_search, tanh_box
 from robust_jax.attacks.gradients import Gradient
-from robust_jax.attacks.minimum_norm import NearState, Sight, minimum_norm
+from robust_jax.attacks.minimum_norm import Keep, NearState, Sight, minimum_norm
 from robust_jax.attacks.skeleton import chosen
-from robust_jax.core import checks
+from robust_jax.core import checks, incumbent
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Incumbent, Key
 from robust_jax.losses import objectives
-
-_INSIDE = 1 - 1e-6  # On a face of the box the change of variables has no slope.
-_LARGEST = 1e10  # Of the constant; the authors' code.
-_LOOKS = 10  # At the loss in a round, to end one that gets nowhere.
-_BARELY = 0.9999
-_ADAM = optax.scale_by_adam()
 
 
 class _Own(NamedTuple):
-    hidden: Array  # [*S] the iterate is middle + half * tanh(hidden)
-    adam: Any
-    constant: Array  # [] weight of the margin, the paper's c
-    low: Array  # [] the largest constant that failed
-    high: Array  # [] the smallest that succeeded
-    place: Array  # [] int32, of the iterate in its round
-    won: Array  # [] bool, this round has had a success
-    loss: Array  # [] at the last look
+    """What the attack remembers of one example."""
+
+    walk: tanh_box.Walk
+    search: const_search.Search
 
 
 @memoised
 def cw_l2(
-    steps: int = 10_000,
-    iterations: int = 1000,
+    rounds: int = 9,
+    iterations: int = 10_000,
     step_size: float = 0.01,
-    constant: float = 1e-3,
+    first_const: float = 1e-3,
+    confidence: float = 0.0,
+    abort_early: bool = True,
+    slack: float = 1e-6,
     gradient: Gradient | None = None,
 ) -> Attack:
-    """The attack of Carlini & Wagner for L2.
+    """Carlini and Wagner's attack: the smallest perturbation in L2.
 
-    Minimises ||delta||^2 + c * max(-margin, 0) by Adam over a variable
-    whose tanh, scaled to the box, is the iterate. Rounds of `iterations` steps begin
-    at x and search for c: tenfold until one succeeds, then halfway between the largest
-    that failed and the smallest that succeeded. A round whose loss falls by less than
-    1 in 10,000 within a tenth of its steps ends early, which leaves more for others.
-    Guarantees: every iterate is in the box; of all iterates the nearest that is
-    adversarial and within eps is returned; deterministic; dtype kept.
-    Edge cases: coordinates on a face of the box begin 5e-7 of its width inside; eps
-    caps only what is kept; until a success, the strongest iterate within eps is kept.
+    Adam minimises |delta|^2 + const * max(0, confidence - margin). A change of
+    variables keeps the iterates in the box: x_adv = m + (1 + slack) h tanh(w), for the
+    box's middle m and half width h. Each round starts at x, with a const of its own: a
+    binary search for the least one that succeeds, after powers of ten.
+    Guarantees: every iterate is in the box, and the first is x, to the bit; of all
+    iterates the nearest that is adversarial and within eps is returned; deterministic;
+    dtype kept.
+    Edge cases: pixels on a face of the box: tanh comes so near to its limits as the
+    slack lets it, 1 / (1 + slack) (the authors' 0.999999), so that w is finite and
+    what goes beyond the box is clipped; the less slack, the longer such pixels take to
+    leave their face. The box must be finite. eps caps what is kept, not the search.
+    With a confidence, an iterate counts from that margin on; until one does, the
+    strongest is kept. Non-finite logits count as success. A zero gradient, as of a
+    flat model, leaves the iterate where it is.
 
     Args:
-        steps: moves of all rounds, each of 1 forward and 1 backward, >= 1; the authors
-            have 9 rounds of 10,000.
-        iterations: moves of a round, >= 1.
-        step_size: of Adam, in the variable behind the tanh, > 0.
-        constant: the first c, > 0.
+        rounds: of the search for const, >= 1.
+        iterations: of Adam in a round, each of 1 forward and 1 backward, >= 2.
+        step_size: of Adam, in the variable of tanh, > 0.
+        first_const: the weight of the margin in the first round, in squared pixel
+            units per logit, > 0.
+        confidence: the margin to reach, logit units, finite and >= 0.
+        abort_early: end a round when a tenth of its iterations brought no progress.
+        slack: by how much tanh's box is wider than the threat's, relative, >= 1e-6.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
     Raises: ValueError: for arguments outside these ranges; when it is first run, for
         a threat other than L2.
     References: Carlini & Wagner, "Towards Evaluating the Robustness of Neural
-        Networks", S&P 2017, Sec. VI. Differs from the authors' code in: a budget for
-        all rounds, so that more than 9 are possible; rounds end early by example; no
-        confidence, since any margin >= 0 is a success here.
+        Networks", S&P 2017, Sec. V and VI. Differs from the authors' code in: early
+        abort per example, not per batch; the distance is measured from x, not from x
+        as tanh gives it back; what goes beyond the box by the slack is clipped; the
+        loss is divided by 1 + const, to which Adam is blind.
     """
-    checks.positive_integer("steps", steps)
-    checks.positive_integer("iterations", iterations)
+    schedule = const_search.checked(rounds, iterations, first_const, abort_early)
     checks.positive_number("step_size", step_size)
-    checks.positive_number("constant", constant)
+    tanh_box.check_slack(slack)
+    check_confidence(confidence)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
-        return x, _first(threat, x, constant)
+        if not isinstance(threat, threats.L2):
+            name = type(threat).__name__
+            raise ValueError(f"threat={name}; expected threats.L2 for cw_l2")
+        return x, _Own(tanh_box.at_start(x), const_search.begin(schedule))
 
     def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
-        look = state.own.place % max(iterations // _LOOKS, 1) == 0
-        on, stuck = _descended(threat, state, sight, step_size, look)
-        anew = _next_round(on, _first(threat, state.x, constant))
-        on = chosen(stuck | (on.place >= iterations), anew, on)
-        return _before(threat, on.hidden), on
+        own, const = state.own, state.own.search.const
+        hinge = jnp.maximum(confidence - sight.look.value, 0)
+        loss = (sight.distance**2 + const * hinge) / (1 + const)
+        away = jax.tree.map(jnp.subtract, state.iterate, state.x)
+        weight = jnp.where(hinge > 0, const, 0)
+        slope = jax.tree.map(
+            lambda a, g: (2 * a - weight * g) / (1 + const), away, sight.look.grad
+        )
+        walk = tanh_box.stepped(threat, state.x, own.walk, slope, step_size, slack)
+        won = sight.margin >= confidence
+        search, anew = const_search.advance(schedule, own.search, loss, won)
+        walk = chosen(anew, tanh_box.at_start(state.x), walk)
+        iterate = tanh_box.inside(threat, state.x, walk.shift, slack)
+        return iterate, _Own(walk, search)
 
-    return minimum_norm(objectives.margin, start, move, steps=steps, gradient=gradient)
-
-
-def _first(threat: Any, x: Array, constant: float) -> _Own:
-    """A round's first state."""
-    if not isinstance(threat, threats.L2):
-        name = type(threat).__name__
-        raise ValueError(f"threat={name}; expected threats.L2 for cw_l2; use fmn")
-    hidden, zero = _behind(threat, x), jnp.zeros((), jnp.float32)
-    return _Own(
-        hidden,
-        _ADAM.init(hidden),
-        constant=zero + constant,
-        low=zero,
-        high=zero + _LARGEST,
-        place=jnp.zeros((), jnp.int32),
-        won=jnp.zeros((), bool),
-        loss=zero + jnp.inf,
+    return minimum_norm(
+        objectives.margin,
+        start,
+        move,
+        steps=rounds * iterations - 1,
+        gradient=gradient,
+        keep=keep_confident(confidence),
+        over=lambda own: const_search.is_over(schedule, own.search),
     )
 
 
-def _descended(
-    threat: Any, state: NearState, sight: Sight, step_size: float, look: Array
-) -> tuple[_Own, Array]:
-    """One step of Adam; and whether, at a look, the loss has hardly fallen."""
-    own, lacks = state.own, sight.look.value < 0
-    slope = jax.tree.map(
-        lambda a, x, g: 2 * (a - x) - jnp.where(lacks, own.constant * g, 0),
-        state.iterate,
-        state.x,
-        sight.look.grad,
-    )
-    direction, memory = _ADAM.update(_through(threat, own, slope), own.adam)
-    hidden = jax.tree.map(lambda w, d: w - step_size * d, own.hidden, direction)
-    miss = jnp.maximum(-sight.look.value, 0)
-    loss = sight.distance**2 + own.constant * miss
-    on = own._replace(
-        hidden=hidden,
-        adam=memory,
-        place=own.place + 1,
-        won=own.won | (sight.margin >= 0),
-        loss=jnp.where(look, loss, own.loss),
-    )
-    return on, look & (loss > _BARELY * own.loss)
+def check_confidence(value: Any) -> None:
+    """Raises ValueError unless the value is a finite number >= 0."""
+    if isinstance(value, bool) or not 0 <= value < float("inf"):
+        raise ValueError(f"confidence={value!r}; expected a finite number >= 0")
 
 
-def _next_round(own: _Own, first: _Own) -> _Own:
-    """The first state, with the constant that the round's end asks for."""
-    high = jnp.where(own.won, jnp.minimum(own.high, own.constant), own.high)
-    low = jnp.where(own.won, own.low, jnp.maximum(own.low, own.constant))
-    known = high < _LARGEST
-    constant = jnp.where(known, (low + high) / 2, 10 * own.constant)
-    constant = jnp.minimum(constant, _LARGEST)
-    return first._replace(constant=constant, low=low, high=high)
+def keep_confident(confidence: float) -> Keep:
+    """Keeps the nearest point whose margin is the confidence at least."""
 
+    def keep(threat: Any, x: Array, best: Incumbent, judged: Incumbent) -> Incumbent:
+        return incumbent.closest(best, judged, threat.eps, confidence)
 
-def _sides(threat: Any, x: Array) -> tuple[Array, Array]:
-    """Middle and half width of the box, each [*S]."""
-    lower, upper = (
-        jax.tree.map(lambda leaf: jnp.broadcast_to(end, leaf.shape), x)  # noqa: B023
-        for end in (threat.lower, threat.upper)
-    )
-    middle = jax.tree.map(lambda a, b: (a + b) / 2, lower, upper)
-    return middle, jax.tree.map(lambda a, b: (b - a) / 2, lower, upper)
-
-
-def _behind(threat: Any, x: Array) -> Array:
-    """The variable whose tanh gives x, nearly."""
-    return jax.tree.map(
-        lambda a, m, h: jnp.arctanh(_INSIDE * (a - m) / jnp.where(h > 0, h, 1)),
-        x,
-        *_sides(threat, x),
-    )
-
-
-def _before(threat: Any, hidden: Array) -> Array:
-    return jax.tree.map(
-        lambda w, m, h: (m + h * jnp.tanh(w)).astype(w.dtype),
-        hidden,
-        *_sides(threat, hidden),
-    )
-
-
-def _through(threat: Any, own: _Own, slope: Array) -> Array:
-    """The slope in the hidden variable."""
-    half = _sides(threat, own.hidden)[1]
-    return jax.tree.map(
-        lambda s, h, w: s * h * (1 - jnp.tanh(w) ** 2), slope, half, own.hidden
-    )
+    return keep

@@ -58,6 +58,7 @@ class Sight(NamedTuple):
 
 Start = Callable[[Key, Any, Array], tuple[Array, Any]]  # -> iterate, own
 Move = Callable[[Any, NearState, Sight], tuple[Array, Any]]  # -> iterate, own
+Keep = Callable[[Any, Array, Incumbent, Incumbent], Incumbent]  # see `minimum_norm`
 
 
 def minimum_norm(
@@ -67,6 +68,8 @@ def minimum_norm(
     *,
     steps: int,
     gradient: Gradient | None = None,
+    keep: Keep | None = None,
+    over: Callable[[Any], Array | bool] = lambda own: False,
 ) -> Attack:
     """An attack that keeps the nearest adversarial iterate within eps.
 
@@ -77,10 +80,15 @@ def minimum_norm(
             and what the attack remembers. `state.i` counts the moves before.
         steps: moves, >= 1, each of one look; one more call judges the last iterate.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
+        keep: (threat, x, best, judged) -> which of the two incumbents stays; the
+            nearest adversarial one within eps by default.
+        over: what the attack remembers -> whether its schedule has ended, shape [];
+            such an example counts as one whose budget is used.
     Raises: ValueError: steps < 1.
     """
     checks.positive_integer("steps", steps)
     estimator = exact() if gradient is None else gradient
+    kept = keep_nearest if keep is None else keep
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
@@ -107,25 +115,42 @@ def minimum_norm(
         margin = verdict(look.logits, state.goal)
         distance = threat.distance(state.iterate, state.x)
         judged = Incumbent(state.iterate, margin, distance)
-        best = incumbent.closest(state.best, judged, threat.eps)
+        best = kept(threat, state.x, state.best, judged)
         iterate, own = move(threat, state, Sight(look, margin, distance, best))
         return state._replace(
             iterate=in_box(threat, iterate),
             own=own,
             memory=memory,
             best=best,
-            i=state.i + 1,
+            i=jnp.where(over(own), steps + 1, state.i + 1),
             forwards=state.forwards + estimator.forwards,
             backwards=state.backwards + estimator.backwards,
         )
 
-    judge = _judge_iterate if estimator is exact() else None
+    judge = _judging(kept) if estimator is exact() else None
     return until_won(init, step, steps + 1, judge)
+
+
+def keep_nearest(
+    threat: Any, x: Array, best: Incumbent, judged: Incumbent
+) -> Incumbent:
+    """The adversarial point nearest to x within eps; see `incumbent.closest`."""
+    return incumbent.closest(best, judged, threat.eps)
 
 
 def in_box(threat: Any, x: Array) -> Array:
     """x [*S], clipped to the threat's box."""
     return threats.Linf(jnp.inf, threat.lower, threat.upper).project(x, x)
+
+
+def box_ends(threat: Any, x: Array) -> tuple[Array, Array]:
+    """The lower and the upper ends of the threat's box, each of the shape of x."""
+    box = threats.Linf(jnp.inf, threat.lower, threat.upper)
+    low, high = (
+        box.project(jax.tree.map(lambda a: jnp.full_like(a, end), x), x)  # noqa: B023
+        for end in (-jnp.inf, jnp.inf)
+    )
+    return low, high
 
 
 def largest_radius(threat: Any, x: Array) -> Array:
@@ -134,11 +159,7 @@ def largest_radius(threat: Any, x: Array) -> Array:
     A hair below eps, so that rounding does not carry it out; at most the distance to
     the farthest corner of the box.
     """
-    box = threats.Linf(jnp.inf, threat.lower, threat.upper)
-    low, high = (
-        box.project(jax.tree.map(lambda a: jnp.full_like(a, end), x), x)  # noqa: B023
-        for end in (-jnp.inf, jnp.inf)
-    )
+    low, high = box_ends(threat, x)
     corner = jax.tree.map(
         lambda a, down, up: jnp.where(a - down > up - a, down, up), x, low, high
     )
@@ -167,9 +188,14 @@ def unit_or_random(state: NearState, grad: Array) -> Array:
     return sphere.steepest(known, state.x)
 
 
-def _judge_iterate(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
-    score = verdict(logits_fn(state.iterate), state.goal)
-    distance = threat.distance(state.iterate, state.x)
-    here = Incumbent(state.iterate, score, distance)
-    best = incumbent.closest(state.best, here, threat.eps)
-    return state._replace(best=best, i=state.i + 1, forwards=state.forwards + 1)
+def _judging(kept: Keep) -> Callable[..., NearState]:
+    """How to judge the last iterate by one forward, without a gradient."""
+
+    def judge(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
+        score = verdict(logits_fn(state.iterate), state.goal)
+        distance = threat.distance(state.iterate, state.x)
+        here = Incumbent(state.iterate, score, distance)
+        best = kept(threat, state.x, state.best, here)
+        return state._replace(best=best, i=state.i + 1, forwards=state.forwards + 1)
+
+    return judge

@@ -40,13 +40,18 @@ def strongest(best: Incumbent, candidate: Incumbent) -> Incumbent:
     )
 
 
-def closest(best: Incumbent, candidate: Incumbent, eps: ArrayLike) -> Incumbent:
+def closest(
+    best: Incumbent,
+    candidate: Incumbent,
+    eps: ArrayLike,
+    least_margin: ArrayLike = 0.0,
+) -> Incumbent:
     """The adversarial point nearest to the input; before there is one, the strongest.
 
-    What a minimum-norm attack keeps; `eps` caps the distance. The older one on
-    equality. A NaN margin never replaces anything.
+    What a minimum-norm attack keeps; `eps` caps the distance, and a point counts from
+    `least_margin` on. The older one on equality. A NaN margin never replaces anything.
     """
-    won, wins = best.margin >= 0, candidate.margin >= 0
+    won, wins = best.margin >= least_margin, candidate.margin >= least_margin
     nearer = wins & (~won | (candidate.distance < best.distance))
     stronger = ~won & (candidate.margin > best.margin)
     better = (candidate.distance <= eps) & (nearer | stronger)

@@ -60,7 +60,6 @@ CASES = {
     "deepfool": Case(
         attacks.deepfool(), {"linf": 0.19, "l2": 0.22, "l1": 0.21}, minimum_norm=True
     ),
-    "cw_l2": Case(attacks.cw_l2(300, 50, 0.1, 1.0), {"l2": 0.16}, minimum_norm=True),
     "fmn": Case(
         attacks.fmn(200), {"linf": 0.13, "l2": 0.13, "l1": 0.12}, minimum_norm=True
     ),
@@ -78,6 +77,13 @@ CASES = {
         {"l2": 0.12},
         minimum_norm=True,
     ),
+    "cw_l2": Case(attacks.by_name("cw_l2").short(), {"l2": 0.12}, minimum_norm=True),
+    "cw_linf": Case(
+        attacks.cw_linf(100, first_const=0.01, slack=0.1),
+        {"linf": 0.16},
+        minimum_norm=True,
+    ),
+    "ead": Case(attacks.by_name("ead").short(), {"l1": 0.12}, minimum_norm=True),
 }
 
 
