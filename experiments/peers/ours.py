@@ -7,6 +7,7 @@ import numpy as np
 from experiments.peers.problem import Found, Problem
 from robust_jax import evaluate
 from robust_jax.core import drive, lift
+from robust_jax.core.types import Attack, Untargeted
 
 
 def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
@@ -29,4 +30,17 @@ def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
             left = left[result.margin < 0]
     seconds = time.perf_counter() - start
     forwards, backwards = spent / len(problem.images)
+    return Found(x_adv, seconds, float(forwards), float(backwards))
+
+
+def nearest(attack: Attack, problem: Problem, seed: int) -> Found:
+    """Runs a minimum-norm attack of ours to its end, in tiles."""
+    run = lift.in_tiles(drive.auto(attack, to_the_end=True))
+    start = time.perf_counter()
+    keys = lift.item_keys(seed, problem.ids, target=0, restart=0)
+    goal = Untargeted(problem.labels)
+    result = run(keys, problem.logits_fn, problem.threat, problem.images, goal)
+    x_adv = np.asarray(result.x_adv)
+    seconds = time.perf_counter() - start
+    forwards, backwards = (np.mean(n) for n in (result.forwards, result.backwards))
     return Found(x_adv, seconds, float(forwards), float(backwards))
