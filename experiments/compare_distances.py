@@ -59,13 +59,14 @@ def main(argv: list[str]) -> None:
     """Runs both sides, judges them, prints the table, writes the record."""
     _check_flags()
     norm, budget = options.NORM.value, _BUDGET.value
-    chosen = rivals.of_norm(norm, budget, tuple(_LIBRARIES.value))
+    chosen = list(rivals.of_norm(norm, budget, tuple(_LIBRARIES.value)))
     data, problem, libraries = options.posed()
     run = recording.Run("compare_distances")
     for name, attack in _ours(norm, budget).items():
         measured = _ours_measured(attack, problem)
         run.rows.append(_row(name, "robust_jax", measured, problem))
     with libraries as peers:
+        chosen = [peer for peer in chosen if rivals.runs_with(peer, peers.versions)]
         for peer in report.progress(chosen, f"{norm} attacks", "attack"):
             found = nearest.measure(peers, peer, problem, common.SEED.value)
             run.rows.append(_row(peer.attack, peer.library, found, problem))

@@ -29,6 +29,8 @@ STEP = {
     **dict.fromkeys(("ddn", "fmn", "alma", "pdgd", "pdpgd", "sigma_zero", "CW"), 2),
     **dict.fromkeys(("carlini_wagner_l2",), 2),
     "ElasticNet": 6,
+    "vfga": 22,
+    "df": 10,
 }
 STEPS = ("steps", "max_iter", "n_iter", "num_steps", "max_iterations")
 

@@ -78,7 +78,11 @@ class Libraries:
 
     def _foolbox(self, request: dict[str, Any]) -> Attack:
         foolbox = importlib.import_module("foolbox")
-        attack = _find("foolbox", request["attack"])(**request["arguments"])
+        given = dict(request["arguments"])
+        if "init_attack" in given:  # An attack by name, with arguments of its own.
+            start = dict(given["init_attack"])
+            given["init_attack"] = _find("foolbox", start.pop("attack"))(**start)
+        attack = _find("foolbox", request["attack"])(**given)
         model = foolbox.PyTorchModel(self.net, bounds=(0, 1), device="cpu")
         criterion, eps = foolbox.Misclassification(self._labels), request["eps"]
         return lambda: attack(model, self._images, criterion, epsilons=eps)[1]
