@@ -21,7 +21,18 @@ _CLASSES = 10
 _FAR = 1e6  # FAB keeps what is nearer than its eps.
 _ORDERS = {"linf": math.inf, "l2": 2, "l1": 1, "l0": 0}
 _FIRST_EPS = {"linf": 0.5, "l2": 5, "l1": 20}  # of the bisection; others go up from it
-_HIDDEN = ("verbose", "eps", "norm", "p", "distance", "targeted", "levels")
+_START = {  # of Brendel & Bethge; at most 42 forwards
+    "attack": "LinearSearchBlendedUniformNoiseAttack",
+    "directions": 20,
+    "steps": 20,
+}
+_FMN_STEPS = {  # No step size is best on all nets.
+    "linf": (1.0, 30.0),
+    "l2": (0.1, 1.0),
+    "l1": (0.1, 1.0),
+    "l0": (100.0,),
+}
+_HIDDEN = ("verbose", "norm", "p", "distance", "targeted", "levels")
 
 
 def of_norm(
@@ -48,7 +59,11 @@ def runs_with(peer: Peer, versions: Mapping[str, str]) -> bool:
 def settings(peer: Peer) -> str:
     """The arguments of an attack, in one line."""
     given = peer.arguments(math.inf).items()
-    words = [f"{name}={value}" for name, value in given if name not in _HIDDEN]
+    words = [
+        f"{name}={value}"
+        for name, value in given
+        if name not in _HIDDEN and value not in (_FAR, _START)
+    ]
     return ", ".join(words + ["towards the runner-up"] * peer.runner_up)
 
 
@@ -56,14 +71,14 @@ def _foolbox(norm: str, budget: int) -> list[Peer]:
     half = (budget - 2) // 2  # The library judges once more at the end.
     short = {"linf": "LInf", "l0": "L0"}.get(norm) or NAMES[norm]
     long = {"linf": "Linfinity", "l0": "L0"}.get(norm) or NAMES[norm]
-    step = {"linf": 1.0, "l2": 0.1, "l1": 0.1, "l0": 100.0}[norm]
-    start: dict[str, Any] = {"attack": "LinearSearchBlendedUniformNoiseAttack"}
-    start |= {"directions": 20, "steps": 20}
     follow: dict[str, Any] = {"steps": max(half - 30, 1), "lr": 0.01}
     found = [
-        _peer("foolbox", f"{short}FMNAttack", steps=half, max_stepsize=step),
-        _peer("foolbox", f"{long}BrendelBethgeAttack", **follow, init_attack=start),
+        _peer("foolbox", f"{short}FMNAttack", steps=half, max_stepsize=step)
+        for step in _FMN_STEPS[norm]
     ]
+    found.append(
+        _peer("foolbox", f"{long}BrendelBethgeAttack", **follow, init_attack=_START)
+    )
     if norm in ("linf", "l2"):
         steps = (budget - 2) // (2 * (_CLASSES - 1))
         found.append(_peer("foolbox", f"{NAMES[norm]}DeepFoolAttack", steps=steps))
@@ -71,7 +86,7 @@ def _foolbox(norm: str, budget: int) -> list[Peer]:
     search |= {"abort_early": False}
     if norm == "l2":
         found.append(_peer("foolbox", "DDNAttack", steps=half))
-        search |= {"steps": half // 5, "stepsize": 0.1}
+        search |= {"initial_const": 10.0, "steps": half // 5, "stepsize": 0.1}
         found.append(_peer("foolbox", "L2CarliniWagnerAttack", **search))
     if norm == "l1":
         search |= {"binary_search_steps": 9, "steps": (budget - 2) // (9 * 3)}
@@ -84,8 +99,8 @@ def _art(norm: str, budget: int) -> list[Peer]:
     """One image at a time, ART's default: a batch costs a backward per label in it."""
     search: dict[str, Any] = {"initial_const": 1.0, "binary_search_steps": 5}
     if norm == "linf":
-        search = {"initial_const": 10.0, "learning_rate": 0.05}
-        return [_one_by_one("CarliniLInfMethod", **search, max_iter=budget // 100)]
+        search = {"initial_const": 10.0, "learning_rate": 0.1}
+        return [_one_by_one("CarliniLInfMethod", **search, max_iter=budget // 8)]
     if norm == "l2":
         return [
             _one_by_one("CarliniL2Method", **search, max_iter=budget // 50),
@@ -116,7 +131,9 @@ def _torchattacks(norm: str, budget: int) -> list[Peer]:
             "theta": 1.0,
             "gamma": 0.2,
         }  # A pair of them costs 12.
-        found.append(_peer("torchattacks", "SparseFool", steps=20, lam=1))
+        found.append(
+            _peer("torchattacks", "SparseFool", steps=max(budget // 420, 1), lam=1)
+        )
         found.append(_peer("torchattacks", "JSMA", True, **pixels))
     return found
 
@@ -130,8 +147,10 @@ def _autoattack(norm: str, budget: int) -> list[Peer]:
 
 def _adv_lib(norm: str, budget: int) -> list[Peer]:
     half, order = budget // 2, _ORDERS[norm]
-    step = {"linf": 1.0, "l2": 0.1, "l1": 0.1, "l0": 100.0}[norm]
-    found = [_peer("adv_lib", "fmn", norm=order, steps=half, α_init=step)]
+    found = [
+        _peer("adv_lib", "fmn", norm=order, steps=half, α_init=step)
+        for step in _FMN_STEPS[norm]
+    ]
     if norm == "l0":
         sparse: dict[str, Any] = {"proximal_operator": 23, "primal_lr": 0.3}
         return [
@@ -151,12 +170,13 @@ def _adv_lib(norm: str, budget: int) -> list[Peer]:
     ]
     if norm != "l1":
         found.append(_peer("adv_lib", "df", norm=order, steps=budget // _CLASSES - 1))
-        radius = {"linf": 0.002, "l2": 0.01}[norm]
+        radius = {"linf": 0.002, "l2": 0.1}[norm]
         steps = (budget - 20) // 3
         found.append(_peer("adv_lib", "tr", p=order, iter=steps, eps=radius))
     if norm != "linf":
-        first: dict[str, Any] = {"num_steps": half, "init_lr_distance": 1.0}
-        found.append(_peer("adv_lib", "alma", distance=norm, **first))
+        for first in {"l2": (1.0,), "l1": (1.0, 5.0)}[norm]:
+            given: dict[str, Any] = {"num_steps": half, "init_lr_distance": first}
+            found.append(_peer("adv_lib", "alma", distance=norm, **given))
     if norm == "linf":
         search: dict[str, Any] = {"initial_const": 0.1, "learning_rate": 0.03}
         search |= {"max_iterations": budget // 30}
@@ -167,11 +187,11 @@ def _adv_lib(norm: str, budget: int) -> list[Peer]:
 def _adv_lib_l2(budget: int) -> list[Peer]:
     half = budget // 2
     search: dict[str, Any] = {"binary_search_steps": 5, "max_iterations": half // 5}
-    search |= {"learning_rate": 0.1, "initial_const": 1.0, "abort_early": False}
+    search |= {"learning_rate": 0.1, "initial_const": 10.0, "abort_early": False}
     super_steps = (budget - 10) // (4 * _CLASSES + 3)
     return [
         _peer("adv_lib", "ddn", steps=half, levels=None),
-        _peer("adv_lib", "pdgd", num_steps=half, dual_ratio_init=1.0),
+        _peer("adv_lib", "pdgd", num_steps=half),
         _peer("adv_lib", "sdf", steps=super_steps, df_steps=4),
         _peer("adv_lib", "carlini_wagner_l2", **search),
     ]
