@@ -6,7 +6,8 @@
 
 Every attack that minimises --norm, ours and those of --libraries, attacks the same
 images, all that the net gets right, in one batch on the CPU, with settings that cost at
-most --budget forwards and backwards per image. What an attack returned is judged, not
+most --budget forwards and backwards per image; a note names those that cost more, as
+some libraries' costs depend on the image. What an attack returned is judged, not
 what it passed on its way: in the box, wrong by a fresh look of our net (a tie is
 wrong), and its distance in float64; an image that it did not break is infinitely far.
 "Near misses" are images that the library's framework may call wrong, and that ours gets
@@ -18,21 +19,17 @@ PyTorch, whose threads spin while they wait: let nothing else run where seconds 
 or give both sides one core each (`taskset -c 0`).
 """
 
-import math
 import os
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
 from absl import flags
 
 from experiments import common, recording
-from experiments.peers import nearest, options, ours, rivals
+from experiments.peers import distance_rows, nearest, options, ours, rivals
 from experiments.peers.libraries import Libraries
 from experiments.peers.problem import Problem
 from robust_jax import attacks, report
 from robust_jax.core import checks
-from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack
 
 _BUDGET = flags.DEFINE_integer(
@@ -64,14 +61,17 @@ def main(argv: list[str]) -> None:
     run = recording.Run("compare_distances")
     for name, attack in _ours(norm, budget).items():
         measured = _ours_measured(attack, problem)
-        run.rows.append(_row(name, "robust_jax", measured, problem))
+        run.rows.append(distance_rows.row(name, "robust_jax", measured, problem))
     with libraries as peers:
         chosen = [peer for peer in chosen if rivals.runs_with(peer, peers.versions)]
         for peer in report.progress(chosen, f"{norm} attacks", "attack"):
             found = nearest.measure(peers, peer, problem, common.SEED.value)
-            run.rows.append(_row(peer.attack, peer.library, found, problem))
+            run.rows.append(
+                distance_rows.row(peer.attack, peer.library, found, problem)
+            )
             run.rows[-1]["settings"] = rivals.settings(peer)
-        run.notes = [_conditions(peers, problem), *_failures(run.rows)]
+        run.notes = [_conditions(peers, problem), *distance_rows.failures(run.rows)]
+        run.notes += distance_rows.over(run.rows, budget)
     print(report.format_table(run.rows, _COLUMNS))
     for note in run.notes:
         print(note)
@@ -99,30 +99,6 @@ def _ours_measured(attack: Attack, problem: Problem) -> nearest.Measured:
     return nearest.measured(problem, ours.nearest(attack, problem, common.SEED.value))
 
 
-def _row(
-    attack: str, library: str, found: nearest.Measured | str, problem: Problem
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"attack": attack.rpartition(".")[2], "library": library}
-    if isinstance(found, str):
-        return row | {"error": found}
-    distances = found.distances
-    is_found, median = np.isfinite(distances), float(np.median(distances))
-    return row | {
-        "median": median if math.isfinite(median) else None,
-        "success": Proportion(int(is_found.sum()), len(problem.images)),
-        "forwards": found.forwards,
-        "backwards": found.backwards,
-        "seconds": found.seconds,
-        "near_misses": int(np.isfinite(found.lenient).sum() - is_found.sum()),
-        "distances": _finite(distances),
-        "lenient": _finite(found.lenient),
-    }
-
-
-def _finite(distances: np.ndarray) -> list[float | None]:
-    return [d if math.isfinite(d) else None for d in distances.tolist()]
-
-
 def _check_flags() -> None:
     options.check_without_radius()
     for library in _LIBRARIES.value:
@@ -136,15 +112,6 @@ def _conditions(peers: Libraries, problem: Problem) -> str:
         f"lost already; {peers.threads} threads on either side; load average at the "
         f"end {os.getloadavg()[0]:.1f}; {versions}."
     )
-
-
-def _failures(rows: list[dict[str, Any]]) -> list[str]:
-    """A sentence for each error, with the attacks that raised it."""
-    raised: dict[str, list[str]] = {}
-    for row in rows:
-        if "error" in row:
-            raised.setdefault(row["error"], []).append(row["attack"])
-    return [f"{', '.join(names)} failed: {error}" for error, names in raised.items()]
 
 
 if __name__ == "__main__":
