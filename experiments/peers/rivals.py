@@ -2,7 +2,7 @@
 
 The budget is in forwards and backwards per image. Steps are as many as it allows if
 every image needs all of them; attacks that search until they are done, or that stop
-early, have settings that kept their mean below 1,000 on the digits and two MNIST nets.
+early, have settings that kept their mean below 1,000 on the digits and on an MNIST net.
 Other settings are the library's, or the best of two to five tried on the digits.
 
 Left out: torchattacks' FAB in L1, which its code cannot run; attacks that see no
