@@ -43,7 +43,7 @@ def art(norm: str, budget: int) -> list[Peer]:
     search: dict[str, Any] = {"initial_const": 1.0, "binary_search_steps": 5}
     if norm == "linf":
         search = {"initial_const": 10.0, "learning_rate": 0.1}
-        return [_one_by_one("CarliniLInfMethod", **search, max_iter=budget // 8)]
+        return [_one_by_one("CarliniLInfMethod", **search, max_iter=budget // 12)]
     if norm == "l2":
         return [
             _one_by_one("CarliniL2Method", **search, max_iter=budget // 50),
