@@ -70,16 +70,20 @@ def compare(
     )
 
 
-def measured(
-    entry: Entry, preset: str, logits_fn: Any, data: Dataset, norm: str
-) -> Distances:
-    """What one attack finds on all examples, compiled by a first call on one."""
+def staged(entry: Entry, preset: str) -> evaluate.Stage:
+    """An attack with the settings of a preset, towards the targets that it needs."""
     attack = entry.short() if preset == "short" else entry.make()
     goals: stages.Goals = evaluate.untargeted
     if entry.targets > 1:
         goals = evaluate.likeliest_targets(entry.targets)
-    stage = evaluate.Stage(entry.name, attack, goals)
-    threat = threats.by_name(norm)(np.inf)
+    return evaluate.Stage(entry.name, attack, goals)
+
+
+def measured(
+    entry: Entry, preset: str, logits_fn: Any, data: Dataset, norm: str
+) -> Distances:
+    """What one attack finds on all examples, compiled by a first call on one."""
+    threat, stage = threats.by_name(norm)(np.inf), staged(entry, preset)
 
     def found(part: Dataset, on_items: Any = lambda n: None) -> Distances:
         images, labels = part.pixels(), part.labels
@@ -101,24 +105,19 @@ def measured(
 
 def table(found: Mapping[str, Distances]) -> list[dict[str, Any]]:
     """A row per attack, the most optimal first."""
-    optimal, up_to = evaluate.optimality(found), last_radius(found)
+    sizes = {name: one.distance for name, one in found.items()}
+    optimal, up_to = evaluate.optimality(sizes), evaluate.last_radius(sizes)
     rows = [{**one.row(up_to), "optimality": optimal[name], "attack": name}
             for name, one in found.items()]  # fmt: skip
     return sorted(rows, key=lambda row: -row["optimality"])
 
 
-def last_radius(found: Mapping[str, Distances]) -> float:
-    """The largest of the best distances: the radius up to which areas are taken."""
-    best = np.min([one.distance for one in found.values()], axis=0)
-    return float(np.max(best[np.isfinite(best)], initial=0.0))
-
-
 def draw(run: recording.Run, found: Mapping[str, Distances], norm: str) -> None:
     """Robust accuracy against the radius, a line per attack."""
-    radii = np.linspace(0, last_radius(found), _POINTS)
+    sizes = {name: one.distance for name, one in found.items()}
+    radii = np.linspace(0, evaluate.last_radius(sizes), _POINTS)
     series = {name: _series(one, radii) for name, one in found.items()}
-    run.series = {"curves": series, "distances": {
-        name: one.distance for name, one in found.items()}}  # fmt: skip
+    run.series = {"curves": series, "distances": sizes}
     title = "Robust accuracy against the radius, by attack"
     path = run.figure("curves", title, "Lower is stronger; bands are 95 %.")
     report.figures.robustness_curves(path, series, title, f"{norm} radius")

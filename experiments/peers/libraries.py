@@ -1,5 +1,6 @@
 """The client of `served/serve_libraries.py`: other libraries' attacks."""
 
+import math
 from typing import Any
 
 from experiments.peers.child import Child
@@ -23,16 +24,19 @@ class Libraries(Child):
     def __init__(self, python: str, problem: dict[str, Any]) -> None:
         super().__init__(python, "serve_libraries.py", problem)
 
-    def run(self, peer: Peer, eps: float, seed: int, batch: int = 250) -> Found:
+    def run(self, peer: Peer, eps: float | None, seed: int, batch: int = 250) -> Found:
         """Attacks once; `batch` is of AutoAttack's whole evaluation.
+
+        Without eps, foolbox's minimum-norm attacks return what is nearest.
 
         Raises: LibraryError: the library's attack failed.
         """
         request = {
             "library": peer.library,
             "attack": peer.attack,
-            "arguments": peer.arguments(eps),
+            "arguments": peer.arguments(math.inf if eps is None else eps),
             "channels": peer.channels,
+            "runner_up": peer.runner_up,
             "eps": eps,
             "seed": seed,
             "batch": batch,

@@ -30,3 +30,17 @@ def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
     seconds = time.perf_counter() - start
     forwards, backwards = spent / len(problem.images)
     return Found(x_adv, seconds, float(forwards), float(backwards))
+
+
+def nearest(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
+    """Runs a minimum-norm attack of ours to its end, all goals and restarts."""
+    found = evaluate.distances(
+        problem.logits_fn,
+        problem.images,
+        problem.labels,
+        problem.threat,
+        stage,
+        ids=problem.ids,
+        seed=seed,
+    )
+    return Found(found.x_adv, found.seconds, found.forwards, found.backwards)

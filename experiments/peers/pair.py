@@ -24,6 +24,7 @@ class Peer:
     attack: str  # its name there
     arguments: Arguments
     channels: int = 1  # that the images must have
+    runner_up: bool = False  # towards the second likeliest class, as it asks for one
 
 
 @dataclasses.dataclass(frozen=True)

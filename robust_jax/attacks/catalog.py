@@ -95,7 +95,7 @@ _SHORT: dict[str, dict[str, Any]] = {
         "abort_early": False,
     },
     "fab": {"steps": 90},
-    "fab_t": {"steps": 37},
+    "fab_t": {"steps": 36},
     "minimal_apgd": {"steps": 40, "rounds": 12},
 }
 

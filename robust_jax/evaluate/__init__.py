@@ -4,7 +4,7 @@ from robust_jax.evaluate.audit import Audit, Finding
 from robust_jax.evaluate.claims import Claims, confirm, predict
 from robust_jax.evaluate.comparison import Comparison, compare
 from robust_jax.evaluate.curve import Curve, curve
-from robust_jax.evaluate.distances import Distances, distances, optimality
+from robust_jax.evaluate.distances import Distances, distances, last_radius, optimality
 from robust_jax.evaluate.engine import Layout
 from robust_jax.evaluate.evaluation import Progress
 from robust_jax.evaluate.plans import plus, rand, standard, strongest, swift
@@ -42,6 +42,7 @@ __all__ = [
     "curve",
     "distances",
     "each_wrong_class",
+    "last_radius",
     "likeliest_targets",
     "optimality",
     "plus",

@@ -151,7 +151,7 @@ def audited(
     return distance, looked
 
 
-def optimality(found: Mapping[str, Distances]) -> dict[str, float]:
+def optimality(found: Mapping[str, np.ndarray]) -> dict[str, float]:
     """AttackBench's local optimality of each attack among several, in [0, 1].
 
     1 - (A - A*) / (A_0 - A*): A is the attack's area under robust accuracy against the
@@ -160,19 +160,23 @@ def optimality(found: Mapping[str, Distances]) -> dict[str, float]:
     Edge cases: where nothing was found, 0; where A* = A_0, 1.
 
     Args:
-        found: by name, on the same examples.
+        found: by name, distances of the same examples, shape [N] each; 0 where the
+            model errs without an attack, inf where nothing was found.
     References: Cina et al., "AttackBench", AAAI 2025. Differs from it in: examples that
         no attack broke do not move the last radius.
     """
-    all_of_them = list(found.values())
-    best = np.min([one.distance for one in all_of_them], axis=0)
-    known = best[np.isfinite(best)]
-    last = float(known.max()) if len(known) else 0.0
-    nothing = last * float(all_of_them[0].clean.mean())
+    best, last = np.min(list(found.values()), axis=0), last_radius(found)
+    nothing = last * float((best > 0).mean())
     least = float(np.minimum(best, last).mean())
     if last == 0 or nothing == least:
         return dict.fromkeys(found, 0.0 if last == 0 else 1.0)
     return {
-        name: 1 - (one.area(last) - least) / (nothing - least)
+        name: 1 - (float(np.minimum(one, last).mean()) - least) / (nothing - least)
         for name, one in found.items()
     }
+
+
+def last_radius(found: Mapping[str, np.ndarray]) -> float:
+    """The largest of the least distances that several attacks found, 0 for none."""
+    best = np.min(list(found.values()), axis=0)
+    return float(np.max(best[np.isfinite(best)], initial=0.0))

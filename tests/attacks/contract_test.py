@@ -1,9 +1,9 @@
 """All attacks of the catalog, each through the same properties.
 
 A new attack joins by its entry in `attacks.catalog` and, if its budget is large, a
-small one in SMALL. Compiling is what costs time here, so the properties share their
-problem, and with it the compiled programs, where that is not possible the compiler does
-not optimise, and the tests of one attack run in one process.
+small one in `small_budgets`. Compiling is what costs time here, so the properties share
+their problem, and with it the compiled programs, where that is not possible the
+compiler does not optimise, and the tests of one attack run in one process.
 """
 
 import functools
@@ -21,58 +21,10 @@ from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.losses import objectives
 from tests import victims
+from tests.attacks.small_budgets import PER_STEP, SMALL
 
 RADII = {"linf": 0.05, "l2": 0.3, "l1": 1.0, "l0": 3.0}
 
-# Small budgets: few steps, for they are unrolled too, that leave each a chance.
-_FOUR = {"steps": 4, "relative_step": 0.4}
-SMALL = {
-    "bim": {"steps": 5},
-    "pgd": _FOUR,
-    "pgd_margin": _FOUR,
-    "pgd_dlr": _FOUR,
-    "mim": _FOUR,
-    "nesterov": _FOUR,
-    "adam_pgd": _FOUR,
-    "apgd_ce": {"steps": 4},
-    "apgd_dlr": {"steps": 4},
-    "apgd_l1": {"steps": 4},
-    "fab": {"steps": 5},
-    "deepfool": {"steps": 4},
-    "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
-    "fmn": {"steps": 5},
-    "alma": {"steps": 5, "first_distance": 0.08},
-    "pdpgd": {"steps": 5, "step_size": 0.02},
-    "sigma_zero": {"steps": 5},
-    "minimal_apgd": {"steps": 3, "rounds": 4},
-    "lbfgs": {"steps": 6, "penalty": 4.0},
-    "cw_l2": {"rounds": 2, "iterations": 4, "step_size": 0.1, "first_const": 1.0},
-    "cw_linf": {
-        "iterations": 6,
-        "step_size": 0.1,
-        "first_const": 1.0,
-        "largest_const": 2.0,
-        "least_bound": 0.05,
-        "decrease": 0.05,
-    },
-    "cw_l0": {"steps": 7, "iterations": 4, "step_size": 0.3, "first_const": 1.0},
-    "ead": {"rounds": 2, "iterations": 4, "step_size": 0.05, "first_const": 1.0},
-    "square": {"queries": 6},
-    "acg": {"steps": 4},
-    "multi_targeted": {"steps_per_target": 2, "relative_step": 0.3, "targets": 2},
-    "odi_pgd": {"steps": 3},
-    "gama_pgd": {"steps": 5},
-    "slide": _FOUR,
-    "pgd_l0": {"steps": 5},
-    "di_fgsm": _FOUR,
-    "ti_fgsm": {"steps": 5, "relative_step": 0.3, "kernel_size": 3},
-    "ni_fgsm": _FOUR,
-    "si_ni_fgsm": {"steps": 3, "relative_step": 0.4},
-    "vmi_fgsm": {"steps": 3, "relative_step": 0.4, "samples": 2},
-    "vni_fgsm": {"steps": 3, "relative_step": 0.4, "samples": 2},
-}
-# Forwards and backwards of a step where SMALL changes them.
-PER_STEP = {"vmi_fgsm": (3, 3), "vni_fgsm": (4, 3)}
 ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
 # Their schedule may end before the budget does.
 ENDS_EARLY = {"cw_l2", "cw_linf", "cw_l0", "ead"}

@@ -7,7 +7,7 @@ import pytest
 from robust_jax import attacks, threats
 from robust_jax.core.metrics import median
 from robust_jax.evaluate import Distances, Stage, distances, likeliest_targets
-from robust_jax.evaluate.distances import optimality
+from robust_jax.evaluate.distances import last_radius, optimality
 from tests import victims
 from tests.reference import nearest_boundary
 
@@ -97,19 +97,18 @@ def test_eps_caps_what_counts():
 
 
 def test_optimality_is_the_share_of_the_area_that_is_closed():
-    exact = made_up([0, 1, 2, 3, 4])
-    worse = made_up([0, 1, 2, 4, np.inf], clean=[0, 1, 1, 1, 1])
-    blind = made_up([0, *[np.inf] * 4], clean=[0, 1, 1, 1, 1])
-    share = optimality({"exact": exact, "worse": worse, "blind": blind})
+    exact, worse = np.array([0.0, 1, 2, 3, 4]), np.array([0.0, 1, 2, 4, np.inf])
+    blind = np.array([0, *[np.inf] * 4])
+    found = {"exact": exact, "worse": worse, "blind": blind}
     # Up to radius 4: areas 10, 11 and 16 fifths.
-    assert share == pytest.approx({"exact": 1, "worse": 1 - 1 / 6, "blind": 0})
-    assert exact.area(4) == pytest.approx(10 / 5)
-    halves = {"one": made_up([1, 4, 4]), "other": made_up([4, 1, 4])}
+    expected = {"exact": 1, "worse": 1 - 1 / 6, "blind": 0}
+    assert optimality(found) == pytest.approx(expected)
+    assert last_radius(found) == 4
+    assert made_up(exact).area(4) == pytest.approx(10 / 5)
+    halves = {"one": np.array([1.0, 4, 4]), "other": np.array([4.0, 1, 4])}
     assert optimality(halves) == pytest.approx({"one": 1 / 2, "other": 1 / 2})
 
 
 def test_optimality_where_nobody_finds_anything_is_zero():
-    blind = made_up([np.inf, np.inf], clean=[1, 1])
-    assert optimality({"one": blind}) == {"one": 0.0}
-    wrong = made_up([0, 0])
-    assert optimality({"one": wrong}) == {"one": 0.0}
+    assert optimality({"one": np.array([np.inf, np.inf])}) == {"one": 0.0}
+    assert optimality({"one": np.zeros(2)}) == {"one": 0.0}

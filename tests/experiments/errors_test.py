@@ -13,6 +13,7 @@ NAMES = (
     "benchmark",
     "compare_attacks",
     "compare_autoattack",
+    "compare_distances",
     "compare_peers",
     "evaluate",
     "list_attacks",

@@ -5,6 +5,7 @@ run once; the answer is its seconds and, per image, the forwards and backwards t
 net has computed, or the library's error.
 """
 
+import importlib.util
 import random
 import time
 import warnings
@@ -17,6 +18,7 @@ import torch
 import serving
 from library_calls import Libraries
 
+_OPTIONAL = {"adv_lib": "adv-lib", "numba": "numba"}
 _DISTRIBUTIONS = {
     "art": "adversarial-robustness-toolbox",
     "autoattack": "pyautoattack",
@@ -57,9 +59,19 @@ def answer(libraries: Libraries, request: dict[str, Any]) -> tuple[dict, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The version of every library, by the name that requests give it."""
+    """The version of every library that is there, by the name that requests give it."""
     found = {name: metadata.version(d) for name, d in _DISTRIBUTIONS.items()}
+    for name, distribution in _OPTIONAL.items():
+        if importlib.util.find_spec(name) is not None:
+            found[name] = _version(distribution)
     return {**found, "torch": torch.__version__}
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:  # On the path, but not installed.
+        return "of unknown version"
 
 
 def _seed(seed: int) -> None:
