@@ -30,6 +30,7 @@ from experiments.peers.libraries import Libraries
 from experiments.peers.problem import Problem
 from robust_jax import report
 from robust_jax.attacks import catalog
+from robust_jax.attacks.catalog import Entry
 from robust_jax.core import checks
 from robust_jax.evaluate import Stage
 
@@ -62,6 +63,7 @@ def main(argv: list[str]) -> None:
     for entry in distances.entries(norm, ["all"]):
         found = _ours(distances.staged(entry, "short"), problem)
         run.rows.append(distance_rows.row(entry.name, "robust_jax", found, problem))
+        run.rows[-1]["settings"] = _settings(entry)
     with libraries as peers:
         chosen = [peer for peer in chosen if rivals.runs_with(peer, peers.versions)]
         for peer in report.progress(chosen, f"{norm} attacks", "attack"):
@@ -87,6 +89,11 @@ def main(argv: list[str]) -> None:
 def _ours(stage: Stage, problem: Problem) -> nearest.Measured:
     ours.nearest(stage, problem, common.SEED.value)  # Compiles.
     return nearest.measured(problem, ours.nearest(stage, problem, common.SEED.value))
+
+
+def _settings(entry: Entry) -> str:
+    words = [f"{name}={value}" for name, value in entry.short.keywords.items()]
+    return ", ".join(words + [f"towards {entry.targets}"] * (entry.targets > 1))
 
 
 def _check_flags() -> None:

@@ -113,7 +113,7 @@ class Entry(NamedTuple):
     finds: str = "fixed budget"  # or "minimum norm": eps is a cap then
 
     @property
-    def short(self) -> Callable[..., Attack]:
+    def short(self) -> functools.partial[Attack]:
         """Settings within `SHORT_BUDGET`, all targets together; of minimum norm.
 
         Raises: ValueError: an attack with a fixed budget.
