@@ -2,7 +2,7 @@
 
     python -m experiments.attack --checkpoint=out/train/model.safetensors \
         --attack=pgd --norm=linf --radii=0,0.05,0.1,0.15,0.2
-    python -m experiments.attack --compare=ddn,fmn --norm=l2 --count=200
+    python -m experiments.attack --compare=nearest,ddn,fmn --norm=l2 --count=200
 
 The first prints robust accuracy at each radius, by one compiled program. The second
 asks how small a perturbation suffices: minimum-norm attacks by the median of their
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import common, distances, recording
+from experiments import common, distance_plans, distances, recording
 from robust_jax import attacks, evaluate, models, report, threats
 from robust_jax.core import checks
 from robust_jax.losses import objectives
@@ -45,12 +45,12 @@ _RELATIVE_STEP = flags.DEFINE_float(
     "relative_step", None, "Step size as a multiple of eps; default: the attack's."
 )
 _COMPARE = flags.DEFINE_list(
-    "compare", None, "Minimum-norm attacks to compare, or all; in place of --attack."
+    "compare", None, "Minimum-norm attacks, nearest, or all; in place of --attack."
 )
 _PRESET = flags.DEFINE_enum(
     "preset",
     "short",
-    distances.PRESETS,
+    distance_plans.PRESETS,
     "Up to 1,000 calls per example, or the paper's.",
 )
 

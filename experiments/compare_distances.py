@@ -24,15 +24,14 @@ import os
 
 from absl import flags
 
-from experiments import common, distances, recording
+from experiments import common, distance_plans, recording
 from experiments.peers import distance_rows, nearest, options, ours, rivals
 from experiments.peers.libraries import Libraries
 from experiments.peers.problem import Problem
 from robust_jax import report
 from robust_jax.attacks import catalog
-from robust_jax.attacks.catalog import Entry
 from robust_jax.core import checks
-from robust_jax.evaluate import Stage
+from robust_jax.evaluate import NearestPlan
 
 _LIBRARIES = flags.DEFINE_list(
     "libraries", list(rivals.LIBRARIES), "Beside ours; empty for none."
@@ -60,10 +59,10 @@ def main(argv: list[str]) -> None:
     chosen = list(rivals.of_norm(norm, budget, tuple(_LIBRARIES.value)))
     data, problem, libraries = options.posed()
     run = recording.Run("compare_distances")
-    for entry in distances.entries(norm, ["all"]):
-        found = _ours(distances.staged(entry, "short"), problem)
-        run.rows.append(distance_rows.row(entry.name, "robust_jax", found, problem))
-        run.rows[-1]["settings"] = _settings(entry)
+    for plan in distance_plans.named(norm, ["all"], "short"):
+        found = _ours(plan, problem)
+        run.rows.append(distance_rows.row(plan.name, "robust_jax", found, problem))
+        run.rows[-1]["settings"] = distance_plans.settings(plan, "short")
     with libraries as peers:
         chosen = [peer for peer in chosen if rivals.runs_with(peer, peers.versions)]
         for peer in report.progress(chosen, f"{norm} attacks", "attack"):
@@ -86,14 +85,9 @@ def main(argv: list[str]) -> None:
     )
 
 
-def _ours(stage: Stage, problem: Problem) -> nearest.Measured:
-    ours.nearest(stage, problem, common.SEED.value)  # Compiles.
-    return nearest.measured(problem, ours.nearest(stage, problem, common.SEED.value))
-
-
-def _settings(entry: Entry) -> str:
-    words = [f"{name}={value}" for name, value in entry.short.keywords.items()]
-    return ", ".join(words + [f"towards {entry.targets}"] * (entry.targets > 1))
+def _ours(plan: NearestPlan, problem: Problem) -> nearest.Measured:
+    ours.nearest(plan, problem, common.SEED.value)  # Compiles.
+    return nearest.measured(problem, ours.nearest(plan, problem, common.SEED.value))
 
 
 def _check_flags() -> None:

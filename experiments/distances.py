@@ -5,14 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments import common, recording
-from robust_jax import attacks, evaluate, models, report, threats
-from robust_jax.attacks.catalog import Entry
-from robust_jax.core import checks
+from experiments import common, distance_plans, recording
+from robust_jax import evaluate, models, report, threats
 from robust_jax.datasets import Dataset
-from robust_jax.evaluate import Distances, stages
+from robust_jax.evaluate import Distances, NearestPlan, stages
 
-PRESETS = ("short", "paper")
 COLUMNS = (
     report.Column("attack", "attack"),
     report.Column("median", "median distance [95 %]"),
@@ -26,23 +23,6 @@ COLUMNS = (
 _POINTS = 60  # Radii of a curve.
 
 
-def entries(norm: str, names: Sequence[str]) -> tuple[Entry, ...]:
-    """The minimum-norm attacks of a norm; `all` for every one.
-
-    Raises: ValueError: a name that is not one of them.
-    """
-    known = {
-        e.name: e
-        for e in attacks.list()
-        if e.finds == "minimum norm" and norm in e.norms
-    }
-    if list(names) == ["all"]:
-        return tuple(known.values())
-    for name in names:
-        checks.known_name(f"minimum-norm attack for {norm}", name, known)
-    return tuple(known[name] for name in names)
-
-
 def compare(
     run: recording.Run,
     title: str,
@@ -54,11 +34,11 @@ def compare(
 ) -> None:
     """Runs attacks in turn, prints their table, draws their curves, saves the run."""
     found = {}
-    for entry in entries(norm, names):
-        one = measured(entry, preset, checkpoint.logits_fn, data, norm)
-        found[entry.name] = one
+    for plan in distance_plans.named(norm, names, preset):
+        one = measured(plan, checkpoint.logits_fn, data, norm)
+        found[plan.name] = one
         if not one.claims.passed:
-            run.notes.append(f"{entry.name}: {one.claims}")
+            run.notes.append(f"{plan.name}: {one.claims}")
     run.rows = table(found)
     print(report.format_table(run.rows, COLUMNS))
     draw(run, found, norm)
@@ -70,20 +50,9 @@ def compare(
     )
 
 
-def staged(entry: Entry, preset: str) -> evaluate.Stage:
-    """An attack with the settings of a preset, towards the targets that it needs."""
-    attack = entry.short() if preset == "short" else entry.make()
-    goals: stages.Goals = evaluate.untargeted
-    if entry.targets > 1:
-        goals = evaluate.likeliest_targets(entry.targets)
-    return evaluate.Stage(entry.name, attack, goals)
-
-
-def measured(
-    entry: Entry, preset: str, logits_fn: Any, data: Dataset, norm: str
-) -> Distances:
+def measured(plan: NearestPlan, logits_fn: Any, data: Dataset, norm: str) -> Distances:
     """What one attack finds on all examples, compiled by a first call on one."""
-    threat, stage = threats.by_name(norm)(np.inf), staged(entry, preset)
+    threat = threats.by_name(norm)(np.inf)
 
     def found(part: Dataset, on_items: Any = lambda n: None) -> Distances:
         images, labels = part.pixels(), part.labels
@@ -92,14 +61,15 @@ def measured(
             images,
             labels,
             threat,
-            stage,
+            plan,
             ids=part.ids,
             seed=common.SEED.value,
             on_items=on_items,
         )
 
     found(data.take(np.arange(1)))
-    with common.counted(len(data) * entry.targets, entry.name, "item") as bar:
+    items = len(data) * stages.work_items(plan.stages, data.num_classes)
+    with common.counted(items, plan.name, "item") as bar:
         return found(data, bar.update)
 
 

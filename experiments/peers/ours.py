@@ -32,14 +32,14 @@ def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
     return Found(x_adv, seconds, float(forwards), float(backwards))
 
 
-def nearest(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
-    """Runs a minimum-norm attack of ours to its end, all goals and restarts."""
+def nearest(plan: evaluate.NearestPlan, problem: Problem, seed: int) -> Found:
+    """Runs minimum-norm attacks of ours to their end, all goals and restarts."""
     found = evaluate.distances(
         problem.logits_fn,
         problem.images,
         problem.labels,
         problem.threat,
-        stage,
+        plan,
         ids=problem.ids,
         seed=seed,
     )

@@ -95,9 +95,10 @@ _SHORT: dict[str, dict[str, Any]] = {
         "abort_early": False,
     },
     "fab": {"steps": 90},
-    "fab_t": {"steps": 36},
+    "fab_t": {"steps": 110},
     "minimal_apgd": {"steps": 40, "rounds": 12},
 }
+_SHORT_TARGETS = 3  # Better few targets and more steps than many and few.
 
 
 class Entry(NamedTuple):
@@ -123,6 +124,11 @@ class Entry(NamedTuple):
                 f"{self.name} has a fixed budget; give minimise_radius such an attack"
             )
         return functools.partial(self.make, **_SHORT.get(self.name, {}))
+
+    @property
+    def short_targets(self) -> int:
+        """Targets of the settings `short`: the likeliest."""
+        return min(self.targets, _SHORT_TARGETS)
 
     @property
     def tests(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from robust_jax.evaluate.curve import Curve, curve
 from robust_jax.evaluate.distances import Distances, distances, last_radius, optimality
 from robust_jax.evaluate.engine import Layout
 from robust_jax.evaluate.evaluation import Progress
+from robust_jax.evaluate.nearest import NearestPlan, nearest
 from robust_jax.evaluate.plans import plus, rand, standard, strongest, swift
 from robust_jax.evaluate.report import Failure, Report, StageResult
 from robust_jax.evaluate.robustness import robustness
@@ -31,6 +32,7 @@ __all__ = [
     "Finding",
     "History",
     "Layout",
+    "NearestPlan",
     "Plan",
     "Progress",
     "Report",
@@ -44,6 +46,7 @@ __all__ = [
     "each_wrong_class",
     "last_radius",
     "likeliest_targets",
+    "nearest",
     "optimality",
     "plus",
     "predict",

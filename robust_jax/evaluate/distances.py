@@ -8,7 +8,7 @@ attacks it leaves (AttackBench's optimality).
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.evaluation import checked
+from robust_jax.evaluate.nearest import NearestPlan, drawn_in, nearest
 from robust_jax.evaluate.stages import Stage
 
 
@@ -76,54 +77,96 @@ def distances(
     images: Any,
     labels: Any,
     threat: Any,
-    stage: Stage,
+    plan: Stage | NearestPlan | None = None,
     *,
     ids: Any = None,
     seed: int = 0,
     tile: int = lift.TILE,
     on_items: Callable[[int], None] = lambda n: None,
 ) -> Distances:
-    """Runs a minimum-norm attack to its end on every example that the model gets right.
+    """Runs minimum-norm attacks to their end on examples that the model gets right.
 
-    Of several goals or restarts the nearest counts. What the attack claims is looked at
-    again, the distance in float64; a point outside the threat set does not count.
+    Of several attacks, goals or restarts the nearest counts. What is claimed is looked
+    at again, the distance in float64; a point outside the threat set does not count.
     Guarantees: the result does not depend on order, subset or batch.
 
     Args:
         model, images, labels, ids, seed, tile: as in `robustness`.
         threat: its eps is a cap, `inf` allowed.
-        stage: a minimum-norm attack with goals and restarts; its `only` is not asked.
+        plan: `nearest` of the threat's norm by default, or a minimum-norm attack with
+            goals and restarts; its `only` is not asked.
         on_items: called with the number of finished items.
     Raises: ValueError: bad images, labels or model, in one sentence.
     """
+    plan = nearest(threat.name) if plan is None else plan
+    whole = NearestPlan(plan.name, (plan,)) if isinstance(plan, Stage) else plan
     examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
     right = np.flatnonzero(examples.right)
-    x, y = examples.images[right], examples.labels[right]
-    best, x_adv = np.full(len(right), np.inf), x.copy()
-    run = drive.auto(stage.attack, to_the_end=True)
-    run = lift.in_tiles(run, tile=tile, on_tile=on_items)
-    goals = stage.goals(y, examples.logits[right]) if len(right) else ()
-    calls, start = np.zeros(2), time.perf_counter()
-    for target, goal in enumerate(goals):
-        for restart in range(stage.restarts):
-            names = {"target": target, "restart": restart}
-            keys = lift.item_keys(seed, examples.ids[right], **names)
-            found = run(keys, model, threat, x, goal)
-            calls += found.forwards.sum(), found.backwards.sum()
-            size = np.where(found.margin >= 0, found.distance, np.inf)
-            nearer = size < best
-            best[nearer], x_adv[nearer] = size[nearer], found.x_adv[nearer]
+    part = _Part(
+        model,
+        lift.threat_of(threat, examples.images, right),
+        examples.images[right],
+        examples.labels[right],
+        examples.logits[right],
+        examples.ids[right],
+    )
+    start = time.perf_counter()
+    best, x_adv, calls = _nearest_of(whole, part, seed, tile, on_items)
+    rows = np.flatnonzero(np.isfinite(best))
+    if whole.line_search and len(rows):
+        x_adv[rows] = drawn_in(
+            model, lift.threat_of(part.threat, part.x, rows), part.x[rows],
+            x_adv[rows], part.labels[rows], whole.line_search, tile,
+        )  # fmt: skip
+        calls[0] += whole.line_search * len(rows)
     seconds = time.perf_counter() - start
-    seen, claims = audited(model, threat, x, x_adv, y, np.isfinite(best))
-    distance = np.zeros(len(examples.labels))
-    distance[right] = seen
-    whole = examples.images.copy()
-    whole[right] = x_adv
+    seen, claims = audited(
+        model, part.threat, part.x, x_adv, part.labels, np.isfinite(best)
+    )
+    distance, found = np.zeros(len(examples.labels)), examples.images.copy()
+    distance[right], found[right] = seen, x_adv
     forwards, backwards = calls / max(len(right), 1)
     return Distances(
-        stage.name, threat.name, distance, examples.right, forwards, backwards,
-        seconds, whole, claims,
+        plan.name, threat.name, distance, examples.right, forwards, backwards,
+        seconds, found, claims,
     )  # fmt: skip
+
+
+class _Part(NamedTuple):
+    """The examples that the model gets right, M of them."""
+
+    model: LogitsFn
+    threat: Any
+    x: np.ndarray  # [M, *S]
+    labels: np.ndarray  # [M]
+    logits: np.ndarray  # [M, K]
+    ids: np.ndarray  # [M]
+
+
+def _nearest_of(
+    plan: NearestPlan,
+    part: _Part,
+    seed: int,
+    tile: int,
+    on_items: Callable[[int], None],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Least distances [M] (inf: none), the points [M, *S], forwards and backwards."""
+    best, x_adv, calls = np.full(len(part.x), np.inf), part.x.copy(), np.zeros(2)
+    if len(part.x) == 0:
+        return best, x_adv, calls
+    for stage in plan.stages:
+        run = drive.auto(stage.attack, to_the_end=True)
+        run = lift.in_tiles(run, tile=tile, on_tile=on_items)
+        for target, goal in enumerate(stage.goals(part.labels, part.logits)):
+            for restart in range(stage.restarts):
+                names = {"target": target, "restart": restart}
+                keys = lift.item_keys(seed, part.ids, **names)
+                found = run(keys, part.model, part.threat, part.x, goal)
+                calls += found.forwards.sum(), found.backwards.sum()
+                size = np.where(found.margin >= 0, found.distance, np.inf)
+                nearer = size < best
+                best[nearer], x_adv[nearer] = size[nearer], found.x_adv[nearer]
+    return best, x_adv, calls
 
 
 def audited(

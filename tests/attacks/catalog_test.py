@@ -101,7 +101,7 @@ def test_short_presets_keep_to_their_budget():
     nearest = [e for e in attacks.list() if e.finds == "minimum norm"]
     assert len(nearest) >= 2
     for entry in nearest:
-        calls = entry.short().steps * entry.targets
+        calls = entry.short().steps * entry.short_targets
         most = 1 + calls * sum(entry.per_step)
         assert most <= catalog.SHORT_BUDGET, entry.name
     with pytest.raises(ValueError, match="pgd has a fixed budget"):

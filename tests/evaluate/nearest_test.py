@@ -1,0 +1,66 @@
+"""The default plan of a norm: near the boundary, within its budget; the line search."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from robust_jax import evaluate, threats
+from robust_jax.attacks import catalog
+from robust_jax.evaluate.nearest import drawn_in
+from tests import victims
+from tests.reference import nearest_boundary
+
+SIZE, CLASSES, N = 12, 6, 8  # Every norm's plan has all five targets.
+MODEL = victims.affine_victim((SIZE,), CLASSES)
+IMAGES = victims.inputs((SIZE,), N, seed=5, low=0.0, high=1.0)
+LABELS = victims.predicted(MODEL, IMAGES)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])
+def test_the_default_is_near_the_boundary_and_within_its_budget(norm):
+    weights, bias = (np.asarray(a, np.float64) for a in MODEL.args)
+    best = [
+        nearest_boundary.distance(norm, weights, bias, x.astype(np.float64), label)
+        for x, label in zip(IMAGES, LABELS, strict=True)
+    ]
+    found = evaluate.distances(
+        MODEL, IMAGES, LABELS, threats.by_name(norm)(np.inf), seed=3
+    )
+    assert found.name == "nearest" and found.claims.passed
+    assert (found.distance >= np.array(best) - 1e-5).all()
+    one = norm == "l0"  # Counts: nothing convex leads to the fewest coordinates.
+    np.testing.assert_allclose(found.distance, best, rtol=0.01, atol=float(one))
+    assert np.median(found.distance / best) < 1.01
+    assert 500 < found.forwards + found.backwards <= catalog.SHORT_BUDGET
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(ValueError, match="unknown norm 'l3'"):
+        evaluate.nearest("l3")
+
+
+def _half(x):
+    """Of the second class from a mean of 1/2 on, of no class beyond 0.9."""
+    lead = jnp.mean(x) - 0.5
+    return jnp.where(jnp.mean(x) > 0.9, jnp.nan, jnp.array([0.0, 1.0]) * lead)
+
+
+@pytest.mark.parametrize(("halvings", "left"), [(0, 0.3), (1, 0.1), (12, 1e-4)])
+def test_points_are_drawn_to_the_boundary_but_not_across(halvings, left):
+    x = np.full((2, 4), 0.2, np.float32)
+    x_adv = np.full((2, 4), [[0.8], [0.6]], np.float32)
+    threat = threats.L2(np.inf, 0.0, np.full((2, 4), 0.8))
+    labels = np.zeros(2, np.int32)
+    near = drawn_in(Partial(_half), threat, x, x_adv, labels, halvings, 4)
+    beyond = near.mean(axis=1, dtype=np.float64) - 0.5
+    assert (beyond >= 0).all() and beyond[0] <= left + 1e-6
+    assert near.dtype == np.float32 and (halvings > 0 or (near == x_adv).all())
+
+
+def test_ties_and_answers_that_are_no_number_stay_adversarial():
+    x, labels = np.full((2, 4), 0.2, np.float32), np.zeros(2, np.int32)
+    x_adv = np.full((2, 4), [[0.5], [1.0]], np.float32)
+    tie = drawn_in(Partial(_half), threats.L2(np.inf), x, x_adv, labels, 3, 4)
+    assert tie[0].mean() == 0.5  # Its own place: everything nearer is right.
+    assert tie[1].mean() == pytest.approx(0.5, abs=1e-6)  # 0.6 is wrong, 0.4 is not.
