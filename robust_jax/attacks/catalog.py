@@ -35,6 +35,7 @@ from robust_jax.attacks.radius import minimal_apgd
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.slide import slide
 from robust_jax.attacks.square import square
+from robust_jax.attacks.superdeepfool import superdeepfool
 from robust_jax.attacks.transfer import (
     di_fgsm,
     ni_fgsm,
@@ -97,6 +98,7 @@ _SHORT: dict[str, dict[str, Any]] = {
     "fab": {"steps": 90},
     "fab_t": {"steps": 36},
     "minimal_apgd": {"steps": 40, "rounds": 12},
+    "superdeepfool": {"steps": 88},
 }
 
 
@@ -193,6 +195,11 @@ _TESTS = {
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test", "exact_optimum_test")),
     "deepfool": ("minimum_norm_test", "exact_optimum_test"),
+    "superdeepfool": (
+        "superdeepfool_test",
+        "minimum_norm_test",
+        "exact_optimum_test",
+    ),
     **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test", "exact_optimum_test")),
     "sigma_zero": ("minimum_norm_test",),
     "minimal_apgd": ("minimum_norm_test", "exact_optimum_test"),
@@ -274,6 +281,14 @@ _CATALOG = Catalog(
             per_step=(1, 9),
             finds=_NEAREST,
         ),  # Backwards: one for each wrong class of ten.
+        Entry(
+            "superdeepfool",
+            superdeepfool,
+            "Abdollahpourrostam et al., NeurIPS 2024",
+            _NO_L0,
+            per_step=(1, 9),
+            finds=_NEAREST,
+        ),
         Entry("cw_l2", cw_l2, _CW, ("l2",), finds=_NEAREST),
         Entry("cw_linf", cw_linf, _CW, ("linf",), finds=_NEAREST),
         Entry("cw_l0", cw_l0, _CW, ("l0",), finds=_NEAREST),

@@ -22,6 +22,7 @@ CASES = {
     # Cross entropy points between several boundaries, not at the nearest one.
     "ddn": (attacks.ddn(200, objective=objectives.margin), ("l2",)),
     "deepfool": (attacks.deepfool(overshoot=1e-3), ("linf", "l2", "l1")),
+    "superdeepfool": (attacks.superdeepfool(), ("linf", "l2", "l1")),
     "cw_l2": (
         attacks.cw_l2(9, 500, step_size=0.02, first_const=1.0, slack=0.1),
         ("l2",),
