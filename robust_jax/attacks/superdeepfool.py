@@ -1,7 +1,7 @@
 """SuperDeepFool: DeepFool across the boundary, then the shortest way from the input."""
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,6 @@ from robust_jax.attacks.minimum_norm import (
     NearState,
     along,
     in_box,
-    largest_radius,
 )
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
@@ -31,7 +30,8 @@ from robust_jax.core.types import (
 
 class _Own(NamedTuple):
     turn: Array  # [] int32 moves since the last projection: DeepFool's, then those
-    low: Array  # [] share of the way from x to the best point that is known to fail
+    nearest: Incumbent  # the nearest adversarial iterate, whatever eps
+    low: Array  # [] share of the way from x to it that is known to fail
     searched: Array  # [] int32 points of the search so far, 0 before it
 
 
@@ -54,12 +54,13 @@ def superdeepfool(
     end a bisection between x and the nearest adversarial point follows.
     `Untargeted` looks at the boundaries to all other classes; once one is crossed, at
     that to the class that leads. `Towards` and `Reach` know one boundary.
-    Guarantees: every iterate is in the box and within eps; of all iterates the nearest
-    that is adversarial is returned, or the strongest; deterministic; dtype kept;
-    scaling the logits changes nothing.
-    Edge cases: an iterate outside eps is projected back; a zero gradient does not move,
-    and projects to x; without an adversarial iterate the calls of the search are steps
-    too; non-finite logits count as success.
+    Guarantees: every iterate is in the box; of all iterates the nearest that is
+    adversarial and within eps is returned; deterministic; dtype kept; scaling the
+    logits changes nothing.
+    Edge cases: what is kept depends on eps, where the attack goes does not; until a
+    success within eps, the strongest point within eps is kept; a zero gradient does not
+    move, and projects to x; without an adversarial iterate the calls of the search are
+    steps too; non-finite logits count as success.
 
     Args:
         steps: moves of DeepFool and projections together, each of 1 forward and 1
@@ -99,20 +100,21 @@ def superdeepfool(
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
         best = incumbent.closest(state.best, judged, threat.eps)
-        won, crossing = margin >= 0, (margin < 0) & (own.turn < most)
+        own, halfway = _searched(own, judged, state.i >= steps, x)
+        crossing = (margin < 0) & (own.turn < most)
         turn = jnp.where(crossing, own.turn, jnp.maximum(own.turn, most)) + 1
-        finished = (won & (own.turn == 0)) | (state.i >= steps)
-        searching = (own.searched > 0) | (finished & (best.margin >= 0))
-        low = _failing(own, won)
-        halfway = along(x, (1 + low) / 2, jax.tree.map(jnp.subtract, best.x, x))
-        ahead = _moved(threat, look, here, x, crossing, 1 + overshoot)
-        over = searching & (own.searched >= search)
+        ahead = chosen(
+            crossing,
+            _across(threat, look, here, 1 + overshoot),
+            _shortest_way(threat, look, here, x),
+        )
+        iterate = chosen(own.searched > 0, halfway, ahead)
         return state._replace(
-            iterate=chosen(searching, halfway, ahead),
-            own=_Own(turn % (most + projections), low, own.searched + searching),
+            iterate=in_box(threat, iterate),
+            own=own._replace(turn=turn % (most + projections)),
             memory=memory,
             best=best,
-            i=jnp.where(over, calls, state.i + 1),
+            i=jnp.where(own.searched > search, calls, state.i + 1),
             forwards=state.forwards + estimator.forwards,
             backwards=state.backwards + estimator.backwards * gradients,
         )
@@ -124,23 +126,10 @@ def _first(
     estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal
 ) -> NearState:
     zero = jnp.zeros((), jnp.int32)
-    own = _Own(zero, jnp.zeros((), jnp.float32), zero)
+    own = _Own(zero, incumbent.nothing_yet(x), jnp.zeros((), jnp.float32), zero)
     state = boundary.at_the_input(estimator, own, key, x, goal)
     boundary.check_use("SuperDeepFool", threat, goal, state.memory)
     return state
-
-
-def _moved(
-    threat: Any, look: Look, here: Array, x: Array, crossing: Array, factor: float
-) -> Array:
-    """DeepFool's step if `crossing`, else the projection; in the box, within eps."""
-    ahead = chosen(
-        crossing,
-        _across(threat, look, here, factor),
-        _shortest_way(threat, look, here, x),
-    )
-    ball = threat._replace(eps=largest_radius(threat, x))
-    return cast(Array, ball.project(in_box(threat, ahead), x))
 
 
 def _across(
@@ -162,10 +151,21 @@ def _shortest_way(
     return along(x, 1, threat.cross(look.grad, gap, x))
 
 
-def _failing(own: _Own, won: Array) -> Array:
-    """The share of the way to the best point that fails, after a point was judged.
+def _searched(
+    own: _Own, judged: Incumbent, at_the_end: Array, x: Array
+) -> tuple[_Own, Array]:
+    """What is known after a point was judged, and the next point of the search.
 
-    The point in the middle of the rest becomes the best one, or the end that fails.
+    That is in the middle of what is left of the way to the nearest adversarial point;
+    it then becomes that point, or the end that fails.
     """
+    won = judged.margin >= 0
+    nearest = incumbent.closest(own.nearest, judged, jnp.inf)
+    finished = (won & (own.turn == 0)) | at_the_end
+    searching = (own.searched > 0) | (finished & (nearest.margin >= 0))
     middle = (1 + own.low) / 2
-    return jnp.where(own.searched > 0, jnp.where(won, own.low / middle, middle), 0)
+    low = jnp.where(won, own.low / middle, middle)
+    low = jnp.where(own.searched > 0, low, 0)
+    way = jax.tree.map(jnp.subtract, nearest.x, x)
+    known = _Own(own.turn, nearest, low, own.searched + searching)
+    return known, along(x, (1 + low) / 2, way)

@@ -3,11 +3,15 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
 from robust_jax import threats
+from robust_jax.attacks import boundary
 from robust_jax.attacks.deepfool import deepfool
+from robust_jax.attacks.gradients import exact
 from robust_jax.attacks.superdeepfool import superdeepfool
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Towards, Untargeted
@@ -33,7 +37,8 @@ def problem():
 def nearest(attack, eps=np.inf, goal=None, box=9.0):
     model, images, labels = problem()
     keys = lift.item_keys(0, np.arange(N, dtype=np.uint64))
-    threat = threats.L2(*map(np.float32, (eps, -box, box)))
+    eps = np.broadcast_to(np.float32(eps), N)
+    threat = threats.L2(eps, np.float32(-box), np.float32(box))
     goal = Untargeted(labels) if goal is None else goal
     return jax.tree.map(np.asarray, program(attack)(keys, model, threat, images, goal))
 
@@ -84,14 +89,24 @@ def test_nearer_than_deepfool_and_the_search_nearer_still():
     assert (victims.predicted(model, short) == labels).all()
 
 
-def test_eps_caps_and_the_boundary_within_it_is_found():
+def test_eps_caps_what_is_kept_and_changes_nothing_else():
     free = nearest(superdeepfool())
-    just = nearest(superdeepfool(), eps=np.median(free.distance) * 1.005)
-    near = free.distance <= np.median(free.distance)
-    assert (just.distance <= np.median(free.distance) * 1.005).all()
-    assert ((just.margin >= 0) == near).mean() > 0.9
-    still = nearest(superdeepfool(5, search=3), eps=0.0)
-    assert (still.distance == 0).all() and (still.forwards == 1 + 5 + 1 + 3).all()
+    for factor, found in ((1.001, True), (0.99, False)):
+        capped = nearest(superdeepfool(), eps=factor * free.distance)
+        assert (capped.distance <= factor * free.distance).all()
+        assert ((capped.margin >= 0) == found).all()
+        np.testing.assert_array_equal(capped.forwards, free.forwards)
+
+
+def test_a_crossed_boundary_comes_before_a_nearer_one():
+    """Class 2 leads by 1, the plane to class 1 is at 0.1."""
+    model = Partial(victims.affine, jnp.eye(3), jnp.asarray([0.0, -0.1, 1.0]))
+    here, goal = jnp.zeros(3), Untargeted(jnp.asarray(0))
+    scene = boundary.Nearby(jax.random.key(0), model, threats.L2(1.0), here, goal)
+    for choose, value in ((boundary.crossed, 1.0), (boundary.nearest, -0.1)):
+        look, _, gradients = choose(exact(), scene, ())
+        assert gradients == 2
+        np.testing.assert_allclose(look.value, value, rtol=1e-5)
 
 
 def test_towards_goes_to_one_boundary_at_a_gradient_a_step():
