@@ -22,6 +22,7 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.jsma import jsma
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pdpgd import pdpgd
@@ -83,6 +84,7 @@ __all__ = [
     "gama_pgd",
     "gradients",
     "input_diversity",
+    "jsma",
     "lbfgs",
     "list",
     "lookahead",

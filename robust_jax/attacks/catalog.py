@@ -18,6 +18,7 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.jsma import jsma
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pdpgd import pdpgd
@@ -99,6 +100,7 @@ _SHORT: dict[str, dict[str, Any]] = {
     "fab_t": {"steps": 36},
     "minimal_apgd": {"steps": 40, "rounds": 12},
     "superdeepfool": {"steps": 88},
+    "jsma": {"steps": 331, "changes": (1.0, -1.0)},
 }
 
 
@@ -195,6 +197,7 @@ _TESTS = {
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test", "exact_optimum_test")),
     "deepfool": ("minimum_norm_test", "exact_optimum_test"),
+    "jsma": ("jsma_test", "minimum_norm_test"),
     "superdeepfool": (
         "superdeepfool_test",
         "minimum_norm_test",
@@ -316,6 +319,14 @@ _CATALOG = Catalog(
             finds=_NEAREST,
         ),
         Entry("lbfgs", lbfgs, "Szegedy et al., ICLR 2014", ("l2",), finds=_NEAREST),
+        Entry(
+            "jsma",
+            jsma,
+            "Papernot et al., EuroS&P 2016",
+            ("l0",),
+            per_step=(1, 2),
+            finds=_NEAREST,
+        ),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
         Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
         Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),

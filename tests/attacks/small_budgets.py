@@ -15,6 +15,7 @@ SMALL = {
     "apgd_l1": {"steps": 4},
     "fab": {"steps": 5},
     "deepfool": {"steps": 4},
+    "jsma": {"steps": 4},
     "superdeepfool": {"steps": 4, "search": 2},
     "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
     "fmn": {"steps": 5},
