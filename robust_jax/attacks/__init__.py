@@ -40,6 +40,7 @@ from robust_jax.attacks.projected import (
 from robust_jax.attacks.radius import minimal_apgd, minimise_radius
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.slide import slide
+from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
 from robust_jax.attacks.superdeepfool import superdeepfool
 from robust_jax.attacks.transfer import (
@@ -107,6 +108,7 @@ __all__ = [
     "si_ni_fgsm",
     "sigma_zero",
     "slide",
+    "sparsefool",
     "square",
     "straight_through",
     "strongest_of",

@@ -97,6 +97,17 @@ def _chosen(
     return jax.tree.map(lambda a: a[index], looks), memory, num_classes - 1
 
 
+def climbed(grad: Array, here: Array, x: Array) -> Array:
+    """grad @ (here - x), shape [], in float32 at least; any pytree."""
+    leaves = jax.tree.map(
+        lambda g, a, b: jnp.sum(g * (a - b), dtype=jnp.promote_types(g.dtype, "f4")),
+        grad,
+        here,
+        x,
+    )
+    return sum(jax.tree.leaves(leaves), jnp.zeros(()))
+
+
 def at_the_input(
     estimator: Gradient, own: Any, key: Key, x: Array, goal: Goal
 ) -> NearState:

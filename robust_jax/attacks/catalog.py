@@ -35,6 +35,7 @@ from robust_jax.attacks.projected import (
 from robust_jax.attacks.radius import minimal_apgd
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.slide import slide
+from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
 from robust_jax.attacks.superdeepfool import superdeepfool
 from robust_jax.attacks.transfer import (
@@ -100,6 +101,7 @@ _SHORT: dict[str, dict[str, Any]] = {
     "fab_t": {"steps": 36},
     "minimal_apgd": {"steps": 40, "rounds": 12},
     "superdeepfool": {"steps": 88},
+    "sparsefool": {"steps": 98},
     "jsma": {"steps": 331, "changes": (1.0, -1.0)},
 }
 
@@ -198,6 +200,7 @@ _TESTS = {
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test", "exact_optimum_test")),
     "deepfool": ("minimum_norm_test", "exact_optimum_test"),
     "jsma": ("jsma_test", "minimum_norm_test"),
+    "sparsefool": ("sparsefool_test", "minimum_norm_test"),
     "superdeepfool": (
         "superdeepfool_test",
         "minimum_norm_test",
@@ -325,6 +328,14 @@ _CATALOG = Catalog(
             "Papernot et al., EuroS&P 2016",
             ("l0",),
             per_step=(1, 2),
+            finds=_NEAREST,
+        ),
+        Entry(
+            "sparsefool",
+            sparsefool,
+            "Modas et al., CVPR 2019",
+            ("l0",),
+            per_step=(1, 9),
             finds=_NEAREST,
         ),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),

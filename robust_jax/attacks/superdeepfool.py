@@ -144,10 +144,7 @@ def _shortest_way(
     threat: boundary.Crossable, look: Look, here: Array, x: Array
 ) -> Array:
     """The point of the plane through the iterate, with the look's normal, next to x."""
-    gap = sum(
-        jnp.sum(g * (a - b), dtype=jnp.promote_types(g.dtype, jnp.float32))
-        for g, a, b in zip(*map(jax.tree.leaves, (look.grad, here, x)), strict=True)
-    )
+    gap = boundary.climbed(look.grad, here, x)
     return along(x, 1, threat.cross(look.grad, gap, x))
 
 

@@ -43,6 +43,7 @@ CASES = {
     "alma": (attacks.alma(500), ("l2", "l1")),
     "pdpgd": (attacks.pdpgd(500), ("linf", "l2", "l1", "l0")),
     "sigma_zero": (attacks.sigma_zero(300), ("l0",)),
+    "sparsefool": (attacks.sparsefool(past=1.0), ("l0",)),
     "jsma": (attacks.jsma(100, (1.0, -1.0), singles), ("l0",)),
     "minimal_apgd": (attacks.minimal_apgd(objectives.margin, 30), ("linf", "l2")),
     "lbfgs": (attacks.lbfgs(200, objective=objectives.margin), ("l2",)),
@@ -65,6 +66,7 @@ ATOL = {
     "cw_l2": 1e-4,  # Its steps keep their length, with which it overshoots.
     "ead": 2e-4,  # Likewise.
     "cw_linf": 1e-3,  # Its least bound: below, it does not search.
+    "sparsefool": 2,  # The plane is L2's nearest; the steepest go first, to any face.
     "cw_l0": 1,  # It drops one coordinate after the other and never takes one back.
 }
 EACH = pytest.mark.parametrize(

@@ -16,6 +16,7 @@ SMALL = {
     "fab": {"steps": 5},
     "deepfool": {"steps": 4},
     "jsma": {"steps": 4},
+    "sparsefool": {"steps": 6},
     "superdeepfool": {"steps": 4, "search": 2},
     "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
     "fmn": {"steps": 5},
