@@ -1,7 +1,7 @@
 """SparseFool: DeepFool finds the boundary, then few coordinates go there."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -147,5 +147,5 @@ def _sparse(
     gap = past * jnp.abs(boundary.climbed(normal, here, base))
     moved = along(base, 1, l1.cross(normal, gap, base))
     delta = jax.tree.map(jnp.subtract, moved, x)
-    ahead = threat.project(in_box(threat, along(x, longer, delta)), x)
-    return in_box(threat, ahead)
+    ahead = in_box(threat, along(x, longer, delta))
+    return cast(Array, threat.project(ahead, x))
