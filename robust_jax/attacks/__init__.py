@@ -22,6 +22,7 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.jsma import jsma
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pdpgd import pdpgd
@@ -39,7 +40,9 @@ from robust_jax.attacks.projected import (
 from robust_jax.attacks.radius import minimal_apgd, minimise_radius
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.slide import slide
+from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
+from robust_jax.attacks.superdeepfool import superdeepfool
 from robust_jax.attacks.transfer import (
     di_fgsm,
     lookahead,
@@ -82,6 +85,7 @@ __all__ = [
     "gama_pgd",
     "gradients",
     "input_diversity",
+    "jsma",
     "lbfgs",
     "list",
     "lookahead",
@@ -104,9 +108,11 @@ __all__ = [
     "si_ni_fgsm",
     "sigma_zero",
     "slide",
+    "sparsefool",
     "square",
     "straight_through",
     "strongest_of",
+    "superdeepfool",
     "then_if_failed",
     "ti_fgsm",
     "translation_invariance",

@@ -1,12 +1,16 @@
 """The decision boundary that a linearised net puts nearest, and the way to it."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from robust_jax.attacks.gradients import Climb, Gradient, Look, Scene
+from robust_jax.attacks.minimum_norm import NOISE, NearState
+from robust_jax.core import incumbent
 from robust_jax.core.types import Array, Goal, Key, LogitsFn, Threat, Untargeted
 from robust_jax.losses import classification, objectives
 
@@ -41,6 +45,37 @@ def nearest(estimator: Gradient, scene: Nearby, memory: Any) -> tuple[Look, Any,
     target; `Reach` that between the target and the best other class. The look's value
     is the lead of the other class: below zero on this side of its boundary.
     """
+    return _chosen(estimator, scene, memory, lambda looks: _least(scene, looks))
+
+
+def crossed(estimator: Gradient, scene: Nearby, memory: Any) -> tuple[Look, Any, int]:
+    """As `nearest`; once other classes lead, the boundary to the one that leads most.
+
+    That is the boundary which an adversarial point has crossed.
+    """
+
+    def choice(looks: Look) -> Array:
+        lead = jnp.where(jnp.isfinite(looks.value), looks.value, -jnp.inf)
+        return jnp.where(jnp.max(lead) >= 0, jnp.argmax(lead), _least(scene, looks))
+
+    return _chosen(estimator, scene, memory, choice)
+
+
+def _least(scene: Nearby, looks: Look) -> Array:
+    """The index of the boundary that is nearest in the threat's norm."""
+    dual = jax.vmap(scene.threat.dual)(looks.grad)
+    known = (dual > 0) & jnp.isfinite(looks.value)
+    distance = jnp.abs(looks.value) / jnp.where(known, dual, 1)
+    return jnp.argmin(jnp.where(known, distance, jnp.inf))
+
+
+def _chosen(
+    estimator: Gradient,
+    scene: Nearby,
+    memory: Any,
+    choice: Callable[[Look], Array],
+) -> tuple[Look, Any, int]:
+    """What `nearest` says; of all other classes' looks, [K - 1], the choice."""
     goal = scene.goal
 
     def looking(climb: Climb) -> tuple[Look, Any]:
@@ -58,11 +93,39 @@ def nearest(estimator: Gradient, scene: Nearby, memory: Any) -> tuple[Look, Any,
 
     others = (goal.label + jnp.arange(1, num_classes)) % num_classes
     looks = jax.vmap(towards)(others)  # What does not depend on the class runs once.
-    dual = jax.vmap(scene.threat.dual)(looks.grad)
-    known = (dual > 0) & jnp.isfinite(looks.value)
-    distance = jnp.abs(looks.value) / jnp.where(known, dual, 1)
-    nearest = jnp.argmin(jnp.where(known, distance, jnp.inf))
-    return jax.tree.map(lambda a: a[nearest], looks), memory, num_classes - 1
+    index = choice(looks)
+    return jax.tree.map(lambda a: a[index], looks), memory, num_classes - 1
+
+
+def climbed(grad: Array, here: Array, x: Array) -> Array:
+    """grad @ (here - x), shape [], in float32 at least; any pytree."""
+    leaves = jax.tree.map(
+        lambda g, a, b: jnp.sum(g * (a - b), dtype=jnp.promote_types(g.dtype, "f4")),
+        grad,
+        here,
+        x,
+    )
+    return sum(jax.tree.leaves(leaves), jnp.zeros(()))
+
+
+def at_the_input(
+    estimator: Gradient, own: Any, key: Key, x: Array, goal: Goal
+) -> NearState:
+    """The first state of an attack that starts at x and remembers `own`."""
+    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    zero = jnp.zeros((), jnp.int32)
+    return NearState(
+        x=x,
+        goal=goal,
+        key=jax.random.fold_in(key, NOISE),
+        iterate=x,
+        own=own,
+        memory=estimator.init(x),
+        best=incumbent.nothing_yet(x),
+        i=zero,
+        forwards=zero,
+        backwards=zero,
+    )
 
 
 def check_use(attack: str, threat: Threat, goal: Goal, memory: Any) -> None:

@@ -18,6 +18,7 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.jsma import jsma, singles
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
 from robust_jax.attacks.pdpgd import pdpgd
@@ -34,7 +35,9 @@ from robust_jax.attacks.projected import (
 from robust_jax.attacks.radius import minimal_apgd
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.slide import slide
+from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
+from robust_jax.attacks.superdeepfool import superdeepfool
 from robust_jax.attacks.transfer import (
     di_fgsm,
     ni_fgsm,
@@ -55,7 +58,7 @@ _NEAREST = "minimum norm"
 
 SHORT_BUDGET = 1000  # Forwards and backwards for an example of ten classes.
 # Those of cw_l2 and ead were chosen on the validation digits for the least median
-# distance of three nets.
+# distance of three nets, those of jsma and sparsefool likewise, of two.
 _SHORT: dict[str, dict[str, Any]] = {
     "ddn": {"steps": 498},
     "fmn": {"steps": 498},
@@ -97,6 +100,9 @@ _SHORT: dict[str, dict[str, Any]] = {
     "fab": {"steps": 90},
     "fab_t": {"steps": 110},
     "minimal_apgd": {"steps": 40, "rounds": 12},
+    "superdeepfool": {"steps": 88},
+    "sparsefool": {"steps": 98, "past": 1.0},
+    "jsma": {"steps": 331, "changes": (1.0, -1.0), "choose": singles},
 }
 _SHORT_TARGETS = 3  # Better few targets and more steps than many and few.
 
@@ -199,6 +205,13 @@ _TESTS = {
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test", "exact_optimum_test")),
     "deepfool": ("minimum_norm_test", "exact_optimum_test"),
+    "jsma": ("jsma_test", "minimum_norm_test"),
+    "sparsefool": ("sparsefool_test", "minimum_norm_test"),
+    "superdeepfool": (
+        "superdeepfool_test",
+        "minimum_norm_test",
+        "exact_optimum_test",
+    ),
     **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test", "exact_optimum_test")),
     "sigma_zero": ("minimum_norm_test",),
     "minimal_apgd": ("minimum_norm_test", "exact_optimum_test"),
@@ -280,6 +293,14 @@ _CATALOG = Catalog(
             per_step=(1, 9),
             finds=_NEAREST,
         ),  # Backwards: one for each wrong class of ten.
+        Entry(
+            "superdeepfool",
+            superdeepfool,
+            "Abdollahpourrostam et al., NeurIPS 2024",
+            _NO_L0,
+            per_step=(1, 9),
+            finds=_NEAREST,
+        ),
         Entry("cw_l2", cw_l2, _CW, ("l2",), finds=_NEAREST),
         Entry("cw_linf", cw_linf, _CW, ("linf",), finds=_NEAREST),
         Entry("cw_l0", cw_l0, _CW, ("l0",), finds=_NEAREST),
@@ -307,6 +328,22 @@ _CATALOG = Catalog(
             finds=_NEAREST,
         ),
         Entry("lbfgs", lbfgs, "Szegedy et al., ICLR 2014", ("l2",), finds=_NEAREST),
+        Entry(
+            "jsma",
+            jsma,
+            "Papernot et al., EuroS&P 2016",
+            ("l0",),
+            per_step=(1, 2),
+            finds=_NEAREST,
+        ),
+        Entry(
+            "sparsefool",
+            sparsefool,
+            "Modas et al., CVPR 2019",
+            ("l0",),
+            per_step=(1, 9),
+            finds=_NEAREST,
+        ),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),
         Entry("pgd_l0", pgd_l0, "Croce & Hein, ICCV 2019", ("l0",)),
         Entry("di_fgsm", di_fgsm, "Xie et al., CVPR 2019", _CUBE_AND_BALL, (2, 1)),

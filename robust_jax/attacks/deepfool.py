@@ -1,16 +1,13 @@
 """DeepFool: steps across the nearest boundary of the linearised net."""
 
-import functools
 from typing import Any, cast
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks import boundary
 from robust_jax.attacks.gradients import Gradient, exact
 from robust_jax.attacks.minimum_norm import (
-    NOISE,
     NearState,
     along,
     in_box,
@@ -65,6 +62,11 @@ def deepfool(
         raise ValueError(f"overshoot={overshoot!r}; expected a finite share >= 0")
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
+    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
+        state = boundary.at_the_input(estimator, (), key, x, goal)
+        boundary.check_use("DeepFool", threat, goal, state.memory)
+        return state
+
     def step(logits_fn: LogitsFn, threat: Any, state: NearState) -> NearState:
         geometry, here = cast(boundary.Crossable, threat), state.iterate
         key = jax.random.fold_in(state.key, state.i)
@@ -85,24 +87,4 @@ def deepfool(
             backwards=state.backwards + estimator.backwards * gradients,
         )
 
-    return until_won(functools.partial(_first, estimator), step, calls)
-
-
-def _first(
-    estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal
-) -> NearState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-    memory, zero = estimator.init(x), jnp.zeros((), jnp.int32)
-    boundary.check_use("DeepFool", threat, goal, memory)
-    return NearState(
-        x=x,
-        goal=goal,
-        key=jax.random.fold_in(key, NOISE),
-        iterate=x,
-        own=(),
-        memory=memory,
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
-    )
+    return until_won(init, step, calls)

@@ -182,7 +182,7 @@ def _across(
 ) -> Array:
     """Alg. 1: the point beyond the boundary that a step goes to, [*S] in the box."""
     value = jnp.where(jnp.isfinite(look.value), look.value, 0)  # No plane: no way.
-    value_at_x = value + _inner(look.grad, x, here)
+    value_at_x = value + boundary.climbed(look.grad, x, here)
     from_here = threat.cross(look.grad, -value, here)
     from_x = threat.cross(look.grad, -value_at_x, x)
     zeros = jax.tree.map(jnp.zeros_like, x)
@@ -196,17 +196,6 @@ def _across(
         return ((1 - alpha) * ahead + alpha * beside).astype(x.dtype)
 
     return _in_box(threat, jax.tree.map(mixed, here, from_here, x, from_x))
-
-
-def _inner(grad: Array, x: Array, here: Array) -> Array:
-    """grad @ (x - here), in float32 at least."""
-    leaves = jax.tree.map(
-        lambda g, a, b: jnp.sum(g * (a - b), dtype=jnp.promote_types(g.dtype, "f4")),
-        grad,
-        x,
-        here,
-    )
-    return sum(jax.tree.leaves(leaves), jnp.zeros(()))
 
 
 def _in_box(threat: Threat, x: Array) -> Array:

@@ -60,6 +60,11 @@ CASES = {
     "deepfool": Case(
         attacks.deepfool(), {"linf": 0.19, "l2": 0.22, "l1": 0.21}, minimum_norm=True
     ),
+    "superdeepfool": Case(
+        attacks.superdeepfool(),
+        {"linf": 0.12, "l2": 0.16, "l1": 0.155},
+        minimum_norm=True,
+    ),
     "fmn": Case(
         attacks.fmn(200), {"linf": 0.13, "l2": 0.13, "l1": 0.12}, minimum_norm=True
     ),

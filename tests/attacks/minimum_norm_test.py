@@ -11,6 +11,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
+from robust_jax.attacks.jsma import singles
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
@@ -22,6 +23,7 @@ CASES = {
     # Cross entropy points between several boundaries, not at the nearest one.
     "ddn": (attacks.ddn(200, objective=objectives.margin), ("l2",)),
     "deepfool": (attacks.deepfool(overshoot=1e-3), ("linf", "l2", "l1")),
+    "superdeepfool": (attacks.superdeepfool(), ("linf", "l2", "l1")),
     "cw_l2": (
         attacks.cw_l2(9, 500, step_size=0.02, first_const=1.0, slack=0.1),
         ("l2",),
@@ -41,6 +43,8 @@ CASES = {
     "alma": (attacks.alma(500), ("l2", "l1")),
     "pdpgd": (attacks.pdpgd(500), ("linf", "l2", "l1", "l0")),
     "sigma_zero": (attacks.sigma_zero(300), ("l0",)),
+    "sparsefool": (attacks.sparsefool(past=1.0), ("l0",)),
+    "jsma": (attacks.jsma(100, (1.0, -1.0), singles), ("l0",)),
     "minimal_apgd": (attacks.minimal_apgd(objectives.margin, 30), ("linf", "l2")),
     "lbfgs": (attacks.lbfgs(200, objective=objectives.margin), ("l2",)),
 }
@@ -53,12 +57,16 @@ WIDER = {
     ("pdpgd", "l1"): 0.07,
     ("pdpgd", "l0"): 1.0,
     ("alma", "l2"): 0.13,
+    # It weighs all other classes alike, not the label alone, and knows no faces.
+    ("jsma", "l0"): 1.0,
 }
+MEDIAN = {"jsma": 2.0}  # Of distance over optimum, if not what the width says.
 # What else is allowed, in the norm's unit, and why.
 ATOL = {
     "cw_l2": 1e-4,  # Its steps keep their length, with which it overshoots.
     "ead": 2e-4,  # Likewise.
     "cw_linf": 1e-3,  # Its least bound: below, it does not search.
+    "sparsefool": 2,  # The plane is L2's nearest; the steepest go first, to any face.
     "cw_l0": 1,  # It drops one coordinate after the other and never takes one back.
 }
 EACH = pytest.mark.parametrize(
@@ -108,7 +116,8 @@ def test_within_one_percent_of_the_boundary_of_an_affine_model(name, norm):
     most = WIDER.get((name, norm), 0.01)
     apart = ATOL.get(name, 0)
     np.testing.assert_allclose(found.distance, optimum, rtol=most, atol=apart)
-    assert np.median(found.distance / optimum) < 1 + min(most, 0.04)
+    median = np.median(found.distance / optimum)
+    assert median <= MEDIAN.get(name, 1 + min(most, 0.04))
 
 
 # Distances over the least ones on these problems, to three digits, that pdpgd of
