@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from robust_jax import threats
 from robust_jax.attacks import boundary
 from robust_jax.attacks.gradients import Gradient, Look, exact
+from robust_jax.attacks.minimum_norm import in_box
 from robust_jax.attacks.projected import NOISE, Start, at_the_input
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
@@ -145,7 +146,7 @@ def halfway_at_random(key: Key, threat: Threat, x: Array) -> Array:
         draw = jax.random.normal(key, flat.shape, wide)
     size = threat.distance(draw, jnp.zeros_like(draw))
     step = 0.5 * threat.eps * draw / jnp.where(size == 0, 1, size)
-    near = _in_box(threat, restore((flat + step).astype(flat.dtype)))
+    near = in_box(threat, restore((flat + step).astype(flat.dtype)))
     return jax.tree.map(
         lambda a, b: jnp.where(jnp.isinf(threat.eps), a, b),
         threat.sample(key, x),
@@ -195,12 +196,7 @@ def _across(
         ahead, beside = here + eta * from_here, x + eta * from_x
         return ((1 - alpha) * ahead + alpha * beside).astype(x.dtype)
 
-    return _in_box(threat, jax.tree.map(mixed, here, from_here, x, from_x))
-
-
-def _in_box(threat: Threat, x: Array) -> Array:
-    lower, upper = cast(tuple[Array, Array], (threat.lower, threat.upper))
-    return threats.Linf(jnp.inf, lower, upper).project(x, x)
+    return in_box(threat, jax.tree.map(mixed, here, from_here, x, from_x))
 
 
 def _in_range(name: str, value: Any, holds: bool, expected: str) -> None:
