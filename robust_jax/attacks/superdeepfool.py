@@ -76,9 +76,10 @@ def superdeepfool(
         and for an untargeted goal with a gradient that has a memory.
     References: Abdollahpourrostam et al., "SuperDeepFool: a new fast and accurate
         minimal adversarial attack", NeurIPS 2024. Differs from the authors' code in:
-        the projection is measured from x, where theirs is added to the iterate; both ways are the shortest inside the box, theirs leave
-        it; DeepFool's adversarial iterates count; the gradient of the last iterate of
-        DeepFool serves the projection, theirs is taken again; the bisection is on.
+        the projection is measured from x, where theirs is added to the iterate; both
+        ways are the shortest inside the box, theirs leave it; DeepFool's adversarial
+        iterates count; the gradient of the last iterate of DeepFool serves the
+        projection, theirs is taken again; the bisection is on.
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("projections", projections)
