@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks import boundary
-from robust_jax.attacks.gradients import Gradient, exact
+from robust_jax.attacks.gradients import Gradient, Look, exact
 from robust_jax.attacks.minimum_norm import (
     NearState,
     along,
@@ -27,6 +27,8 @@ from robust_jax.core.types import (
     Threat,
 )
 
+_REACH = 2  # Times the way without a box; farther off the linear net is not the net.
+
 
 @memoised
 def deepfool(
@@ -36,8 +38,9 @@ def deepfool(
 
     A step linearises the boundaries to all other classes at the iterate, takes the one
     that is nearest in the threat's norm, and goes the shortest way to it inside the
-    box, and by `overshoot` further. The first adversarial iterate ends the attack: it
-    is fast, and not the nearest that there is. `Towards` and `Reach` know one boundary.
+    box, but no more than twice as far as without the box, and by `overshoot` further.
+    The first adversarial iterate ends the attack: it is fast, and not the nearest that
+    there is. `Towards` and `Reach` know one boundary.
     Guarantees: every iterate is in the box and within eps; the first that is
     adversarial is returned, or the strongest; deterministic; dtype kept; scaling the
     logits changes nothing.
@@ -74,9 +77,7 @@ def deepfool(
         look, memory, gradients = boundary.nearest(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, state.x))
-        value = jnp.where(jnp.isfinite(look.value), look.value, 0)
-        way = geometry.cross(look.grad, -value, here)
-        ahead = in_box(threat, along(here, 1 + overshoot, way))
+        ahead = in_box(threat, along(here, 1 + overshoot, _way(geometry, look, here)))
         ball = threat._replace(eps=largest_radius(threat, state.x))
         return state._replace(
             iterate=ball.project(ahead, state.x),
@@ -88,3 +89,14 @@ def deepfool(
         )
 
     return until_won(init, step, calls)
+
+
+def _way(threat: boundary.Crossable, look: Look, here: Array) -> Array:
+    """The shortest way to the linearised boundary in the box, cut where it is long."""
+    value = jnp.where(jnp.isfinite(look.value), look.value, 0)
+    way = threat.cross(look.grad, -value, here)
+    length = threat.distance(along(here, 1, way), here)
+    dual = threat.dual(look.grad)
+    most = _REACH * jnp.abs(value) / jnp.where(dual > 0, dual, 1)
+    share = jnp.where(length > most, most / jnp.where(length > 0, length, 1), 1)
+    return jax.tree.map(lambda a: (share * a).astype(a.dtype), way)
