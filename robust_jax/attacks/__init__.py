@@ -22,6 +22,7 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.greedy import greedy_l0
 from robust_jax.attacks.jsma import jsma
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
@@ -84,6 +85,7 @@ __all__ = [
     "fmn",
     "gama_pgd",
     "gradients",
+    "greedy_l0",
     "input_diversity",
     "jsma",
     "lbfgs",

@@ -18,6 +18,7 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.greedy import greedy_l0
 from robust_jax.attacks.jsma import jsma, singles
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
@@ -213,6 +214,7 @@ _TESTS = {
         "exact_optimum_test",
     ),
     **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test", "exact_optimum_test")),
+    "greedy_l0": ("greedy_test", "minimum_norm_test"),
     "sigma_zero": ("minimum_norm_test",),
     "minimal_apgd": ("minimum_norm_test", "exact_optimum_test"),
     "lbfgs": ("lbfgs_test", "minimum_norm_test", "exact_optimum_test"),
@@ -342,6 +344,14 @@ _CATALOG = Catalog(
             "Modas et al., CVPR 2019",
             ("l0",),
             per_step=(1, 9),
+            finds=_NEAREST,
+        ),
+        Entry(
+            "greedy_l0",
+            greedy_l0,
+            "as FGA, Hajri et al., ICTAI 2021",
+            ("l0",),
+            per_step=(21, 1),
             finds=_NEAREST,
         ),
         Entry("slide", slide, "Tramer & Boneh, NeurIPS 2019", ("l1",)),

@@ -17,7 +17,7 @@ from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.evaluation import checked
-from robust_jax.evaluate.nearest import NearestPlan, drawn_in, nearest
+from robust_jax.evaluate.nearest import NearestPlan, nearest, polished
 from robust_jax.evaluate.stages import Stage
 
 
@@ -113,12 +113,12 @@ def distances(
     start = time.perf_counter()
     best, x_adv, calls = _nearest_of(whole, part, seed, tile, on_items)
     rows = np.flatnonzero(np.isfinite(best))
-    if whole.line_search and len(rows):
-        x_adv[rows] = drawn_in(
+    if whole.polish and len(rows):
+        x_adv[rows], each = polished(
             model, lift.threat_of(part.threat, part.x, rows), part.x[rows],
-            x_adv[rows], part.labels[rows], whole.line_search, tile,
+            x_adv[rows], part.labels[rows], whole.polish, tile,
         )  # fmt: skip
-        calls[0] += whole.line_search * len(rows)
+        calls += each * len(rows)
     seconds = time.perf_counter() - start
     seen, claims = audited(
         model, part.threat, part.x, x_adv, part.labels, np.isfinite(best)

@@ -27,7 +27,7 @@ RADII = {"linf": 0.05, "l2": 0.3, "l1": 1.0, "l0": 3.0}
 
 ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
 # Their schedule may end before the budget does.
-ENDS_EARLY = {"cw_l2", "cw_linf", "cw_l0", "ead", "superdeepfool", "jsma"}
+ENDS_EARLY = {"greedy_l0", "cw_l2", "cw_linf", "cw_l0", "ead", "superdeepfool", "jsma"}
 # Their looks visit points that are not iterates.
 PROBING = {"di_fgsm", "ni_fgsm", "si_ni_fgsm", "vmi_fgsm", "vni_fgsm"}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.

@@ -42,6 +42,7 @@ CASES = {
     "fmn": (attacks.fmn(200), ("linf", "l2", "l1", "l0")),
     "alma": (attacks.alma(500), ("l2", "l1")),
     "pdpgd": (attacks.pdpgd(500), ("linf", "l2", "l1", "l0")),
+    "greedy_l0": (attacks.greedy_l0(), ("l0",)),
     "sigma_zero": (attacks.sigma_zero(300), ("l0",)),
     "sparsefool": (attacks.sparsefool(past=1.0), ("l0",)),
     "jsma": (attacks.jsma(100, (1.0, -1.0), singles), ("l0",)),

@@ -36,6 +36,7 @@ SMALL = {
     },
     "cw_l0": {"steps": 7, "iterations": 4, "step_size": 0.3, "first_const": 1.0},
     "ead": {"rounds": 2, "iterations": 4, "step_size": 0.05, "first_const": 1.0},
+    "greedy_l0": {"steps": 4, "candidates": 3},
     "square": {"queries": 6},
     "acg": {"steps": 4},
     "multi_targeted": {"steps_per_target": 2, "relative_step": 0.3, "targets": 2},
@@ -51,4 +52,4 @@ SMALL = {
     "vni_fgsm": {"steps": 3, "relative_step": 0.4, "samples": 2},
 }
 # Forwards and backwards of a step where SMALL changes them.
-PER_STEP = {"vmi_fgsm": (3, 3), "vni_fgsm": (4, 3)}
+PER_STEP = {"vmi_fgsm": (3, 3), "vni_fgsm": (4, 3), "greedy_l0": (4, 1)}

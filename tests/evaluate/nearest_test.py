@@ -7,7 +7,7 @@ from jax.tree_util import Partial
 
 from robust_jax import evaluate, threats
 from robust_jax.attacks import catalog
-from robust_jax.evaluate.nearest import drawn_in
+from robust_jax.evaluate.nearest import drawn_in, pruned
 from tests import victims
 from tests.reference import nearest_boundary
 
@@ -64,3 +64,19 @@ def test_ties_and_answers_that_are_no_number_stay_adversarial():
     tie = drawn_in(Partial(_half), threats.L2(np.inf), x, x_adv, labels, 3, 4)
     assert tie[0].mean() == 0.5  # Its own place: everything nearer is right.
     assert tie[1].mean() == pytest.approx(0.5, abs=1e-6)  # 0.6 is wrong, 0.4 is not.
+
+
+def test_coordinates_are_dropped_while_the_others_go_to_the_faces():
+    model = Partial(
+        lambda x: jnp.array([0.0, 1.0]) * (jnp.array([4, 3, -2, 1]) @ x - 3.5)
+    )
+    x, labels = np.array([[0, 0, 1, 0]] * 3, np.float32), np.zeros(3, np.int32)
+    x_adv = np.array([[0.9, 0.8, 0.5, 0.9], [1, 1, 0, 0], [1, 0.9, 1, 1]], np.float32)
+    threat, out = threats.L0(np.inf), []
+    for points in (0, 1, 2, 3):
+        out.append(pruned(model, threat, x, x_adv, labels, points, 4))
+    assert (out[0] == x_adv).all()
+    # 4, 3, 2 and 1 climb: 7.5 by all, and 5.5 (from -2 at x) is needed.
+    assert (out[1][0] == [1, 1, 0, 0]).all() and (out[1][2] == [1, 1, 1, 0]).all()
+    assert (out[2][0] == [1, 1, 1, 0]).all() and (out[3][0] == out[2][0]).all()
+    assert [int((a != x).sum()) for a in out] == [10, 7, 6, 6]
