@@ -53,7 +53,7 @@ _STAGES = {
         Stage("apgd", attacks.minimal_apgd(objectives.cross_entropy, 24, 10)),
         _fab(17, 9),
     ),
-    "l2": (_fab(9, 9), _fab(37, 3), _pdpgd(193, 0.3)),
+    "l2": (_fab(6, 9), _fab(46, 3), _pdpgd(193, 0.3)),
     "l1": (_fab(20, 5), _pdpgd(167, 0.2), _pdpgd(167, 0.3)),
     "l0": (
         Stage("greedy", attacks.greedy_l0(8, 20)),
