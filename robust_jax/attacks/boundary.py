@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from robust_jax.attacks.gradients import Climb, Gradient, Look, Scene
-from robust_jax.attacks.minimum_norm import NOISE, NearState
-from robust_jax.core import incumbent
 from robust_jax.core.types import Array, Goal, Key, LogitsFn, Threat, Untargeted
 from robust_jax.losses import classification, objectives
 
@@ -106,26 +103,6 @@ def climbed(grad: Array, here: Array, x: Array) -> Array:
         x,
     )
     return sum(jax.tree.leaves(leaves), jnp.zeros(()))
-
-
-def at_the_input(
-    estimator: Gradient, own: Any, key: Key, x: Array, goal: Goal
-) -> NearState:
-    """The first state of an attack that starts at x and remembers `own`."""
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-    zero = jnp.zeros((), jnp.int32)
-    return NearState(
-        x=x,
-        goal=goal,
-        key=jax.random.fold_in(key, NOISE),
-        iterate=x,
-        own=own,
-        memory=estimator.init(x),
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
-    )
 
 
 def check_use(attack: str, threat: Threat, goal: Goal, memory: Any) -> None:

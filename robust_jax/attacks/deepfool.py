@@ -10,6 +10,7 @@ from robust_jax.attacks.gradients import Gradient, Look, exact
 from robust_jax.attacks.minimum_norm import (
     NearState,
     along,
+    first_state,
     in_box,
     largest_radius,
 )
@@ -66,7 +67,7 @@ def deepfool(
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
-        state = boundary.at_the_input(estimator, (), key, x, goal)
+        state = first_state(estimator, x, (), key, x, goal)
         boundary.check_use("DeepFool", threat, goal, state.memory)
         return state
 

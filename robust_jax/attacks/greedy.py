@@ -9,9 +9,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
-from robust_jax.attacks import boundary
 from robust_jax.attacks.gradients import Gradient, Scene, exact
-from robust_jax.attacks.minimum_norm import NearState, box_ends
+from robust_jax.attacks.minimum_norm import NearState, box_ends, first_state
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -101,7 +100,7 @@ def _first(
     if not isinstance(threat, threats.L0):
         name = type(threat).__name__
         raise ValueError(f"threat={name}; expected threats.L0 for greedy_l0; use fmn")
-    return boundary.at_the_input(estimator, (), key, x, goal)
+    return first_state(estimator, x, (), key, x, goal)
 
 
 def _moved(threat: Any, x: Array, here: Array, grad: Array, candidates: int) -> Array:

@@ -9,9 +9,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
-from robust_jax.attacks import boundary
 from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
-from robust_jax.attacks.minimum_norm import NearState, box_ends
+from robust_jax.attacks.minimum_norm import NearState, box_ends, first_state
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -133,7 +132,7 @@ def jsma(
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
-        state = boundary.at_the_input(estimator, (), key, x, goal)
+        state = first_state(estimator, x, (), key, x, goal)
         _check_use(threat, state.memory)
         return state
 

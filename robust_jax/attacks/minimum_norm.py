@@ -91,21 +91,8 @@ def minimum_norm(
     kept = keep_nearest if keep is None else keep
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
         iterate, own = start(key, threat, x)
-        zero = jnp.zeros((), jnp.int32)
-        return NearState(
-            x=x,
-            goal=goal,
-            key=jax.random.fold_in(key, NOISE),
-            iterate=iterate,
-            own=own,
-            memory=estimator.init(x),
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
-        )
+        return first_state(estimator, iterate, own, key, x, goal)
 
     def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         climb: Climb = lambda logits: objective(logits, state.goal)  # noqa: E731
@@ -129,6 +116,26 @@ def minimum_norm(
 
     judge = _judging(kept) if estimator is exact() else None
     return until_won(init, step, steps + 1, judge)
+
+
+def first_state(
+    estimator: Gradient, iterate: Array, own: Any, key: Key, x: Array, goal: Goal
+) -> NearState:
+    """The state before the first call, of an attack that remembers `own`."""
+    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    zero = jnp.zeros((), jnp.int32)
+    return NearState(
+        x=x,
+        goal=goal,
+        key=jax.random.fold_in(key, NOISE),
+        iterate=iterate,
+        own=own,
+        memory=estimator.init(x),
+        best=incumbent.nothing_yet(x),
+        i=zero,
+        forwards=zero,
+        backwards=zero,
+    )
 
 
 def keep_nearest(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from robust_jax import threats
 from robust_jax.attacks import boundary
 from robust_jax.attacks.gradients import Gradient, exact
-from robust_jax.attacks.minimum_norm import NearState, along, in_box
+from robust_jax.attacks.minimum_norm import NearState, along, first_state, in_box
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -119,7 +119,7 @@ def _first(
             "deepfool"
         )
     own = _Own(x, jnp.zeros((), jnp.int32))
-    state = boundary.at_the_input(estimator, own, key, x, goal)
+    state = first_state(estimator, x, own, key, x, goal)
     inner = threats.L2(threat.eps)
     boundary.check_use("SparseFool", inner, goal, state.memory)
     return state

@@ -8,11 +8,7 @@ import jax.numpy as jnp
 
 from robust_jax.attacks import boundary
 from robust_jax.attacks.gradients import Gradient, Look, exact
-from robust_jax.attacks.minimum_norm import (
-    NearState,
-    along,
-    in_box,
-)
+from robust_jax.attacks.minimum_norm import NearState, along, first_state, in_box
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -127,7 +123,7 @@ def _first(
 ) -> NearState:
     zero = jnp.zeros((), jnp.int32)
     own = _Own(zero, incumbent.nothing_yet(x), jnp.zeros((), jnp.float32), zero)
-    state = boundary.at_the_input(estimator, own, key, x, goal)
+    state = first_state(estimator, x, own, key, x, goal)
     boundary.check_use("SuperDeepFool", threat, goal, state.memory)
     return state
 
