@@ -143,13 +143,17 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     Stops as soon as every example is finished. The compiled programs are kept per
     attack, so that new weights, radii and calls do not compile again.
 
-    Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B]) -> AttackResult [B]`.
+    Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B]) -> AttackResult [B]`;
+        a sixth argument `start` [B, *S] is the first iterate of an attack whose state
+        has an `iterate`, in place of the attack's own.
     """
     programs = _host_programs(attack, to_the_end)
 
-    def run_many(keys, logits_fn, threat, x, goal):
+    def run_many(keys, logits_fn, threat, x, goal, start=None):
         logits_fn, threat = as_partial(logits_fn), lift.threat_per_example(threat, x)
         state = programs.begin(keys, logits_fn, threat, x, goal)
+        if start is not None:
+            state = state._replace(iterate=jnp.asarray(start))
         for i in range(attack.steps):
             state, running = programs.advance(logits_fn, threat, state)
             if (i + 1) % _CHUNK == 0 and not running:

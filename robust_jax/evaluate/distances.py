@@ -17,7 +17,8 @@ from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.evaluation import checked
-from robust_jax.evaluate.nearest import NearestPlan, nearest, polished
+from robust_jax.evaluate.nearest import NearestPlan, nearest
+from robust_jax.evaluate.polish import polished, refined
 from robust_jax.evaluate.stages import Stage
 
 
@@ -112,13 +113,7 @@ def distances(
     )
     start = time.perf_counter()
     best, x_adv, calls = _nearest_of(whole, part, seed, tile, on_items)
-    rows = np.flatnonzero(np.isfinite(best))
-    if whole.polish and len(rows):
-        x_adv[rows], each = polished(
-            model, lift.threat_of(part.threat, part.x, rows), part.x[rows],
-            x_adv[rows], part.labels[rows], whole.polish, tile,
-        )  # fmt: skip
-        calls += each * len(rows)
+    calls += _made_nearer(whole, part, best, x_adv, seed, tile)
     seconds = time.perf_counter() - start
     seen, claims = audited(
         model, part.threat, part.x, x_adv, part.labels, np.isfinite(best)
@@ -167,6 +162,35 @@ def _nearest_of(
                 nearer = size < best
                 best[nearer], x_adv[nearer] = size[nearer], found.x_adv[nearer]
     return best, x_adv, calls
+
+
+def _made_nearer(
+    plan: NearestPlan,
+    part: _Part,
+    best: np.ndarray,
+    x_adv: np.ndarray,
+    seed: int,
+    tile: int,
+) -> np.ndarray:
+    """Refines and polishes what was found, in place; forwards and backwards of all."""
+    calls = np.zeros(2)
+    rows = np.flatnonzero(np.isfinite(best))
+    if plan.refine is not None and len(rows):
+        keys = lift.item_keys(seed, part.ids[rows], target=0, restart=0)
+        more = refined(
+            plan.refine, keys, part.model, lift.threat_of(part.threat, part.x, rows),
+            part.x[rows], x_adv[rows], part.labels[rows], tile,
+        )  # fmt: skip
+        calls += more.forwards.sum() + len(rows), more.backwards.sum()
+        nearer = np.asarray((more.margin >= 0) & (more.distance < best[rows]))
+        x_adv[rows[nearer]] = more.x_adv[nearer]
+    if plan.polish and len(rows):
+        x_adv[rows], each = polished(
+            part.model, lift.threat_of(part.threat, part.x, rows), part.x[rows],
+            x_adv[rows], part.labels[rows], plan.polish, tile,
+        )  # fmt: skip
+        calls += each * len(rows)
+    return calls
 
 
 def audited(

@@ -1,15 +1,10 @@
 """The library's choice of minimum-norm attacks, one plan for each norm."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import numpy as np
-
-from robust_jax import attacks, threats
-from robust_jax.core import checks, drive, lift
-from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, LogitsFn, Untargeted
-from robust_jax.evaluate.claims import predict
+from robust_jax import attacks
+from robust_jax.core import checks
+from robust_jax.core.types import Attack
 from robust_jax.evaluate.stages import Stage, likeliest_targets
 from robust_jax.losses import objectives
 
@@ -19,6 +14,7 @@ class NearestPlan(NamedTuple):
 
     name: str
     stages: tuple[Stage, ...]
+    refine: Attack | None = None  # goes on from the find, towards the class found
     polish: int = 0  # points per example that are tried between the find and x
 
 
@@ -28,16 +24,17 @@ def nearest(norm: str) -> NearestPlan:
     FAB (in L0 greedy search) converges fast on nets that are nearly linear; bisected
     APGD and proximal descent go on where gradients mislead it. Which of them, with
     which share of the budget, was chosen on validation images of three nets (digits
-    and MNIST) for the least mean distance. What was found is polished: by bisection
-    along the segment to x, in L0 by dropping coordinates while all others go to the
-    faces of the box.
+    and MNIST) for the least mean distance. In L2 FAB then goes on from the nearest
+    find. The end is polished: by bisection along the segment to x, in L0 by dropping
+    coordinates while all others go to the faces of the box.
 
     Args:
         norm: "linf", "l2", "l1" or "l0".
     Raises: ValueError: an unknown norm; the nearest one is suggested.
     """
     checks.known_name("norm", norm, _STAGES)
-    return NearestPlan("nearest", _STAGES[norm], 10 if norm == "l0" else 12)
+    refine = attacks.fab(40) if norm == "l2" else None
+    return NearestPlan("nearest", _STAGES[norm], refine, 10 if norm == "l0" else 12)
 
 
 def _fab(steps: int, targets: int) -> Stage:
@@ -53,7 +50,7 @@ _STAGES = {
         Stage("apgd", attacks.minimal_apgd(objectives.cross_entropy, 24, 10)),
         _fab(17, 9),
     ),
-    "l2": (_fab(6, 9), _fab(46, 3), _pdpgd(193, 0.3)),
+    "l2": (_fab(6, 9), _fab(33, 3), _pdpgd(193, 0.3)),
     "l1": (_fab(20, 5), _pdpgd(167, 0.2), _pdpgd(167, 0.3)),
     "l0": (
         Stage("greedy", attacks.greedy_l0(8, 20)),
@@ -61,125 +58,3 @@ _STAGES = {
         _pdpgd(165, 0.4),
     ),
 }
-
-
-def polished(
-    model: LogitsFn,
-    threat: Any,
-    images: np.ndarray,
-    x_adv: np.ndarray,
-    labels: np.ndarray,
-    points: int,
-    tile: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Adversarial points made nearer, [N, *S], and forwards and backwards per example.
-
-    Args:
-        model, threat: `L0` or another ball; fields as in `lift.threat_of`.
-        images, x_adv, labels: x, an adversarial point and the true class of each.
-        points: tried per example, >= 0.
-        tile: examples per forward.
-    """
-    given = images, x_adv, labels, points, tile
-    if isinstance(threat, threats.L0):
-        return pruned(model, threat, *given), np.array([points + 1, points + 1])
-    return drawn_in(model, threat, *given), np.array([points, 0])
-
-
-def drawn_in(
-    model: LogitsFn,
-    threat: Any,
-    images: np.ndarray,
-    x_adv: np.ndarray,
-    labels: np.ndarray,
-    halvings: int,
-    tile: int,
-) -> np.ndarray:
-    """Adversarial points drawn towards x as far as they stay so, shape [N, *S].
-
-    Bisection between x and x_adv; a tie of logits and non-finite ones are adversarial.
-
-    Args:
-        images, x_adv, labels: x, an adversarial point and the true class of each.
-        halvings: forwards per example, >= 0.
-        tile: examples per forward.
-    """
-    low, high = np.zeros(len(images)), np.ones(len(images))
-    lower, upper = (
-        np.asarray(end, x_adv.dtype) for end in (threat.lower, threat.upper)
-    )
-    way = x_adv - images
-    best = x_adv.copy()
-    for _ in range(halvings):
-        share = (low + high) / 2
-        at = share.reshape(-1, *[1] * (images.ndim - 1)).astype(x_adv.dtype)
-        point = np.clip(images + at * way, lower, upper)
-        logits = predict(model, point, tile)
-        is_own = np.arange(logits.shape[1]) == labels[:, None]
-        others = np.where(is_own, -np.inf, logits).max(axis=1)
-        won = ~(logits[is_own] > others) | ~np.isfinite(logits).all(axis=1)
-        low, high = np.where(won, low, share), np.where(won, share, high)
-        best[won] = point[won]
-    return best
-
-
-def pruned(
-    model: LogitsFn,
-    threat: Any,
-    images: np.ndarray,
-    x_adv: np.ndarray,
-    labels: np.ndarray,
-    points: int,
-    tile: int,
-) -> np.ndarray:
-    """Adversarial points of which coordinates were dropped, shape [N, *S].
-
-    The next point to try has the moved coordinates at the faces of the box that the
-    margin's gradient points to, but for the one that matters least there to first
-    order, which is x again; after a failure it is the one that matters next to least.
-
-    Args: as `drawn_in`; `points` costs a forward and a backward each, and one more.
-    """
-    n = len(images)
-    low, high = (
-        np.broadcast_to(np.asarray(end, x_adv.dtype), images.shape).reshape(n, -1)
-        for end in (threat.lower, threat.upper)
-    )
-    x, best = images.reshape(n, -1), x_adv.reshape(n, -1).copy()
-    _, slope = _looked(model, x_adv, labels, tile)
-    failures, rows = np.zeros(n, int), np.arange(n)
-    for _ in range(points):
-        moved = best != x
-        pushed = np.where(moved, np.where(slope > 0, high, low), x)
-        order = np.argsort(np.where(moved, slope * (pushed - x), np.inf), axis=1)
-        point, place = pushed.copy(), order[rows, np.minimum(failures, x.shape[1] - 1)]
-        point[rows, place] = x[rows, place]
-        won, steepness = _looked(model, point.reshape(images.shape), labels, tile)
-        won &= (point != x).sum(axis=1) < moved.sum(axis=1)
-        best[won], slope[won] = point[won], steepness[won]
-        failures = np.where(won, 0, failures + 1)
-    return best.reshape(images.shape)
-
-
-def _looked(
-    model: LogitsFn, points: np.ndarray, labels: np.ndarray, tile: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which points are adversarial, [N], and the margin's gradients there, [N, d]."""
-    program, model = _look(tile), drive.as_partial(model)
-    won, slopes = [], []
-    for index, real in lift.tiles(len(points), tile):
-        margin, slope = program(model, points[index], labels[index])
-        won.append(~(np.asarray(margin)[:real] < 0))
-        slopes.append(np.asarray(slope)[:real].reshape(real, -1))
-    return np.concatenate(won), np.concatenate(slopes)
-
-
-@memoised
-def _look(tile: int) -> Any:
-    def margin(x: Array, model: LogitsFn, label: Array) -> Array:
-        return objectives.margin(model(x), Untargeted(label))
-
-    look = jax.value_and_grad(margin)
-    return drive.compiled(
-        jax.vmap(lambda model, x, label: look(x, model, label), in_axes=(None, 0, 0))
-    )

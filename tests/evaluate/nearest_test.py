@@ -1,13 +1,14 @@
 """The default plan of a norm: near the boundary, within its budget; the line search."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from robust_jax import evaluate, threats
+from robust_jax import attacks, evaluate, threats
 from robust_jax.attacks import catalog
-from robust_jax.evaluate.nearest import drawn_in, pruned
+from robust_jax.evaluate.polish import drawn_in, pruned, refined
 from tests import victims
 from tests.reference import nearest_boundary
 
@@ -80,3 +81,35 @@ def test_coordinates_are_dropped_while_the_others_go_to_the_faces():
     assert (out[1][0] == [1, 1, 0, 0]).all() and (out[1][2] == [1, 1, 1, 0]).all()
     assert (out[2][0] == [1, 1, 1, 0]).all() and (out[3][0] == out[2][0]).all()
     assert [int((a != x).sum()) for a in out] == [10, 7, 6, 6]
+
+
+def _three(x):
+    """Flat: of class 0 below a mean of 1/2, else of class 2."""
+    return jnp.where(jnp.mean(x) < 0.5, jnp.eye(3)[0], jnp.eye(3)[2])
+
+
+def test_an_attack_goes_on_from_the_find_towards_its_class():
+    x, labels = np.full((2, 4), 0.2, np.float32), np.zeros(2, np.int32)
+    find = np.full((2, 4), [[0.8], [0.6]], np.float32)
+    keys = jax.random.split(jax.random.key(0), 2)
+    still = attacks.fab(2)  # Where the net is flat, it only draws back a little.
+    found = refined(
+        still, keys, Partial(_three), threats.L2(np.inf), x, find, labels, 4
+    )
+    assert (found.margin >= 0).all() and (found.x_adv >= 0.5).all()
+    assert (found.distance < [1.2, 0.8]).all()
+
+    far = np.float32(1 - IMAGES)
+    wrong = victims.predicted(MODEL, far) != LABELS
+    images, far, labels = IMAGES[wrong], far[wrong], LABELS[wrong]
+    assert len(far) >= 2
+    keys = jax.random.split(jax.random.key(0), len(far))
+    found = refined(
+        attacks.fab(30), keys, MODEL, threats.L2(np.inf), images, far, labels, 4
+    )
+    weights, bias = (np.asarray(a, np.float64) for a in MODEL.args)
+    seen, rows = victims.predicted(MODEL, far), np.arange(len(far))
+    gap = (weights @ images[..., None].astype(np.float64))[..., 0] + bias
+    way = np.linalg.norm(weights[seen] - weights[labels], axis=1)
+    plane = (gap[rows, labels] - gap[rows, seen]) / way
+    assert (found.margin >= 0).all() and (found.distance < 1.5 * plane + 0.2).all()
