@@ -102,7 +102,7 @@ def test_an_attack_goes_on_from_the_find_towards_its_class():
     far = np.float32(1 - IMAGES)
     wrong = victims.predicted(MODEL, far) != LABELS
     images, far, labels = IMAGES[wrong], far[wrong], LABELS[wrong]
-    assert len(far) >= 2
+    assert len(far) > 0
     keys = jax.random.split(jax.random.key(0), len(far))
     found = refined(
         attacks.fab(30), keys, MODEL, threats.L2(np.inf), images, far, labels, 4
