@@ -4,10 +4,11 @@ from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.fit import Trained, fit
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.state import Batch, TrainState, new_state
+from robust_jax.train.state import Aux, Batch, TrainState, new_state
 
 __all__ = [
     "RECIPES",
+    "Aux",
     "Batch",
     "Recipe",
     "TrainState",
