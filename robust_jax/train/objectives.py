@@ -25,7 +25,7 @@ def standard(
         mode: the net's batch mode.
     Raises: ValueError: a smoothing out of its range.
     """
-    _check_smoothing(smoothing)
+    pieces.check_smoothing(smoothing)
     nats = jax.vmap(lambda logits, truth: pieces.nats(logits, truth, smoothing))
 
     def objective(variables, batch, key, step):
@@ -74,8 +74,3 @@ def adversarial(
         return loss, aux._replace(attacked=x_adv)
 
     return objective
-
-
-def _check_smoothing(smoothing: float) -> None:
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing={smoothing}; expected a share in [0, 1)")
