@@ -131,7 +131,8 @@ def weighted_sum(objectives: Any, weights: Any) -> Objective:
     """The sum of weight times objective; see `average_of`."""
 
     def total(variables, batch, key, step):
-        found = batch.attacked or [None] * len(objectives)
+        found = batch.attacked
+        found = [None] * len(objectives) if found is None else found
         losses, parts = [], []
         for objective, weight, attacked in zip(objectives, weights, found, strict=True):
             mine = batch._replace(attacked=attacked)

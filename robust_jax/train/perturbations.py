@@ -1,9 +1,13 @@
 """Attacks that training uses and evaluation does not."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 
 from robust_jax import optim
 from robust_jax.attacks import projected
+from robust_jax.attacks.gradients import Climb
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key, Threat
@@ -77,10 +81,19 @@ def pgd_squared(steps: int = 10, relative_step: float | None = None) -> Attack:
     return _against_clean(distance, steps, relative_step, projected.at_random)
 
 
-def _against_clean(distance, steps, relative_step, start=None) -> Attack:
+def _against_clean(
+    distance: Callable[[Array, Array], Array],
+    steps: int,
+    relative_step: float | None,
+    start: projected.Start | None = None,
+) -> Attack:
     checks.positive_integer("steps", steps)
+
+    def climb_of(state: Any) -> Climb:
+        return lambda logits: distance(state.clean_logits, logits)
+
     return projected.ascent(
-        lambda state: lambda logits: distance(state.clean_logits, logits),
+        climb_of,
         optim.steepest(2 / steps if relative_step is None else relative_step),
         near_the_input() if start is None else start,
         steps=steps,

@@ -52,7 +52,7 @@ def grad_align(
             logits, _ = apply_fn(variables, x, attack_mode)
             return jnp.sum(jax.vmap(classification.cross_entropy)(logits, batch.labels))
 
-        wide = Linf(threat_fn(step).eps, -jnp.inf, jnp.inf)
+        wide = Linf(jnp.asarray(threat_fn(step).eps), -jnp.inf, jnp.inf)
         keys = pieces.example_keys(pieces.second_key(key), batch)
         noisy = jax.vmap(wide.sample)(keys, batch.images)
         here = jax.lax.stop_gradient(jax.grad(summed)(batch.images))

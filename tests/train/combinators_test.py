@@ -1,6 +1,7 @@
 """Combinators beside NumPy oracles in float64, and with batch statistics."""
 
 import functools
+import re
 
 import flax.linen as nn
 import jax
@@ -157,3 +158,41 @@ def test_statistics_are_those_of_the_loss_at_moved_weights(attack_mode):
         first = layer["Dense_0"]
         mean = 0.5 * mean + 0.5 * (flat @ first["kernel"] + first["bias"]).mean(0)
     np.testing.assert_allclose(stats["mean"], mean, atol=1e-5)
+
+
+def test_an_attack_in_batch_mode_sees_the_statistics_of_its_batch():
+    variables = Normalised().init(jax.random.key(0), BATCH.images)
+    objective = train.adversarial(
+        normalised_fn, attacks.fgsm(), SMALL, attack_mode="batch"
+    )
+    _, aux, _ = tanh_net.value_and_gradient(objective, variables, BATCH)
+
+    @jax.jit
+    @jax.grad
+    def whole_batch(images):
+        logits, _ = normalised_fn(variables, images, "batch")
+        return -jnp.sum(jax.nn.log_softmax(logits)[jnp.arange(5), Y])
+
+    expected = BATCH.images + 0.05 * jnp.sign(whole_batch(BATCH.images))
+    np.testing.assert_allclose(aux.attacked, jnp.clip(expected, 0, 1), atol=1e-6)
+    stats = variables["batch_stats"]["BatchNorm_0"]["mean"]
+    new = aux.variables["batch_stats"]["BatchNorm_0"]["mean"]
+    assert np.abs(new - stats).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: combinators.awp(ADVERSARIAL, 0.0), "gamma=0.0; expected a finite"),
+        (lambda: combinators.awp(ADVERSARIAL, warm_up_steps=-1), "warm_up_steps=-1; "),
+        (lambda: combinators.sam(ADVERSARIAL, -1.0), "rho=-1.0; expected a finite"),
+        (lambda: combinators.average_of(), "objectives=(); expected at least one"),
+        (lambda: combinators.mixed(ADVERSARIAL, ADVERSARIAL, 1.0), "clean_share=1.0; "),
+        (lambda: unions.worst_of(APPLY, []), "pairs=(); expected at least one"),
+        (lambda: train.standard(APPLY, smoothing=1.0), "smoothing=1.0; expected a"),
+        (lambda: paired.trades(APPLY, PGD, SMALL, 0.0), "beta=0.0; expected a finite"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(make, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        make()
