@@ -92,3 +92,12 @@ def test_pgd_kl_climbs_the_divergence_from_near_the_input(norm):
         q = pair_losses.softmax(pair_losses.net(w, points.astype(np.float64)))
         random.append(pair_losses.kl(p, q).mean())
     assert found.mean() > 1.5 * np.mean(random)
+
+
+def test_the_small_start_is_gaussian_and_feasible():
+    x, threat = jnp.full((1000,), 0.5), threats.Linf(EPS)
+    start = perturbations.near_the_input(1e-3)
+    noise = np.asarray(start(jax.random.key(0), threat, x)) - 0.5
+    assert 0.9e-3 < noise.std() < 1.1e-3 and abs(noise.mean()) < 1e-4
+    tight = start(jax.random.key(0), threats.Linf(5e-4), jnp.zeros(1000))
+    assert tight.min() == 0 and tight.max() <= 5e-4 + 1e-9
