@@ -59,7 +59,7 @@ def training(notes: list[str]) -> Iterator[Groups]:
     module = models.by_name(recipe.model)
     variables = models.init(module, jax.random.key(0), data.images.shape[1:])
     objective = recipe.objective(
-        models.Apply(module), recipe.steps_per_epoch(len(data))
+        models.ApplyMode(module), recipe.steps_per_epoch(len(data))
     )
     optimiser, key = optax.adam(1e-3), jax.random.key(1)
     on_device = data.on_device()

@@ -53,9 +53,9 @@ def competing(apply_fn):
         share = jax.random.choice(key, _SHARES)
         activation = functools.partial(k_winners, share=share)
 
-        def winners_fn(variables, images):
-            one = functools.partial(apply_fn, variables)
-            return jax.vmap(with_activation(one, activation))(images)
+        def winners_fn(variables, images, mode, key=None):
+            one = lambda x: apply_fn(variables, x, mode)[0]  # noqa: E731
+            return jax.vmap(with_activation(one, activation))(images), variables
 
         return train.standard(winners_fn)(variables, batch, key, step)
 
@@ -67,7 +67,7 @@ def trained(name, data):
     recipe, module = RECIPES.get(name, _PLAIN), zoo.MODULES[name]
     init_key, epochs_key = jax.random.split(jax.random.key(0))
     steps = recipe.steps_per_epoch(len(data))
-    optimiser, apply_fn = recipe.optimiser(steps), models.Apply(module)
+    optimiser, apply_fn = recipe.optimiser(steps), models.ApplyMode(module)
     objective = recipe.objective(apply_fn, steps)
     if name.endswith("_noise"):
         objective = noisy(apply_fn)

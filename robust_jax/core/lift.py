@@ -16,8 +16,13 @@ _THREEFRY = "threefry2x32"
 _Result = TypeVar("_Result")  # AttackResult, or x_adv alone
 
 
-def over_examples(run_one: Callable[..., _Result]) -> Callable[..., _Result]:
+def over_examples(
+    run_one: Callable[..., _Result], *, axis_name: str | None = None
+) -> Callable[..., _Result]:
     """`run_one` on a batch: keys, threat, x and goal per example, one model.
+
+    Args:
+        axis_name: the batch axis's name, for nets that look at the whole batch.
 
     Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B])` to results with a
         leading example axis; the threat's fields are scalars, shaped as one example,
@@ -27,7 +32,7 @@ def over_examples(run_one: Callable[..., _Result]) -> Callable[..., _Result]:
     def run_many(keys, logits_fn, threat, x, goal):
         threat = threat_per_example(threat, x)
         one = lambda key, t, x, g: run_one(key, logits_fn, t, x, g)  # noqa: E731
-        return jax.vmap(one)(keys, threat, x, goal)
+        return jax.vmap(one, axis_name=axis_name)(keys, threat, x, goal)
 
     return run_many
 

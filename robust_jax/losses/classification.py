@@ -15,6 +15,7 @@ from robust_jax.core.margin import margin
 from robust_jax.core.types import Array, Untargeted
 
 _TINY = 1e-12  # Croce & Hein's code: keeps DLR finite when its top logits are equal.
+_ABOVE_ONE = 1.0001  # MART's code: keeps log(1 - p) finite at p = 1.
 
 
 def cross_entropy(logits: Array, label: ArrayLike) -> Array:
@@ -103,6 +104,80 @@ def kl_divergence(p_logits: Array, q_logits: Array) -> Array:
     log_q = jax.nn.log_softmax(_wide(q_logits))
     p = jnp.exp(log_p)
     return jnp.sum(p * jnp.where(p == 0, 0, log_p - log_q))
+
+
+def soft_cross_entropy(logits: Array, target: Array) -> Array:
+    """Minus the target's mean log-probability, in nats.
+
+    Edge cases: a class that the target excludes adds nothing, whatever its logit.
+
+    Args:
+        logits: shape [K], K >= 2.
+        target: shape [K], >= 0, sums to one.
+    Returns: shape [].
+    """
+    chex.assert_equal_shape([logits, target])
+    log_p = jax.nn.log_softmax(_wide(logits))
+    return -jnp.sum(target * jnp.where(target == 0, 0, log_p))
+
+
+def smoothed(target: Array, smoothing: float) -> Array:
+    """(1 - smoothing) * target + smoothing / K, shape [K] (Szegedy et al., CVPR 2016).
+
+    Args:
+        target: a distribution, shape [K].
+        smoothing: the uniform distribution's share, in [0, 1).
+    """
+    return (1 - smoothing) * target + smoothing / target.shape[-1]
+
+
+def boosted_cross_entropy(logits: Array, label: ArrayLike) -> Array:
+    """-log p_label - log(1 - the largest other probability), in nats.
+
+    Edge cases: finite where another class has probability one (9.2 nats).
+
+    Args:
+        logits: shape [K], K >= 2.
+        label: shape [], integer in [0, K).
+    Returns: shape [].
+    References: Wang et al., "Improving adversarial robustness requires revisiting
+        misclassified examples", ICLR 2020, Eq. 9, with the constants 1.0001 and 1e-12
+        of the authors' code. Differs from it in: tied classes share the gradient.
+    """
+    p = jax.nn.softmax(_wide(logits))
+    largest = jnp.max(jnp.where(_mask(logits, label), -jnp.inf, p))
+    away = -jnp.log(_ABOVE_ONE - largest + _TINY)
+    return cross_entropy(logits, label) + away
+
+
+def squared_error(logits: Array, target: Array) -> Array:
+    """The squared Euclidean distance of the softmax to a distribution, in [0, 2].
+
+    Args:
+        logits: shape [K].
+        target: shape [K], sums to one.
+    Returns: shape [].
+    References: Pang et al., "Robustness and accuracy could be reconcilable by (proper)
+        definition", ICML 2022. Differs from the authors' code in nothing.
+    """
+    chex.assert_equal_shape([logits, target])
+    return jnp.sum((jax.nn.softmax(_wide(logits)) - target) ** 2)
+
+
+def jensen_shannon(p_logits: Array, q_logits: Array) -> Array:
+    """The mean KL divergence of two softmaxes to their mean, in [0, log 2] nats.
+
+    Guarantees: finite for finite logits; symmetric; zero for equal ones.
+
+    Args:
+        p_logits: shape [K].
+        q_logits: shape [K].
+    Returns: shape [].
+    """
+    log_p = jax.nn.log_softmax(_wide(p_logits))
+    log_q = jax.nn.log_softmax(_wide(q_logits))
+    middle = jnp.logaddexp(log_p, log_q) - jnp.log(2.0)
+    return (kl_divergence(log_p, middle) + kl_divergence(log_q, middle)) / 2
 
 
 def logit_difference(logits: Array, label: ArrayLike, target: ArrayLike) -> Array:

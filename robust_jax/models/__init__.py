@@ -3,7 +3,14 @@
 from robust_jax.models import fake_catalog, fakes
 from robust_jax.models.checkpoints import Checkpoint, load, save
 from robust_jax.models.convolution import Conv, conv2d
-from robust_jax.models.functional import Apply, flops, init, logits_fn
+from robust_jax.models.functional import (
+    Apply,
+    ApplyMode,
+    BatchMode,
+    flops,
+    init,
+    logits_fn,
+)
 from robust_jax.models.networks import (
     MLP,
     Classifier,
@@ -19,6 +26,8 @@ from robust_jax.models.networks import (
 __all__ = [
     "MLP",
     "Apply",
+    "ApplyMode",
+    "BatchMode",
     "Checkpoint",
     "Classifier",
     "Conv",

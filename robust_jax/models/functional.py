@@ -1,8 +1,9 @@
 """Modules as pure functions: weights, logits, and what one image costs."""
 
 import dataclasses
+import inspect
 import math
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import flax.linen as nn
 import jax
@@ -15,6 +16,7 @@ from robust_jax.core.types import Array, Key
 # The optimised code draws in no time that counts, but takes 4 times as long to compile.
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
+BatchMode = Literal["eval", "batch", "batch+update", "frozen"]
 Variables = Any  # A Flax tree of collections, such as {"params": {...}}.
 
 
@@ -32,6 +34,30 @@ class Apply:
     def __call__(self, variables: Variables, x: Array) -> Array:
         """Logits, shape [*B, K]."""
         return cast(Array, self.module.apply(variables, x, **dict(self.options)))
+
+
+@dataclasses.dataclass(frozen=True)
+class ApplyMode:
+    """A module as a function of its variables and a batch mode; equal if equal.
+
+    Dropout is on if a key is given, except in mode "eval".
+    """
+
+    module: nn.Module
+
+    def __call__(
+        self,
+        variables: Variables,
+        images: Array,
+        mode: BatchMode,
+        key: Key | None = None,
+    ) -> tuple[Array, Variables]:
+        """Logits, shape [*B, K], and the variables, here those given."""
+        options: dict[str, Any] = {}
+        call = inspect.signature(type(self.module).__call__)
+        if key is not None and mode != "eval" and "train" in call.parameters:
+            options = {"train": True, "rngs": {"dropout": key}}
+        return cast(Array, self.module.apply(variables, images, **options)), variables
 
 
 def init(module: nn.Module, key: Key, input_shape: tuple[int, ...]) -> Variables:

@@ -1,20 +1,42 @@
 """Layer 6: gaining robustness. Objectives and steps are pure; `fit` is host code."""
 
+from robust_jax.train import augment, perturbations
 from robust_jax.train.catalog import RECIPES, recipe
+from robust_jax.train.combinators import average_of, awp, mixed, sam
 from robust_jax.train.fit import Trained, fit
 from robust_jax.train.objectives import adversarial, standard
+from robust_jax.train.paired import logit_pairing, mart, score, trades
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.state import Batch, TrainState, new_state
+from robust_jax.train.regularised import consistency, grad_align, helper_based, vat
+from robust_jax.train.state import Aux, Batch, TrainState, new_state
+from robust_jax.train.unions import multi_steepest_descent, worst_of
 
 __all__ = [
     "RECIPES",
+    "Aux",
     "Batch",
     "Recipe",
     "TrainState",
     "Trained",
     "adversarial",
+    "augment",
+    "average_of",
+    "awp",
+    "consistency",
     "fit",
+    "grad_align",
+    "helper_based",
+    "logit_pairing",
+    "mart",
+    "mixed",
+    "multi_steepest_descent",
     "new_state",
+    "perturbations",
     "recipe",
+    "sam",
+    "score",
     "standard",
+    "trades",
+    "vat",
+    "worst_of",
 ]

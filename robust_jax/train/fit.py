@@ -66,7 +66,7 @@ def fit(
     variables = models.init(module, init_key, train.images.shape[1:])
     steps_per_epoch = recipe.steps_per_epoch(len(train))
     optimiser = recipe.optimiser(steps_per_epoch)
-    objective = recipe.objective(models.Apply(module), steps_per_epoch)
+    objective = recipe.objective(models.ApplyMode(module), steps_per_epoch)
     epoch_fn = loop.auto(objective, optimiser, recipe.batch_size, on_step)
     data, state = train.on_device(), new_state(variables, optimiser)
     history: History = {}

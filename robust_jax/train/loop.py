@@ -28,17 +28,24 @@ def train_step(
     batch: Batch,
     key: Key,
 ) -> tuple[TrainState, Metrics]:
-    """One step down the gradient of the objective.
+    """One step down the gradient of the objective, taken of "params" alone.
+
+    The other collections, such as batch statistics, are those that the objective gives.
 
     Returns: the next state and the step's metrics, scalars.
     """
-    (loss, metrics), grads = jax.value_and_grad(objective, has_aux=True)(
-        state.variables, batch, key, state.step
-    )
-    updates, optimiser_state = optimiser.update(grads, state.optimiser, state.variables)
-    variables = optax.apply_updates(state.variables, updates)
+    params = state.variables["params"]
+
+    def loss_of(params):
+        variables = {**state.variables, "params": params}
+        return objective(variables, batch, key, state.step)
+
+    (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
+    updates, optimiser_state = optimiser.update(grads, state.optimiser, params)
+    params = optax.apply_updates(params, updates)
+    variables = {**aux.variables, "params": params}
     state = TrainState(variables, optimiser_state, state.step + 1)
-    return state, {"loss": loss, **metrics}
+    return state, {"loss": loss, **aux.metrics}
 
 
 def epoch_order(key: Key, n: int, batch_size: int) -> Array:

@@ -1,57 +1,76 @@
-"""Training objectives: (variables, batch, key, step) -> (loss, metrics), pure."""
+"""Training objectives: (variables, batch, key, step) -> (loss, Aux), pure.
 
-from collections.abc import Callable
+Each takes the net, `models.ApplyMode(module)`, and two batch modes: `attack_mode` of
+the net under attack, whose statistics are not stored, and `mode` of the loss.
+"""
 
 import jax
 import jax.numpy as jnp
-from jax.tree_util import Partial
 
-from robust_jax.core import drive, lift
-from robust_jax.core.margin import margin
-from robust_jax.core.types import Array, Attack, Threat, Untargeted
-from robust_jax.losses import classification
-from robust_jax.train.state import ApplyFn, Objective
-
-ThreatFn = Callable[[Array], Threat]  # training step -> threat: radii may grow
+from robust_jax.core.types import Attack
+from robust_jax.models import BatchMode
+from robust_jax.train import pieces
+from robust_jax.train.pieces import ThreatFn
+from robust_jax.train.state import ApplyFn, Aux, Objective
 
 
-def standard(apply_fn: ApplyFn) -> Objective:
-    """Mean cross entropy on the clean images, in nats."""
+def standard(
+    apply_fn: ApplyFn, *, smoothing: float = 0.0, mode: BatchMode = "batch+update"
+) -> Objective:
+    """Mean cross entropy on the clean images, in nats.
+
+    Args:
+        apply_fn: the net.
+        smoothing: share of the uniform distribution in the targets, in [0, 1).
+        mode: the net's batch mode.
+    Raises: ValueError: a smoothing out of its range.
+    """
+    pieces.check_smoothing(smoothing)
+    nats = jax.vmap(lambda logits, truth: pieces.nats(logits, truth, smoothing))
 
     def objective(variables, batch, key, step):
-        return _mean_loss(apply_fn(variables, batch.images), batch.labels)
+        noise = None if key is None else pieces.dropout_key(key)
+        logits, variables = apply_fn(variables, batch.images, mode, noise)
+        metrics = {"accuracy": pieces.accuracy(logits, batch.labels)}
+        loss = jnp.mean(nats(logits, pieces.truth(batch)))
+        return loss, Aux(metrics, variables)
 
     return objective
 
 
-def adversarial(apply_fn: ApplyFn, attack: Attack, threat_fn: ThreatFn) -> Objective:
+def adversarial(
+    apply_fn: ApplyFn,
+    attack: Attack,
+    threat_fn: ThreatFn,
+    *,
+    smoothing: float = 0.0,
+    attack_mode: BatchMode = "eval",
+    mode: BatchMode = "batch+update",
+) -> Objective:
     """Mean cross entropy on images that the attack has moved.
 
     min over the weights of E max over the threat set of the loss; the maximum is
     approximated by the attack's last iterate, through which no gradient flows.
+    Edge cases: with soft targets the attack still climbs the label's loss.
 
     Args:
-        apply_fn: the net, on a batch.
-        attack: an attack whose state has an `iterate`, such as `attacks.pgd(10)`.
+        apply_fn: the net.
+        attack: an attack whose state has an `iterate`, such as `attacks.pgd(10)`;
+            `attacks.pgd(1, 1.25)` is FGSM-RS (Wong et al., ICLR 2020).
         threat_fn: training step -> threat.
+        smoothing: share of the uniform distribution in the targets, in [0, 1).
+        attack_mode: the net's batch mode under attack.
+        mode: the net's batch mode in the loss.
+    Raises: ValueError: a smoothing out of its range.
     References: Madry et al., ICLR 2018, Eq. 2.1. Differs from the authors' code in:
         nothing.
     """
-    perturb = lift.over_examples(drive.last_iterate(attack))
+    perturb = pieces.perturber(apply_fn, attack, threat_fn, attack_mode)
+    clean = standard(apply_fn, smoothing=smoothing, mode=mode)
 
     def objective(variables, batch, key, step):
-        keys = jax.vmap(lambda p: jax.random.fold_in(key, p))(batch.positions)
-        frozen = Partial(apply_fn, jax.lax.stop_gradient(variables))
-        x_adv = perturb(
-            keys, frozen, threat_fn(step), batch.images, Untargeted(batch.labels)
-        )
-        x_adv = jax.lax.stop_gradient(x_adv)
-        return _mean_loss(apply_fn(variables, x_adv), batch.labels)
+        x_adv = perturb(variables, batch, key, step)
+        loss, aux = clean(variables, batch._replace(images=x_adv), key, step)
+        return loss, aux._replace(attacked=x_adv)
 
     return objective
-
-
-def _mean_loss(logits, labels):
-    losses = jax.vmap(classification.cross_entropy)(logits, labels)
-    margins = jax.vmap(margin)(logits, Untargeted(labels))
-    return jnp.mean(losses), {"accuracy": jnp.mean(margins < 0)}

@@ -10,7 +10,7 @@ from robust_jax import attacks, threats
 from robust_jax.core import checks
 from robust_jax.core.types import Array
 from robust_jax.train import objectives
-from robust_jax.train.objectives import ThreatFn
+from robust_jax.train.pieces import ThreatFn
 from robust_jax.train.state import ApplyFn, Objective
 
 

@@ -1,15 +1,25 @@
 """What training carries from step to step, and the shape of its parts."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-import jax
+import jax.numpy as jnp
 import optax
 
 from robust_jax.core.types import Array, Key
+from robust_jax.models import BatchMode
 
-Variables = Any
-ApplyFn = Callable[[Variables, Array], Array]  # [*B, *S] pixels -> [*B, K] logits
+Variables = Any  # {"params": ..., optionally "batch_stats": ...}
+
+
+class ApplyFn(Protocol):
+    """A net as a function of its weights, such as `models.ApplyMode(module)`."""
+
+    def __call__(
+        self, variables: Any, images: Array, mode: BatchMode, key: Key | None = None
+    ) -> tuple[Array, Any]:
+        """Logits [*B, K] of pixels [*B, *S], and the variables with new statistics."""
+        ...
 
 
 class Batch(NamedTuple):
@@ -18,6 +28,16 @@ class Batch(NamedTuple):
     images: Array  # [B, *S] float32, pixels in [0, 1]
     labels: Array  # [B] int32
     positions: Array  # [B] int32, place in the training set
+    targets: Array | None = None  # [B, K] distributions in the place of the labels
+    attacked: Any = None  # what an attack found before, as in `Aux`: no new attack
+
+
+class Aux(NamedTuple):
+    """What an objective gives beside its loss."""
+
+    metrics: dict[str, Array]  # scalars, means over the batch
+    variables: Variables  # those given, with the statistics of this step
+    attacked: Any = None  # what the attack found; handed back by `Batch.attacked`
 
 
 class TrainState(NamedTuple):
@@ -28,14 +48,13 @@ class TrainState(NamedTuple):
     step: Array  # [] int32
 
 
-# (variables, batch, key, step) -> (loss, metrics): scalars, means over the batch.
-Objective = Callable[[Variables, Batch, Key, Array], tuple[Array, dict[str, jax.Array]]]
+# (variables, batch, key, step) -> (loss, aux); the loss is a mean over the batch.
+Objective = Callable[[Any, Batch, Key, Array], tuple[Array, Aux]]
 
 
 def new_state(
     variables: Variables, optimiser: optax.GradientTransformation
 ) -> TrainState:
-    """The state before the first step."""
-    return TrainState(
-        variables, optimiser.init(variables), jax.numpy.zeros((), jax.numpy.int32)
-    )
+    """The state before the first step; the optimiser sees "params" alone."""
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(variables, optimiser.init(variables["params"]), zero)

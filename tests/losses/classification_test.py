@@ -16,11 +16,16 @@ logit_difference = jax.jit(losses.logit_difference)
 
 LOGITS = np.array([1.0, -2.0, 4.0, 0.5, 3.0])
 LABEL, TARGET = 4, 3
+SOFT = np.array([0.5, 0.0, 0.2, 0.3, 0.0])
 LOSSES = {
     "cross_entropy": lambda z: cross_entropy(z, LABEL),
     "dlr": lambda z: dlr(z, LABEL),
     "targeted_dlr": lambda z: targeted_dlr(z, LABEL, TARGET),
     "kl_divergence": lambda z: kl_divergence(z, jnp.roll(z, 1)),
+    "soft_cross_entropy": lambda z: losses.soft_cross_entropy(z, SOFT),
+    "boosted_cross_entropy": lambda z: losses.boosted_cross_entropy(z, LABEL),
+    "squared_error": lambda z: losses.squared_error(z, SOFT),
+    "jensen_shannon": lambda z: losses.jensen_shannon(z, jnp.roll(z, 1)),
     "logit_difference": lambda z: logit_difference(z, LABEL, TARGET),
 }
 
@@ -42,6 +47,34 @@ def test_closed_forms():
     ]
     for found, value in pairs:
         np.testing.assert_allclose(found, value, rtol=1e-6)
+
+
+def test_closed_forms_of_training_losses():
+    p, q = softmax(LOGITS), softmax(LOGITS[::-1])
+    middle = (p + q) / 2
+    apart = (p * np.log(p / middle)).sum() + (q * np.log(q / middle)).sum()
+    boosted = -np.log(p[LABEL]) - np.log(1.0001 - p[2] + 1e-12)
+    pairs = [
+        (losses.soft_cross_entropy(LOGITS, SOFT), -(SOFT * np.log(p)).sum()),
+        (losses.boosted_cross_entropy(LOGITS, LABEL), boosted),
+        (losses.squared_error(LOGITS, SOFT), ((p - SOFT) ** 2).sum()),
+        (losses.jensen_shannon(LOGITS, LOGITS[::-1]), apart / 2),
+        (losses.smoothed(SOFT, 0.1), 0.9 * SOFT + 0.02),
+    ]
+    for found, value in pairs:
+        np.testing.assert_allclose(found, value, rtol=1e-5)
+
+
+def test_training_losses_are_finite_where_a_class_is_sure():
+    sure = jnp.array([200.0, -200.0, -jnp.inf])
+    for loss in (
+        lambda z: losses.boosted_cross_entropy(z, 1),
+        lambda z: losses.jensen_shannon(z, jnp.zeros(3)),
+        lambda z: losses.soft_cross_entropy(z, jnp.array([0.5, 0.5, 0.0])),
+    ):
+        value, grad = jax.value_and_grad(loss)(sure.at[2].set(-300.0))
+        assert np.isfinite(value) and np.isfinite(grad).all()
+    assert np.isfinite(losses.soft_cross_entropy(sure, jnp.array([1.0, 0.0, 0.0])))
 
 
 @pytest.mark.parametrize("loss", LOSSES)

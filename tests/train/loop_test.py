@@ -11,7 +11,7 @@ import pytest
 
 from robust_jax import attacks, datasets, models, threats, train
 from robust_jax.train import loop
-from robust_jax.train.state import Batch
+from robust_jax.train.state import Aux, Batch
 
 N, BATCH = 90, 32  # Three steps, the last one filled up.
 DRIVERS = {"hosted": loop.hosted, "traced": loop.traced}
@@ -34,7 +34,9 @@ def digits():
 def conv_problem():
     module, optimiser = Tiny(), optax.adam(1e-2)
     attack = attacks.pgd(2, 0.5)
-    objective = train.adversarial(module.apply, attack, lambda step: threats.Linf(0.1))
+    objective = train.adversarial(
+        models.ApplyMode(module), attack, lambda step: threats.Linf(0.1)
+    )
     variables = models.init(module, jax.random.key(0), (8, 8, 1))
     return objective, optimiser, variables
 
@@ -75,6 +77,7 @@ def test_an_epoch_is_deterministic_in_its_key():
 
 def book_keeping(variables, batch, key, step):
     """A loss whose descent writes down what the step was given."""
+    given, variables = variables, variables["params"]
     pixels = jnp.sum(batch.images, axis=(1, 2, 3))
     written = (
         jnp.sum(variables["seen"][batch.positions])
@@ -82,7 +85,7 @@ def book_keeping(variables, batch, key, step):
         + jnp.sum(variables["labels"][batch.positions] * batch.labels)
         + variables["draws"][step] * jax.random.uniform(key)
     )
-    return -written, {"step": step.astype(jnp.float32)}
+    return -written, Aux({"step": step.astype(jnp.float32)}, given)
 
 
 @pytest.mark.parametrize("name", DRIVERS)
@@ -92,9 +95,9 @@ def test_every_example_is_seen_with_its_label_and_every_step_has_its_key(name):
     if name == "hosted":
         epoch_fn = loop.hosted(book_keeping, optimiser, BATCH, lambda: calls.append(1))
     zeros = {field: jnp.zeros(N) for field in ("seen", "pixels", "labels", "draws")}
-    state = train.new_state(zeros, optimiser)
+    state = train.new_state({"params": zeros}, optimiser)
     state, metrics = epoch_fn(state, data.on_device(), jax.random.key(1))
-    book = jax.tree.map(np.asarray, state.variables)
+    book = jax.tree.map(np.asarray, state.variables["params"])
     assert book["seen"].min() == 1 and book["seen"].sum() == 3 * BATCH
     sums = data.pixels().sum(axis=(1, 2, 3))
     np.testing.assert_allclose(book["pixels"], book["seen"] * sums, rtol=1e-5)
@@ -105,7 +108,7 @@ def test_every_example_is_seen_with_its_label_and_every_step_has_its_key(name):
 
     # A second epoch goes on counting steps: its draws are new ones.
     state, _ = epoch_fn(state, data.on_device(), jax.random.key(1))
-    draws = np.asarray(state.variables["draws"])
+    draws = np.asarray(state.variables["params"]["draws"])
     assert len(np.unique(draws[:6])) == 6 and state.step == 6
 
 

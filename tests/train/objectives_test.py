@@ -13,6 +13,7 @@ from tests import victims
 
 B, SHAPE = 12, (3, 2, 1)
 NET = models.by_name("mlp", num_classes=4, hidden=(8,))
+APPLY = models.ApplyMode(NET)
 ATTACK = attacks.pgd(3, 0.5)
 STEP = jnp.asarray(7, jnp.int32)
 
@@ -42,7 +43,7 @@ def perturbed(variables, batch, key, threat):
 
 def test_standard_is_mean_cross_entropy():
     variables, batch = problem()
-    loss, metrics = train.standard(NET.apply)(variables, batch, None, STEP)
+    loss, (metrics, _, _) = train.standard(APPLY)(variables, batch, None, STEP)
     expected, accuracy = by_hand(NET.apply(variables, batch.images), batch.labels)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], accuracy, rtol=1e-6)
@@ -52,14 +53,12 @@ def test_standard_is_mean_cross_entropy():
 def test_adversarial_at_eps_zero_is_standard_and_grows_with_eps():
     variables, batch = problem()
     radii = jnp.array([0.0, 0.05, 0.2])
-    objective = train.adversarial(
-        NET.apply, ATTACK, lambda step: threats.Linf(radii[step])
-    )
+    objective = train.adversarial(APPLY, ATTACK, lambda step: threats.Linf(radii[step]))
     losses = [
         jax.jit(objective)(variables, batch, jax.random.key(0), jnp.asarray(k))[0]
         for k in range(3)
     ]
-    clean, _ = train.standard(NET.apply)(variables, batch, None, STEP)
+    clean, _ = train.standard(APPLY)(variables, batch, None, STEP)
     np.testing.assert_allclose(losses[0], clean, rtol=1e-6)
     assert losses[0] + 1e-3 < losses[1] < losses[2] - 1e-3
 
@@ -69,7 +68,7 @@ def test_adversarial_at_eps_zero_is_standard_and_grows_with_eps():
 def test_loss_and_gradient_are_those_of_constant_adversarial_images(norm):
     variables, batch = problem()
     threat, key = threats.by_name(norm)(0.3), jax.random.key(5)
-    objective = train.adversarial(NET.apply, ATTACK, lambda step: threat)
+    objective = train.adversarial(APPLY, ATTACK, lambda step: threat)
 
     @jax.jit
     def ours(variables, batch):
@@ -78,12 +77,13 @@ def test_loss_and_gradient_are_those_of_constant_adversarial_images(norm):
             variables, batch, key, threat
         )
 
-    ((loss, metrics), grads), x_adv = ours(variables, batch)
+    ((loss, (metrics, _, kept)), grads), x_adv = ours(variables, batch)
     expected, accuracy = by_hand(NET.apply(variables, x_adv), batch.labels)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     np.testing.assert_allclose(metrics["accuracy"], accuracy, rtol=1e-6)
+    np.testing.assert_allclose(kept, x_adv, atol=1e-6)
     constant = batch._replace(images=x_adv)
-    held = jax.grad(lambda v: train.standard(NET.apply)(v, constant, None, STEP)[0])
+    held = jax.grad(lambda v: train.standard(APPLY)(v, constant, None, STEP)[0])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), grads, held(variables)
     )
@@ -92,7 +92,7 @@ def test_loss_and_gradient_are_those_of_constant_adversarial_images(norm):
 def test_keys_belong_to_examples_not_to_places():
     variables, batch = problem()
     objective = jax.jit(
-        train.adversarial(NET.apply, ATTACK, lambda step: threats.Linf(0.2))
+        train.adversarial(APPLY, ATTACK, lambda step: threats.Linf(0.2))
     )
     order = np.random.default_rng(0).permutation(B)
     permuted = jax.tree.map(lambda a: a[order], batch)

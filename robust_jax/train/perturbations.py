@@ -1,0 +1,143 @@
+"""Attacks that training uses and evaluation does not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from robust_jax import optim
+from robust_jax.attacks import projected
+from robust_jax.attacks.gradients import Climb
+from robust_jax.core import checks
+from robust_jax.core.memo import memoised
+from robust_jax.core.types import Array, Attack, Key, Threat
+from robust_jax.losses import classification
+
+_SIGMA = 1e-3  # The TRADES code: standard deviation of the start, pixel units.
+
+
+def near_the_input(sigma: float = _SIGMA) -> projected.Start:
+    """Starts from x plus a small Gaussian, projected.
+
+    Raises: ValueError: if sigma is not a finite number > 0.
+    """
+    checks.positive_number("sigma", sigma)
+
+    def start(key: Key, threat: Threat, x: Array) -> Array:
+        noise = sigma * jax.random.normal(key, x.shape, x.dtype)
+        return threat.project(x + noise, x)
+
+    return start
+
+
+@memoised
+def pgd_near(steps: int = 10, relative_step: float = 0.25) -> Attack:
+    """PGD on the label's cross entropy from a small Gaussian start, as MART's.
+
+    Args:
+        steps: moves, >= 1.
+        relative_step: step size as a multiple of eps.
+    Raises: ValueError: an argument out of its range.
+    """
+    checks.positive_integer("steps", steps)
+    return projected.projected_ascent(
+        projected.objectives.cross_entropy,
+        optim.steepest(relative_step),
+        near_the_input(),
+        steps=steps,
+    )
+
+
+@memoised
+def pgd_kl(steps: int = 10, relative_step: float | None = None) -> Attack:
+    """PGD on KL(net at x || net at x_adv) from a small Gaussian start, as TRADES'.
+
+    The label is not looked at.
+
+    Args:
+        steps: moves, >= 1.
+        relative_step: step size as a multiple of eps; by default 2 / steps.
+    Raises: ValueError: an argument out of its range.
+    References: Zhang et al., "Theoretically principled trade-off between robustness
+        and accuracy", ICML 2019, Alg. 1. Differs from the authors' code in: the start
+        is feasible; in L2 the projection is onto ball and box together, and a zero
+        gradient moves nothing rather than at random.
+    """
+    return _against_clean(classification.kl_divergence, steps, relative_step)
+
+
+@memoised
+def pgd_squared(steps: int = 10, relative_step: float | None = None) -> Attack:
+    """PGD on the squared distance of the softmax to that at x, from a random start.
+
+    Args: as of `pgd_kl`.
+    Raises: ValueError: an argument out of its range.
+    References: Pang et al., ICML 2022. Differs from the authors' code in: nothing.
+    """
+
+    def distance(clean: Array, logits: Array) -> Array:
+        return classification.squared_error(logits, jax.nn.softmax(clean))
+
+    return _against_clean(distance, steps, relative_step, projected.at_random)
+
+
+def _against_clean(
+    distance: Callable[[Array, Array], Array],
+    steps: int,
+    relative_step: float | None,
+    start: projected.Start | None = None,
+) -> Attack:
+    checks.positive_integer("steps", steps)
+
+    def climb_of(state: Any) -> Climb:
+        return lambda logits: distance(state.clean_logits, logits)
+
+    return projected.ascent(
+        climb_of,
+        optim.steepest(2 / steps if relative_step is None else relative_step),
+        near_the_input() if start is None else start,
+        steps=steps,
+        with_clean_logits=True,
+    )
+
+
+@memoised
+def n_fgsm(relative_noise: float = 2.0) -> Attack:
+    """One full step from a noisy image, without a projection onto the ball.
+
+    x_adv = x + noise + eps * sign(gradient at x + noise), clipped to the box, with
+    uniform noise of up to `relative_noise * eps`.
+    Edge cases: the point leaves the threat set, up to (1 + relative_noise) * eps: fit
+    for training, not for evaluation.
+
+    Args:
+        relative_noise: size of the noise as a multiple of eps, > 0.
+    Raises: ValueError: if relative_noise is not a finite number > 0.
+    References: de Jorge et al., "Make some noise: reliable and efficient single-step
+        adversarial training", NeurIPS 2022, Alg. 1 (2 eps). Differs from the authors'
+        code in: other norms take their steepest step.
+    """
+    checks.positive_number("relative_noise", relative_noise)
+    reach = 1 + relative_noise
+
+    def start(key: Key, threat: Threat, x: Array) -> Array:
+        return _scaled(threat, relative_noise / reach).sample(key, x)
+
+    inner = projected.projected_ascent(
+        projected.objectives.cross_entropy,
+        optim.steepest(1 / reach),
+        start,
+        steps=1,
+    )
+
+    def init(key, threat, x, goal):
+        return inner.init(key, _scaled(threat, reach), x, goal)
+
+    def step(logits_fn, threat, state):
+        return inner.step(logits_fn, _scaled(threat, reach), state)
+
+    return inner._replace(init=init, step=step, judge=None)
+
+
+def _scaled(threat, factor):
+    return threat._replace(eps=threat.eps * factor)
