@@ -40,7 +40,8 @@ class Apply:
 class ApplyMode:
     """A module as a function of its variables and a batch mode; equal if equal.
 
-    Dropout is on if a key is given, except in mode "eval".
+    Dropout is on if a key is given, except in mode "eval". A module with batch
+    statistics runs in mode "eval" only, so far.
     """
 
     module: nn.Module
@@ -52,7 +53,16 @@ class ApplyMode:
         mode: BatchMode,
         key: Key | None = None,
     ) -> tuple[Array, Variables]:
-        """Logits, shape [*B, K], and the variables, here those given."""
+        """Logits, shape [*B, K], and the variables, here those given.
+
+        Raises: ValueError: batch statistics in another mode than "eval".
+        """
+        if mode != "eval" and "batch_stats" in variables:
+            raise ValueError(
+                f'mode="{mode}" for {type(self.module).__name__}, which has batch '
+                'statistics; expected "eval"; train such a net by an apply function of '
+                "your own"
+            )
         options: dict[str, Any] = {}
         call = inspect.signature(type(self.module).__call__)
         if key is not None and mode != "eval" and "train" in call.parameters:

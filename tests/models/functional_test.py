@@ -110,3 +110,23 @@ def test_flops_are_those_counted_by_hand(module, shape, multiply_adds):
 def test_flops_refuse_an_open_loop():
     with pytest.raises(ValueError, match="fixed number of rounds"):
         models.flops(Recurrent(rounds=None), (4,))
+
+
+class _Normalised(nn.Module):
+    """A net with batch statistics."""
+
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        x = nn.BatchNorm(use_running_average=not train)(x)
+        return nn.Dense(3)(x)
+
+
+def test_batch_statistics_are_refused_rather_than_ignored():
+    module, x = _Normalised(), jnp.ones((2, 4))
+    variables = module.init(jax.random.key(0), x)
+    apply_fn = models.ApplyMode(module)
+    logits, same = apply_fn(variables, x, "eval")
+    assert logits.shape == (2, 3) and same is variables
+    for mode in ("batch", "batch+update", "frozen"):
+        with pytest.raises(ValueError, match=r"for _Normalised, which has batch stati"):
+            apply_fn(variables, x, mode, jax.random.key(1))
