@@ -20,13 +20,10 @@ PyTorch, whose threads spin while they wait: let nothing else run where seconds 
 or give both sides one core each (`taskset -c 0`).
 """
 
-import os
-
 from absl import flags
 
 from experiments import common, distance_plans, recording
 from experiments.peers import distance_rows, nearest, options, ours, rivals
-from experiments.peers.libraries import Libraries
 from experiments.peers.problem import Problem
 from robust_jax import report
 from robust_jax.attacks import catalog
@@ -71,7 +68,7 @@ def main(argv: list[str]) -> None:
                 distance_rows.row(peer.attack, peer.library, theirs, problem)
             )
             run.rows[-1]["settings"] = rivals.settings(peer)
-        run.notes = [_conditions(peers, problem), *distance_rows.rank(run.rows)]
+        run.notes = [options.conditions(peers, problem), *distance_rows.rank(run.rows)]
         run.notes += distance_rows.failures(run.rows)
         run.notes += distance_rows.over(run.rows, budget)
     print(report.format_table(run.rows, _COLUMNS))
@@ -94,15 +91,6 @@ def _check_flags() -> None:
     options.check_without_radius()
     for library in _LIBRARIES.value:
         checks.known_name("library", library, rivals.LIBRARIES)
-
-
-def _conditions(peers: Libraries, problem: Problem) -> str:
-    versions = ", ".join(f"{name} {v}" for name, v in sorted(peers.versions.items()))
-    return (
-        f"{len(problem.images)} of {problem.total} images are attacked, the others are "
-        f"lost already; {peers.threads} threads on either side; load average at the "
-        f"end {os.getloadavg()[0]:.1f}; {versions}."
-    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ else run.
 """
 
 import functools
-import os
 
 from absl import flags
 
@@ -56,7 +55,7 @@ def main(argv: list[str]) -> None:
     with libraries as peers:
         for pair in report.progress(chosen, f"{options.NORM.value} attacks", "attack"):
             run.rows.extend(_rows(pair, problem, peers))
-        run.notes = [_conditions(peers, problem), *judging.verdicts(run.rows)]
+        run.notes = [options.conditions(peers, problem), *judging.verdicts(run.rows)]
     print(report.format_table(run.rows, _COLUMNS))
     for note in run.notes:
         print(note)
@@ -94,15 +93,6 @@ def _chosen() -> tuple[Pair, ...]:
     for name in _ATTACKS.value or ():
         checks.known_name(f"{options.NORM.value} attack", name, known)
     return tuple(known[name] for name in _ATTACKS.value or known)
-
-
-def _conditions(peers: Libraries, problem: Problem) -> str:
-    versions = ", ".join(f"{name} {v}" for name, v in sorted(peers.versions.items()))
-    return (
-        f"{len(problem.images)} of {problem.total} images are attacked, the others are "
-        f"lost already; {peers.threads} threads on either side; load average at the "
-        f"end {os.getloadavg()[0]:.1f}; {versions}."
-    )
 
 
 if __name__ == "__main__":

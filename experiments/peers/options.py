@@ -1,6 +1,7 @@
 """What the comparisons with other libraries ask on the command line, and attack."""
 
 import math
+import os
 from typing import Any
 
 from absl import flags
@@ -71,3 +72,13 @@ def posed() -> tuple[Dataset, Problem, Libraries]:
 def summary(data: Dataset) -> str:
     """The images and the threat, in words."""
     return f"{data.name} test, n = {len(data)}, {NORM.value} eps={EPS.value:g}"
+
+
+def conditions(peers: Libraries, problem: Problem) -> str:
+    """What a table of both sides was measured on, in a sentence."""
+    versions = ", ".join(f"{name} {v}" for name, v in sorted(peers.versions.items()))
+    return (
+        f"{len(problem.images)} of {problem.total} images are attacked, the others are "
+        f"lost already; {peers.threads} threads on either side; load average at the "
+        f"end {os.getloadavg()[0]:.1f}; {versions}."
+    )

@@ -72,7 +72,7 @@ def cw_l2(
     schedule = const_search.checked(rounds, iterations, first_const, abort_early)
     checks.positive_number("step_size", step_size)
     tanh_box.check_slack(slack)
-    check_confidence(confidence)
+    checks.non_negative_number("confidence", confidence)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L2):
@@ -105,12 +105,6 @@ def cw_l2(
         keep=keep_confident(confidence),
         over=lambda own: const_search.is_over(schedule, own.search),
     )
-
-
-def check_confidence(value: Any) -> None:
-    """Raises ValueError unless the value is a finite number >= 0."""
-    if isinstance(value, bool) or not 0 <= value < float("inf"):
-        raise ValueError(f"confidence={value!r}; expected a finite number >= 0")
 
 
 def keep_confident(confidence: float) -> Keep:

@@ -205,7 +205,7 @@ _TESTS = {
     "gama_pgd": ("gama_test", "exact_optimum_test"),
     **dict.fromkeys(("slide", "pgd_l0"), ("sparse_test",)),
     **dict.fromkeys(("ddn", "fmn"), ("minimum_norm_test", "exact_optimum_test")),
-    "deepfool": ("minimum_norm_test", "exact_optimum_test"),
+    "deepfool": ("deepfool_test", "minimum_norm_test", "exact_optimum_test"),
     "jsma": ("jsma_test", "minimum_norm_test"),
     "sparsefool": ("sparsefool_test", "minimum_norm_test"),
     "superdeepfool": (

@@ -62,8 +62,7 @@ def deepfool(
         that lead; nothing is added to the distance.
     """
     checks.positive_integer("steps", steps)
-    if isinstance(overshoot, bool) or not 0 <= overshoot < float("inf"):
-        raise ValueError(f"overshoot={overshoot!r}; expected a finite share >= 0")
+    checks.non_negative_number("overshoot", overshoot)
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from robust_jax import threats
 from robust_jax.attacks import const_search
-from robust_jax.attacks.carlini_wagner import check_confidence
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.minimum_norm import (
     Keep,
@@ -80,7 +79,7 @@ def ead(
     schedule = const_search.checked(rounds, iterations, first_const, abort_early)
     checks.positive_number("step_size", step_size)
     checks.positive_number("beta", beta)
-    check_confidence(confidence)
+    checks.non_negative_number("confidence", confidence)
     checks.known_name("rule", rule, _SIZES)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:

@@ -76,8 +76,7 @@ def sparsefool(
     checks.positive_integer("deepfool_steps", deepfool_steps)
     if isinstance(past, bool) or not 1 <= past < float("inf"):
         raise ValueError(f"past={past!r}; expected a finite factor >= 1")
-    if isinstance(overshoot, bool) or not 0 <= overshoot < float("inf"):
-        raise ValueError(f"overshoot={overshoot!r}; expected a finite share >= 0")
+    checks.non_negative_number("overshoot", overshoot)
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
     def step(logits_fn: LogitsFn, threat: Any, state: NearState) -> NearState:

@@ -81,8 +81,7 @@ def superdeepfool(
     checks.positive_integer("projections", projections)
     if deepfool_steps is not None:
         checks.positive_integer("deepfool_steps", deepfool_steps)
-    if isinstance(overshoot, bool) or not 0 <= overshoot < float("inf"):
-        raise ValueError(f"overshoot={overshoot!r}; expected a finite share >= 0")
+    checks.non_negative_number("overshoot", overshoot)
     if isinstance(search, bool) or not isinstance(search, int) or search < 0:
         raise ValueError(f"search={search!r}; expected an integer >= 0")
     estimator, calls = exact() if gradient is None else gradient, steps + 1 + search

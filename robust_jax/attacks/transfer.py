@@ -50,7 +50,7 @@ def lookahead(
         in other norms eps m is measured in `even_move`s.
     """
     checks.positive_number("relative_step", relative_step)
-    _check_decay(decay)
+    checks.non_negative_number("decay", decay)
     inner = inner or exact()
 
     def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
@@ -137,7 +137,7 @@ def nesterov_variance_tuning(
     checks.positive_integer("samples", samples)
     checks.positive_number("relative_radius", relative_radius)
     checks.positive_number("relative_step", relative_step)
-    _check_decay(decay)
+    checks.non_negative_number("decay", decay)
     inner = inner or exact()
     mean_around = _mean_around(samples, relative_radius, inner)
 
@@ -336,8 +336,3 @@ def _work(tree: Array) -> Array:
 
 def _work_zeros(x: Array) -> Array:
     return _work(jax.tree.map(jnp.zeros_like, x))
-
-
-def _check_decay(decay: float) -> None:
-    if not 0 <= decay < float("inf"):
-        raise ValueError(f"decay={decay!r}; expected a finite number >= 0")

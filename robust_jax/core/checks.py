@@ -29,6 +29,13 @@ def positive_number(name: str, value: Any) -> None:
         raise ValueError(f"{name}={value!r}; expected a finite number > 0")
 
 
+def non_negative_number(name: str, value: Any) -> None:
+    """Raises ValueError unless `value` is a finite number >= 0."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name}={value!r}; expected a finite number >= 0")
+
+
 def share(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a number in (0, 1)."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)

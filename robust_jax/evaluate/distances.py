@@ -6,13 +6,14 @@ attacks it leaves (AttackBench's optimality).
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import drive, lift
+from robust_jax.core import checks, drive, lift
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
@@ -97,8 +98,9 @@ def distances(
         plan: `nearest` of the threat's norm by default, or a minimum-norm attack with
             goals and restarts; its `only` is not asked.
         on_items: called with the number of finished items.
-    Raises: ValueError: bad images, labels or model, in one sentence.
+    Raises: ValueError: bad images, labels, radius or model, in one sentence.
     """
+    checks.eps(threat.name, threat.eps, cap=True)
     plan = nearest(threat.name) if plan is None else plan
     whole = NearestPlan(plan.name, (plan,)) if isinstance(plan, Stage) else plan
     examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
@@ -113,13 +115,13 @@ def distances(
     )
     start = time.perf_counter()
     best, x_adv, calls = _nearest_of(whole, part, seed, tile, on_items)
-    calls += _made_nearer(whole, part, best, x_adv, seed, tile)
+    nearer, spent = _made_nearer(whole, part, best, x_adv, seed, tile)
     seconds = time.perf_counter() - start
-    seen, claims = audited(
-        model, part.threat, part.x, x_adv, part.labels, np.isfinite(best)
-    )
+    seen, claims = _held(part, best, x_adv, nearer)
     distance, found = np.zeros(len(examples.labels)), examples.images.copy()
-    distance[right], found[right] = seen, x_adv
+    distance[right] = seen
+    found[right[np.isfinite(seen)]] = nearer[np.isfinite(seen)]
+    calls += spent
     forwards, backwards = calls / max(len(right), 1)
     return Distances(
         plan.name, threat.name, distance, examples.right, forwards, backwards,
@@ -171,9 +173,9 @@ def _made_nearer(
     x_adv: np.ndarray,
     seed: int,
     tile: int,
-) -> np.ndarray:
-    """Refines and polishes what was found, in place; forwards and backwards of all."""
-    calls = np.zeros(2)
+) -> tuple[np.ndarray, np.ndarray]:
+    """The finds refined and polished, [M, *S]; forwards and backwards of all, [2]."""
+    x_adv, calls = x_adv.copy(), np.zeros(2)
     rows = np.flatnonzero(np.isfinite(best))
     if plan.refine is not None and len(rows):
         keys = lift.item_keys(seed, part.ids[rows], target=0, restart=0)
@@ -190,7 +192,23 @@ def _made_nearer(
             x_adv[rows], part.labels[rows], plan.polish, tile,
         )  # fmt: skip
         calls += each * len(rows)
-    return calls
+    return x_adv, calls
+
+
+def _held(
+    part: _Part, best: np.ndarray, x_adv: np.ndarray, nearer: np.ndarray
+) -> tuple[np.ndarray, Claims]:
+    """As `audited`, of the nearer points; of the finds where those do not hold.
+
+    Polish goes so near the boundary that another batch layout may see the other side.
+    """
+    look = functools.partial(audited, part.model, part.threat, part.x)
+    seen, claims = look(nearer, part.labels, np.isfinite(best))
+    lost = np.isfinite(best) & np.isinf(seen)
+    if lost.any():
+        nearer[lost] = x_adv[lost]
+        seen, claims = look(nearer, part.labels, np.isfinite(best))
+    return seen, claims
 
 
 def audited(

@@ -158,7 +158,7 @@ def squared_error(logits: Array, target: Array) -> Array:
         target: shape [K], sums to one.
     Returns: shape [].
     References: Pang et al., "Robustness and accuracy could be reconcilable by (proper)
-        definition", ICML 2022. Differs from the authors' code in nothing.
+        definition", ICML 2022. Not compared with the authors' code.
     """
     chex.assert_equal_shape([logits, target])
     return jnp.sum((jax.nn.softmax(_wide(logits)) - target) ** 2)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from robust_jax.core import checks
 from robust_jax.core.types import Array
-from robust_jax.train import pieces
 from robust_jax.train.state import Aux, Objective
 
 _TINY = 1e-20  # AWP's code: keeps the direction of a zero gradient finite.
@@ -36,7 +36,7 @@ def awp(
         generalization", NeurIPS 2020, Alg. 1. Differs from the authors' code in: no
         proxy net, its momentum and its step size, which the norm cancels.
     """
-    pieces.check_weight("gamma", gamma)
+    checks.positive_number("gamma", gamma)
     if warm_up_steps < 0:
         raise ValueError(f"warm_up_steps={warm_up_steps}; expected an integer >= 0")
 
@@ -61,10 +61,10 @@ def sam(objective: Objective, rho: float = 0.05) -> Objective:
         rho: Euclidean length of the move, > 0.
     Raises: ValueError: if rho is not a finite number > 0.
     References: Foret et al., "Sharpness-aware minimization for efficiently improving
-        generalization", ICLR 2021, Eq. 2 and 3 (0.05). Differs from the authors' code
-        in: nothing.
+        generalization", ICLR 2021, Eq. 2 and 3 (0.05). Not compared with the
+        authors' code.
     """
-    pieces.check_weight("rho", rho)
+    checks.positive_number("rho", rho)
 
     def move(params, grads, step):
         scale = rho / (optax.tree.norm(grads) + _TINY)
@@ -105,7 +105,7 @@ def average_of(*objectives: Objective) -> Objective:
 
     Raises: ValueError: without objectives.
     References: Tramer & Boneh, "Adversarial training and robustness for multiple
-        perturbations", NeurIPS 2019, Eq. 4. Differs from the authors' code in: nothing.
+        perturbations", NeurIPS 2019, Eq. 4. Not compared with the authors' code.
     """
     if not objectives:
         raise ValueError("objectives=(); expected at least one")

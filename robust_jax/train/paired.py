@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
@@ -83,7 +84,7 @@ def trades(
         and accuracy", ICML 2019, Eq. 5. Differs from the authors' code in: see
         `perturbations.pgd_kl`.
     """
-    pieces.check_weight("beta", beta)
+    checks.positive_number("beta", beta)
     pieces.check_smoothing(smoothing)
 
     def loss(clean, moved, truth):
@@ -118,7 +119,7 @@ def mart(
         from the authors' code in: the start is feasible; log-probabilities of the
         boosted term are exact.
     """
-    pieces.check_weight("beta", beta)
+    checks.positive_number("beta", beta)
 
     def loss(clean, moved, truth):
         p, q = jax.nn.softmax(clean), jax.nn.softmax(moved)
@@ -149,10 +150,10 @@ def logit_pairing(
         apply_fn, attack, threat_fn, attack_mode, mode: as of `paired`.
         weight: of the distance, > 0.
     Raises: ValueError: an argument out of its range.
-    References: Kannan et al., "Adversarial logit pairing", 2018, Eq. 1. Differs from
-        the authors' code in: not compared with it.
+    References: Kannan et al., "Adversarial logit pairing", 2018, Eq. 1. Not compared
+        with the authors' code.
     """
-    pieces.check_weight("weight", weight)
+    checks.positive_number("weight", weight)
 
     def loss(clean, moved, truth):
         both = (pieces.nats(clean, truth) + pieces.nats(moved, truth)) / 2
@@ -186,7 +187,7 @@ def score(
         definition", ICML 2022. Differs from the authors' code in: its smoothing s goes
         to the other classes, which is s * K / (K - 1) here.
     """
-    pieces.check_weight("beta", beta)
+    checks.positive_number("beta", beta)
     pieces.check_smoothing(smoothing)
 
     def loss(clean, moved, truth):

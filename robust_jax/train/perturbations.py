@@ -72,7 +72,7 @@ def pgd_squared(steps: int = 10, relative_step: float | None = None) -> Attack:
 
     Args: as of `pgd_kl`.
     Raises: ValueError: an argument out of its range.
-    References: Pang et al., ICML 2022. Differs from the authors' code in: nothing.
+    References: Pang et al., ICML 2022. Not compared with the authors' code.
     """
 
     def distance(clean: Array, logits: Array) -> Array:

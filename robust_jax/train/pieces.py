@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax.core import checks, drive, lift
+from robust_jax.core import drive, lift
 from robust_jax.core.margin import margin
 from robust_jax.core.types import Array, Attack, Key, Threat, Untargeted
 from robust_jax.losses import classification
@@ -97,17 +97,7 @@ def perturber(
     return perturb
 
 
-def check_weight(name: str, value: float) -> None:
-    """Raises ValueError unless `value` is a finite number > 0."""
-    checks.positive_number(name, value)
-
-
 def check_smoothing(smoothing: float) -> None:
     """Raises ValueError unless `smoothing` is in [0, 1)."""
     if not 0 <= smoothing < 1:
         raise ValueError(f"smoothing={smoothing}; expected a share in [0, 1)")
-
-
-def check_steps(name: str, value: int) -> None:
-    """Raises ValueError unless `value` is an integer >= 1."""
-    checks.positive_integer(name, value)

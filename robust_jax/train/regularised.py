@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, LogitsFn
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
@@ -44,7 +45,7 @@ def grad_align(
         adversarial training", NeurIPS 2020, Eq. 5. Differs from the authors' code in:
         the batch mode of the gradients is an argument, and they leave no statistics.
     """
-    pieces.check_weight("weight", weight)
+    checks.positive_number("weight", weight)
     base = adversarial(apply_fn, attack, threat_fn, attack_mode=attack_mode, mode=mode)
 
     def objective(variables, batch, key, step):
@@ -94,8 +95,8 @@ def vat(
         Differs from the authors' code in: probe, 1e-6 there, which float32 rounds away.
     """
     for name, value in (("eps", eps), ("weight", weight), ("probe", probe)):
-        pieces.check_weight(name, value)
-    pieces.check_steps("power_steps", power_steps)
+        checks.positive_number(name, value)
+    checks.positive_integer("power_steps", power_steps)
     divergence = jax.vmap(classification.kl_divergence)
 
     def sensitive(variables, batch, key):
@@ -158,7 +159,7 @@ def helper_based(
         in: see `perturbations.pgd_kl`.
     """
     for name, value in (("beta", beta), ("gamma", gamma), ("stretch", stretch)):
-        pieces.check_weight(name, value)
+        checks.positive_number(name, value)
     perturb = pieces.perturber(apply_fn, attack, threat_fn, attack_mode)
 
     def objective(variables, batch, key, step):
@@ -207,8 +208,8 @@ def consistency(
         AAAI 2022, Eq. 6. Differs from the authors' code in: its log-probabilities are
         cut at 1e-4, ours are exact.
     """
-    pieces.check_weight("weight", weight)
-    pieces.check_weight("temperature", temperature)
+    checks.positive_number("weight", weight)
+    checks.positive_number("temperature", temperature)
     perturb = pieces.perturber(apply_fn, attack, threat_fn, attack_mode)
 
     def attacked_view(variables, batch, key, step):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from robust_jax.core import checks
 from robust_jax.core.types import Attack
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
@@ -79,9 +80,9 @@ def multi_steepest_descent(
     """
     if not threats:
         raise ValueError("threats=(); expected at least one")
-    pieces.check_steps("steps", steps)
+    checks.positive_integer("steps", steps)
     for relative_step, _ in threats:
-        pieces.check_weight("relative_step", relative_step)
+        checks.positive_number("relative_step", relative_step)
 
     def perturb(variables, batch, key, step):
         frozen = jax.lax.stop_gradient(variables)

@@ -14,15 +14,10 @@ from robust_jax.attacks.jsma import Candidates, jsma, pairs, singles
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from tests import victims
+from tests.attacks.programs import to_the_end
 from tests.reference import jsma as reference
 
 N, SIZE, CLASSES = 12, 40, 4
-
-
-@functools.cache
-def program(attack):
-    run = lift.over_examples(drive.run(attack, to_the_end=True))
-    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @functools.cache
@@ -36,7 +31,7 @@ def fewest(attack, goal=None, eps=np.inf, problem=problem):
     model, images, labels = problem()
     keys = lift.item_keys(0, np.arange(len(images), dtype=np.uint64))
     goal = Untargeted(labels) if goal is None else goal
-    found = program(attack)(keys, model, threats.L0(np.float32(eps)), images, goal)
+    found = to_the_end(attack)(keys, model, threats.L0(np.float32(eps)), images, goal)
     return jax.tree.map(np.asarray, found)
 
 

@@ -11,6 +11,7 @@ from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Untargeted
 from tests import victims
+from tests.attacks.programs import to_the_end
 from tests.reference import sparsefool as reference
 
 N, SIZE, CLASSES = 24, 40, 4
@@ -19,12 +20,6 @@ SETTINGS = {
     "near": {"past": 1.0, "overshoot": 0.1},
     "one step": {"deepfool_steps": 1, "past": 1.5},
 }
-
-
-@functools.cache
-def program(attack):
-    run = lift.over_examples(drive.run(attack, to_the_end=True))
-    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @functools.cache
@@ -38,7 +33,7 @@ def fewest(attack, goal=None, eps=np.inf):
     model, images, labels = problem()
     keys = lift.item_keys(0, np.arange(N, dtype=np.uint64))
     goal = Untargeted(labels) if goal is None else goal
-    found = program(attack)(keys, model, threats.L0(np.float32(eps)), images, goal)
+    found = to_the_end(attack)(keys, model, threats.L0(np.float32(eps)), images, goal)
     return jax.tree.map(np.asarray, found)
 
 
@@ -97,7 +92,7 @@ def test_reaches_its_target_at_a_gradient_a_step():
         ({"steps": 0}, "steps=0; expected an integer >= 1"),
         ({"deepfool_steps": 0}, "deepfool_steps=0; expected an integer >= 1"),
         ({"past": 0.5}, "past=0.5; expected a finite factor >= 1"),
-        ({"overshoot": -0.1}, "overshoot=-0.1; expected a finite share >= 0"),
+        ({"overshoot": -0.1}, "overshoot=-0.1; expected a finite number >= 0"),
     ],
 )
 def test_refuses_what_makes_no_sense(settings, said):

@@ -16,15 +16,10 @@ from robust_jax.attacks.superdeepfool import superdeepfool
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Towards, Untargeted
 from tests import victims
+from tests.attacks.programs import to_the_end
 from tests.reference import superdeepfool as reference
 
 N, SIZE, CLASSES = 24, 12, 4
-
-
-@functools.cache
-def program(attack):
-    run = lift.over_examples(drive.run(attack, to_the_end=True))
-    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @functools.cache
@@ -40,7 +35,9 @@ def nearest(attack, eps=np.inf, goal=None, box=9.0):
     eps = np.broadcast_to(np.float32(eps), N)
     threat = threats.L2(eps, np.float32(-box), np.float32(box))
     goal = Untargeted(labels) if goal is None else goal
-    return jax.tree.map(np.asarray, program(attack)(keys, model, threat, images, goal))
+    return jax.tree.map(
+        np.asarray, to_the_end(attack)(keys, model, threat, images, goal)
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,7 +125,7 @@ def test_towards_goes_to_one_boundary_at_a_gradient_a_step():
         ({"steps": 0}, "steps=0; expected an integer >= 1"),
         ({"deepfool_steps": 0}, "deepfool_steps=0; expected an integer >= 1"),
         ({"projections": 0}, "projections=0; expected an integer >= 1"),
-        ({"overshoot": -0.1}, "overshoot=-0.1; expected a finite share >= 0"),
+        ({"overshoot": -0.1}, "overshoot=-0.1; expected a finite number >= 0"),
         ({"search": -1}, "search=-1; expected an integer >= 0"),
     ],
 )

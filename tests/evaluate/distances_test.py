@@ -1,12 +1,20 @@
 """How near the nearest found is: counted, looked at again, and compared."""
 
+import sys
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
 from robust_jax.core.metrics import median
-from robust_jax.evaluate import Distances, Stage, distances, likeliest_targets
+from robust_jax.evaluate import (
+    Distances,
+    NearestPlan,
+    Stage,
+    distances,
+    likeliest_targets,
+)
 from robust_jax.evaluate.distances import last_radius, optimality
 from tests import victims
 from tests.reference import nearest_boundary
@@ -112,3 +120,21 @@ def test_optimality_is_the_share_of_the_area_that_is_closed():
 def test_optimality_where_nobody_finds_anything_is_zero():
     assert optimality({"one": np.array([np.inf, np.inf])}) == {"one": 0.0}
     assert optimality({"one": np.zeros(2)}) == {"one": 0.0}
+
+
+def test_polish_that_goes_too_far_loses_nothing(monkeypatch):
+    plan = NearestPlan("fab", (FAB,), polish=3)
+    plain, calls = found(plan._replace(polish=0)), np.zeros(2)
+    module = sys.modules["robust_jax.evaluate.distances"]
+    back_at_x = lambda model, threat, x, *rest: (x.copy(), calls)  # noqa: E731
+    monkeypatch.setattr(module, "polished", back_at_x)
+    kept = found(plan)
+    np.testing.assert_array_equal(kept.distance, plain.distance)
+    np.testing.assert_array_equal(kept.x_adv, plain.x_adv)
+    assert kept.claims.passed and np.isfinite(kept.distance).all()
+
+
+@pytest.mark.parametrize("eps", [np.nan, -0.5])
+def test_a_radius_that_is_none_is_refused(eps):
+    with pytest.raises(ValueError, match=rf"eps={eps:g}; expected"):
+        found(threat=threats.L2(eps))

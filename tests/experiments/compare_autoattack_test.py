@@ -1,14 +1,11 @@
 """Our plans beside AutoAttack, without it: a script plays the reference's side."""
 
 import json
-import sys
 
-import jax
 import numpy as np
 import pytest
 
-from robust_jax import models
-from tests.experiments import command_line
+from tests.experiments import command_line, player
 
 pytestmark = pytest.mark.xdist_group("compare_peers")
 GIVEN = "compare_autoattack --eps=0.1 --checkpoint=net.safetensors"
@@ -47,17 +44,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An untrained net that a few digits are right for, and the player."""
-    folder = tmp_path_factory.mktemp("compare_autoattack")
-    net, shape = models.by_name("fast_cnn"), (8, 8, 1)
-    weights = models.init(net, jax.random.key(0), shape)
-    metadata = {"recipe": {"dataset": "digits"}}
-    path = folder / "net.safetensors"
-    models.save(path, net, weights, input_shape=shape, metadata=metadata)
-    player = folder / "python"
-    player.write_text(PLAYER.format(python=sys.executable))
-    player.chmod(0o755)
-    return folder
+    return player.set_up(tmp_path_factory.mktemp("compare_autoattack"), PLAYER)
 
 
 def test_both_sides_take_turns_and_are_judged_alike(folder):

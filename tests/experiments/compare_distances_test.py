@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 
 import jax
 import numpy as np
@@ -12,9 +11,9 @@ from experiments.peers import nearest, rivals
 from experiments.peers.libraries import Libraries
 from experiments.peers.pair import Peer
 from experiments.peers.problem import Problem
-from robust_jax import models, threats
+from robust_jax import threats
 from tests import victims
-from tests.experiments import command_line
+from tests.experiments import command_line, player
 
 pytestmark = pytest.mark.xdist_group("compare_peers")
 N, BUDGET = 6, 1000
@@ -119,17 +118,7 @@ def test_a_result_of_another_shape_is_refused():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """An untrained net that a few digits are right for, and the player."""
-    folder = tmp_path_factory.mktemp("compare_distances")
-    net, shape = models.by_name("fast_cnn"), (8, 8, 1)
-    weights = models.init(net, jax.random.key(0), shape)
-    metadata = {"recipe": {"dataset": "digits"}}
-    path = folder / "net.safetensors"
-    models.save(path, net, weights, input_shape=shape, metadata=metadata)
-    player = folder / "python"
-    player.write_text(PLAYER.format(python=sys.executable))
-    player.chmod(0o755)
-    return folder
+    return player.set_up(tmp_path_factory.mktemp("compare_distances"), PLAYER)
 
 
 def test_a_run_is_measured_and_an_error_is_kept(folder):
