@@ -198,13 +198,15 @@ def _made_nearer(
 def _held(
     part: _Part, best: np.ndarray, x_adv: np.ndarray, nearer: np.ndarray
 ) -> tuple[np.ndarray, Claims]:
-    """As `audited`, of the nearer points; of the finds where those do not hold.
+    """As `audited`, of the nearer points; of the finds where a fresh look is right.
 
     Polish goes so near the boundary that another batch layout may see the other side.
+    The nearer points that do not hold are replaced in place.
     """
     look = functools.partial(audited, part.model, part.threat, part.x)
     seen, claims = look(nearer, part.labels, np.isfinite(best))
     lost = np.isfinite(best) & np.isinf(seen)
+    lost[np.flatnonzero(np.isfinite(best))[claims.unconfirmed]] = True
     if lost.any():
         nearer[lost] = x_adv[lost]
         seen, claims = look(nearer, part.labels, np.isfinite(best))

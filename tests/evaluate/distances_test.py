@@ -122,16 +122,33 @@ def test_optimality_where_nobody_finds_anything_is_zero():
     assert optimality({"one": np.zeros(2)}) == {"one": 0.0}
 
 
-def test_polish_that_goes_too_far_loses_nothing(monkeypatch):
+@pytest.mark.parametrize("short_of_it", [1.0, 1e-5])
+def test_polish_that_goes_too_far_loses_nothing(monkeypatch, short_of_it):
+    """To x, or to where the margin is so near zero that rounding could decide."""
     plan = NearestPlan("fab", (FAB,), polish=3)
     plain, calls = found(plan._replace(polish=0)), np.zeros(2)
     module = sys.modules["robust_jax.evaluate.distances"]
-    back_at_x = lambda model, threat, x, *rest: (x.copy(), calls)  # noqa: E731
-    monkeypatch.setattr(module, "polished", back_at_x)
+
+    def across(model, threat, x, x_adv, labels, points, tile):
+        rows = np.arange(len(x))
+        lead = np.array(
+            [_margin(at, label) for at, label in zip(x, labels, strict=True)]
+        )
+        there = np.array([_margin(*p) for p in zip(x_adv, labels, strict=True)])
+        share = (-lead - short_of_it * np.abs(lead)) / (there - lead)
+        share = np.maximum(share, 0)[rows, None].astype(np.float32)
+        return x + share * (x_adv - x), calls
+
+    monkeypatch.setattr(module, "polished", across)
     kept = found(plan)
     np.testing.assert_array_equal(kept.distance, plain.distance)
     np.testing.assert_array_equal(kept.x_adv, plain.x_adv)
-    assert kept.claims.passed and np.isfinite(kept.distance).all()
+    assert len(kept.claims.unconfirmed) == 0 and np.isfinite(kept.distance).all()
+
+
+def _margin(x, label):
+    logits = np.asarray(MODEL(x), np.float64)
+    return np.delete(logits, label).max() - logits[label]
 
 
 @pytest.mark.parametrize("eps", [np.nan, -0.5])
