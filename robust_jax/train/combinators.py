@@ -130,7 +130,7 @@ def mixed(objective: Objective, clean: Objective, clean_share: float) -> Objecti
 def weighted_sum(objectives: Any, weights: Any) -> Objective:
     """The sum of weight times objective; see `average_of`."""
 
-    def total(variables, batch, key, step):
+    def summed(variables, batch, key, step):
         found = batch.attacked
         found = [None] * len(objectives) if found is None else found
         losses, parts = [], []
@@ -140,11 +140,14 @@ def weighted_sum(objectives: Any, weights: Any) -> Objective:
             variables = aux.variables
             losses.append(weight * loss)
             parts.append(aux)
+            # What one keeps in mind, the next finds; None keeps nothing.
+            batch = batch if aux.memory is None else batch._replace(memory=aux.memory)
         metrics = _means([part.metrics for part in parts])
         attacked = tuple(part.attacked for part in parts)
-        return sum(losses[1:], losses[0]), Aux(metrics, variables, attacked)
+        total = sum(losses[1:], losses[0])
+        return total, Aux(metrics, variables, attacked, batch.memory)
 
-    return total
+    return summed
 
 
 def _means(metrics: list[dict[str, Array]]) -> dict[str, Array]:

@@ -22,29 +22,32 @@ Epoch = Callable[[TrainState, OnDevice, Key], tuple[TrainState, Metrics]]
 
 
 def train_step(
-    objective: Objective,
-    optimiser: optax.GradientTransformation,
-    state: TrainState,
-    batch: Batch,
-    key: Key,
+    learner: Learner, state: TrainState, batch: Batch, key: Key
 ) -> tuple[TrainState, Metrics]:
     """One step down the gradient of the objective, taken of "params" alone.
 
-    The other collections, such as batch statistics, are those that the objective gives.
+    The other collections, such as batch statistics, are those that the objective gives;
+    averages are of all collections.
 
     Returns: the next state and the step's metrics, scalars.
     """
     params = state.variables["params"]
+    batch = batch._replace(memory=state.memory)
 
     def loss_of(params):
         variables = {**state.variables, "params": params}
-        return objective(variables, batch, key, state.step)
+        return learner.objective(variables, batch, key, state.step)
 
     (loss, aux), grads = jax.value_and_grad(loss_of, has_aux=True)(params)
-    updates, optimiser_state = optimiser.update(grads, state.optimiser, params)
+    updates, optimiser_state = learner.optimiser.update(grads, state.optimiser, params)
     params = optax.apply_updates(params, updates)
     variables = {**aux.variables, "params": params}
-    state = TrainState(variables, optimiser_state, state.step + 1)
+    averages = {
+        name: average(state.averages[name], variables, state.step)
+        for name, average in learner.averages
+    }
+    memory = state.memory if aux.memory is None else aux.memory
+    state = TrainState(variables, optimiser_state, averages, memory, state.step + 1)
     return state, {"loss": loss, **aux.metrics}
 
 

@@ -30,6 +30,7 @@ class Batch(NamedTuple):
     positions: Array  # [B] int32, place in the training set
     targets: Array | None = None  # [B, K] distributions in the place of the labels
     attacked: Any = None  # what an attack found before, as in `Aux`: no new attack
+    memory: Any = None  # what the objective kept at the step before, see `Learner`
 
 
 class Aux(NamedTuple):
@@ -38,6 +39,7 @@ class Aux(NamedTuple):
     metrics: dict[str, Array]  # scalars, means over the batch
     variables: Variables  # those given, with the statistics of this step
     attacked: Any = None  # what the attack found; handed back by `Batch.attacked`
+    memory: Any = None  # for the next step; None leaves what there is
 
 
 class TrainState(NamedTuple):
@@ -45,16 +47,32 @@ class TrainState(NamedTuple):
 
     variables: Variables
     optimiser: optax.OptState
-    step: Array  # [] int32
+    averages: dict[str, Variables]  # of the variables of all steps, by name
+    memory: Any  # what the objective keeps between steps, a pytree
+    step: Array  # [] int32, steps done
 
 
 # (variables, batch, key, step) -> (loss, aux); the loss is a mean over the batch.
 Objective = Callable[[Any, Batch, Key, Array], tuple[Array, Aux]]
+# (average so far, variables after the step, steps done before it) -> average
+Average = Callable[[Variables, Variables, Array], Variables]
 
 
-def new_state(
-    variables: Variables, optimiser: optax.GradientTransformation
-) -> TrainState:
-    """The state before the first step; the optimiser sees "params" alone."""
-    zero = jnp.zeros((), jnp.int32)
-    return TrainState(variables, optimiser.init(variables["params"]), zero)
+class Learner(NamedTuple):
+    """What a training step does: an objective, how to descend it, what to average."""
+
+    objective: Objective
+    optimiser: optax.GradientTransformation  # of "params" alone
+    averages: tuple[tuple[str, Average], ...] = ()  # by name
+    memory: Any = None  # the objective's before the first step, such as a pool
+
+
+def new_state(learner: Learner, variables: Variables) -> TrainState:
+    """The state before the first step; averages start at the variables."""
+    return TrainState(
+        variables,
+        learner.optimiser.init(variables["params"]),
+        {name: variables for name, _ in learner.averages},
+        learner.memory,
+        jnp.zeros((), jnp.int32),
+    )
