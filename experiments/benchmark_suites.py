@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 from absl import flags
 
 from experiments import common
@@ -56,21 +55,12 @@ def training(notes: list[str]) -> Iterator[Groups]:
     """An adversarial epoch on the digits, driven by the host and as one program."""
     data = datasets.load("digits", "train")
     recipe = train.recipe("pgd_digits")
-    module = models.by_name(recipe.model)
-    variables = models.init(module, jax.random.key(0), data.images.shape[1:])
-    objective = recipe.objective(
-        models.ApplyMode(module), recipe.steps_per_epoch(len(data))
-    )
-    optimiser, key = optax.adam(1e-3), jax.random.key(1)
-    on_device = data.on_device()
+    setup, key = train.set_up(recipe, data), jax.random.key(1)
+    batching = recipe.batching(data.num_classes)
 
     def epoch(driver):
-        epoch_fn = driver(objective, optimiser, recipe.batch_size)
-        # A copy: the hosted step reuses the memory of the state that it is given.
-        copy = lambda: jax.tree.map(  # noqa: E731
-            lambda a: a.copy(), train.new_state(variables, optimiser)
-        )
-        return lambda: epoch_fn(copy(), on_device, key)
+        run = driver(setup.learner, batching)
+        return lambda: run(setup.fresh().state, setup.feed, key)
 
     yield {
         f"epoch of pgd_digits, {len(data)} images": {

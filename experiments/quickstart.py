@@ -35,7 +35,8 @@ def main(argv: list[str]) -> None:
     """Trains, attacks, sweeps, draws, writes."""
     test = common.load("digits", "test", _COUNT.value)
     plan = evaluate.basic(_STEPS.value, _RESTARTS.value)
-    recipes = {n: train.recipe(r, epochs=_EPOCHS.value) for n, r in _RECIPES.items()}
+    fewer = {"epochs": _EPOCHS.value}
+    recipes = {n: train.recipe(r, fewer) for n, r in _RECIPES.items()}
     run = recording.Run("quickstart")
     nets = {name: _train(run, name, recipe) for name, recipe in recipes.items()}
     reports = {
@@ -109,10 +110,8 @@ def _sweep(run, nets, threat, attack, test):
             ).to_series()
     run.series[f"curves_{threat.name}"] = curves
     title = f"Robust accuracy against the {threat.name} radius"
-    caption = (
-        f"PGD-{_STEPS.value} on the margin, one start, n = {len(test)}; bands are "
-    )
-    path = run.figure(f"curves_{threat.name}", title, caption + "95 % intervals.")
+    caption = f"PGD-{_STEPS.value} on the margin, one start, n = {len(test)}; bands "
+    path = run.figure(f"curves_{threat.name}", title, caption + "are 95 % intervals.")
     report.figures.robustness_curves(path, curves, title, f"{threat.name} radius")
 
 

@@ -20,11 +20,9 @@ from robust_jax.models.k_winners import k_winners, with_activation
 from robust_jax.train import loop
 from tests import zoo
 
-_PLAIN = dataclasses.replace(
-    train.recipe("digits"), weight_decay=0.0, learning_rate=3e-3
-)
+_PLAIN = train.recipe("digits", {"descent.weight_decay": 0.0, "descent.rate": 3e-3})
 RECIPES = {
-    "mlp_decayed": dataclasses.replace(_PLAIN, weight_decay=3.0),
+    "mlp_decayed": _PLAIN.changed({"descent.weight_decay": 3.0}),
     "cnn_pgd": train.recipe("pgd_digits"),
     "mlp_k_winners": dataclasses.replace(_PLAIN, epochs=100),
     "cnn_k_winners": dataclasses.replace(_PLAIN, epochs=200),
@@ -66,19 +64,18 @@ def trained(name, data):
     """The weights of one net."""
     recipe, module = RECIPES.get(name, _PLAIN), zoo.MODULES[name]
     init_key, epochs_key = jax.random.split(jax.random.key(0))
-    steps = recipe.steps_per_epoch(len(data))
-    optimiser, apply_fn = recipe.optimiser(steps), models.ApplyMode(module)
-    objective = recipe.objective(apply_fn, steps)
+    apply_fn = models.ApplyMode(module)
+    learner = recipe.learner(apply_fn, len(data))
     if name.endswith("_noise"):
-        objective = noisy(apply_fn)
+        learner = learner._replace(objective=noisy(apply_fn))
     if name.endswith("_k_winners"):
-        objective = competing(apply_fn)
+        learner = learner._replace(objective=competing(apply_fn))
     variables = models.init(module, init_key, data.images.shape[1:])
-    state = train.new_state(variables, optimiser)
-    epoch_fn = loop.auto(objective, optimiser, recipe.batch_size)
+    state = train.new_state(learner, variables)
+    run = loop.auto(learner, recipe.batching(data.num_classes))
     for epoch in range(recipe.epochs):
         key = jax.random.fold_in(epochs_key, epoch)
-        state, _ = epoch_fn(state, data.on_device(), key)
+        state, _ = run(state, train.Feed(data.on_device()), key)
     return state.variables
 
 

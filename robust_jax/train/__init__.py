@@ -1,23 +1,46 @@
 """Layer 6: gaining robustness. Objectives and steps are pure; `fit` is host code."""
 
 from robust_jax.train import augment, perturbations
+from robust_jax.train.batches import Batching, Feed
 from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.combinators import average_of, awp, mixed, sam
-from robust_jax.train.fit import Trained, fit
+from robust_jax.train.fit import Stopped, Trained, fit
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.regularised import consistency, grad_align, helper_based, vat
-from robust_jax.train.state import Aux, Batch, TrainState, new_state
+from robust_jax.train.settings import (
+    Ball,
+    Data,
+    Descent,
+    Inner,
+    Method,
+    Weights,
+)
+from robust_jax.train.setup import Setup, set_up
+from robust_jax.train.state import Aux, Batch, Learner, TrainState, new_state
 from robust_jax.train.unions import multi_steepest_descent, worst_of
+from robust_jax.train.watch import Watch
 
 __all__ = [
     "RECIPES",
     "Aux",
+    "Ball",
     "Batch",
+    "Batching",
+    "Data",
+    "Descent",
+    "Feed",
+    "Inner",
+    "Learner",
+    "Method",
     "Recipe",
+    "Setup",
+    "Stopped",
     "TrainState",
     "Trained",
+    "Watch",
+    "Weights",
     "adversarial",
     "augment",
     "average_of",
@@ -35,6 +58,7 @@ __all__ = [
     "recipe",
     "sam",
     "score",
+    "set_up",
     "standard",
     "trades",
     "vat",

@@ -1,7 +1,7 @@
 """Augmentation, one image at a time: (key, image) -> image, and mixtures of two."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -131,3 +131,41 @@ def _rectangle(image: Array, corner: Array, sides: Array) -> Array:
     in_rows = (rows >= corner[0]) & (rows < corner[0] + sides[0])
     in_columns = (columns >= corner[1]) & (columns < corner[1] + sides[1])
     return (in_rows[:, None] & in_columns[None])[..., None]
+
+
+AUGMENTS: dict[str, Callable[[int], Augment]] = {
+    "crop": random_crop,
+    "flip": lambda size: horizontal_flip,
+    "cutout": cutout,
+}
+MIXTURES: dict[str, Callable[[float], Mixture]] = {"mixup": mixup, "cutmix": cutmix}
+
+
+def by_names(names: Sequence[str]) -> Augment | None:
+    """Augmentations such as ("crop-4", "flip"), one after the other; None of none.
+
+    The number is the one argument: crop's padding, cutout's size.
+
+    Raises: ValueError: an unknown name, a number that is none.
+    """
+    chosen = [_named("augmentation", name, AUGMENTS, int) for name in names]
+    return in_turn(*chosen) if chosen else None
+
+
+def mixture_by_name(name: str) -> Mixture | None:
+    """A mixture such as "cutmix-1.0", whose number is alpha; None of "".
+
+    Raises: ValueError: an unknown name, a number that is none.
+    """
+    return _named("mixture", name, MIXTURES, float) if name else None
+
+
+def _named(kind: str, text: str, known: Any, read: Callable[[str], Any]) -> Any:
+    name, _, number = text.partition("-")
+    checks.known_name(kind, name, known)
+    try:
+        return known[name](read(number or "1"))
+    except ValueError as error:
+        raise ValueError(
+            f"{kind} {text!r}; expected a name and its number, such as crop-4"
+        ) from error

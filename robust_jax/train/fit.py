@@ -9,31 +9,39 @@ from typing import Any
 import jax
 import numpy as np
 
-from robust_jax import attacks, evaluate, models, threats
+from robust_jax import models
+from robust_jax.core.types import LogitsFn
 from robust_jax.datasets.types import Dataset
-from robust_jax.train import loop
+from robust_jax.train import catalog, validation as validations
+from robust_jax.train.progress import Keeper, Kept, Nowhere, Row
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.state import TrainState, Variables, new_state
+from robust_jax.train.setup import Setup, set_up
+from robust_jax.train.state import Variables
 
-_VALIDATION_STEPS = 10  # PGD steps of the robust validation accuracy
-_VALIDATION_IMAGES = 500  # ... which uses at most so many images
-
-History = dict[str, list[float | None]]
+History = dict[str, list[float | int | None]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
     """A trained net with what happened on the way.
 
-    `history` has one entry per epoch: epoch, loss (nats), train_accuracy (on what the
-    objective saw), validation_accuracy, robust_validation_accuracy (PGD-10 at the
-    recipe's eps; None without one), seconds.
+    `history` has one entry per epoch: epoch, loss (nats) and the objective's other
+    metrics, such as train_accuracy (on what it saw), validation_accuracy,
+    robust_validation_accuracy (`validation.quick` at the recipe's eps; None without
+    one), seconds. `averages` are all weights that there are, "live" among them.
     """
 
     module: models.Classifier
-    variables: Variables
+    variables: Variables  # those that the recipe gives back
+    averages: dict[str, Variables]  # after the last epoch
     history: History
-    seconds: float
+    seconds: float  # of this and earlier sittings
+    best_epoch: int | None = None  # of the variables, if the recipe keeps the best
+    healing_since: int | None = None  # the step of a collapse that the watch saw
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and its state is saved."""
 
 
 def fit(
@@ -42,67 +50,146 @@ def fit(
     validation: Dataset,
     *,
     seed: int = 0,
+    extra: Dataset | None = None,
+    keeper: Keeper | None = None,
     on_step: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[dict[str, Any]], None] = lambda row: None,
+    on_epoch: Callable[[Row], None] = lambda row: None,
 ) -> Trained:
-    """Trains from scratch.
+    """Trains from scratch, or on from where the keeper has it.
 
-    Guarantees: deterministic in recipe, data and seed on one kind of machine.
+    Guarantees: deterministic in recipe, data and seed on one kind of machine; a run
+    that was interrupted and goes on equals one that was not, bit for bit.
 
     Args:
         recipe: net, attack and optimiser.
         train: examples, shape [N, *S].
-        validation: examples that choose nothing; they are watched.
+        validation: examples that are watched; they choose the epoch if the recipe
+            keeps the best, and nothing else.
         seed: of weights, order and attacks.
-        on_step: called after each step (on CPU; elsewhere an epoch is one program).
+        extra: more examples, of which each batch takes `data.extra_share`.
+        keeper: where the state is saved; nowhere by default.
+        on_step: called after each step (on CPU; elsewhere many are one program).
         on_epoch: called with the epoch's row of the history.
     Raises: ValueError: an unknown model or option; a loss that is not finite.
+        Stopped: the keeper was asked to stop.
     """
-    start = time.perf_counter()
-    module = models.by_name(
-        recipe.model, num_classes=train.num_classes, **dict(recipe.model_config)
-    )
-    init_key, epochs_key = jax.random.split(jax.random.key(seed))
-    variables = models.init(module, init_key, train.images.shape[1:])
-    steps_per_epoch = recipe.steps_per_epoch(len(train))
-    optimiser = recipe.optimiser(steps_per_epoch)
-    objective = recipe.objective(models.ApplyMode(module), steps_per_epoch)
-    epoch_fn = loop.auto(objective, optimiser, recipe.batch_size, on_step)
-    data, state = train.on_device(), new_state(variables, optimiser)
-    history: History = {}
-    for epoch in range(recipe.epochs):
+    keeper = keeper or Nowhere()
+
+    def stepped() -> bool:
+        on_step()
+        return keeper.is_asked_to_stop()
+
+    teachers = _teachers(recipe, train, validation, seed)
+    setup = set_up(recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped)
+    kept = setup.fresh()
+    kept = keeper.restore(kept) or kept
+    while kept.progress.epoch < recipe.epochs:
         begun = time.perf_counter()
-        state, metrics = epoch_fn(state, data, jax.random.fold_in(epochs_key, epoch))
-        loss = float(metrics["loss"])
-        if not math.isfinite(loss):  # Validation would blame the net.
-            raise ValueError(
-                f"the loss is {loss} after epoch {epoch + 1}; lower "
-                f"learning_rate={recipe.learning_rate:g} or grow eps more slowly"
-            )
-        row: dict[str, Any] = {
-            "epoch": epoch + 1,
-            "loss": loss,
-            "train_accuracy": float(metrics["accuracy"]),
-            **_validated(recipe, module, state, validation),
-            "seconds": time.perf_counter() - begun,
-        }
+        kept = _advanced(setup, kept, keeper)
+        if len(kept.progress.steps) == setup.per_epoch:
+            kept = _epoch_over(setup, kept, validation, begun)
+            on_epoch(kept.progress.history[-1])
+        else:
+            kept.progress.seconds += time.perf_counter() - begun
+        _keep(setup, kept, keeper)
+    return _trained(setup, kept)
+
+
+def _advanced(setup: Setup, kept: Kept, keeper: Keeper) -> Kept:
+    """After one stretch of steps, and the watch's look if it is due."""
+    progress, step = kept.progress, int(kept.state.step)
+    run = setup.run if progress.healing_since is None else setup.remedy
+    key = jax.random.fold_in(setup.epochs_key, progress.epoch)
+    at = setup.stretch(step, keeper.every)
+    state, metrics = run(kept.state, setup.feed, key, at)
+    count = len(metrics["loss"])
+    finite = np.isfinite(metrics["loss"])
+    if not finite.all():
+        raise ValueError(_diverged(setup, step + int(np.argmin(finite)) + 1, keeper))
+    names = sorted(metrics)
+    progress.steps += [{n: float(metrics[n][i]) for n in names} for i in range(count)]
+    kept, step = kept._replace(state=state), step + count
+    between = setup.between_looks()
+    if between and step % between == 0 and progress.healing_since is None:
+        _look(setup, kept, step)
+    return kept
+
+
+def _look(setup: Setup, kept: Kept, step: int) -> None:
+    now = float(setup.look(kept.state.variables, setup.look_key(step)))
+    if setup.recipe.watch.collapsed(kept.progress.best_seen, now):
+        kept.progress.healing_since = step
+    kept.progress.best_seen = max(kept.progress.best_seen, now)
+
+
+def _epoch_over(setup: Setup, kept: Kept, validation: Dataset, begun: float) -> Kept:
+    progress, weights = kept.progress, setup.chosen(kept.state)
+    logits_fn = models.logits_fn(setup.module, weights)
+    means = progress.means()
+    row: Row = {
+        "epoch": progress.epoch + 1,
+        "loss": means.pop("loss"),
+        **{f"train_{name}": value for name, value in means.items()},
+        **validations.validated(logits_fn, setup.recipe.ball, validation),
+        "seconds": progress.seconds + time.perf_counter() - begun,
+    }
+    progress.history.append(row)
+    progress.steps, progress.seconds = [], 0.0
+    if kept.best is None:
+        return kept
+    score = row["robust_validation_accuracy"]
+    score = row["validation_accuracy"] if score is None else score
+    if score is None or score <= progress.best:
+        return kept
+    progress.best, progress.best_epoch = score, progress.epoch
+    return kept._replace(best=jax.tree.map(jax.numpy.copy, weights))
+
+
+def _keep(setup: Setup, kept: Kept, keeper: Keeper) -> None:
+    """Saves if it is time, and stops if that was asked for."""
+    step = int(kept.state.step)
+    over = kept.progress.epoch == setup.recipe.epochs
+    asked = keeper.is_asked_to_stop() and not over
+    if over or asked or (keeper.every and step % keeper.every == 0):
+        keeper.save(kept, wait=over or asked)
+    if asked:
+        where = keeper.newest() or "nowhere: no keeper was given"
+        raise Stopped(f"stopped after step {step}; the state is in {where}")
+
+
+def _diverged(setup: Setup, step: int, keeper: Keeper) -> str:
+    good, rate = keeper.newest(), setup.recipe.descent.rate
+    return (
+        f"the loss is not finite at step {step}; lower descent.rate={rate:g} or let "
+        "the radius grow (ball.growth_epochs); the last good checkpoint is "
+        f"{good or 'none'}"
+    )
+
+
+def _trained(setup: Setup, kept: Kept) -> Trained:
+    progress = kept.progress
+    history: dict[str, list[Any]] = {}
+    for row in progress.history:
         for name, value in row.items():
             history.setdefault(name, []).append(value)
-        on_epoch(row)
-    return Trained(module, state.variables, history, time.perf_counter() - start)
+    chosen = setup.chosen(kept.state) if kept.best is None else kept.best
+    return Trained(
+        setup.module,
+        chosen,
+        {"live": kept.state.variables, **kept.state.averages},
+        history,
+        math.fsum(history["seconds"]),
+        None if kept.best is None else progress.best_epoch,
+        progress.healing_since,
+    )
 
 
-def _validated(
-    recipe: Recipe, module: models.Classifier, state: TrainState, data: Dataset
-) -> dict[str, float | None]:
-    model = models.logits_fn(module, state.variables)
-    few = data.take(np.arange(min(len(data), _VALIDATION_IMAGES)))
-    threat = threats.by_name(recipe.norm)(recipe.eps)
-    attack = attacks.pgd(_VALIDATION_STEPS, 2.5 / _VALIDATION_STEPS)
-    plan = (evaluate.Stage("validation", attack),) if recipe.eps else ()
-    report = evaluate.robustness(model, few.pixels(), few.labels, threat, plan=plan)
-    robust = report.robust_accuracy.value if recipe.eps else None
-    return {
-        "validation_accuracy": report.clean_accuracy.value,
-        "robust_validation_accuracy": robust,
-    }
+def _teachers(
+    recipe: Recipe, train: Dataset, validation: Dataset, seed: int
+) -> tuple[LogitsFn, ...]:
+    """The nets that the recipe trains before, from the same seed."""
+    nets = [
+        fit(catalog.recipe(name), train, validation, seed=seed)
+        for name in recipe.teachers
+    ]
+    return tuple(models.logits_fn(net.module, net.variables) for net in nets)

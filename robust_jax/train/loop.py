@@ -1,24 +1,48 @@
-"""One training step and two ways to drive an epoch of them, with the same numbers.
+"""One training step and two ways to drive many of them, with the same numbers.
 
-`traced` compiles the whole epoch into one program: the data lie on the device and no
+`traced` compiles a stretch of steps into one program: the data lie on the device and no
 host is in the loop. `hosted` calls the same compiled step from the host.
 """
 
 import functools
 from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 
 from robust_jax.core import drive
 from robust_jax.core.types import Array, Key
-from robust_jax.datasets.types import OnDevice
-from robust_jax.train.state import Batch, Objective, TrainState
+from robust_jax.train.batches import Batching, Feed
+from robust_jax.train.state import Batch, Learner, TrainState
 
 Metrics = dict[str, Array]
-# (state, data, key) -> (state, means over the epoch's steps)
-Epoch = Callable[[TrainState, OnDevice, Key], tuple[TrainState, Metrics]]
+
+
+class Stretch(NamedTuple):
+    """Steps of one epoch, from `first` on, up to `last`."""
+
+    first: int
+    last: int
+
+
+class Run(Protocol):
+    """Steps of one epoch."""
+
+    def __call__(
+        self, state: TrainState, feed: Feed, key: Key, at: Stretch | None = None
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """The state after the stretch, by default the whole epoch.
+
+        Args:
+            state: before it; a run on the host reuses its memory.
+            feed: the data.
+            key: the epoch's.
+            at: the steps, counted from the epoch's first.
+        Returns: the state, and the metrics of each step, NumPy arrays [steps].
+        """
+        ...
 
 
 def train_step(
@@ -51,75 +75,65 @@ def train_step(
     return state, {"loss": loss, **aux.metrics}
 
 
-def epoch_order(key: Key, n: int, batch_size: int) -> Array:
-    """A random order of n examples, shape [ceil(n / batch_size), batch_size].
+def traced(learner: Learner, batching: Batching) -> Run:
+    """Stretches as compiled programs, one for each length."""
 
-    The last batch is filled up with the order's first examples: nothing is dropped.
-    """
-    order = jax.random.permutation(key, n)
-    return jnp.resize(order, (-(-n // batch_size), batch_size))
-
-
-def traced(
-    objective: Objective, optimiser: optax.GradientTransformation, batch_size: int
-) -> Epoch:
-    """An epoch as one compiled program."""
-
-    def epoch(state, data, key):
+    @functools.partial(drive.compiled, static_argnames="steps")
+    def stretch(state, feed, key, first, steps):
         order_key, steps_key = jax.random.split(key)
 
-        def step(state, index):
-            batch, step_key = _batch(data, index), _key(steps_key, state)
-            return train_step(objective, optimiser, state, batch, step_key)
+        def step(state, positions):
+            return _step(learner, batching, state, feed, positions, steps_key)
 
-        order = epoch_order(order_key, data.labels.shape[0], batch_size)
-        state, metrics = jax.lax.scan(step, state, order)
-        return state, jax.tree.map(jnp.mean, metrics)
+        order = batching.order(order_key, feed)
+        rows = jax.lax.dynamic_slice_in_dim(order, first, steps)
+        return jax.lax.scan(step, state, rows)
 
-    return drive.compiled(epoch)
+    def run(state, feed, key, at=None):
+        at = at or Stretch(0, batching.steps_per_epoch(feed.data.labels.shape[0]))
+        state, metrics = stretch(state, feed, key, at.first, at.last - at.first)
+        return state, jax.tree.map(np.asarray, metrics)
+
+    return run
 
 
 def hosted(
-    objective: Objective,
-    optimiser: optax.GradientTransformation,
-    batch_size: int,
-    on_step: Callable[[], None] = lambda: None,
-) -> Epoch:
-    """An epoch as calls of one compiled step; `on_step` runs after each."""
+    learner: Learner, batching: Batching, on_step: Callable[[], bool] = lambda: False
+) -> Run:
+    """Stretches as calls of one compiled step.
+
+    `on_step` runs after each step; the stretch ends early once it gives True.
+    """
 
     @functools.partial(drive.compiled, donate_argnums=0)
-    def step(state, data, index, key):
-        batch, step_key = _batch(data, index), _key(key, state)
-        return train_step(objective, optimiser, state, batch, step_key)
+    def step(state, feed, positions, key):
+        return _step(learner, batching, state, feed, positions, key)
 
-    def epoch(state, data, key):
+    order_of = drive.compiled(batching.order)
+
+    def run(state, feed, key, at=None):
         order_key, steps_key = jax.random.split(key)
+        order = np.asarray(order_of(order_key, feed))
         seen: list[Metrics] = []
-        for index in epoch_order(order_key, data.labels.shape[0], batch_size):
-            state, metrics = step(state, data, index, steps_key)
-            seen.append(jax.block_until_ready(metrics))
-            on_step()
-        return state, jax.tree.map(lambda *m: jnp.mean(jnp.stack(m)), *seen)
+        for positions in order[slice(*at or (None,))]:
+            state, metrics = step(state, feed, positions, steps_key)
+            seen.append(jax.device_get(metrics))
+            if on_step():
+                break
+        return state, jax.tree.map(lambda *each: np.stack(each), *seen)
 
-    return epoch
+    return run
 
 
 def auto(
-    objective: Objective,
-    optimiser: optax.GradientTransformation,
-    batch_size: int,
-    on_step: Callable[[], None] = lambda: None,
-) -> Epoch:
+    learner: Learner, batching: Batching, on_step: Callable[[], bool] = lambda: False
+) -> Run:
     """The faster of the two here: the host drives on CPU, one program elsewhere."""
     if jax.default_backend() == "cpu":
-        return hosted(objective, optimiser, batch_size, on_step)
-    return traced(objective, optimiser, batch_size)
+        return hosted(learner, batching, on_step)
+    return traced(learner, batching)
 
 
-def _key(key: Key, state: TrainState) -> Key:
-    return jax.random.fold_in(key, state.step)
-
-
-def _batch(data: OnDevice, index: Array) -> Batch:
-    images, labels = data.batch(index)
-    return Batch(images, labels, index)
+def _step(learner, batching, state, feed, positions, key):
+    key = jax.random.fold_in(key, state.step)
+    return train_step(learner, state, batching.batch(feed, positions, key), key)

@@ -1,22 +1,26 @@
 """Recipes: what to train on what, as frozen data with a source for every number."""
 
 import dataclasses
-from typing import Any
+import json
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal, Self, cast
 
-import jax.numpy as jnp
 import optax
 
-from robust_jax import attacks, threats
 from robust_jax.core import checks
-from robust_jax.core.types import Array
-from robust_jax.train import objectives
-from robust_jax.train.pieces import ThreatFn
-from robust_jax.train.state import ApplyFn, Objective
+from robust_jax.core.types import LogitsFn
+from robust_jax.train import augment, averages, descents, methods
+from robust_jax.train.batches import Batching
+from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
+from robust_jax.train.state import ApplyFn, Average, Learner, Objective
+from robust_jax.train.watch import Watch
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How to train one net; `eps = 0` trains on clean images.
+    """How to train one net.
 
     Raises: ValueError: a number out of its range, in one sentence.
     """
@@ -24,71 +28,181 @@ class Recipe:
     dataset: str
     model: str
     model_config: tuple[tuple[str, Any], ...] = ()  # (name, value), hashable
-    norm: str = "linf"
-    eps: float = 0.0  # pixel units of [0, 1]
-    attack_steps: int = 10
-    relative_step: float = 0.25  # of eps
-    growth_epochs: float = 0.0  # eps grows linearly from 0; at most half the epochs
+    ball: Ball = Ball()
+    more_balls: tuple[Ball, ...] = ()  # of the methods against several threats
+    attack: Inner = Inner()
+    method: Method = Method()
+    descent: Descent = Descent()
+    data: Data = Data()
+    weights: Weights = Weights()
+    watch: Watch = Watch()
+    teachers: tuple[str, ...] = ()  # recipes of nets that are trained before
     epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-3  # Adam's, at the peak
-    weight_decay: float = 0.0  # decoupled (AdamW), per unit of learning rate
-    warm_up: float = 0.1  # share of the steps over which the rate rises
-    final_rate: float = 0.01  # last learning rate as a share of the peak
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the net's arithmetic
+    source: str = ""
 
     def __post_init__(self) -> None:
-        threats.by_name(self.norm)  # Raises if there is none.
-        checks.eps(self.norm, self.eps)
-        for name in ("attack_steps", "epochs", "batch_size"):
-            checks.positive_integer(name, getattr(self, name))
-        for name in ("relative_step", "learning_rate"):
-            checks.positive_number(name, getattr(self, name))
-        for name in ("growth_epochs", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)}; expected >= 0")
-        if not 0 <= self.warm_up < 1:
-            raise ValueError(f"warm_up={self.warm_up}; expected a share in [0, 1)")
-        if not 0 <= self.final_rate <= 1:
-            raise ValueError(
-                f"final_rate={self.final_rate}; expected a share in [0, 1]"
-            )
+        checks.positive_integer("epochs", self.epochs)
+        checks.known_name("precision", self.precision, ("float32", "bfloat16"))
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """The recipe with other values, such as {"attack.steps": 20}.
+
+        Text is read as the field's type has it: "0.3", "true", "crop-4,flip". The value
+        None changes nothing.
+
+        Raises: ValueError: an unknown field, the nearest one is suggested; a text that
+            is no such value.
+        """
+        given = {path: value for path, value in changes.items() if value is not None}
+        return cast(Self, _changed(self, given))
+
+    def fields(self) -> dict[str, str]:
+        """All values by path, written as `changed` reads them."""
+        return dict(_paths("", self))
+
+    def remedy(self) -> Self:
+        """The recipe that training goes on with after a collapse: PGD's."""
+        watch = self.watch
+        attack = dataclasses.replace(
+            self.attack,
+            name="pgd",
+            steps=watch.steps,
+            relative_step=watch.relative_step,
+        )
+        return dataclasses.replace(self, attack=attack)
+
+    def batching(self, num_classes: int) -> Batching:
+        """How this recipe makes batches."""
+        return Batching(
+            self.data.batch_size,
+            self.data.extra_share,
+            self.data.replays,
+            augment.by_names(self.data.augment),
+            augment.mixture_by_name(self.data.mixture),
+            num_classes,
+        )
+
+    def learner(
+        self, apply_fn: ApplyFn, n: int, *, teachers: tuple[LogitsFn, ...] = ()
+    ) -> Learner:
+        """What a step does when training on n examples.
+
+        Args:
+            apply_fn: the net, such as `models.ApplyMode(module)`.
+            n: size of the training set.
+            teachers: trained nets, one for each of `teachers`.
+        """
+        steps = self.steps_per_epoch(n)
+        return Learner(
+            self.objective(apply_fn, steps, teachers),
+            self.optimiser(steps),
+            self.averages(steps),
+        )
 
     def steps_per_epoch(self, n: int) -> int:
         """Steps in which each of n examples is seen at least once."""
-        return -(-n // self.batch_size)
+        return self.batching(0).steps_per_epoch(n)
+
+    def objective(
+        self,
+        apply_fn: ApplyFn,
+        steps_per_epoch: int,
+        teachers: tuple[LogitsFn, ...] = (),
+    ) -> Objective:
+        """The loss of a step."""
+        # A short run still sees the full radius for half of its time.
+        growth = min(self.ball.growth_epochs, self.epochs / 2) * steps_per_epoch
+        setting = methods.Setting(
+            apply_fn,
+            (self.ball, *self.more_balls),
+            self.attack,
+            growth,
+            augment.by_names(self.data.augment),
+            teachers,
+        )
+        return methods.objective(self.method, setting, steps_per_epoch)
 
     def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
-        """Adam with decoupled weight decay along `schedule`."""
-        schedule = self.schedule(steps_per_epoch)
-        return optax.adamw(schedule, weight_decay=self.weight_decay)
+        """Of "params" alone."""
+        return descents.optimiser(self.descent, self.epochs, steps_per_epoch)
 
-    def schedule(self, steps_per_epoch: int) -> optax.Schedule:
-        """Linear warm-up, then a cosine to `final_rate` times the peak."""
-        steps = self.epochs * steps_per_epoch
-        return optax.warmup_cosine_decay_schedule(
-            self.learning_rate * self.final_rate,
-            self.learning_rate,
-            int(self.warm_up * steps),
-            steps,
-            self.learning_rate * self.final_rate,
-        )
+    def averages(self, steps_per_epoch: int) -> tuple[tuple[str, Average], ...]:
+        """The weights' averages, by name."""
+        found = averages.bank(self.weights.ema)
+        if self.weights.swa_from < 0:
+            return found
+        first = round(self.weights.swa_from * steps_per_epoch)
+        return (*found, ("swa", averages.swa(first, steps_per_epoch)))
 
-    def threat_fn(self, steps_per_epoch: int) -> ThreatFn:
-        """Training step -> threat, with the radius that has grown so far."""
-        ball = threats.by_name(self.norm)
-        # A short run still sees the full radius for half of its time.
-        growth = min(self.growth_epochs, self.epochs / 2) * steps_per_epoch
 
-        def threat(step: Array) -> Any:
-            share = jnp.minimum(1.0, (step + 1) / growth) if growth else 1.0
-            return ball(jnp.float32(self.eps) * share)
+def _paths(head: str, part: Any) -> Iterator[tuple[str, str]]:
+    for field in dataclasses.fields(part):
+        path, value = head + field.name, getattr(part, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _paths(f"{path}.", value)
+        elif field.name == "model_config":
+            yield from ((f"{path}.{name}", json.dumps(v)) for name, v in value)
+        else:
+            yield path, _text(value)
 
-        return threat
 
-    def objective(self, apply_fn: ApplyFn, steps_per_epoch: int) -> Objective:
-        """What a step descends: clean or adversarial cross entropy."""
-        if self.eps == 0:
-            return objectives.standard(apply_fn)
-        attack = attacks.pgd(self.attack_steps, self.relative_step)
-        threat_fn = self.threat_fn(steps_per_epoch)
-        return objectives.adversarial(apply_fn, attack, threat_fn)
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(_text(each) for each in value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _changed(part: Any, changes: dict[str, Any], head: str = "") -> Any:
+    fields = {field.name: field for field in dataclasses.fields(part)}
+    values: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for path, value in changes.items():
+        name, _, rest = path.partition(".")
+        checks.known_name("field", name, fields)
+        if rest:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            kind = typing.get_type_hints(type(part))[name]
+            is_text = isinstance(value, str)
+            values[name] = _read(kind, head + name, value) if is_text else value
+    for name, more in inner.items():
+        old = getattr(part, name)
+        if name == "model_config":  # Any name: the net checks it.
+            new = {key: _literal(value) for key, value in more.items()}
+            values[name] = tuple((dict(old) | new).items())
+        elif dataclasses.is_dataclass(old):
+            values[name] = _changed(old, more, f"{head}{name}.")
+        else:
+            raise ValueError(f"{head}{name}.{next(iter(more))}: {name} has no parts")
+    return dataclasses.replace(part, **values)
+
+
+def _read(kind: Any, path: str, text: str) -> Any:
+    """A text as a field's type has it."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):  # Here only "a number or None".
+        return None if text == "None" else _read(inner[0], path, text)
+    if origin is tuple:
+        parts = [part for part in text.split(",") if part]
+        return tuple(_read(inner[0], path, part) for part in parts)
+    if kind is bool and text in ("true", "false"):
+        return text == "true"
+    if kind is str or origin is Literal:
+        return text
+    try:
+        if kind in (int, float):
+            return kind(text)
+    except ValueError:
+        pass
+    expected = {bool: "true or false", int: "an integer", float: "a number"}
+    raise ValueError(f"{path}={text!r}; expected {expected.get(kind, 'another type')}")
+
+
+def _literal(value: Any) -> Any:
+    """A text as JSON has it, or as it stands; lists become tuples."""
+    try:
+        value = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+    return tuple(value) if isinstance(value, list) else value

@@ -141,9 +141,9 @@ def test_statistics_are_those_of_the_loss_at_moved_weights(attack_mode):
     variables = Normalised().init(jax.random.key(0), BATCH.images)
     attack, key = perturbations.pgd_kl(2), jax.random.key(3)
     trades = paired.trades(normalised_fn, attack, LARGE, attack_mode=attack_mode)
-    objective, optimiser = combinators.sam(trades, 0.1), optax.sgd(0.1)
-    state = train.new_state(variables, optimiser)
-    step = functools.partial(loop.train_step, objective, optimiser)
+    learner = train.Learner(combinators.sam(trades, 0.1), optax.sgd(0.1))
+    state = train.new_state(learner, variables)
+    step = functools.partial(loop.train_step, learner)
     state, _ = jax.jit(step)(state, BATCH, key)
     stats = state.variables["batch_stats"]["BatchNorm_0"]
 

@@ -13,10 +13,18 @@ PLAIN = train.Recipe(
     model="mlp",
     model_config=(("hidden", (32,)),),
     epochs=3,
-    batch_size=32,
-    learning_rate=3e-2,
+    method=train.Method("standard"),
+    data=train.Data(batch_size=32),
+    descent=train.Descent(rate=3e-2),
 )
-ROBUST = dataclasses.replace(PLAIN, eps=0.05, attack_steps=2, relative_step=0.6)
+ROBUST = PLAIN.changed(
+    {
+        "method.name": "adversarial",
+        "ball.eps": 0.05,
+        "attack.steps": 2,
+        "attack.relative_step": 0.6,
+    }
+)
 
 
 def data(split, n):
@@ -72,6 +80,6 @@ def test_training_is_deterministic_in_the_seed():
 
 
 def test_a_loss_that_diverges_is_one_sentence_about_the_learning_rate():
-    wild = dataclasses.replace(PLAIN, learning_rate=1e30, warm_up=0.0)
-    with pytest.raises(ValueError, match=r"the loss is .* after epoch 1; lower learn"):
+    wild = PLAIN.changed({"descent.rate": 1e30, "descent.warm_up": 0.0})
+    with pytest.raises(ValueError, match=r"not finite at step [2-7]; lower descent"):
         train.fit(wild, data("train", 200), data("validation", 10))

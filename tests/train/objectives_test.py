@@ -43,10 +43,10 @@ def perturbed(variables, batch, key, threat):
 
 def test_standard_is_mean_cross_entropy():
     variables, batch = problem()
-    loss, (metrics, _, _) = train.standard(APPLY)(variables, batch, None, STEP)
+    loss, aux = train.standard(APPLY)(variables, batch, None, STEP)
     expected, accuracy = by_hand(NET.apply(variables, batch.images), batch.labels)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    np.testing.assert_allclose(metrics["accuracy"], accuracy, rtol=1e-6)
+    np.testing.assert_allclose(aux.metrics["accuracy"], accuracy, rtol=1e-6)
     assert 0 < accuracy < 1
 
 
@@ -77,11 +77,11 @@ def test_loss_and_gradient_are_those_of_constant_adversarial_images(norm):
             variables, batch, key, threat
         )
 
-    ((loss, (metrics, _, kept)), grads), x_adv = ours(variables, batch)
+    ((loss, aux), grads), x_adv = ours(variables, batch)
     expected, accuracy = by_hand(NET.apply(variables, x_adv), batch.labels)
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    np.testing.assert_allclose(metrics["accuracy"], accuracy, rtol=1e-6)
-    np.testing.assert_allclose(kept, x_adv, atol=1e-6)
+    np.testing.assert_allclose(aux.metrics["accuracy"], accuracy, rtol=1e-6)
+    np.testing.assert_allclose(aux.attacked, x_adv, atol=1e-6)
     constant = batch._replace(images=x_adv)
     held = jax.grad(lambda v: train.standard(APPLY)(v, constant, None, STEP)[0])
     jax.tree.map(

@@ -1,0 +1,155 @@
+"""Methods and inner attacks by name: how a recipe becomes an objective."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from robust_jax import attacks, threats
+from robust_jax.core import checks
+from robust_jax.core.types import Array, Attack, LogitsFn
+from robust_jax.train import (
+    augment,
+    combinators,
+    objectives,
+    paired,
+    perturbations,
+    regularised,
+    unions,
+)
+from robust_jax.train.pieces import ThreatFn
+from robust_jax.train.settings import Ball, Inner, Method
+from robust_jax.train.state import ApplyFn, Objective
+
+_NUMBERS = ("beta", "gamma", "weight", "temperature", "smoothing")
+
+
+class Entry(NamedTuple):
+    """A method: how its objective is built, and the attack of its authors."""
+
+    build: Callable[..., Objective]
+    attack: str = "pgd"
+
+
+class Setting(NamedTuple):
+    """What a method may need beside its numbers."""
+
+    apply_fn: ApplyFn
+    balls: tuple[Ball, ...]  # the first one is the recipe's own
+    inner: Inner
+    growth_steps: float  # over which radii grow
+    augment_fn: augment.Augment | None = None
+    teachers: tuple[LogitsFn, ...] = ()
+
+
+ATTACKS: dict[str, Callable[[int, float], Attack]] = {
+    "fgsm": lambda steps, size: attacks.fgsm(),
+    "pgd": attacks.pgd,
+    "pgd_kl": perturbations.pgd_kl,
+    "pgd_near": perturbations.pgd_near,
+    "pgd_squared": perturbations.pgd_squared,
+    "n_fgsm": lambda steps, size: perturbations.n_fgsm(),
+}
+METHODS: dict[str, Entry] = {
+    "standard": Entry(objectives.standard),
+    "adversarial": Entry(objectives.adversarial),
+    "trades": Entry(paired.trades, "pgd_kl"),
+    "mart": Entry(paired.mart, "pgd_near"),
+    "score": Entry(paired.score, "pgd_squared"),
+    "logit_pairing": Entry(paired.logit_pairing),
+    "grad_align": Entry(regularised.grad_align, "fgsm"),
+    "vat": Entry(regularised.vat),
+    "helper_based": Entry(regularised.helper_based, "pgd_kl"),
+    "consistency": Entry(regularised.consistency),
+    "worst_of": Entry(unions.worst_of),
+    "multi_steepest_descent": Entry(unions.multi_steepest_descent),
+}
+
+
+def objective(method: Method, setting: Setting, steps_per_epoch: int) -> Objective:
+    """The objective of a method, with what a recipe puts around it.
+
+    Raises: ValueError: an unknown method or attack, a number that the method does not
+        have, a method that misses what it needs.
+    """
+    checks.known_name("method", method.name, METHODS)
+    base = _built(METHODS[method.name], method, setting)
+    if method.clean_share:
+        clean = objectives.standard(setting.apply_fn, mode=method.mode)
+        base = combinators.mixed(base, clean, method.clean_share)
+    if method.awp:
+        wait = round(method.awp_after * steps_per_epoch)
+        base = combinators.awp(base, method.awp, warm_up_steps=wait)
+    return combinators.sam(base, method.sam) if method.sam else base
+
+
+def attack(inner: Inner, default: str = "pgd") -> Attack:
+    """The attack inside a training step.
+
+    Raises: ValueError: an unknown name.
+    """
+    name = inner.name or default
+    checks.known_name("inner attack", name, ATTACKS)
+    return ATTACKS[name](inner.steps, inner.relative_step)
+
+
+def threat_fn(ball: Ball, growth_steps: float = 0.0) -> ThreatFn:
+    """Training step -> threat, with the radius that has grown so far."""
+    kind = threats.by_name(ball.norm)
+
+    def threat(step: Array) -> Any:
+        share = jnp.minimum(1.0, (step + 1) / growth_steps) if growth_steps else 1.0
+        return kind(jnp.float32(ball.eps) * share)
+
+    return threat
+
+
+def _built(entry: Entry, method: Method, setting: Setting) -> Objective:
+    known = inspect.signature(entry.build).parameters
+    given = {n: getattr(method, n) for n in _NUMBERS if getattr(method, n) is not None}
+    for name, value in given.items():
+        if name not in known:
+            numbers = [n for n in _NUMBERS if n in known]
+            has = f"it has {', '.join(numbers)}" if numbers else "it has none"
+            raise ValueError(
+                f"method.{name}={value:g}; {method.name} has no such number: {has}"
+            )
+    found = _context(entry, method, setting)
+    arguments = {name: make() for name, make in found.items() if name in known}
+    return entry.build(**arguments, **given)
+
+
+def _context(
+    entry: Entry, method: Method, setting: Setting
+) -> dict[str, Callable[[], Any]]:
+    first, inner, growth = setting.balls[0], setting.inner, setting.growth_steps
+    thunks: dict[str, Callable[[], Any]] = {
+        "apply_fn": lambda: setting.apply_fn,
+        "attack": lambda: attack(inner, entry.attack),
+        "threat_fn": lambda: threat_fn(first, growth),
+        "pairs": lambda: [
+            (attack(inner, entry.attack), threat_fn(ball, growth))
+            for ball in setting.balls
+        ],
+        "threats": lambda: [
+            (inner.relative_step, threat_fn(ball, growth)) for ball in setting.balls
+        ],
+        "steps": lambda: inner.steps,
+        "eps": lambda: first.eps,
+        "augment_fn": lambda: _needed(setting.augment_fn, method, "an augmentation"),
+        "helper_fn": lambda: _first(setting.teachers, method),
+        "attack_mode": lambda: inner.mode,
+        "mode": lambda: method.mode,
+    }
+    return thunks
+
+
+def _needed(value: Any, method: Method, what: str) -> Any:
+    if value is None:
+        raise ValueError(f"method {method.name} needs {what}; the recipe names none")
+    return value
+
+
+def _first(teachers: Sequence[LogitsFn], method: Method) -> LogitsFn:
+    return _needed(teachers[0] if teachers else None, method, "a teacher")

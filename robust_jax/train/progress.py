@@ -1,0 +1,84 @@
+"""Where training stands beside its arrays, and who keeps both (host)."""
+
+import dataclasses
+import statistics
+from typing import NamedTuple, Protocol
+
+from robust_jax.train.state import TrainState, Variables
+
+Row = dict[str, float | int | None]
+Means = dict[str, float]
+
+
+@dataclasses.dataclass
+class Progress:
+    """What training remembers besides arrays; all of it goes to JSON and back."""
+
+    history: list[Row] = dataclasses.field(default_factory=list)  # of whole epochs
+    steps: list[Means] = dataclasses.field(default_factory=list)  # of the present epoch
+    seconds: float = 0.0  # of the present epoch, and of sittings before
+    best: float = -1.0  # robust validation accuracy
+    best_epoch: int = 0
+    best_seen: float = 0.0  # PGD accuracy that the watch saw
+    healing_since: int | None = None  # the step from which the remedy trains
+
+    @property
+    def epoch(self) -> int:
+        """Whole epochs done."""
+        return len(self.history)
+
+    def means(self) -> Means:
+        """Means of the present epoch's metrics."""
+        names = self.steps[0] if self.steps else {}
+        return {name: statistics.fmean(s[name] for s in self.steps) for name in names}
+
+
+class Kept(NamedTuple):
+    """All that a resumed run needs."""
+
+    state: TrainState
+    best: Variables | None  # the best weights so far, if the recipe keeps the best
+    progress: Progress
+
+
+class Keeper(Protocol):
+    """Keeps training's state, and hears when it should stop."""
+
+    every: int  # steps between two saves; 0 saves the end alone
+
+    def restore(self, like: Kept) -> Kept | None:
+        """The newest state that was saved, with the shapes of `like`; None if none."""
+        ...
+
+    def save(self, kept: Kept, *, wait: bool) -> None:
+        """Saves; `wait` returns once all is written."""
+        ...
+
+    def is_asked_to_stop(self) -> bool:
+        """Whether a signal came in."""
+        ...
+
+    def newest(self) -> str:
+        """Where the last whole checkpoint lies, for error messages; "" if nowhere."""
+        ...
+
+
+class Nowhere:
+    """The keeper that keeps nothing."""
+
+    every = 0
+
+    def restore(self, like: Kept) -> Kept | None:
+        """None."""
+        return None
+
+    def save(self, kept: Kept, *, wait: bool) -> None:
+        """Does nothing."""
+
+    def is_asked_to_stop(self) -> bool:
+        """Never."""
+        return False
+
+    def newest(self) -> str:
+        """Nowhere."""
+        return ""

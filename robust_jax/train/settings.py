@@ -1,0 +1,141 @@
+"""The parts of a recipe: frozen data, each number checked where it is given."""
+
+import dataclasses
+from typing import Literal
+
+from robust_jax import threats
+from robust_jax.core import checks
+from robust_jax.models import BatchMode
+
+Rates = Literal["cosine", "piecewise", "triangular", "one_cycle", "constant"]
+_RATES = ("cosine", "piecewise", "triangular", "one_cycle", "constant")
+_MODES = ("eval", "batch", "batch+update", "frozen")
+
+
+@dataclasses.dataclass(frozen=True)
+class Ball:
+    """What training is robust against; eps 0 trains on clean images."""
+
+    norm: str = "linf"
+    eps: float = 0.0  # pixel units of [0, 1]
+    growth_epochs: float = 0.0  # eps grows linearly from 0; at most half the epochs
+
+    def __post_init__(self) -> None:
+        threats.by_name(self.norm)  # Raises if there is none.
+        checks.eps(self.norm, self.eps)
+        checks.non_negative_number("growth_epochs", self.growth_epochs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+    """The attack inside a training step."""
+
+    name: str = ""  # of `methods.ATTACKS`; "" is the method's own
+    steps: int = 10
+    relative_step: float = 0.25  # of eps
+    mode: BatchMode = "eval"  # the net's batch mode under attack
+
+    def __post_init__(self) -> None:
+        checks.positive_integer("steps", self.steps)
+        checks.positive_number("relative_step", self.relative_step)
+        checks.known_name("batch mode", self.mode, _MODES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """The loss; None leaves a number as the method's own default has it."""
+
+    name: str = "adversarial"  # of `methods.METHODS`
+    beta: float | None = None
+    gamma: float | None = None
+    weight: float | None = None
+    temperature: float | None = None
+    smoothing: float | None = None
+    mode: BatchMode = "batch+update"  # the net's batch mode in the loss
+    clean_share: float = 0.0  # of the loss, cross entropy on clean images
+    awp: float = 0.0  # adversarial weight perturbation, share of each norm
+    awp_after: float = 0.0  # epochs without it
+    sam: float = 0.0  # sharpness-aware minimisation, Euclidean
+
+    def __post_init__(self) -> None:
+        checks.known_name("batch mode", self.mode, _MODES)
+        for name in ("clean_share", "awp", "awp_after", "sam"):
+            checks.non_negative_number(name, getattr(self, name))
+
+
+@dataclasses.dataclass(frozen=True)
+class Descent:
+    """Optimiser and learning rate."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    rate: float = 1e-3  # at the peak
+    weight_decay: float = 0.0  # adamw: decoupled; sgd: added to the gradient
+    decay_all: bool = True  # False spares biases and scales (one axis or none)
+    momentum: float = 0.9  # sgd's
+    nesterov: bool = False
+    schedule: Rates = "cosine"
+    warm_up: float = 0.1  # share of the steps over which the rate rises
+    final_rate: float = 0.01  # last rate as a share of the peak
+    drops: tuple[float, ...] = ()  # piecewise: epochs ...
+    factors: tuple[float, ...] = ()  # ... and what the rate is multiplied by there
+    clip_norm: float = 0.0  # of the whole gradient; 0 does not clip
+    accumulate: int = 1  # batches per step of the optimiser
+
+    def __post_init__(self) -> None:
+        checks.known_name("optimiser", self.name, ("adamw", "sgd"))
+        checks.known_name("schedule", self.schedule, _RATES)
+        checks.positive_number("rate", self.rate)
+        checks.positive_integer("accumulate", self.accumulate)
+        for name in ("weight_decay", "clip_norm"):
+            checks.non_negative_number(name, getattr(self, name))
+        for name in ("warm_up", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                value = getattr(self, name)
+                raise ValueError(f"{name}={value}; expected a share in [0, 1)")
+        if not 0 <= self.final_rate <= 1:
+            value = self.final_rate
+            raise ValueError(f"final_rate={value}; expected a share in [0, 1]")
+        if len(self.drops) != len(self.factors):
+            raise ValueError(
+                f"drops={self.drops}, factors={self.factors}; expected as many factors "
+                "as drops"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Batches: their size, augmentation, and extra examples."""
+
+    batch_size: int = 128
+    augment: tuple[str, ...] = ()  # such as "crop-4", "flip", "cutout-8"
+    mixture: str = ""  # "mixup-1.0" or "cutmix-1.0"
+    extra_share: float = 0.0  # of each batch, from extra data
+    replays: int = 1  # how often each batch is seen in a row
+
+    def __post_init__(self) -> None:
+        checks.positive_integer("batch_size", self.batch_size)
+        checks.positive_integer("replays", self.replays)
+        if not 0 <= self.extra_share < 1:
+            value = self.extra_share
+            raise ValueError(f"extra_share={value}; expected a share in [0, 1)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Averages of the weights, and which weights training gives back."""
+
+    ema: tuple[float, ...] = ()  # decays
+    swa_from: float = -1.0  # epoch from which weights are averaged equally; -1: never
+    give: str = "live"  # or "ema_0.995", "swa"
+    keep: Literal["last", "best"] = "last"  # best on robust validation accuracy
+
+    def __post_init__(self) -> None:
+        for decay in self.ema:
+            checks.share("ema", decay)
+        checks.known_name("keep", self.keep, ("last", "best"))
+        checks.known_name("weights", self.give, self.names())
+
+    def names(self) -> tuple[str, ...]:
+        """All weights that there are."""
+        emas = tuple(f"ema_{decay:g}" for decay in self.ema)
+        return ("live", *emas, *(("swa",) if self.swa_from >= 0 else ()))

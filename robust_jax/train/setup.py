@@ -1,0 +1,116 @@
+"""What stays the same through a training run: the net, its data, compiled programs."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from robust_jax import models
+from robust_jax.core.types import Key, LogitsFn
+from robust_jax.datasets.types import Dataset
+from robust_jax.train import loop, methods, watch
+from robust_jax.train.batches import Feed
+from robust_jax.train.precision import InBfloat16
+from robust_jax.train.progress import Kept, Progress
+from robust_jax.train.recipes import Recipe
+from robust_jax.train.state import ApplyFn, Learner, TrainState, Variables, new_state
+
+_LOOK = 2**31 - 6  # The name of the watch's draws.
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """A recipe made ready to run on one training set."""
+
+    recipe: Recipe
+    module: models.Classifier
+    learner: Learner
+    feed: Feed
+    run: loop.Run
+    remedy: loop.Run  # the same steps with the watch's attack
+    look: watch.Look
+    per_epoch: int  # steps
+    init_key: Key
+    epochs_key: Key
+
+    def fresh(self) -> Kept:
+        """The state before the first step."""
+        shape = self.feed.data.images.shape[1:]
+        variables = models.init(self.module, self.init_key, shape)
+        keeps_best = self.recipe.weights.keep == "best"
+        # Copies: a step on the host reuses the memory of its state.
+        state = jax.tree.map(jnp.copy, new_state(self.learner, variables))
+        return Kept(state, variables if keeps_best else None, Progress())
+
+    def chosen(self, state: TrainState) -> Variables:
+        """The weights that the recipe gives back."""
+        name = self.recipe.weights.give
+        return state.variables if name == "live" else state.averages[name]
+
+    def stretch(self, step: int, every: int) -> loop.Stretch:
+        """The steps from here up to the next look, save or end of the epoch."""
+        first = step % self.per_epoch
+        last = self.per_epoch
+        for period in (every, self.between_looks()):
+            if period:
+                last = min(last, first + period - step % period)
+        return loop.Stretch(first, last)
+
+    def between_looks(self) -> int:
+        """Steps between two looks of the watch; 0 without one."""
+        every = self.recipe.watch.every
+        return max(1, round(every * self.per_epoch)) if every else 0
+
+    def look_key(self, step: int) -> Key:
+        """The key of the watch's attack after a step."""
+        return jax.random.fold_in(jax.random.fold_in(self.epochs_key, _LOOK), step)
+
+
+def set_up(
+    recipe: Recipe,
+    train: Dataset,
+    seed: int = 0,
+    *,
+    extra: Dataset | None = None,
+    teachers: tuple[LogitsFn, ...] = (),
+    on_step: Callable[[], bool] = lambda: False,
+) -> Setup:
+    """A recipe made ready; nothing is computed yet.
+
+    Args:
+        recipe: net, attack and optimiser.
+        train: examples, shape [N, *S].
+        seed: of weights, order and attacks.
+        extra: more examples, of which each batch takes `data.extra_share`.
+        teachers: trained nets, one for each of the recipe's.
+        on_step: called after each step on the host; True ends the stretch.
+    Raises: ValueError: an unknown model or option.
+    """
+    config: dict[str, Any] = {"num_classes": train.num_classes}
+    module = models.by_name(recipe.model, **config | dict(recipe.model_config))
+    apply_fn: ApplyFn = models.ApplyMode(module)
+    if recipe.precision == "bfloat16":
+        apply_fn = InBfloat16(apply_fn)
+    batching = recipe.batching(train.num_classes)
+    learners = [
+        each.learner(apply_fn, len(train), teachers=teachers)
+        for each in (recipe, recipe.remedy())
+    ]
+    run, remedy = (loop.auto(learner, batching, on_step) for learner in learners)
+    feed = Feed(train.on_device(), None if extra is None else extra.on_device())
+    threat = methods.threat_fn(recipe.ball)(jnp.int32(0))
+    init_key, epochs_key = jax.random.split(jax.random.key(seed))
+    return Setup(
+        recipe,
+        module,
+        learners[0],
+        feed,
+        run,
+        remedy,
+        watch.look(recipe.watch, apply_fn, threat, feed.data),
+        recipe.steps_per_epoch(len(train)),
+        init_key,
+        epochs_key,
+    )

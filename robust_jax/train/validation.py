@@ -1,0 +1,54 @@
+"""Robust accuracy on validation examples, by a short plan that predicts AutoAttack."""
+
+from typing import Any
+
+import numpy as np
+
+from robust_jax import attacks, evaluate, threats
+from robust_jax.core.types import LogitsFn
+from robust_jax.datasets.types import Dataset
+from robust_jax.losses import objectives
+from robust_jax.train.settings import Ball
+
+_STEPS = 20  # of each APGD
+IMAGES = 500  # at most so many are attacked
+
+
+def quick(norm: str, num_classes: int) -> evaluate.Plan:
+    """APGD on the cross entropy, and towards the likeliest class, 20 steps each.
+
+    The targeted one shows what hides from cross entropy, such as MART's nets. In L0
+    and with few classes the nearest substitutes.
+
+    Args:
+        norm: "linf", "l2", "l1" or "l0".
+        num_classes: K, >= 2.
+    """
+    targeted = objectives.dlr if num_classes >= 4 else objectives.margin
+    if norm == "l0":
+        return (evaluate.Stage("pgd-l0", attacks.pgd_l0(steps=_STEPS)),)
+    apgd = attacks.apgd_l1 if norm == "l1" else attacks.apgd
+    return (
+        evaluate.Stage("apgd-ce", apgd(objectives.cross_entropy, _STEPS)),
+        evaluate.Stage("apgd-t", apgd(targeted, _STEPS), evaluate.likeliest_targets(1)),
+    )
+
+
+def validated(logits_fn: LogitsFn, ball: Ball, data: Dataset) -> dict[str, Any]:
+    """Clean and robust accuracy of a net on the first `IMAGES` examples.
+
+    Returns: validation_accuracy and robust_validation_accuracy, shares; the second is
+        None without a radius.
+    """
+    few = data.take(np.arange(min(len(data), IMAGES)))
+    threat = threats.by_name(ball.norm)(ball.eps)
+    plan = quick(ball.norm, data.num_classes) if ball.eps else ()
+    report = evaluate.robustness(
+        logits_fn, few.pixels(), few.labels, threat, plan=plan, ids=few.ids, audit=False
+    )
+    return {
+        "validation_accuracy": report.clean_accuracy.value,
+        "robust_validation_accuracy": (
+            report.robust_accuracy.value if ball.eps else None
+        ),
+    }

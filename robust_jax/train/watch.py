@@ -1,0 +1,64 @@
+"""Catastrophic overfitting: how it shows, and what is done about it.
+
+Training with a single step can, within a few steps of the optimiser, find a net on
+which single steps fail and several succeed. The watch compares PGD on some training
+examples with the best that it has seen.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from robust_jax import attacks
+from robust_jax.core import checks, drive, lift
+from robust_jax.core.types import Array, Key, Untargeted
+from robust_jax.datasets.types import OnDevice
+from robust_jax.train import pieces
+from robust_jax.train.state import ApplyFn
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """When training counts as collapsed, and the attack that it goes on with."""
+
+    every: float = 0.0  # epochs between looks; 0 does not watch
+    drop: float = 0.2  # of PGD accuracy below the best so far, a share
+    images: int = 256  # training examples that are looked at
+    steps: int = 10  # of the PGD that looks, and that takes over after a collapse
+    relative_step: float = 0.25  # of eps
+
+    def __post_init__(self) -> None:
+        checks.non_negative_number("every", self.every)
+        checks.share("drop", self.drop)
+        checks.positive_integer("images", self.images)
+        checks.positive_integer("steps", self.steps)
+        checks.positive_number("relative_step", self.relative_step)
+
+    def collapsed(self, best: float, now: float) -> bool:
+        """Whether PGD accuracy fell by more than `drop` below its best."""
+        return now < best - self.drop
+
+
+Look = Callable[[Any, Key], Array]  # (variables, key) -> PGD accuracy, a share
+
+
+def look(
+    watch: Watch, apply_fn: ApplyFn, threat: pieces.Threat, data: OnDevice
+) -> Look:
+    """Accuracy under PGD of the first `watch.images` training examples, a program."""
+    attack = attacks.pgd(watch.steps, watch.relative_step)
+    run = lift.over_examples(drive.last_iterate(attack))
+    n = min(watch.images, data.labels.shape[0])
+
+    @drive.compiled
+    def accuracy(variables, key):
+        images, labels = data.batch(jnp.arange(n))
+        logits_fn = lambda x: apply_fn(variables, x, "eval")[0]  # noqa: E731
+        keys = jax.random.split(key, n)
+        x_adv = run(keys, logits_fn, threat, images, Untargeted(labels))
+        return pieces.accuracy(logits_fn(x_adv), labels)
+
+    return accuracy
