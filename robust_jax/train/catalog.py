@@ -4,20 +4,10 @@ import dataclasses
 from typing import Any
 
 from robust_jax.core import checks
+from robust_jax.train import catalog_cifar10, catalog_digits
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.settings import Ball, Data, Descent, Inner, Method
 
-_DIGITS = Recipe(
-    dataset="digits",
-    model="digits_cnn",
-    epochs=40,
-    data=Data(batch_size=64),
-    source="Ours: a small net for 1,797 small images.",
-)
-_DIGITS_BALL = Ball(eps=0.15, growth_epochs=8)
-_DIGITS_PGD = dataclasses.replace(
-    _DIGITS, ball=_DIGITS_BALL, attack=Inner(steps=7, relative_step=0.25)
-)
 _MNIST = Recipe(
     dataset="mnist",
     model="fast_cnn",
@@ -26,28 +16,20 @@ _MNIST = Recipe(
     descent=Descent(rate=2e-3),
     source="Ours: chosen for minutes on two cores.",
 )
+_PLAIN = dataclasses.replace(_MNIST, epochs=5, method=Method("standard"))
 
-
-def _digits(name: str, source: str = "", **method: Any) -> Recipe:
-    recipe = dataclasses.replace(_DIGITS_PGD, method=Method(name, **method))
-    return dataclasses.replace(recipe, source=source or _DIGITS.source)
-
-
-RECIPES: dict[str, Recipe] = {
-    # 4-fold cross-validation over train and validation chose the decay: 98.0 %
-    # against 97.7 % without.
-    "digits": dataclasses.replace(
-        _DIGITS, method=Method("standard"), descent=Descent(weight_decay=1.0)
-    ),
-    "pgd_digits": _DIGITS_PGD,
-    "mnist": dataclasses.replace(_MNIST, epochs=5, method=Method("standard")),
+MNIST: dict[str, Recipe] = {
+    "mnist": _PLAIN,
     # Szegedy et al.'s (2014) net, trained as the others here.
-    "fc100_100_10": dataclasses.replace(
+    "fc100_100_10": dataclasses.replace(_PLAIN, model="fc100_100_10", model_config=()),
+    "fgsm_rs_mnist": dataclasses.replace(
         _MNIST,
-        model="fc100_100_10",
-        model_config=(),
-        epochs=5,
-        method=Method("standard"),
+        ball=Ball(eps=0.3),
+        attack=Inner("fgsm_rs", steps=1, relative_step=1.25),
+        descent=Descent(rate=5e-3, schedule="triangular", warm_up=0.4, final_rate=0.0),
+        data=Data(batch_size=100),
+        epochs=10,
+        source="Wong et al. (2020), their MNIST script.",
     ),
     # Madry et al. (2018) train at eps 0.3 with 40 steps of 0.01; here 10 of 0.06,
     # whose reach is 2 eps, and a radius that grows, since at 0.3 from the
@@ -57,6 +39,11 @@ RECIPES: dict[str, Recipe] = {
         ball=Ball(eps=0.3, growth_epochs=3),
         attack=Inner(steps=10, relative_step=0.2),
     ),
+}
+RECIPES: dict[str, Recipe] = {
+    **catalog_digits.RECIPES,
+    **MNIST,
+    **catalog_cifar10.RECIPES,
 }
 
 

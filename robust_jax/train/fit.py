@@ -124,13 +124,14 @@ def _look(setup: Setup, kept: Kept, step: int) -> None:
 
 def _epoch_over(setup: Setup, kept: Kept, validation: Dataset, begun: float) -> Kept:
     progress, weights = kept.progress, setup.chosen(kept.state)
-    logits_fn = models.logits_fn(setup.module, weights)
-    means = progress.means()
+    logits_fn, recipe = models.logits_fn(setup.module, weights), setup.recipe
+    means, epoch = progress.means(), progress.epoch + 1
+    is_due = epoch % recipe.validate_every == 0 or epoch == recipe.epochs
     row: Row = {
-        "epoch": progress.epoch + 1,
+        "epoch": epoch,
         "loss": means.pop("loss"),
         **{f"train_{name}": value for name, value in means.items()},
-        **validations.validated(logits_fn, setup.recipe.ball, validation),
+        **validations.validated(logits_fn, recipe.ball, validation if is_due else None),
         "seconds": progress.seconds + time.perf_counter() - begun,
     }
     progress.history.append(row)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from robust_jax import attacks, threats
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, LogitsFn
+from robust_jax.models import BatchMode
 from robust_jax.train import (
     augment,
     combinators,
@@ -32,6 +33,14 @@ class Entry(NamedTuple):
     attack: str = "pgd"
 
 
+def _average(
+    apply_fn: ApplyFn, pairs: Any, attack_mode: BatchMode, mode: BatchMode
+) -> Objective:
+    modes: dict[str, Any] = {"attack_mode": attack_mode, "mode": mode}
+    parts = [objectives.adversarial(apply_fn, *pair, **modes) for pair in pairs]
+    return combinators.average_of(*parts)
+
+
 class Setting(NamedTuple):
     """What a method may need beside its numbers."""
 
@@ -45,6 +54,7 @@ class Setting(NamedTuple):
 
 ATTACKS: dict[str, Callable[[int, float], Attack]] = {
     "fgsm": lambda steps, size: attacks.fgsm(),
+    "fgsm_rs": lambda steps, size: perturbations.fgsm_rs(size),
     "pgd": attacks.pgd,
     "pgd_kl": perturbations.pgd_kl,
     "pgd_near": perturbations.pgd_near,
@@ -63,6 +73,7 @@ METHODS: dict[str, Entry] = {
     "helper_based": Entry(regularised.helper_based, "pgd_kl"),
     "consistency": Entry(regularised.consistency),
     "worst_of": Entry(unions.worst_of),
+    "average": Entry(_average),
     "multi_steepest_descent": Entry(unions.multi_steepest_descent),
 }
 

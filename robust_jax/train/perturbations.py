@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from robust_jax import optim
 from robust_jax.attacks import projected
@@ -99,6 +100,34 @@ def _against_clean(
         steps=steps,
         with_clean_logits=True,
     )
+
+
+@memoised
+def fgsm_rs(relative_step: float = 1.25) -> Attack:
+    """One step from a random point of the ball, which may leave the box.
+
+    x_adv = x + noise + step * sign(gradient at x + noise), projected onto ball and box,
+    with uniform noise in the ball. That the gradient is taken outside the box matters:
+    on MNIST, where most pixels are 0, training from starts inside the box collapses.
+
+    Args:
+        relative_step: step size as a multiple of eps, > 0.
+    Raises: ValueError: if relative_step is not a finite number > 0.
+    References: Wong et al., "Fast is better than free: revisiting adversarial
+        training", ICLR 2020, Alg. 3 (1.25). Differs from the authors' code in: other
+        norms take their steepest step.
+    """
+    return projected.projected_ascent(
+        projected.objectives.cross_entropy,
+        optim.steepest(relative_step),
+        anywhere_in_the_ball,
+        steps=1,
+    )
+
+
+def anywhere_in_the_ball(key: Key, threat: Any, x: Array) -> Array:
+    """A uniform point of the ball, whatever the box."""
+    return threat._replace(lower=-jnp.inf, upper=jnp.inf).sample(key, x)
 
 
 @memoised

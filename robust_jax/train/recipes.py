@@ -38,11 +38,13 @@ class Recipe:
     watch: Watch = Watch()
     teachers: tuple[str, ...] = ()  # recipes of nets that are trained before
     epochs: int = 20
+    validate_every: int = 1  # epochs; the last one always
     precision: Literal["float32", "bfloat16"] = "float32"  # of the net's arithmetic
     source: str = ""
 
     def __post_init__(self) -> None:
         checks.positive_integer("epochs", self.epochs)
+        checks.positive_integer("validate_every", self.validate_every)
         checks.known_name("precision", self.precision, ("float32", "bfloat16"))
 
     def changed(self, changes: dict[str, Any]) -> Self:

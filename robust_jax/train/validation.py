@@ -1,7 +1,5 @@
 """Robust accuracy on validation examples, by a short plan that predicts AutoAttack."""
 
-from typing import Any
-
 import numpy as np
 
 from robust_jax import attacks, evaluate, threats
@@ -34,12 +32,16 @@ def quick(norm: str, num_classes: int) -> evaluate.Plan:
     )
 
 
-def validated(logits_fn: LogitsFn, ball: Ball, data: Dataset) -> dict[str, Any]:
+def validated(
+    logits_fn: LogitsFn, ball: Ball, data: Dataset | None
+) -> dict[str, float | None]:
     """Clean and robust accuracy of a net on the first `IMAGES` examples.
 
-    Returns: validation_accuracy and robust_validation_accuracy, shares; the second is
-        None without a radius.
+    Returns: validation_accuracy and robust_validation_accuracy, shares; both are None
+        without data, and the second one without a radius.
     """
+    if data is None:
+        return {"validation_accuracy": None, "robust_validation_accuracy": None}
     few = data.take(np.arange(min(len(data), IMAGES)))
     threat = threats.by_name(ball.norm)(ball.eps)
     plan = quick(ball.norm, data.num_classes) if ball.eps else ()

@@ -54,27 +54,48 @@ def test_value_and_gradient_are_the_oracles_at_constant_adversarial_images(name)
         np.testing.assert_allclose(again[0], loss, rtol=1e-5)
 
 
-def test_n_fgsm_is_noise_and_a_full_step_clipped_to_the_box_alone():
+def single_step(attack):
+    """Weights, images, what the attack made of them, and the examples' keys."""
     w, batch = tanh_net.weights(), tanh_net.batch()
-    objective = train.adversarial(APPLY, perturbations.n_fgsm(2.0), threat_fn)
+    objective = train.adversarial(APPLY, attack, threat_fn)
     _, aux, _ = tanh_net.value_and_gradient(objective, tanh_net.variables(w), batch)
-    x, x_adv = np.asarray(batch.images), np.asarray(aux.attacked)
     keys = [jax.random.fold_in(jax.random.key(3), p) for p in batch.positions]
-    wide = threats.Linf(2 * EPS)
-    noisy = np.stack([wide.sample(k, i) for k, i in zip(keys, x, strict=True)])
+    return w, np.asarray(batch.images), np.asarray(aux.attacked), keys
+
+
+def gradient_signs(w, images):
+    """Of the summed cross entropy, by differences in float64."""
+    labels = np.asarray(tanh_net.batch().labels)
 
     def loss_of(images):
         z = pair_losses.net(w, images.astype(np.float64))
-        return pair_losses.cross_entropy(z, np.asarray(batch.labels)).sum()
+        return pair_losses.cross_entropy(z, labels).sum()
 
-    signs = np.zeros_like(noisy)
-    for index in np.ndindex(noisy.shape):
-        step = np.zeros(noisy.shape)
+    signs = np.zeros_like(images)
+    for index in np.ndindex(images.shape):
+        step = np.zeros(images.shape)
         step[index] = 1e-5
-        signs[index] = np.sign(loss_of(noisy + step) - loss_of(noisy - step))
-    expected = np.clip(noisy + EPS * signs, 0, 1)
+        signs[index] = np.sign(loss_of(images + step) - loss_of(images - step))
+    return signs
+
+
+def test_n_fgsm_is_noise_and_a_full_step_clipped_to_the_box_alone():
+    w, x, x_adv, keys = single_step(perturbations.n_fgsm(2.0))
+    wide = threats.Linf(2 * EPS)
+    noisy = np.stack([wide.sample(k, i) for k, i in zip(keys, x, strict=True)])
+    expected = np.clip(noisy + EPS * gradient_signs(w, noisy), 0, 1)
     np.testing.assert_allclose(x_adv, expected, atol=1e-5)
     assert np.abs(x_adv - x).max() > 1.5 * EPS  # No projection onto the ball.
+
+
+def test_fgsm_rs_takes_its_gradient_outside_the_box_and_ends_inside():
+    w, x, x_adv, keys = single_step(perturbations.fgsm_rs(1.25))
+    boxless = threats.Linf(EPS, -np.inf, np.inf)
+    noisy = np.stack([boxless.sample(k, i) for k, i in zip(keys, x, strict=True)])
+    assert noisy.min() < -0.01 and noisy.max() > 1.01
+    moved = noisy + 1.25 * EPS * gradient_signs(w, noisy)
+    expected = np.clip(np.clip(moved, x - EPS, x + EPS), 0, 1)
+    np.testing.assert_allclose(x_adv, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

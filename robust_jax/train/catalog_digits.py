@@ -1,0 +1,87 @@
+"""Recipes for the 8x8 digits: every method, in seconds on a CPU.
+
+The methods' own numbers are those of their papers; eps, steps and the net are the same
+for all, so that a table of them compares methods and nothing else.
+"""
+
+import dataclasses
+from typing import Any
+
+from robust_jax.train.recipes import Recipe
+from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
+from robust_jax.train.watch import Watch
+
+_OURS = "Ours: a small net for 1,797 small images; numbers of the method's paper."
+_PLAIN = Recipe(
+    dataset="digits",
+    model="digits_cnn",
+    epochs=40,
+    method=Method("standard"),
+    data=Data(batch_size=64),
+    source=_OURS,
+)
+_BALL = Ball(eps=0.15, growth_epochs=8)
+_ROUND = Ball("l2", 0.5, growth_epochs=8)
+_PGD = dataclasses.replace(
+    _PLAIN, ball=_BALL, attack=Inner(steps=7, relative_step=0.25), method=Method()
+)
+_SINGLE = Ball(eps=0.3)  # At once: where single steps collapse.
+
+
+def _with(method: str, **numbers: Any) -> Recipe:
+    return dataclasses.replace(_PGD, method=Method(method, **numbers))
+
+
+def _single(attack: str, relative_step: float = 1.25, **more: Any) -> Recipe:
+    inner = Inner(attack, steps=1, relative_step=relative_step)
+    return dataclasses.replace(_PGD, attack=inner, **more)
+
+
+RECIPES: dict[str, Recipe] = {
+    # 4-fold cross-validation over train and validation chose the decay: 98.0 %
+    # against 97.7 % without.
+    "digits": dataclasses.replace(_PLAIN, descent=Descent(weight_decay=1.0)),
+    "smoothing_digits": dataclasses.replace(
+        _PLAIN, method=Method("standard", smoothing=0.1)
+    ),
+    "mixup_digits": dataclasses.replace(
+        _PLAIN, data=Data(batch_size=64, mixture="mixup-1.0")
+    ),
+    "cutmix_digits": dataclasses.replace(
+        _PLAIN, data=Data(batch_size=64, mixture="cutmix-1.0")
+    ),
+    "vat_digits": dataclasses.replace(_with("vat"), ball=_ROUND),
+    "pgd_digits": _PGD,
+    "pgd_l2_digits": dataclasses.replace(_PGD, ball=_ROUND),
+    "half_digits": _with("adversarial", clean_share=0.5),
+    "fgsm_rs_digits": _single("fgsm_rs"),
+    "n_fgsm_digits": _single("n_fgsm"),
+    "grad_align_digits": dataclasses.replace(
+        _single("fgsm"), method=Method("grad_align", weight=0.2)
+    ),
+    # A radius at which single steps collapse, without and with the watch.
+    "collapsing_digits": _single("fgsm_rs", ball=_SINGLE),
+    "watched_digits": _single("fgsm_rs", ball=_SINGLE, watch=Watch(every=0.5)),
+    "pgd_large_digits": dataclasses.replace(_PGD, ball=_SINGLE),
+    "trades_digits": _with("trades"),
+    "trades_l2_digits": dataclasses.replace(_with("trades"), ball=_ROUND),
+    "mart_digits": _with("mart"),
+    "score_digits": _with("score"),
+    "alp_digits": _with("logit_pairing"),
+    "hat_digits": dataclasses.replace(_with("helper_based"), teachers=("digits",)),
+    "consistency_digits": dataclasses.replace(
+        _with("consistency"), data=Data(batch_size=64, augment=("crop-1",))
+    ),
+    "awp_digits": _with("adversarial", awp=5e-3),
+    "trades_awp_digits": _with("trades", awp=5e-3),
+    "sam_digits": _with("adversarial", sam=0.05),
+    "ema_digits": dataclasses.replace(
+        _PGD, weights=Weights(ema=(0.9, 0.98), give="ema_0.98")
+    ),
+    "swa_digits": dataclasses.replace(_PGD, weights=Weights(swa_from=30, give="swa")),
+    "max_digits": dataclasses.replace(_with("worst_of"), more_balls=(_ROUND,)),
+    "avg_digits": dataclasses.replace(_with("average"), more_balls=(_ROUND,)),
+    "msd_digits": dataclasses.replace(
+        _with("multi_steepest_descent"), more_balls=(_ROUND,)
+    ),
+}
