@@ -13,7 +13,7 @@ from robust_jax import models
 from robust_jax.core.types import LogitsFn
 from robust_jax.datasets.types import Dataset
 from robust_jax.train import catalog, validation as validations
-from robust_jax.train.progress import Keeper, Kept, Nowhere, Row
+from robust_jax.train.progress import Identity, Keeper, Kept, Nowhere, Row
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.setup import Setup, set_up
 from robust_jax.train.state import Variables
@@ -82,7 +82,7 @@ def fit(
     teachers = _teachers(recipe, train, validation, seed)
     setup = set_up(recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped)
     kept = setup.fresh()
-    kept = keeper.restore(kept) or kept
+    kept = keeper.restore(kept, _identity(recipe, seed, train, extra)) or kept
     while kept.progress.epoch < recipe.epochs:
         begun = time.perf_counter()
         kept = _advanced(setup, kept, keeper)
@@ -183,6 +183,18 @@ def _trained(setup: Setup, kept: Kept) -> Trained:
         None if kept.best is None else progress.best_epoch,
         progress.healing_since,
     )
+
+
+def _identity(
+    recipe: Recipe, seed: int, train: Dataset, extra: Dataset | None
+) -> Identity:
+    named = {f"recipe.{path}": value for path, value in recipe.fields().items()}
+    identity: Identity = {**named, "seed": seed}
+    for part, data in (("train", train), ("extra", extra)):
+        if data is not None:
+            ids = np.bitwise_xor.reduce(data.ids) if len(data) else 0
+            identity[part] = f"{data.name}, n = {len(data)}, ids {int(ids):016x}"
+    return identity
 
 
 def _teachers(

@@ -8,6 +8,7 @@ from robust_jax.train.state import TrainState, Variables
 
 Row = dict[str, float | int | None]
 Means = dict[str, float]
+Identity = dict[str, str | int]  # what makes two runs the same, by path
 
 
 @dataclasses.dataclass
@@ -46,8 +47,11 @@ class Keeper(Protocol):
 
     every: int  # steps between two saves; 0 saves the end alone
 
-    def restore(self, like: Kept) -> Kept | None:
-        """The newest state that was saved, with the shapes of `like`; None if none."""
+    def restore(self, like: Kept, identity: Identity) -> Kept | None:
+        """The newest state that was saved, with the shapes of `like`; None if none.
+
+        `identity` goes into all that is saved; another run's state is refused.
+        """
         ...
 
     def save(self, kept: Kept, *, wait: bool) -> None:
@@ -68,7 +72,7 @@ class Nowhere:
 
     every = 0
 
-    def restore(self, like: Kept) -> Kept | None:
+    def restore(self, like: Kept, identity: Identity) -> Kept | None:
         """None."""
         return None
 

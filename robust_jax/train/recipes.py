@@ -134,7 +134,7 @@ class Recipe:
         found = averages.bank(self.weights.ema)
         if self.weights.swa_from < 0:
             return found
-        first = round(self.weights.swa_from * steps_per_epoch)
+        first = max(1, round(self.weights.swa_from * steps_per_epoch))
         return (*found, ("swa", averages.swa(first, steps_per_epoch)))
 
 

@@ -1,0 +1,91 @@
+"""A training run of 20 steps that may end itself: `... DIRECTORY EVENT STEP`.
+
+Prints the steps of this sitting and the hash of the last state and of the history, or
+what stopped it. Events: none, term (SIGTERM), kill (SIGKILL), full (no file can grow).
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+
+import jax
+import numpy as np
+
+from robust_jax import datasets, train
+from robust_jax.train import keeping
+
+RECIPE = train.Recipe(
+    dataset="digits",
+    model="mlp",
+    model_config=(("hidden", (16,)),),
+    ball=train.Ball(eps=0.05),
+    attack=train.Inner(steps=2, relative_step=0.6),
+    data=train.Data(batch_size=32, augment=("crop-1",)),
+    descent=train.Descent(rate=1e-2),
+    weights=train.Weights(ema=(0.9,), swa_from=1, keep="best"),
+    watch=train.Watch(every=0.5, images=16),
+    epochs=4,
+)
+N = 150  # Five steps an epoch.
+EVERY = 4
+
+
+class Remembering(keeping.Keeper):
+    """A keeper that knows what it saved last."""
+
+    def save(self, kept, *, wait):
+        self.kept = jax.tree.map(np.asarray, kept._replace(progress=None))
+        super().save(kept, wait=wait)
+
+
+def data(split, n):
+    return datasets.load("digits", split).take(np.arange(n))
+
+
+def fingerprint(kept, trained):
+    """Hash of every array of the state, and of the history without times."""
+    total = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path((kept, trained.variables)):
+        total.update(str(path).encode())
+        total.update(np.asarray(leaf).tobytes())
+    history = {k: v for k, v in trained.history.items() if k != "seconds"}
+    total.update(json.dumps([history, trained.best_epoch]).encode())
+    return total.hexdigest()
+
+
+def main():
+    directory, event, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    keeper, steps = Remembering(directory, every=EVERY), []
+
+    def on_step():
+        steps.append(1)
+        if len(steps) != at:
+            return
+        keeper.newest()  # Waits for what is being written.
+        if event == "full":
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+        elif event != "none":
+            number = {"term": signal.SIGTERM, "kill": signal.SIGKILL}[event]
+            os.kill(os.getpid(), number)
+
+    with keeping.listening(keeper):
+        try:
+            trained = train.fit(
+                RECIPE,
+                data("train", N),
+                data("validation", 40),
+                keeper=keeper,
+                on_step=on_step,
+            )
+        except (train.Stopped, ValueError) as stopped:
+            sys.stdout.write(f"{stopped}\n")
+            return
+    sys.stdout.write(f"{len(steps)} {fingerprint(keeper.kept, trained)}\n")
+
+
+if __name__ == "__main__":
+    main()
