@@ -3,7 +3,9 @@
     python -m experiments.train --recipe=pgd_mnist --data_dir=DIR --set attack.steps=20
 
 `--recipe=NAME --print_config` shows what can be set. Writes OUT/model.safetensors (the
-net), record.json, index.html and the training curves. Judge the net with
+net), record.json, index.html, metrics.jsonl, the training curves and checkpoints: a run
+that was stopped, by SIGTERM, Ctrl-C or otherwise, goes on from the newest one when the
+same command is given again, and ends as if nothing had happened. Judge the net with
 `experiments.evaluate`; the robust accuracy shown here is that under two short APGD on
 at most 500 validation images, and flatters by a point or two.
 """
@@ -12,7 +14,7 @@ import dataclasses
 
 from absl import flags
 
-from experiments import common, recording
+from experiments import common, metrics, recording, sittings
 from robust_jax import datasets, models, report, train
 
 _RECIPE = flags.DEFINE_string(
@@ -52,7 +54,8 @@ def main(argv: list[str]) -> None:
     data = common.load(recipe.dataset, "train", _COUNT.value)
     validation = common.load(recipe.dataset, "validation")
     run = recording.Run("train")
-    trained = _fit(run, recipe, data, validation)
+    with sittings.sitting(run.out) as keeper:
+        trained = _fit(run, recipe, data, validation, keeper)
     shape = data.images.shape[1:]
     flops = models.flops(trained.module, shape)
     metadata = {"recipe": dataclasses.asdict(recipe), "flops": flops}
@@ -61,6 +64,11 @@ def main(argv: list[str]) -> None:
     models.save(
         path, trained.module, trained.variables, input_shape=shape, metadata=metadata
     )
+    history = trained.history
+    run.rows += [
+        {name: values[i] for name, values in history.items()}
+        for i in range(len(history["epoch"]))
+    ]
     print(report.format_table(run.rows, _COLUMNS))
     print(f"wrote {path} ({trained.seconds:.0f} s, {flops / 1e6:.1f} MFLOP an image)")
     run.series = {"history": trained.history, **metadata}
@@ -78,25 +86,30 @@ def _recipe():
     return train.recipe(_RECIPE.value, changes)
 
 
-def _fit(run, recipe, data, validation):
-    steps = recipe.epochs * recipe.steps_per_epoch(len(data))
+def _fit(run, recipe, data, validation, keeper):
+    per_epoch, written = recipe.steps_per_epoch(len(data)), metrics.Metrics(run.out)
+    steps = recipe.epochs * per_epoch
     with common.counted(steps, _RECIPE.value, "step") as bar:
 
+        def on_start(done):
+            if done:
+                print(f"going on from step {done:,} of {steps:,}")
+            bar.update(done)
+
         def on_epoch(row):
-            run.rows.append(row)
-            robust = row["robust_validation_accuracy"]
-            bar.set(
-                epoch=row["epoch"],
-                loss=f"{row['loss']:.3f}",
-                clean=f"{row['validation_accuracy']:.3f}",
-                robust="-" if robust is None else f"{robust:.3f}",
-            )
+            written.write(row["epoch"] * per_epoch, row)
+            shares = {"clean": row["validation_accuracy"]}
+            shares["robust"] = row["robust_validation_accuracy"]
+            shown = {n: "-" if v is None else f"{v:.3f}" for n, v in shares.items()}
+            bar.set(epoch=row["epoch"], loss=f"{row['loss']:.3f}", **shown)
 
         return train.fit(
             recipe,
             data,
             validation,
             seed=common.SEED.value,
+            keeper=keeper,
+            on_start=on_start,
             on_step=bar.update,
             on_epoch=on_epoch,
         )
@@ -120,4 +133,6 @@ def _save(run, recipe, trained, n, n_validation):
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(metrics)
+    flags.adopt_module_key_flags(sittings)
     common.run_main(main)

@@ -52,6 +52,7 @@ def fit(
     seed: int = 0,
     extra: Dataset | None = None,
     keeper: Keeper | None = None,
+    on_start: Callable[[int], None] = lambda steps: None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Row], None] = lambda row: None,
 ) -> Trained:
@@ -68,6 +69,7 @@ def fit(
         seed: of weights, order and attacks.
         extra: more examples, of which each batch takes `data.extra_share`.
         keeper: where the state is saved; nowhere by default.
+        on_start: called once with the steps that earlier sittings did.
         on_step: called after each step (on CPU; elsewhere many are one program).
         on_epoch: called with the epoch's row of the history.
     Raises: ValueError: an unknown model or option; a loss that is not finite.
@@ -83,6 +85,7 @@ def fit(
     setup = set_up(recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped)
     kept = setup.fresh()
     kept = keeper.restore(kept, _identity(recipe, seed, train, extra)) or kept
+    on_start(int(kept.state.step))
     while kept.progress.epoch < recipe.epochs:
         begun = time.perf_counter()
         kept = _advanced(setup, kept, keeper)

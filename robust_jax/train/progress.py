@@ -2,11 +2,11 @@
 
 import dataclasses
 import statistics
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from robust_jax.train.state import TrainState, Variables
 
-Row = dict[str, float | int | None]
+Row = dict[str, Any]  # numbers; None: not measured
 Means = dict[str, float]
 Identity = dict[str, str | int]  # what makes two runs the same, by path
 

@@ -1,0 +1,66 @@
+"""Where the metrics of a run go: JSON lines always, TensorBoard and W&B if asked."""
+
+import json
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from robust_jax.core import records
+
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", False, "Also write OUT/tensorboard; needs tensorboardX."
+)
+_WANDB = flags.DEFINE_bool(
+    "wandb", False, "Also send to Weights & Biases; needs wandb."
+)
+
+
+class Metrics:
+    """`write(step, row)` to all places at once.
+
+    OUT/metrics.jsonl has one row per step written, in order; a run that goes on from an
+    earlier step replaces the rows from there on.
+
+    Raises: ValueError: a package that was asked for is missing.
+    """
+
+    def __init__(self, out: pathlib.Path) -> None:
+        self._path = out / "metrics.jsonl"
+        self._board: Any = None
+        self._wandb: Any = None
+        if _TENSORBOARD.value:
+            board = _imported("tensorboardX", "tensorboard")
+            self._board = board.SummaryWriter(str(out / "tensorboard"))
+        if _WANDB.value:
+            self._wandb = _imported("wandb", "wandb")
+            self._wandb.init(dir=str(out))
+
+    def write(self, step: int, row: dict[str, Any]) -> None:
+        """Writes a row of numbers; None stands for what was not measured."""
+        kept = [line for line in self._lines() if json.loads(line)["step"] < step]
+        kept.append(json.dumps(records.plain({"step": step, **row})))
+        with records.atomic_path(self._path) as temporary:
+            temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        numbers = {name: value for name, value in row.items() if value is not None}
+        if self._board is not None:
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=step)
+
+    def _lines(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        return self._path.read_text(encoding="utf-8").splitlines()
+
+
+def _imported(package: str, flag: str) -> Any:
+    try:
+        return __import__(package)
+    except ImportError as error:
+        raise ValueError(
+            f"{flag}=True needs {package}, which is not installed; "
+            f"pip install {package}"
+        ) from error

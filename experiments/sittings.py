@@ -1,0 +1,40 @@
+"""Training in several sittings: checkpoints, signals and the words about them."""
+
+import contextlib
+import pathlib
+import shutil
+import sys
+from collections.abc import Iterator
+
+from absl import flags, logging
+
+from robust_jax import train
+from robust_jax.train import keeping
+
+_SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "Steps between checkpoints.")
+_KEEP = flags.DEFINE_integer("keep", 2, "Newest checkpoints that stay.")
+_RESTART = flags.DEFINE_bool("restart", False, "Delete OUT's checkpoints; start anew.")
+
+
+@contextlib.contextmanager
+def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
+    """A keeper of OUT/checkpoints; SIGTERM and Ctrl-C save and exit with 143 and 130.
+
+    Raises: ValueError: a flag out of its range.
+    """
+    logging.get_absl_handler().addFilter(_is_worth_reading)
+    checkpoints = out / "checkpoints"
+    if _RESTART.value:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    keeper = keeping.Keeper(checkpoints, _SAVE_EVERY.value, _KEEP.value)
+    try:
+        with keeping.listening(keeper):
+            yield keeper
+    except train.Stopped as stopped:
+        print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+        sys.exit(128 + (keeper.asked or 0))  # As a shell has it.
+
+
+def _is_worth_reading(record):
+    """Orbax tells every step of a save."""
+    return "orbax" not in record.pathname or record.levelno >= logging.ERROR
