@@ -1,6 +1,7 @@
 """Training in several sittings: checkpoints, signals and the words about them."""
 
 import contextlib
+import logging as python_logging
 import pathlib
 import shutil
 import sys
@@ -37,4 +38,4 @@ def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
 
 def _is_worth_reading(record):
     """Orbax tells every step of a save."""
-    return "orbax" not in record.pathname or record.levelno >= logging.ERROR
+    return "orbax" not in record.pathname or record.levelno >= python_logging.ERROR
