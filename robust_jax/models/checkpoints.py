@@ -22,7 +22,7 @@ from flax import traverse_util
 from jax.tree_util import Partial
 
 from robust_jax.core.records import PathLike, atomic_path, plain
-from robust_jax.models import functional, networks
+from robust_jax.models import catalog, functional, networks
 
 _FORMAT = "robust_jax checkpoint"
 _VERSION = "1"
@@ -143,7 +143,7 @@ def load(path: PathLike) -> Checkpoint:
     arrays = {name: _array(entry, data) for name, entry in tensors.items()}
     input_shape = tuple(json.loads(described["input_shape"]))
     try:
-        module = networks.by_name(described["model"], **json.loads(described["config"]))
+        module = catalog.by_name(described["model"], **json.loads(described["config"]))
     except ValueError as error:
         raise ValueError(f"path={path}; {error}") from error
     _check_fit(f"path={path}", module, input_shape, arrays)
@@ -254,12 +254,12 @@ def _dtype_name(name: str, dtype: np.dtype) -> str:
 
 
 def _name(module: nn.Module) -> str:
-    for name, network in networks.NETWORKS.items():
+    for name, network in catalog.NETWORKS.items():
         if type(module) is network:
             return name
     raise ValueError(
         f"module={type(module).__name__}; expected a net of models.by_name "
-        f"({', '.join(networks.names())}); save the weights of others by your own means"
+        f"({', '.join(catalog.names())}); save the weights of others by your own means"
     )
 
 

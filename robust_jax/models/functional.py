@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -12,11 +12,11 @@ from jax.extend import core as jex
 from jax.tree_util import Partial
 
 from robust_jax.core.types import Array, Key
+from robust_jax.models.normalisation import BatchMode
 
 # The optimised code draws in no time that counts, but takes 4 times as long to compile.
 _UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
-BatchMode = Literal["eval", "batch", "batch+update", "frozen"]
 Variables = Any  # A Flax tree of collections, such as {"params": {...}}.
 
 
@@ -40,8 +40,11 @@ class Apply:
 class ApplyMode:
     """A module as a function of its variables and a batch mode; equal if equal.
 
-    Dropout is on if a key is given, except in mode "eval". A module with batch
-    statistics runs in mode "eval" only, so far.
+    Modes: "eval" takes running statistics and no dropout; "frozen" the same with
+    dropout; "batch" takes the statistics of this batch, and "batch+update" gives them
+    back. Dropout needs a key. A net without batch statistics and dropout gives the same
+    in all of them. One example at a time works under `vmap(axis_name="batch")`. The
+    module's call takes `mode` if it has statistics, and `train` if it has dropout.
     """
 
     module: nn.Module
@@ -53,21 +56,28 @@ class ApplyMode:
         mode: BatchMode,
         key: Key | None = None,
     ) -> tuple[Array, Variables]:
-        """Logits, shape [*B, K], and the variables, here those given.
+        """Logits, shape [*B, K], and the variables, with new statistics if asked.
 
-        Raises: ValueError: batch statistics in another mode than "eval".
+        Raises: ValueError: a module with statistics whose call knows no mode.
         """
-        if mode != "eval" and "batch_stats" in variables:
-            raise ValueError(
-                f'mode="{mode}" for {type(self.module).__name__}, which has batch '
-                'statistics; expected "eval"; train such a net by an apply function of '
-                "your own"
-            )
+        known = inspect.signature(type(self.module).__call__).parameters
         options: dict[str, Any] = {}
-        call = inspect.signature(type(self.module).__call__)
-        if key is not None and mode != "eval" and "train" in call.parameters:
+        if key is not None and mode != "eval" and "train" in known:
             options = {"train": True, "rngs": {"dropout": key}}
-        return cast(Array, self.module.apply(variables, images, **options)), variables
+        if "mode" in known:
+            options["mode"] = mode
+        elif mode != "eval" and "batch_stats" in variables:
+            raise ValueError(
+                f'mode="{mode}" for {type(self.module).__name__}, whose call takes no '
+                'mode; expected "eval"; normalise by models.BatchNorm, which takes one'
+            )
+        if mode != "batch+update" or "batch_stats" not in variables:
+            logits = self.module.apply(variables, images, **options)
+            return cast(Array, logits), variables
+        logits, moved = self.module.apply(
+            variables, images, mutable=["batch_stats"], **options
+        )
+        return cast(Array, logits), {**variables, **moved}
 
 
 def init(module: nn.Module, key: Key, input_shape: tuple[int, ...]) -> Variables:

@@ -4,12 +4,9 @@ They take pixels in [0, 1], one image [H, W, C] or any number of leading batch a
 give logits; normalisation is part of the net, so that a radius always is in pixels.
 """
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
-from robust_jax.core import checks
 from robust_jax.core.types import Array
 from robust_jax.models.convolution import Conv
 
@@ -166,44 +163,6 @@ class DigitsCNN(Classifier):
         x = nn.relu(Conv(64, (3, 3), strides=2)(x))
         x = nn.relu(nn.Dense(128)(flatten(x)))
         return nn.Dense(self.num_classes)(x)
-
-
-NETWORKS: dict[str, type[Classifier]] = {
-    "digits_cnn": DigitsCNN,
-    "fast_cnn": FastCNN,
-    "fc100_100_10": SigmoidMLP,
-    "madry_cnn": MadryCNN,
-    "mlp": MLP,
-    "small_cnn": SmallCNN,
-}
-
-
-def names() -> list[str]:
-    """The names that `by_name` knows, sorted."""
-    return sorted(NETWORKS)
-
-
-def by_name(name: str, **config: Any) -> Classifier:
-    """The net of a name: an untrained module, without weights.
-
-    Args:
-        name: one of `names()`.
-        config: the module's attributes, such as num_classes=10; a list becomes a tuple,
-            so that what JSON gives back makes an equal module.
-    Raises: ValueError: an unknown name or attribute, with the known ones.
-    """
-    checks.known_name("model", name, NETWORKS)
-    network = NETWORKS[name]
-    known = set(network.__dataclass_fields__) - {"parent", "name"}
-    for attribute in config:
-        checks.known_name(f"attribute of {name}", attribute, known)
-    classes = config.get("num_classes", 2)
-    if not isinstance(classes, int) or classes < 2:
-        raise ValueError(f"num_classes={classes!r}; expected an integer >= 2")
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
-    }
-    return network(**values)
 
 
 def flatten(x: Array, rank: int = 3) -> Array:

@@ -154,7 +154,7 @@ def test_a_later_format_is_named(path):
 
 
 def test_a_net_that_this_library_lacks(path, monkeypatch):
-    monkeypatch.delitem(models.networks.NETWORKS, "mlp")
+    monkeypatch.delitem(models.catalog.NETWORKS, "mlp")
     assert_refused(path, "unknown model 'mlp'")
 
 
@@ -179,7 +179,7 @@ def test_weights_that_do_not_fit_the_net_on_disk(path, monkeypatch):
     # As if the definition of the net had changed since the file was written.
     grown = lambda **config: Grown(**{**config, "hidden": (3, 2, 2)})  # noqa: E731
     grown.__dataclass_fields__ = models.MLP.__dataclass_fields__
-    monkeypatch.setitem(models.networks.NETWORKS, "mlp", grown)
+    monkeypatch.setitem(models.catalog.NETWORKS, "mlp", grown)
     assert_refused(path, r"weights params/Dense_2/bias have shape \(4,\).*Grown")
 
 

@@ -128,5 +128,5 @@ def test_batch_statistics_are_refused_rather_than_ignored():
     logits, same = apply_fn(variables, x, "eval")
     assert logits.shape == (2, 3) and same is variables
     for mode in ("batch", "batch+update", "frozen"):
-        with pytest.raises(ValueError, match=r"for _Normalised, which has batch stati"):
+        with pytest.raises(ValueError, match=r"for _Normalised, whose call takes no"):
             apply_fn(variables, x, mode, jax.random.key(1))
