@@ -1,6 +1,7 @@
 """Layer 6: gaining robustness. Objectives and steps are pure; `fit` is host code."""
 
 from robust_jax.train import augment, perturbations
+from robust_jax.train.averages import bank, ema, swa
 from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.combinators import average_of, awp, mixed, sam
 from robust_jax.train.fit import Trained, fit
@@ -22,7 +23,9 @@ __all__ = [
     "augment",
     "average_of",
     "awp",
+    "bank",
     "consistency",
+    "ema",
     "fit",
     "grad_align",
     "helper_based",
@@ -36,6 +39,7 @@ __all__ = [
     "sam",
     "score",
     "standard",
+    "swa",
     "trades",
     "vat",
     "worst_of",
