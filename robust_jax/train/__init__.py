@@ -4,6 +4,7 @@ from robust_jax.train import augment, perturbations
 from robust_jax.train.averages import bank, ema, swa
 from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.combinators import average_of, awp, mixed, sam
+from robust_jax.train.cost import Cost, step_cost
 from robust_jax.train.fit import Trained, fit
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
@@ -16,6 +17,7 @@ __all__ = [
     "RECIPES",
     "Aux",
     "Batch",
+    "Cost",
     "Recipe",
     "TrainState",
     "Trained",
@@ -39,6 +41,7 @@ __all__ = [
     "sam",
     "score",
     "standard",
+    "step_cost",
     "swa",
     "trades",
     "vat",
