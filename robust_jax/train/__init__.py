@@ -6,8 +6,10 @@ from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.combinators import average_of, awp, mixed, sam
 from robust_jax.train.cost import Cost, step_cost
 from robust_jax.train.fit import Trained, fit
+from robust_jax.train.free import free
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
+from robust_jax.train.pieces import Mindful
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.regularised import consistency, grad_align, helper_based, vat
 from robust_jax.train.state import Aux, Batch, TrainState, new_state
@@ -18,6 +20,7 @@ __all__ = [
     "Aux",
     "Batch",
     "Cost",
+    "Mindful",
     "Recipe",
     "TrainState",
     "Trained",
@@ -29,6 +32,7 @@ __all__ = [
     "consistency",
     "ema",
     "fit",
+    "free",
     "grad_align",
     "helper_based",
     "logit_pairing",
