@@ -1,18 +1,20 @@
 """Layer 6: gaining robustness. Objectives and steps are pure; `fit` is host code."""
 
-from robust_jax.train import augment, perturbations
+from robust_jax.train import augment, perturbations, taps
 from robust_jax.train.averages import bank, ema, swa
 from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.combinators import average_of, awp, mixed, sam
 from robust_jax.train.cost import Cost, step_cost
+from robust_jax.train.ensemble import ensemble_adversarial
 from robust_jax.train.fit import Trained, fit
 from robust_jax.train.free import free
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
 from robust_jax.train.pieces import Mindful
+from robust_jax.train.pool import Cut, Pool, pooled, pooled_at
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.regularised import consistency, grad_align, helper_based, vat
-from robust_jax.train.state import Aux, Batch, TrainState, new_state
+from robust_jax.train.state import Aux, Batch, Learner, TrainState, new_state
 from robust_jax.train.unions import multi_steepest_descent, worst_of
 
 __all__ = [
@@ -20,7 +22,10 @@ __all__ = [
     "Aux",
     "Batch",
     "Cost",
+    "Cut",
+    "Learner",
     "Mindful",
+    "Pool",
     "Recipe",
     "TrainState",
     "Trained",
@@ -31,6 +36,7 @@ __all__ = [
     "bank",
     "consistency",
     "ema",
+    "ensemble_adversarial",
     "fit",
     "free",
     "grad_align",
@@ -41,12 +47,15 @@ __all__ = [
     "multi_steepest_descent",
     "new_state",
     "perturbations",
+    "pooled",
+    "pooled_at",
     "recipe",
     "sam",
     "score",
     "standard",
     "step_cost",
     "swa",
+    "taps",
     "trades",
     "vat",
     "worst_of",

@@ -186,14 +186,13 @@ def test_the_loss_mixes_clean_examples_and_the_pool_at_its_share():
 def test_what_was_found_before_goes_to_the_same_places():
     objective, memory = made()
     batch = batch_of(range(B))._replace(memory=memory)
-    run = functools.partial(tanh_net.value_and_gradient, objective)
-    _, first, _ = run(tanh_net.variables(W), batch)
-    other = tanh_net.variables(tanh_net.weights(seed=9))
-    _, second, _ = run(other, batch._replace(attacked=first.attacked))
+    run = jax.jit(objective)
+    key, other = jax.random.key(3), tanh_net.variables(tanh_net.weights(seed=9))
+    first, anew = (run(v, batch, key, 0)[1] for v in (tanh_net.variables(W), other))
+    second = run(other, batch._replace(attacked=first.attacked), key, 0)[1]
     for field in ("points", "labels", "positions", "age"):
         one, two = (getattr(aux.memory[0], field) for aux in (first, second))
         np.testing.assert_array_equal(one, two)
-    _, anew, _ = run(other, batch)
     assert np.abs(anew.memory[0].points - first.memory[0].points).max() > EPS / 2
 
 
@@ -240,46 +239,43 @@ def test_a_net_taken_apart_is_the_net(layer, width):
 
 
 def test_pools_of_layers_hold_moved_outputs_and_train_the_layers_above():
-    sizes = {"size": 4, "replaced": 4, "taken": 6, "share": 0.4}
     variables = mlp_variables()
-    apply_fn = models.ApplyMode(NET)
-    clean = tanh_net.value_and_gradient(
-        train.standard(apply_fn), variables, batch_of(range(B))
-    )
-    for layer in (1, 2):
-        objective, memory = pool.pooled_at(
-            apply_fn, attacks.fgsm(), CUTS[layer : layer + 1], **sizes
-        )
-        batch = batch_of(range(B))._replace(memory=memory)
-        _, aux, grads = tanh_net.value_and_gradient(objective, variables, batch)
-        (now,) = aux.memory
-        there = hidden_by_hand(variables["params"], IMAGES[now.positions], layer)
-        lengths = np.linalg.norm(now.points - there, axis=1)
-        np.testing.assert_allclose(lengths, {1: 0.4, 2: 0.7}[layer], rtol=1e-5)
-        for at in range(3):
-            kernel, own = (g[f"Dense_{at}"]["kernel"] for g in (grads, clean[2]))
-            apart = np.abs(kernel - 0.6 * own).max()
-            assert apart < 1e-6 if at < layer else apart > 1e-3
-
-
-def test_all_layers_share_a_step():
     objective, memory = pool.pooled_at(
-        models.ApplyMode(NET), attacks.pgd(2), CUTS, size=SIZE, replaced=3, taken=4
+        models.ApplyMode(NET),
+        attacks.fgsm(),
+        CUTS,
+        **{"size": 1, "replaced": 1, "taken": 1, "share": 0.4},
     )
-    learner = Learner(objective, optax.sgd(0.5), memory=memory)
-    state = new_state(learner, mlp_variables())
-    step = jax.jit(functools.partial(loop.train_step, learner))
-    for number in range(3):
-        batch = batch_of(range(number, number + B))
-        state, metrics = step(state, batch, jax.random.key(number))
-    assert 0 <= metrics["pool_accuracy"] <= 1 and np.isfinite(metrics["loss"])
-    shapes = [p.points.shape for p in state.memory]
-    assert shapes == [(SIZE, *cut.shape) for cut in CUTS]
-    drawn = {tuple(np.asarray(p.positions)) for p in state.memory}
-    assert len(drawn) == 3  # Each has its own keys.
-    for now in state.memory:
-        kept = now.is_filled
-        np.testing.assert_array_equal(now.labels[kept], LABELS[now.positions[kept]])
+    batch = batch_of(range(B))._replace(memory=memory)
+    loss, aux, grads = tanh_net.value_and_gradient(objective, variables, batch)
+    w = jax.tree.map(np.float64, variables["params"])
+    pools = jax.tree.map(np.asarray, aux.memory)
+    assert len({tuple(now.positions) for now in pools}) > 1  # Each has its own keys.
+    for layer, radius in ((1, 0.4), (2, 0.7)):
+        now = pools[layer]
+        there = hidden_by_hand(w, IMAGES[now.positions], layer)
+        lengths = np.linalg.norm(now.points - there, axis=1)
+        np.testing.assert_allclose(lengths, radius, rtol=1e-5)
+
+    def nats(w, points, first, labels):
+        hidden = points.reshape(len(points), -1)
+        for layer in range(first, 2):
+            hidden = np.maximum(hidden @ w[f"k{layer}"] + w[f"b{layer}"], 0)
+        return pair_losses.cross_entropy(hidden @ w["k2"] + w["b2"], labels).mean()
+
+    def oracle(w):
+        clean = nats(w, IMAGES[:B], 0, LABELS[:B])
+        losses = [nats(w, now.points, k, now.labels) for k, now in enumerate(pools)]
+        return 0.6 * clean + 0.4 * np.mean(losses)
+
+    flat = {f"k{k}": w[f"Dense_{k}"]["kernel"] for k in range(3)}
+    flat |= {f"b{k}": w[f"Dense_{k}"]["bias"] for k in range(3)}
+    np.testing.assert_allclose(loss, oracle(flat), rtol=1e-5)
+    expected = pair_losses.gradient(oracle, flat)
+    for k in range(3):
+        found = grads[f"Dense_{k}"]
+        for part, name in (("kernel", f"k{k}"), ("bias", f"b{k}")):
+            np.testing.assert_allclose(found[part], expected[name], atol=1e-5)
 
 
 @pytest.mark.parametrize(
