@@ -7,7 +7,7 @@ from robust_jax.train.combinators import average_of, awp, mixed, sam
 from robust_jax.train.cost import Cost, step_cost
 from robust_jax.train.ensemble import ensemble_adversarial
 from robust_jax.train.fit import Trained, fit
-from robust_jax.train.free import free
+from robust_jax.train.free import free_adversarial
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
 from robust_jax.train.pieces import Mindful
@@ -38,7 +38,7 @@ __all__ = [
     "ema",
     "ensemble_adversarial",
     "fit",
-    "free",
+    "free_adversarial",
     "grad_align",
     "helper_based",
     "logit_pairing",

@@ -14,7 +14,7 @@ from robust_jax.train.pieces import Mindful, ThreatFn
 from robust_jax.train.state import ApplyFn, Objective
 
 
-def free(
+def free_adversarial(
     apply_fn: ApplyFn,
     threat_fn: ThreatFn,
     *,
@@ -115,5 +115,5 @@ def _check_shape(delta, images):
     if delta.shape != images.shape:
         raise ValueError(
             f"images.shape={images.shape}; expected {delta.shape}, batch_size and "
-            "shape as given to `free`"
+            "shape as given to `free_adversarial`"
         )

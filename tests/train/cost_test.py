@@ -20,13 +20,15 @@ FIRST = 2 * 8 * 8 * 32 * 9  # The first layer's forward pass, a matmul of patche
 
 @functools.cache
 def variables():
-    return models.init(NET, jax.random.key(0), (8, 8, 1))
+    shapes = models.functional.abstract_variables(NET, (8, 8, 1))
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
 
 
-def cost_of(objective):
+def cost_of(made):
+    objective, memory = made if isinstance(made, train.Mindful) else (made, None)
     labels = jnp.zeros(B, jnp.int32)
     batch = Batch(jnp.zeros((B, 8, 8, 1)), labels, labels)
-    learner = Learner(objective, optax.sgd(0.1))
+    learner = Learner(objective, optax.sgd(0.1), memory=memory)
     return cost.step_cost(learner, new_state(learner, variables()), batch, NET)
 
 
@@ -42,6 +44,21 @@ def trades(steps):
     return train.trades(APPLY, perturbations.pgd_kl(steps), threat_fn)
 
 
+def free():
+    return train.free_adversarial(APPLY, threat_fn, batch_size=B, shape=(8, 8, 1))
+
+
+def pool(replaced, taken):
+    attack, sizes = attacks.pgd(5), {"replaced": replaced, "taken": taken}
+    return train.pooled(APPLY, attack, threat_fn, shape=(8, 8, 1), size=9, **sizes)
+
+
+def ensemble(sources):
+    source = models.logits_fn(NET, variables())
+    attack = attacks.pgd(5)
+    return train.ensemble_adversarial(APPLY, [source] * sources, attack, threat_fn)
+
+
 @pytest.mark.parametrize(
     ("objective", "forwards", "firsts"),
     [
@@ -53,13 +70,19 @@ def trades(steps):
         (trades(1), 1 + 2 + 2 * 3, 2),
         (trades(10), 1 + 2 * 10 + 2 * 3, 2),
         (train.awp(pgd(7)), 2 * 7 + 2 * 3, 2),
+        (free(), 3, 0),
+        (pool(B, B), 2 * 5 + 2 * 3, 2),
+        (pool(B // 2, B // 3), 2 * 5 / 2 + 3 + 3 / 3, 1 + 1 / 3),
+        # However many sources: one is attacked.
+        (ensemble(1), 2 * 5 + 2 * 3, 2),
+        (ensemble(3), 2 * 5 + 2 * 3, 2),
     ],
 )
 def test_a_step_costs_its_passes(objective, forwards, firsts):
     found = cost_of(objective)
     one = flops.exact(NET.apply, variables(), jnp.zeros((8, 8, 1)))
     assert found.forward_flops == one > FIRST
-    assert found.flops == B * (forwards * one - firsts * FIRST)
+    assert found.flops == pytest.approx(B * (forwards * one - firsts * FIRST), 1e-12)
     expected = forwards - firsts * FIRST / one
     assert found.forwards_per_image == pytest.approx(expected, rel=1e-12)
     assert found.flops_per_image == found.flops / B

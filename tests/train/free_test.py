@@ -58,7 +58,7 @@ def learner_of(made):
 
 @pytest.mark.parametrize("relative_step", [1.0, 0.4])
 def test_replays_are_the_loop_in_float64(relative_step):
-    made = free.free(APPLY, threat_fn, **SIZES, relative_step=relative_step)
+    made = free.free_adversarial(APPLY, threat_fn, **SIZES, relative_step=relative_step)
     learner = learner_of(made)
     step = jax.jit(functools.partial(loop.train_step, learner))
     state, expected = new_state(learner, VARIABLES), iter(oracle(relative_step))
@@ -73,7 +73,7 @@ def test_replays_are_the_loop_in_float64(relative_step):
 
 
 def test_deltas_carry_over_and_stay_in_the_threat_set():
-    made = free.free(APPLY, threat_fn, **SIZES)
+    made = free.free_adversarial(APPLY, threat_fn, **SIZES)
     full = jnp.full((B, *SHAPE), EPS)
     for batch in BATCHES:
         batch = batch._replace(memory=full)
@@ -87,7 +87,7 @@ def test_deltas_carry_over_and_stay_in_the_threat_set():
 
 
 def test_loss_and_gradient_are_those_of_constant_images():
-    made = free.free(APPLY, threat_fn, **SIZES, smoothing=0.1)
+    made = free.free_adversarial(APPLY, threat_fn, **SIZES, smoothing=0.1)
     rng = np.random.default_rng(0)
     delta = jnp.asarray(rng.uniform(-EPS, EPS, (B, *SHAPE)), jnp.float32)
     remembering = BATCH._replace(memory=delta)
@@ -111,7 +111,7 @@ def test_loss_and_gradient_are_those_of_constant_images():
 
 
 def test_at_moved_weights_the_images_are_those_found_before():
-    made = free.free(APPLY, threat_fn, **SIZES)
+    made = free.free_adversarial(APPLY, threat_fn, **SIZES)
     start = BATCH._replace(memory=jnp.full((B, *SHAPE), 0.05))
     plain = tanh_net.value_and_gradient(made.objective, VARIABLES, start)
     sam = tanh_net.value_and_gradient(
@@ -139,7 +139,7 @@ def test_a_step_is_one_forward_and_one_backward_pass():
     clean = costs(train.standard(apply_fn))
     fgsm = costs(train.adversarial(apply_fn, attacks.fgsm(), threat_fn))
     written, compiled = costs(
-        *free.free(apply_fn, threat_fn, batch_size=n, shape=shape)
+        *free.free_adversarial(apply_fn, threat_fn, batch_size=n, shape=shape)
     )
     first = 2 * n * 64 * 64  # Beyond clean training: its input gradient alone.
     assert written == clean[0] + first
@@ -151,21 +151,23 @@ def test_a_step_is_one_forward_and_one_backward_pass():
     ("make", "words"),
     [
         (
-            lambda: free.free(APPLY, threat_fn, batch_size=0, shape=SHAPE),
+            lambda: free.free_adversarial(APPLY, threat_fn, batch_size=0, shape=SHAPE),
             "batch_size=0; expected an integer >= 1",
         ),
         (
-            lambda: free.free(APPLY, threat_fn, **SIZES, relative_step=0.0),
+            lambda: free.free_adversarial(APPLY, threat_fn, **SIZES, relative_step=0.0),
             "relative_step=0.0; expected a finite number > 0",
         ),
         (
-            lambda: free.free(APPLY, threat_fn, batch_size=3, shape=SHAPE).objective(
+            lambda: free.free_adversarial(
+                APPLY, threat_fn, batch_size=3, shape=SHAPE
+            ).objective(
                 VARIABLES, BATCH._replace(memory=jnp.zeros((3, *SHAPE))), None, 0
             ),
             "images.shape=(5, 2, 2, 1); expected (3, 2, 2, 1), batch_size and",
         ),
         (
-            lambda: free.free(APPLY, threat_fn, **SIZES).objective(
+            lambda: free.free_adversarial(APPLY, threat_fn, **SIZES).objective(
                 VARIABLES, BATCH, None, 0
             ),
             "batch.memory=None; expected what the objective keeps between steps",
