@@ -9,7 +9,7 @@ import pytest
 
 from robust_jax import attacks, models, threats, train
 from robust_jax.core import flops
-from robust_jax.train import cost, perturbations
+from robust_jax.train import cost, loop, perturbations
 from robust_jax.train.state import Batch, Learner, new_state
 
 B = 6
@@ -24,12 +24,17 @@ def variables():
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes)
 
 
-def cost_of(made):
+def problem(made):
     objective, memory = made if isinstance(made, train.Mindful) else (made, None)
     labels = jnp.zeros(B, jnp.int32)
     batch = Batch(jnp.zeros((B, 8, 8, 1)), labels, labels)
-    learner = Learner(objective, optax.sgd(0.1), memory=memory)
-    return cost.step_cost(learner, new_state(learner, variables()), batch, NET)
+    averages = (*train.bank((0.9, 0.99)), ("swa", train.swa(3)))
+    learner = Learner(objective, optax.sgd(0.1), averages, memory)
+    return learner, new_state(learner, variables()), batch
+
+
+def cost_of(made):
+    return cost.step_cost(*problem(made), NET)
 
 
 def threat_fn(step):
@@ -86,3 +91,16 @@ def test_a_step_costs_its_passes(objective, forwards, firsts):
     expected = forwards - firsts * FIRST / one
     assert found.forwards_per_image == pytest.approx(expected, rel=1e-12)
     assert found.flops_per_image == found.flops / B
+
+
+@pytest.mark.parametrize("made", [free, functools.partial(pool, 3, 4)])
+def test_an_epoch_can_carry_memory_and_averages_through_a_scan(made):
+    learner, state, batch = problem(made())
+
+    def epoch(state):
+        step = lambda state, key: loop.train_step(learner, state, batch, key)  # noqa: E731
+        return jax.lax.scan(step, state, jax.random.split(jax.random.key(0), 5))[0]
+
+    found = jax.eval_shape(epoch, state)
+    same = lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype)  # noqa: E731
+    assert all(jax.tree.leaves(jax.tree.map(same, found, state)))

@@ -95,6 +95,7 @@ def test_every_step_replaces_as_many_places_and_ages_the_rest():
 
 
 def test_new_examples_are_the_attack_on_members_of_the_batch_and_the_present_net():
+    rows = set()
     for old, batch, now in trained():
         fresh = now.age[now.is_filled] == 0
         positions = now.positions[now.is_filled][fresh]
@@ -103,6 +104,8 @@ def test_new_examples_are_the_attack_on_members_of_the_batch_and_the_present_net
         w, x, y = in_float64(old.variables), IMAGES[positions], LABELS[positions]
         points = now.points[now.is_filled][fresh]
         np.testing.assert_allclose(points, fgsm_by_hand(w, x, y), atol=1e-6)
+        rows |= {int(np.argmax(batch.positions == position)) for position in positions}
+    assert len(rows) > 2 * REPLACED  # Members are drawn anew.
 
 
 def test_places_keep_their_image_and_label():
