@@ -65,7 +65,7 @@ def trained(name, data):
     recipe, module = RECIPES.get(name, _PLAIN), zoo.MODULES[name]
     init_key, epochs_key = jax.random.split(jax.random.key(0))
     apply_fn = models.ApplyMode(module)
-    learner = recipe.learner(apply_fn, len(data))
+    learner = recipe.learner(apply_fn, len(data), data.images.shape[1:])
     if name.endswith("_noise"):
         learner = learner._replace(objective=noisy(apply_fn))
     if name.endswith("_k_winners"):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from robust_jax.core import (
         checks as checks,
         drive as drive,
+        flops as flops,
         ids as ids,
         incumbent as incumbent,
         lift as lift,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _MODULES = (
     "checks",
     "drive",
+    "flops",
     "ids",
     "incumbent",
     "lift",

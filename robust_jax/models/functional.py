@@ -2,15 +2,14 @@
 
 import dataclasses
 import inspect
-import math
 from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.extend import core as jex
 from jax.tree_util import Partial
 
+from robust_jax.core import flops as flops_of
 from robust_jax.core.types import Array, Key
 from robust_jax.models.normalisation import BatchMode
 
@@ -138,7 +137,7 @@ def flops(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     """
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     variables = abstract_variables(module, input_shape)
-    return _jaxpr_flops(jax.make_jaxpr(module.apply)(variables, x).jaxpr)
+    return flops_of.nominal(module.apply, variables, x)
 
 
 def abstract_variables(module: nn.Module, input_shape: tuple[int, ...]) -> Variables:
@@ -146,37 +145,3 @@ def abstract_variables(module: nn.Module, input_shape: tuple[int, ...]) -> Varia
     key = jax.eval_shape(lambda: jax.random.key(0))
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     return jax.eval_shape(module.init, key, x)
-
-
-def _jaxpr_flops(jaxpr: jex.Jaxpr) -> int:
-    return sum(_equation_flops(equation) for equation in jaxpr.eqns)
-
-
-def _equation_flops(equation: jex.JaxprEqn) -> int:
-    name, params = equation.primitive.name, equation.params
-    if name == "dot_general":
-        (contracted, _), _ = params["dimension_numbers"]
-        left = _shape(equation.invars[0])
-        return 2 * _size(equation) * math.prod(left[axis] for axis in contracted)
-    if name == "conv_general_dilated":
-        # A kernel's input axis already is the channels of one group.
-        kernel = _shape(equation.invars[1])
-        features = kernel[params["dimension_numbers"].rhs_spec[0]]
-        return 2 * _size(equation) * math.prod(kernel) // features
-    if name == "cond":
-        return max(_jaxpr_flops(branch.jaxpr) for branch in params["branches"])
-    inner = sum(_jaxpr_flops(jaxpr) for jaxpr in jex.jaxprs_in_params(params))
-    if name == "while" and inner:
-        raise ValueError(
-            "module has a while loop around matrix products; expected a fixed number "
-            "of rounds; use lax.scan"
-        )
-    return inner * params["length"] if name == "scan" else inner
-
-
-def _size(equation: jex.JaxprEqn) -> int:
-    return math.prod(_shape(equation.outvars[0]))
-
-
-def _shape(variable: Any) -> tuple[int, ...]:
-    return tuple(variable.aval.shape)

@@ -1,12 +1,18 @@
 """Layer 6: gaining robustness. Objectives and steps are pure; `fit` is host code."""
 
-from robust_jax.train import augment, perturbations
+from robust_jax.train import augment, perturbations, taps
+from robust_jax.train.averages import bank, ema, swa
 from robust_jax.train.batches import Batching, Feed
 from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.combinators import average_of, awp, mixed, sam
+from robust_jax.train.cost import Cost, step_cost
+from robust_jax.train.ensemble import ensemble_adversarial
 from robust_jax.train.fit import Stopped, Trained, fit
+from robust_jax.train.free import free_adversarial
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
+from robust_jax.train.pieces import Mindful
+from robust_jax.train.pool import Cut, Pool, pooled, pooled_at
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.regularised import consistency, grad_align, helper_based, vat
 from robust_jax.train.settings import (
@@ -28,12 +34,16 @@ __all__ = [
     "Ball",
     "Batch",
     "Batching",
+    "Cost",
+    "Cut",
     "Data",
     "Descent",
     "Feed",
     "Inner",
     "Learner",
     "Method",
+    "Mindful",
+    "Pool",
     "Recipe",
     "Setup",
     "Stopped",
@@ -45,8 +55,12 @@ __all__ = [
     "augment",
     "average_of",
     "awp",
+    "bank",
     "consistency",
+    "ema",
+    "ensemble_adversarial",
     "fit",
+    "free_adversarial",
     "grad_align",
     "helper_based",
     "logit_pairing",
@@ -55,11 +69,16 @@ __all__ = [
     "multi_steepest_descent",
     "new_state",
     "perturbations",
+    "pooled",
+    "pooled_at",
     "recipe",
     "sam",
     "score",
     "set_up",
     "standard",
+    "step_cost",
+    "swa",
+    "taps",
     "trades",
     "vat",
     "worst_of",

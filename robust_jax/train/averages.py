@@ -1,12 +1,13 @@
-"""Averages of the weights along training: exponential ones, and equal ones (SWA).
+"""Averages of the weights along training: exponential ones, and SWA's plain mean.
 
-A rule is (average so far, variables after a step, steps done before it) -> average, of
-all collections: the batch statistics of an averaged net are the same average of the
-live net's statistics. (Some authors copy the live statistics instead, some recompute
-them; this needs neither data nor a second pass.) Integers are copied.
+A rule is `(average, variables, step) -> average`, pure, with the variables after the
+step and the steps done before it. It averages all collections: the batch statistics of
+an averaged net are by definition the same average of the live net's statistics. (The
+codes of Gowal et al., of Rebuffi et al. and of Wang et al., and their PyTorch version,
+copy the live ones; FastAT_Benchmark averages the whole state as here.) Izmailov et al.
+run over the training set once more instead.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,64 +19,94 @@ from robust_jax.core.types import Array
 from robust_jax.train.state import Average
 
 
-def ema(decay: float, *, warm_up: bool = True) -> Average:
-    """decay * average + (1 - decay) * variables.
+def ema(decay: float, *, warm_up: bool = True, first_step: int = 0) -> Average:
+    """Exponential moving average: decay * average + (1 - decay) * variables.
 
-    With `warm_up` the decay of step t = 1, 2, ... is min(decay, (1 + t) / (10 + t)), so
-    that the random first weights are forgotten at once.
+    With `warm_up` the decay is min(decay, (1 + t) / (10 + t)), t = 1 at the first step
+    after `first_step`, so that the first nets are soon forgotten.
+    Guarantees: up to `first_step` the average is the live net.
+    Edge cases: leaves that are not floats are copied; kept in the leaf's dtype.
 
     Args:
-        decay: in (0, 1), per step.
-        warm_up: whether early decays are smaller.
-    Raises: ValueError: a decay out of its range.
-    References: the warm-up is TensorFlow's, as Gowal et al. (2020) use it.
+        decay: in (0, 1), such as 0.995.
+        warm_up: see above; False is the constant decay from `first_step` on.
+        first_step: steps done when averaging starts, >= 0.
+    Raises: ValueError: an argument out of its range.
+    References: Gowal et al., "Uncovering the limits of adversarial training against
+        norm-bounded adversarial examples", 2020, Sec. 4.4 (0.995, with the warm-up).
+        Differs from the authors' code in: batch statistics are averaged, not copied.
     """
     checks.share("decay", decay)
+    _check_first_step(first_step)
 
-    def average(old: Any, new: Any, step: Array) -> Any:
-        t = (step + 1).astype(jnp.float32)
-        kept = jnp.minimum(decay, (1 + t) / (10 + t)) if warm_up else decay
-        return _blend(old, new, 1 - kept)
+    def average(average: Any, variables: Any, step: Array) -> Any:
+        t = jnp.maximum(step + 1 - first_step, 0)
+        keep = jnp.minimum(decay, (1 + t) / (10 + t)) if warm_up else decay
+        new_share = jnp.where(step >= first_step, 1 - keep, 1.0)
+        return _moved(average, variables, new_share, step < first_step)
 
     return average
 
 
 def swa(first_step: int, every: int = 1) -> Average:
-    """The mean of the variables after steps first_step, first_step + every, ...
+    """Stochastic weight averaging: the mean of the nets of some steps, equal weights.
 
-    Until then it is the live net. Steps count from 1.
+    Of the nets after first_step, first_step + every, first_step + 2 * every, ... steps.
+    Guarantees: up to `first_step` the average is the live net; it counts from the step
+    alone, so that a training that goes on from a checkpoint has the same average.
+    Edge cases: leaves that are not floats are copied; first_step = 0 counts the net
+    before training, as `new_state` starts with it.
 
     Args:
-        first_step: >= 1.
-        every: steps between two nets that count, >= 1.
+        first_step: steps done at the first net of the mean, >= 0.
+        every: steps between nets, >= 1, such as those of an epoch.
     Raises: ValueError: an argument out of its range.
     References: Izmailov et al., "Averaging weights leads to wider optima and better
-        generalization", UAI 2018. Differs from the authors' code in: batch statistics
-        are averaged, not recomputed.
+        generalization", UAI 2018, Alg. 1. Differs from the authors' code in: batch
+        statistics are averaged, rather than taken anew in a run over the data.
     """
-    checks.positive_integer("first_step", first_step)
+    _check_first_step(first_step)
     checks.positive_integer("every", every)
 
-    def average(old: Any, new: Any, step: Array) -> Any:
-        past = step + 1 - first_step
-        counts = (past >= 0) & (past % every == 0)
-        number = past // every + 1  # of nets that have counted, this one among them
-        share = jnp.where(counts, 1 / jnp.maximum(number, 1), 0.0)
-        return _blend(old, new, jnp.where(past < 0, 1.0, share))
+    def average(average: Any, variables: Any, step: Array) -> Any:
+        since = step + 1 - first_step
+        count = jnp.maximum(since // every, 0) + 1  # Nets in the mean, this one too.
+        is_due = (since >= 0) & (since % every == 0)
+        new_share = jnp.where(is_due, 1 / count, 0.0)
+        return _moved(average, variables, new_share, since <= 0)
 
     return average
 
 
-def bank(decays: Sequence[float]) -> tuple[tuple[str, Average], ...]:
-    """An exponential average for each decay, named such as "ema_0.995"."""
-    return tuple((f"ema_{decay:g}", ema(decay)) for decay in decays)
+def bank(
+    decays: Sequence[float], *, warm_up: bool = True, first_step: int = 0
+) -> tuple[tuple[str, Average], ...]:
+    """Several `ema`, named "ema_0.995" by their decay, for `Learner.averages`.
+
+    Which decay suits depends on the number of steps; validation may choose among these.
+
+    Args: as of `ema`.
+    Raises: ValueError: no decay, the same one twice, or an argument out of its range.
+    """
+    names = [f"ema_{decay:g}" for decay in decays]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"decays={tuple(decays)}; expected different ones, at least 1")
+    rules = [ema(d, warm_up=warm_up, first_step=first_step) for d in decays]
+    return tuple(zip(names, rules, strict=True))
 
 
-def _blend(old: Any, new: Any, share: Any) -> Any:
-    return jax.tree.map(functools.partial(_blend_leaf, share), old, new)
+def _moved(average: Any, new: Any, new_share: Array, is_live: Array) -> Any:
+    """The average moved towards the new tree, or the new tree itself."""
+
+    def leaf(old: Array, new: Array) -> Array:
+        if not jnp.issubdtype(new.dtype, jnp.floating):
+            return new
+        moved = old + new_share * (new - old)
+        return jnp.where(is_live, new, moved.astype(new.dtype))
+
+    return jax.tree.map(leaf, average, new)
 
 
-def _blend_leaf(share: Any, old: Array, new: Array) -> Array:
-    if not jnp.issubdtype(new.dtype, jnp.floating):
-        return new
-    return old + share * (new - old)
+def _check_first_step(first_step: int) -> None:
+    if first_step != 0:
+        checks.positive_integer("first_step", first_step)

@@ -99,6 +99,16 @@ RECIPES: dict[str, Recipe] = {
         source="Wu et al., Adversarial weight perturbation, 2020 (TRADES-AWP).",
     ),
     "fgsm_rs_cifar10": _SINGLE,
+    "free_cifar10": dataclasses.replace(
+        _SINGLE,
+        attack=Inner(relative_step=1.0),
+        method=Method("free"),
+        descent=dataclasses.replace(_TRIANGLE, rate=0.04),
+        data=Data(batch_size=128, augment=_CROPPED, replays=8),
+        epochs=10,
+        source="Shafahi et al., Adversarial training for free!, 2019, as Wong et al.'s "
+        "script has it.",
+    ),
     "nfgsm_cifar10": dataclasses.replace(
         _SINGLE,
         attack=Inner("n_fgsm", steps=1, relative_step=1.0, mode="batch"),

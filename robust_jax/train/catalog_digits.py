@@ -79,6 +79,16 @@ RECIPES: dict[str, Recipe] = {
         _PGD, weights=Weights(ema=(0.9, 0.98), give="ema_0.98")
     ),
     "swa_digits": dataclasses.replace(_PGD, weights=Weights(swa_from=30, give="swa")),
+    "free_digits": dataclasses.replace(
+        _with("free"),
+        attack=Inner(relative_step=1.0),
+        data=Data(batch_size=64, replays=4),
+        epochs=10,
+    ),
+    "pool_digits": _with("pool", size=512),
+    "ensemble_digits": dataclasses.replace(
+        _with("ensemble"), teachers=("digits", "smoothing_digits")
+    ),
     "max_digits": dataclasses.replace(_with("worst_of"), more_balls=(_ROUND,)),
     "avg_digits": dataclasses.replace(_with("average"), more_balls=(_ROUND,)),
     "msd_digits": dataclasses.replace(

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from robust_jax import models
 from robust_jax.core.types import LogitsFn
@@ -52,6 +53,7 @@ def fit(
     seed: int = 0,
     extra: Dataset | None = None,
     keeper: Keeper | None = None,
+    mesh: Mesh | None = None,
     on_start: Callable[[int], None] = lambda steps: None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Row], None] = lambda row: None,
@@ -69,6 +71,7 @@ def fit(
         seed: of weights, order and attacks.
         extra: more examples, of which each batch takes `data.extra_share`.
         keeper: where the state is saved; nowhere by default.
+        mesh: devices that share each batch; see `set_up`.
         on_start: called once with the steps that earlier sittings did.
         on_step: called after each step (on CPU; elsewhere many are one program).
         on_epoch: called with the epoch's row of the history.
@@ -82,7 +85,9 @@ def fit(
         return keeper.is_asked_to_stop()
 
     teachers = _teachers(recipe, train, validation, seed)
-    setup = set_up(recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped)
+    setup = set_up(
+        recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped, mesh=mesh
+    )
     kept = setup.fresh()
     kept = keeper.restore(kept, _identity(recipe, seed, train, extra)) or kept
     on_start(int(kept.state.step))
@@ -119,7 +124,7 @@ def _advanced(setup: Setup, kept: Kept, keeper: Keeper) -> Kept:
 
 
 def _look(setup: Setup, kept: Kept, step: int) -> None:
-    now = float(setup.look(kept.state.variables, setup.look_key(step)))
+    now = float(setup.look(setup.here(kept.state.variables), setup.look_key(step)))
     if setup.recipe.watch.collapsed(kept.progress.best_seen, now):
         kept.progress.healing_since = step
     kept.progress.best_seen = max(kept.progress.best_seen, now)
@@ -127,7 +132,10 @@ def _look(setup: Setup, kept: Kept, step: int) -> None:
 
 def _epoch_over(setup: Setup, kept: Kept, validation: Dataset, begun: float) -> Kept:
     progress, weights = kept.progress, setup.chosen(kept.state)
-    logits_fn, recipe = models.logits_fn(setup.module, weights), setup.recipe
+    logits_fn, recipe = (
+        models.logits_fn(setup.module, setup.here(weights)),
+        setup.recipe,
+    )
     means, epoch = progress.means(), progress.epoch + 1
     is_due = epoch % recipe.validate_every == 0 or epoch == recipe.epochs
     row: Row = {
@@ -179,8 +187,8 @@ def _trained(setup: Setup, kept: Kept) -> Trained:
     chosen = setup.chosen(kept.state) if kept.best is None else kept.best
     return Trained(
         setup.module,
-        chosen,
-        {"live": kept.state.variables, **kept.state.averages},
+        setup.here(chosen),
+        setup.here({"live": kept.state.variables, **kept.state.averages}),
         history,
         math.fsum(history["seconds"]),
         None if kept.best is None else progress.best_epoch,

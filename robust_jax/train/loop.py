@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 import optax
+from jax.sharding import Mesh
 
 from robust_jax.core import drive
 from robust_jax.core.types import Array, Key
+from robust_jax.train import devices
 from robust_jax.train.batches import Batching, Feed
 from robust_jax.train.state import Batch, Learner, TrainState
 
@@ -75,15 +77,18 @@ def train_step(
     return state, {"loss": loss, **aux.metrics}
 
 
-def traced(learner: Learner, batching: Batching) -> Run:
-    """Stretches as compiled programs, one for each length."""
+def traced(learner: Learner, batching: Batching, mesh: Mesh | None = None) -> Run:
+    """Stretches as compiled programs, one for each length.
+
+    With a mesh the batch is split over its devices; state and feed lie everywhere.
+    """
 
     @functools.partial(drive.compiled, static_argnames="steps")
     def stretch(state, feed, key, first, steps):
         order_key, steps_key = jax.random.split(key)
 
         def step(state, positions):
-            return _step(learner, batching, state, feed, positions, steps_key)
+            return _step(learner, batching, mesh, state, feed, positions, steps_key)
 
         order = batching.order(order_key, feed)
         rows = jax.lax.dynamic_slice_in_dim(order, first, steps)
@@ -98,16 +103,20 @@ def traced(learner: Learner, batching: Batching) -> Run:
 
 
 def hosted(
-    learner: Learner, batching: Batching, on_step: Callable[[], bool] = lambda: False
+    learner: Learner,
+    batching: Batching,
+    on_step: Callable[[], bool] = lambda: False,
+    mesh: Mesh | None = None,
 ) -> Run:
     """Stretches as calls of one compiled step.
 
-    `on_step` runs after each step; the stretch ends early once it gives True.
+    `on_step` runs after each step; the stretch ends early once it gives True. With a
+    mesh the batch is split over its devices; state and feed lie everywhere.
     """
 
     @functools.partial(drive.compiled, donate_argnums=0)
     def step(state, feed, positions, key):
-        return _step(learner, batching, state, feed, positions, key)
+        return _step(learner, batching, mesh, state, feed, positions, key)
 
     order_of = drive.compiled(batching.order)
 
@@ -126,14 +135,20 @@ def hosted(
 
 
 def auto(
-    learner: Learner, batching: Batching, on_step: Callable[[], bool] = lambda: False
+    learner: Learner,
+    batching: Batching,
+    on_step: Callable[[], bool] = lambda: False,
+    mesh: Mesh | None = None,
 ) -> Run:
     """The faster of the two here: the host drives on CPU, one program elsewhere."""
     if jax.default_backend() == "cpu":
-        return hosted(learner, batching, on_step)
-    return traced(learner, batching)
+        return hosted(learner, batching, on_step, mesh)
+    return traced(learner, batching, mesh)
 
 
-def _step(learner, batching, state, feed, positions, key):
+def _step(learner, batching, mesh, state, feed, positions, key):
     key = jax.random.fold_in(key, state.step)
-    return train_step(learner, state, batching.batch(feed, positions, key), key)
+    batch = batching.batch(feed, positions, key)
+    if mesh is not None:
+        batch = devices.split(batch, mesh)
+    return train_step(learner, state, batch, key)

@@ -19,17 +19,21 @@ from robust_jax.train import (
     regularised,
     unions,
 )
-from robust_jax.train.pieces import ThreatFn
+from robust_jax.train.ensemble import ensemble_adversarial
+from robust_jax.train.free import free_adversarial
+from robust_jax.train.pieces import Mindful, ThreatFn
+from robust_jax.train.pool import pooled
 from robust_jax.train.settings import Ball, Inner, Method
 from robust_jax.train.state import ApplyFn, Objective
 
-_NUMBERS = ("beta", "gamma", "weight", "temperature", "smoothing")
+_LOSS = ("beta", "gamma", "weight", "temperature", "smoothing")
+_POOL = ("size", "share", "replaced", "taken")
 
 
 class Entry(NamedTuple):
     """A method: how its objective is built, and the attack of its authors."""
 
-    build: Callable[..., Objective]
+    build: Callable[..., Objective | Mindful]
     attack: str = "pgd"
 
 
@@ -48,6 +52,8 @@ class Setting(NamedTuple):
     balls: tuple[Ball, ...]  # the first one is the recipe's own
     inner: Inner
     growth_steps: float  # over which radii grow
+    batch_size: int  # B
+    shape: tuple[int, ...]  # *S of one image
     augment_fn: augment.Augment | None = None
     teachers: tuple[LogitsFn, ...] = ()
 
@@ -74,25 +80,30 @@ METHODS: dict[str, Entry] = {
     "consistency": Entry(regularised.consistency),
     "worst_of": Entry(unions.worst_of),
     "average": Entry(_average),
+    "free": Entry(free_adversarial),
+    "pool": Entry(pooled),
+    "ensemble": Entry(ensemble_adversarial, "fgsm"),
     "multi_steepest_descent": Entry(unions.multi_steepest_descent),
 }
 
 
-def objective(method: Method, setting: Setting, steps_per_epoch: int) -> Objective:
-    """The objective of a method, with what a recipe puts around it.
+def objective(method: Method, setting: Setting, steps_per_epoch: int) -> Mindful:
+    """The objective of a method, with what a recipe puts around it, and its memory.
 
     Raises: ValueError: an unknown method or attack, a number that the method does not
         have, a method that misses what it needs.
     """
     checks.known_name("method", method.name, METHODS)
-    base = _built(METHODS[method.name], method, setting)
+    built = _built(METHODS[method.name], method, setting)
+    base, memory = built if isinstance(built, Mindful) else (built, None)
     if method.clean_share:
         clean = objectives.standard(setting.apply_fn, mode=method.mode)
         base = combinators.mixed(base, clean, method.clean_share)
     if method.awp:
         wait = round(method.awp_after * steps_per_epoch)
         base = combinators.awp(base, method.awp, warm_up_steps=wait)
-    return combinators.sam(base, method.sam) if method.sam else base
+    base = combinators.sam(base, method.sam) if method.sam else base
+    return Mindful(base, memory)
 
 
 def attack(inner: Inner, default: str = "pgd") -> Attack:
@@ -116,12 +127,16 @@ def threat_fn(ball: Ball, growth_steps: float = 0.0) -> ThreatFn:
     return threat
 
 
-def _built(entry: Entry, method: Method, setting: Setting) -> Objective:
-    known = inspect.signature(entry.build).parameters
-    given = {n: getattr(method, n) for n in _NUMBERS if getattr(method, n) is not None}
+def _built(entry: Entry, method: Method, setting: Setting) -> Objective | Mindful:
+    known, all_numbers = inspect.signature(entry.build).parameters, (*_LOSS, *_POOL)
+    given = {
+        name: getattr(method, name)
+        for name in all_numbers
+        if getattr(method, name) is not None
+    }
     for name, value in given.items():
         if name not in known:
-            numbers = [n for n in _NUMBERS if n in known]
+            numbers = [n for n in all_numbers if n in known]
             has = f"it has {', '.join(numbers)}" if numbers else "it has none"
             raise ValueError(
                 f"method.{name}={value:g}; {method.name} has no such number: {has}"
@@ -150,6 +165,10 @@ def _context(
         "eps": lambda: first.eps,
         "augment_fn": lambda: _needed(setting.augment_fn, method, "an augmentation"),
         "helper_fn": lambda: _first(setting.teachers, method),
+        "sources": lambda: _needed(setting.teachers or None, method, "teachers"),
+        "relative_step": lambda: inner.relative_step,
+        "batch_size": lambda: setting.batch_size,
+        "shape": lambda: setting.shape,
         "attack_mode": lambda: inner.mode,
         "mode": lambda: method.mode,
     }

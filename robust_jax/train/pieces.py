@@ -11,7 +11,7 @@ from robust_jax.core.margin import margin
 from robust_jax.core.types import Array, Attack, Key, Threat, Untargeted
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
-from robust_jax.train.state import ApplyFn, Batch
+from robust_jax.train.state import ApplyFn, Batch, Objective
 
 AXIS = "batch"  # The name of the axis over which nets take batch statistics.
 _DROPOUT = 2**31 - 1  # The name of the draws that belong to no example.
@@ -26,6 +26,26 @@ class Truth(NamedTuple):
 
     label: Array  # [] int32
     target: Array | None  # [K], sums to one
+
+
+class Mindful(NamedTuple):
+    """An objective and what it keeps between steps, for `Learner`."""
+
+    objective: Objective
+    memory: Any  # before the first step
+
+
+def remembered(batch: Batch) -> Any:
+    """What the objective kept at the step before.
+
+    Raises: ValueError: if nobody gave its memory to the learner.
+    """
+    if batch.memory is None:
+        raise ValueError(
+            "batch.memory=None; expected what the objective keeps between steps; "
+            "train by Learner(made.objective, ..., memory=made.memory)"
+        )
+    return batch.memory
 
 
 def truth(batch: Batch) -> Truth:

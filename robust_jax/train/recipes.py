@@ -13,8 +13,9 @@ from robust_jax.core import checks
 from robust_jax.core.types import LogitsFn
 from robust_jax.train import augment, averages, descents, methods
 from robust_jax.train.batches import Batching
+from robust_jax.train.pieces import Mindful
 from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
-from robust_jax.train.state import ApplyFn, Average, Learner, Objective
+from robust_jax.train.state import ApplyFn, Average, Learner
 from robust_jax.train.watch import Watch
 
 
@@ -72,7 +73,10 @@ class Recipe:
             steps=watch.steps,
             relative_step=watch.relative_step,
         )
-        return dataclasses.replace(self, attack=attack)
+        method = dataclasses.replace(
+            Method(), mode=self.method.mode, smoothing=self.method.smoothing
+        )
+        return dataclasses.replace(self, attack=attack, method=method)
 
     def batching(self, num_classes: int) -> Batching:
         """How this recipe makes batches."""
@@ -86,21 +90,24 @@ class Recipe:
         )
 
     def learner(
-        self, apply_fn: ApplyFn, n: int, *, teachers: tuple[LogitsFn, ...] = ()
+        self,
+        apply_fn: ApplyFn,
+        n: int,
+        shape: tuple[int, ...],
+        *,
+        teachers: tuple[LogitsFn, ...] = (),
     ) -> Learner:
         """What a step does when training on n examples.
 
         Args:
             apply_fn: the net, such as `models.ApplyMode(module)`.
             n: size of the training set.
+            shape: the shape *S of one image.
             teachers: trained nets, one for each of `teachers`.
         """
         steps = self.steps_per_epoch(n)
-        return Learner(
-            self.objective(apply_fn, steps, teachers),
-            self.optimiser(steps),
-            self.averages(steps),
-        )
+        objective, memory = self.objective(apply_fn, steps, shape, teachers)
+        return Learner(objective, self.optimiser(steps), self.averages(steps), memory)
 
     def steps_per_epoch(self, n: int) -> int:
         """Steps in which each of n examples is seen at least once."""
@@ -110,9 +117,10 @@ class Recipe:
         self,
         apply_fn: ApplyFn,
         steps_per_epoch: int,
+        shape: tuple[int, ...],
         teachers: tuple[LogitsFn, ...] = (),
-    ) -> Objective:
-        """The loss of a step."""
+    ) -> Mindful:
+        """The loss of a step, and what it keeps in mind."""
         # A short run still sees the full radius for half of its time.
         growth = min(self.ball.growth_epochs, self.epochs / 2) * steps_per_epoch
         setting = methods.Setting(
@@ -120,6 +128,8 @@ class Recipe:
             (self.ball, *self.more_balls),
             self.attack,
             growth,
+            self.data.batch_size,
+            shape,
             augment.by_names(self.data.augment),
             teachers,
         )
@@ -131,10 +141,10 @@ class Recipe:
 
     def averages(self, steps_per_epoch: int) -> tuple[tuple[str, Average], ...]:
         """The weights' averages, by name."""
-        found = averages.bank(self.weights.ema)
+        found = averages.bank(self.weights.ema) if self.weights.ema else ()
         if self.weights.swa_from < 0:
             return found
-        first = max(1, round(self.weights.swa_from * steps_per_epoch))
+        first = round(self.weights.swa_from * steps_per_epoch)
         return (*found, ("swa", averages.swa(first, steps_per_epoch)))
 
 

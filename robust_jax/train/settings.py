@@ -51,6 +51,10 @@ class Method:
     weight: float | None = None
     temperature: float | None = None
     smoothing: float | None = None
+    size: int | None = None  # places of a pool
+    share: float | None = None  # of the pool in the loss
+    replaced: int | None = None  # of its places, per step
+    taken: int | None = None  # of its examples, per step
     mode: BatchMode = "batch+update"  # the net's batch mode in the loss
     clean_share: float = 0.0  # of the loss, cross entropy on clean images
     awp: float = 0.0  # adversarial weight perturbation, share of each norm

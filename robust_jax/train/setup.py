@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
 
 from robust_jax import models
 from robust_jax.core.types import Key, LogitsFn
 from robust_jax.datasets.types import Dataset
-from robust_jax.train import loop, methods, watch
-from robust_jax.train.batches import Feed
+from robust_jax.train import devices, loop, methods, watch
+from robust_jax.train.batches import Batching, Feed
 from robust_jax.train.precision import InBfloat16
 from robust_jax.train.progress import Kept, Progress
 from robust_jax.train.recipes import Recipe
@@ -27,6 +29,7 @@ class Setup:
     recipe: Recipe
     module: models.Classifier
     learner: Learner
+    batching: Batching
     feed: Feed
     run: loop.Run
     remedy: loop.Run  # the same steps with the watch's attack
@@ -34,20 +37,29 @@ class Setup:
     per_epoch: int  # steps
     init_key: Key
     epochs_key: Key
+    mesh: Mesh | None = None  # None: the default device
 
     def fresh(self) -> Kept:
         """The state before the first step."""
         shape = self.feed.data.images.shape[1:]
         variables = models.init(self.module, self.init_key, shape)
         keeps_best = self.recipe.weights.keep == "best"
+        state = new_state(self.learner, variables)
+        if self.mesh is not None:
+            variables = devices.everywhere(variables, self.mesh)
+            state = devices.everywhere(state, self.mesh)
         # Copies: a step on the host reuses the memory of its state.
-        state = jax.tree.map(jnp.copy, new_state(self.learner, variables))
+        state = jax.tree.map(jnp.copy, state)
         return Kept(state, variables if keeps_best else None, Progress())
 
     def chosen(self, state: TrainState) -> Variables:
         """The weights that the recipe gives back."""
         name = self.recipe.weights.give
         return state.variables if name == "live" else state.averages[name]
+
+    def here(self, variables: Variables) -> Variables:
+        """Variables as an evaluation on this process's own devices takes them."""
+        return variables if self.mesh is None else devices.here(variables)
 
     def stretch(self, step: int, every: int) -> loop.Stretch:
         """The steps from here up to the next look, save or end of the epoch."""
@@ -76,6 +88,7 @@ def set_up(
     extra: Dataset | None = None,
     teachers: tuple[LogitsFn, ...] = (),
     on_step: Callable[[], bool] = lambda: False,
+    mesh: Mesh | None = None,
 ) -> Setup:
     """A recipe made ready; nothing is computed yet.
 
@@ -86,7 +99,10 @@ def set_up(
         extra: more examples, of which each batch takes `data.extra_share`.
         teachers: trained nets, one for each of the recipe's.
         on_step: called after each step on the host; True ends the stretch.
-    Raises: ValueError: an unknown model or option.
+        mesh: devices that share each batch, see `devices.data_mesh`; by default all
+            devices if there are several and the batch size is a multiple of their
+            number, else one.
+    Raises: ValueError: an unknown model or option; a mesh that the batch does not fit.
     """
     config: dict[str, Any] = {"num_classes": train.num_classes}
     module = models.by_name(recipe.model, **config | dict(recipe.model_config))
@@ -94,23 +110,31 @@ def set_up(
     if recipe.precision == "bfloat16":
         apply_fn = InBfloat16(apply_fn)
     batching = recipe.batching(train.num_classes)
+    if mesh is not None:
+        devices.check_split(batching.batch_size, mesh)
+    elif jax.device_count() > 1 and batching.batch_size % jax.device_count() == 0:
+        mesh = devices.data_mesh()
     learners = [
-        each.learner(apply_fn, len(train), teachers=teachers)
+        each.learner(apply_fn, len(train), train.images.shape[1:], teachers=teachers)
         for each in (recipe, recipe.remedy())
     ]
-    run, remedy = (loop.auto(learner, batching, on_step) for learner in learners)
+    run, remedy = (loop.auto(each, batching, on_step, mesh) for each in learners)
     feed = Feed(train.on_device(), None if extra is None else extra.on_device())
+    few = train.take(np.arange(min(len(train), recipe.watch.images)))
+    feed = feed if mesh is None else devices.everywhere(feed, mesh)
     threat = methods.threat_fn(recipe.ball)(jnp.int32(0))
     init_key, epochs_key = jax.random.split(jax.random.key(seed))
     return Setup(
         recipe,
         module,
         learners[0],
+        batching,
         feed,
         run,
         remedy,
-        watch.look(recipe.watch, apply_fn, threat, feed.data),
+        watch.look(recipe.watch, apply_fn, threat, few.pixels(), few.labels),
         recipe.steps_per_epoch(len(train)),
         init_key,
         epochs_key,
+        mesh,
     )

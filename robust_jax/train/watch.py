@@ -10,12 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from robust_jax import attacks
 from robust_jax.core import checks, drive, lift
 from robust_jax.core.types import Array, Key, Untargeted
-from robust_jax.datasets.types import OnDevice
 from robust_jax.train import pieces
 from robust_jax.train.state import ApplyFn
 
@@ -46,18 +44,16 @@ Look = Callable[[Any, Key], Array]  # (variables, key) -> PGD accuracy, a share
 
 
 def look(
-    watch: Watch, apply_fn: ApplyFn, threat: pieces.Threat, data: OnDevice
+    watch: Watch, apply_fn: ApplyFn, threat: pieces.Threat, images: Any, labels: Any
 ) -> Look:
-    """Accuracy under PGD of the first `watch.images` training examples, a program."""
+    """Accuracy under PGD of some examples, a program."""
     attack = attacks.pgd(watch.steps, watch.relative_step)
     run = lift.over_examples(drive.last_iterate(attack))
-    n = min(watch.images, data.labels.shape[0])
 
     @drive.compiled
     def accuracy(variables, key):
-        images, labels = data.batch(jnp.arange(n))
         logits_fn = lambda x: apply_fn(variables, x, "eval")[0]  # noqa: E731
-        keys = jax.random.split(key, n)
+        keys = jax.random.split(key, len(labels))
         x_adv = run(keys, logits_fn, threat, images, Untargeted(labels))
         return pieces.accuracy(logits_fn(x_adv), labels)
 

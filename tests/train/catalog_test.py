@@ -11,7 +11,9 @@ def test_recipes_name_what_exists(name):
     assert (recipe.ball.eps > 0) == (recipe.method.name != "standard")
     teachers = tuple(lambda x: x for _ in recipe.teachers)
     assert all(teacher in train.RECIPES for teacher in recipe.teachers)
-    learner = recipe.learner(models.ApplyMode(module), 100, teachers=teachers)
+    learner = recipe.learner(
+        models.ApplyMode(module), 100, (32, 32, 3), teachers=teachers
+    )
     assert recipe.weights.give in ("live", *dict(learner.averages))
 
 

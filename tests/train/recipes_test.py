@@ -46,7 +46,7 @@ def test_a_short_run_sees_the_full_radius_for_half_of_its_time(epochs, growth, s
     try:
         changes = {"epochs": epochs, "ball.growth_epochs": growth}
         changes["method.name"] = "spied_on"
-        RECIPE.changed(changes).objective(None, steps_per_epoch=5)
+        RECIPE.changed(changes).objective(None, 5, (8, 8, 1))
     finally:
         del methods.METHODS["spied_on"]
     expected = np.minimum(1, np.arange(1, 13) / steps) if steps else np.ones(12)
@@ -157,6 +157,7 @@ def test_linf_radii_in_bytes_are_asked_about():
         ({"attack.name": "pgd9"}, "unknown inner attack 'pgd9'"),
         ({"method.beta": 2.0}, "method.beta=2; adversarial has no such number: it has"),
         ({"method.name": "helper_based"}, "helper_based needs a teacher"),
+        ({"method.name": "ensemble"}, "ensemble needs teachers"),
         ({"method.name": "consistency"}, "consistency needs an augmentation"),
         ({"data.augment": "crob-4"}, "unknown augmentation 'crob'"),
         ({"data.augment": "crop-x"}, "augmentation 'crop-x'; expected a name and its"),
@@ -165,7 +166,7 @@ def test_linf_radii_in_bytes_are_asked_about():
 def test_a_method_gets_what_it_needs_and_nothing_else(changes, words):
     recipe = RECIPE.changed(changes)
     with pytest.raises(ValueError, match=words):
-        recipe.objective(models.ApplyMode(models.by_name("mlp")), 4)
+        recipe.objective(models.ApplyMode(models.by_name("mlp")), 4, (8, 8, 1))
 
 
 def test_fields_are_written_as_they_are_read():

@@ -1,0 +1,103 @@
+"""Twenty steps on all devices: `... OUT [PROCESSES PROCESS PORT]`.
+
+Writes the state's leaves, and what each step was given: the order of its examples and
+its key.
+"""
+
+import dataclasses
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax import datasets, train
+from robust_jax.train import devices, loop
+
+RECIPE = train.recipe(
+    "pgd_digits",
+    {
+        "model": "preact_resnet18",
+        "model_config.width": 4,
+        "attack.steps": 2,
+        "attack.mode": "batch",
+        "data.batch_size": 16,
+        "descent.name": "sgd",
+        "descent.momentum": 0.0,  # Its sums would be larger than one.
+        "descent.rate": 1e-2,
+        "weights.ema": (0.9,),
+    },
+)
+STEPS = 20
+
+
+def told(objective):
+    """The objective, with what it was given among its metrics."""
+
+    def telling(variables, batch, key, step):
+        loss, aux = objective(variables, batch, key, step)
+        places = jnp.arange(1, batch.positions.shape[0] + 1)
+        metrics = {
+            "order": jnp.sum(batch.positions * places**3),  # Integers: exact.
+            "key": jax.random.key_data(key),
+        }
+        return loss, aux._replace(metrics={**aux.metrics, **metrics})
+
+    return telling
+
+
+def main():
+    if len(sys.argv) > 2:
+        processes, process, port = map(int, sys.argv[2:])
+        address = f"127.0.0.1:{port}"
+        jax.distributed.initialize(
+            address,
+            processes,
+            process,
+            coordinator_bind_address=address,
+            initialization_timeout=60,
+        )
+    data = datasets.load("digits", "train").take(np.arange(320))
+    mesh = devices.data_mesh()
+    setup = train.set_up(RECIPE, data, mesh=mesh)
+    learner = setup.learner._replace(objective=told(setup.learner.objective))
+    run = loop.hosted(learner, setup.batching, mesh=mesh)
+    key = jax.random.fold_in(setup.epochs_key, 0)
+    at = loop.Stretch(0, STEPS)
+    state, metrics = run(setup.fresh().state, setup.feed, key, at)
+    leaves = jax.tree.leaves(devices.here(state))
+    if jax.process_index() == 0:
+        np.savez(sys.argv[1], *leaves, **{f"step_{k}": v for k, v in metrics.items()})
+    if len(sys.argv) > 2:
+        jax.distributed.shutdown()
+
+
+def compiled(count):
+    """The program of a step of PGD training of SmallCNN on the first devices."""
+    recipe = train.recipe("pgd_mnist", {"model": "small_cnn"})
+    recipe = dataclasses.replace(recipe, model_config=())
+    digits = datasets.load("digits", "train").take(np.arange(128))
+    grown = np.kron(digits.images, np.ones((1, 4, 4, 1), np.uint8))[:, 2:30, 2:30]
+    data = dataclasses.replace(digits, images=grown)
+    mesh = devices.data_mesh(jax.devices()[:count])
+    setup = train.set_up(recipe, data, mesh=mesh)
+
+    def step(state, feed, positions, key):
+        batch = devices.split(setup.batching.batch(feed, positions, key), mesh)
+        return loop.train_step(setup.learner, state, batch, key)
+
+    positions = devices.everywhere(np.arange(recipe.data.batch_size), mesh)
+    given = setup.fresh().state, setup.feed, positions, jax.random.key(0)
+    return jax.jit(step).lower(*given).compile()
+
+
+def print_costs():
+    """Operations per device of one and eight (loops once), and all-gathers of eight."""
+    one, eight = compiled(1), compiled(jax.device_count())
+    gathers = eight.as_text().count(" all-gather")
+    flops = [program.cost_analysis()["flops"] for program in (one, eight)]
+    sys.stdout.write(f"{flops[0]} {flops[1]} {gathers}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""One, eight and two times one device: the same order and keys, the same state."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from robust_jax.train import devices
+
+
+def environment(devices):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
+
+
+def start(out, devices, *arguments):
+    command = [sys.executable, "-m", "tests.train.devices_run", str(out)]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        env=environment(devices),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait(*processes):
+    for process in processes:
+        try:
+            said, _ = process.communicate(timeout=240)
+        finally:
+            process.kill()
+        assert process.returncode == 0, said
+
+
+def read(path):
+    with np.load(path) as stored:
+        return dict(stored)
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    path = tmp_path_factory.mktemp("devices") / "single.npz"
+    wait(start(path, 1))
+    return read(path)
+
+
+def assert_same(found, single):
+    assert found.keys() == single.keys()
+    for name in ("step_order", "step_key"):
+        np.testing.assert_array_equal(found[name], single[name])
+    assert len(np.unique(single["step_key"], axis=0)) == 20
+    for name, leaf in single.items():
+        np.testing.assert_allclose(
+            found[name].astype(float), leaf, rtol=0, atol=1e-5, err_msg=name
+        )
+
+
+def test_eight_devices_equal_one(single, tmp_path):
+    wait(start(tmp_path / "eight.npz", 8))
+    assert_same(read(tmp_path / "eight.npz"), single)
+
+
+def test_two_processes_equal_one(single, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = tmp_path / "two.npz"
+    wait(*(start(path, 1, 2, process, port) for process in (0, 1)))
+    assert_same(read(path), single)
+
+
+def test_devices_share_the_work_and_gather_no_activations():
+    script = "from tests.train import devices_run as r; r.print_costs()"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(8),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.split()
+    one, eight, gathers = float(lines[0]), float(lines[1]), int(lines[2])
+    assert eight / one <= 1.02 / 8
+    assert gathers == 0
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+    class Mesh:
+        size = 8
+
+    words = "batch_size=100 on 8 devices; expected a multiple of 8, or 5 devices"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        devices.check_split(100, Mesh())
+    devices.check_split(64, Mesh())
