@@ -14,7 +14,7 @@ import dataclasses
 
 from absl import flags
 
-from experiments import common, metrics, recording, sittings
+from experiments import common, hosts, metrics, recording, sittings
 from robust_jax import datasets, models, report, train
 
 _RECIPE = flags.DEFINE_string(
@@ -47,6 +47,7 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Trains, validates after every epoch, saves."""
+    hosts.join()
     recipe = _recipe()
     if _PRINT_CONFIG.value:
         print("\n".join(f"{path}={value}" for path, value in recipe.fields().items()))
@@ -56,6 +57,8 @@ def main(argv: list[str]) -> None:
     run = recording.Run("train")
     with sittings.sitting(run.out) as keeper:
         trained = _fit(run, recipe, data, validation, keeper)
+    if not hosts.is_first():
+        return
     shape = data.images.shape[1:]
     flops = models.flops(trained.module, shape)
     metadata = {"recipe": dataclasses.asdict(recipe), "flops": flops}
@@ -97,7 +100,8 @@ def _fit(run, recipe, data, validation, keeper):
             bar.update(done)
 
         def on_epoch(row):
-            written.write(row["epoch"] * per_epoch, row)
+            if hosts.is_first():
+                written.write(row["epoch"] * per_epoch, row)
             shares = {"clean": row["validation_accuracy"]}
             shares["robust"] = row["robust_validation_accuracy"]
             shown = {n: "-" if v is None else f"{v:.3f}" for n, v in shares.items()}
@@ -133,6 +137,6 @@ def _save(run, recipe, trained, n, n_validation):
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
-    flags.adopt_module_key_flags(metrics)
-    flags.adopt_module_key_flags(sittings)
+    for module in (hosts, metrics, sittings):
+        flags.adopt_module_key_flags(module)
     common.run_main(main)

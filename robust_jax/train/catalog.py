@@ -6,7 +6,7 @@ from typing import Any
 from robust_jax.core import checks
 from robust_jax.train import catalog_cifar10, catalog_digits
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Method
+from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
 
 _MNIST = Recipe(
     dataset="mnist",
@@ -22,12 +22,16 @@ MNIST: dict[str, Recipe] = {
     "mnist": _PLAIN,
     # Szegedy et al.'s (2014) net, trained as the others here.
     "fc100_100_10": dataclasses.replace(_PLAIN, model="fc100_100_10", model_config=()),
+    # Wong et al. train at 0.3, with 16 and 32 channels. Here eps 0.33 and an average:
+    # on validation images swift left 84 % at 0.3, against 83 % of the live net's
+    # average trained at 0.3.
     "fgsm_rs_mnist": dataclasses.replace(
         _MNIST,
-        ball=Ball(eps=0.3),
+        ball=Ball(eps=0.33),
         attack=Inner("fgsm_rs", steps=1, relative_step=1.25),
         descent=Descent(rate=5e-3, schedule="triangular", warm_up=0.4, final_rate=0.0),
         data=Data(batch_size=100),
+        weights=Weights(ema=(0.999,), give="ema_0.999", keep="best"),
         epochs=10,
         source="Wong et al. (2020), their MNIST script.",
     ),
@@ -38,6 +42,15 @@ MNIST: dict[str, Recipe] = {
         _MNIST,
         ball=Ball(eps=0.3, growth_epochs=3),
         attack=Inner(steps=10, relative_step=0.2),
+        weights=Weights(ema=(0.999,), give="ema_0.999"),
+    ),
+    # TRADES' script has beta 1, 40 steps of 0.01, SmallCNN and 100 epochs of SGD.
+    "trades_mnist": dataclasses.replace(
+        _MNIST,
+        ball=Ball(eps=0.3, growth_epochs=3),
+        attack=Inner(steps=10, relative_step=0.2),
+        method=Method("trades", beta=3.0),
+        weights=Weights(ema=(0.999,), give="ema_0.999"),
     ),
 }
 RECIPES: dict[str, Recipe] = {

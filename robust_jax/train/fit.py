@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -88,8 +89,9 @@ def fit(
     setup = set_up(
         recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped, mesh=mesh
     )
+    named = {"train": train, "validation": validation, "extra": extra}
     kept = setup.fresh()
-    kept = keeper.restore(kept, _identity(recipe, seed, train, extra)) or kept
+    kept = keeper.restore(kept, _identity(recipe, seed, named)) or kept
     on_start(int(kept.state.step))
     while kept.progress.epoch < recipe.epochs:
         begun = time.perf_counter()
@@ -154,7 +156,7 @@ def _epoch_over(setup: Setup, kept: Kept, validation: Dataset, begun: float) -> 
     if score is None or score <= progress.best:
         return kept
     progress.best, progress.best_epoch = score, progress.epoch
-    return kept._replace(best=jax.tree.map(jax.numpy.copy, weights))
+    return kept._replace(best=jax.tree.map(jnp.copy, weights))
 
 
 def _keep(setup: Setup, kept: Kept, keeper: Keeper) -> None:
@@ -163,18 +165,24 @@ def _keep(setup: Setup, kept: Kept, keeper: Keeper) -> None:
     over = kept.progress.epoch == setup.recipe.epochs
     asked = keeper.is_asked_to_stop() and not over
     if over or asked or (keeper.every and step % keeper.every == 0):
+        if not _is_finite(kept.state.variables):  # The next loss would tell.
+            raise ValueError(_diverged(setup, step, keeper))
         keeper.save(kept, wait=over or asked)
     if asked:
         where = keeper.newest() or "nowhere: no keeper was given"
         raise Stopped(f"stopped after step {step}; the state is in {where}")
 
 
+def _is_finite(variables: Variables) -> bool:
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(variables))
+
+
 def _diverged(setup: Setup, step: int, keeper: Keeper) -> str:
     good, rate = keeper.newest(), setup.recipe.descent.rate
     return (
-        f"the loss is not finite at step {step}; lower descent.rate={rate:g} or let "
-        "the radius grow (ball.growth_epochs); the last good checkpoint is "
-        f"{good or 'none'}"
+        f"training has diverged: not finite at step {step}; lower "
+        f"descent.rate={rate:g} or let the radius grow (ball.growth_epochs); the last "
+        f"good checkpoint is {good or 'none'}"
     )
 
 
@@ -196,12 +204,11 @@ def _trained(setup: Setup, kept: Kept) -> Trained:
     )
 
 
-def _identity(
-    recipe: Recipe, seed: int, train: Dataset, extra: Dataset | None
-) -> Identity:
-    named = {f"recipe.{path}": value for path, value in recipe.fields().items()}
-    identity: Identity = {**named, "seed": seed}
-    for part, data in (("train", train), ("extra", extra)):
+def _identity(recipe: Recipe, seed: int, named: dict[str, Dataset | None]) -> Identity:
+    fields = {f"recipe.{path}": value for path, value in recipe.fields().items()}
+    del fields["recipe.source"]  # A citation may be reworded.
+    identity: Identity = {**fields, "seed": seed}
+    for part, data in named.items():
         if data is not None:
             ids = np.bitwise_xor.reduce(data.ids) if len(data) else 0
             identity[part] = f"{data.name}, n = {len(data)}, ids {int(ids):016x}"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from robust_jax import datasets, models, train
+from robust_jax.train import loop, setup, validation
 
 PLAIN = train.Recipe(
     dataset="digits",
@@ -77,6 +78,61 @@ def test_training_is_deterministic_in_the_seed():
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a, b)
     assert any(np.abs(a - b).max() > 1e-3 for a, b in zip(first, other, strict=True))
+
+
+def test_the_best_epoch_is_kept_and_averages_are_given(monkeypatch):
+    scores = iter([0.5, 0.7, 0.7])
+    seen = []
+
+    def validated(logits_fn, ball, data):
+        seen.append(np.asarray(logits_fn(data.pixels())))
+        share = next(scores)
+        return {"validation_accuracy": 1.0, "robust_validation_accuracy": share}
+
+    monkeypatch.setattr(validation, "validated", validated)
+    changes = {"weights.ema": (0.9,), "weights.give": "ema_0.9", "weights.keep": "best"}
+    few = data("train", 100), data("validation", 20)
+    trained = train.fit(ROBUST.changed(changes), *few)
+    assert trained.best_epoch == 2  # The first of two that tie.
+    given = models.logits_fn(trained.module, trained.variables)(few[1].pixels())
+    np.testing.assert_array_equal(given, seen[1])
+    last = models.logits_fn(trained.module, trained.averages["ema_0.9"])
+    np.testing.assert_array_equal(last(few[1].pixels()), seen[2])
+    assert set(trained.averages) == {"live", "ema_0.9"}
+
+
+def test_after_a_collapse_the_remedy_trains(monkeypatch):
+    looks, runs = iter([0.4, 0.6, 0.45, 0.3, 0.9]), []
+
+    def look(*arguments):
+        return lambda variables, key: next(looks)
+
+    def auto(learner, *arguments):
+        run = loop.hosted(learner, *arguments)
+
+        def recorded(state, *more):
+            runs.append((learner, int(state.step)))
+            return run(state, *more)
+
+        return recorded
+
+    monkeypatch.setattr(setup.watch, "look", look)
+    monkeypatch.setattr(setup.loop, "auto", auto)
+    changes = {"watch.every": 0.5, "watch.drop": 0.2, "data.batch_size": 25}
+    few = data("train", 100), data("validation", 20)
+    trained = train.fit(ROBUST.changed(changes), *few)
+    assert trained.healing_since == 8  # 0.3 after the fourth half epoch of two steps.
+    learners = [learner for learner, _ in runs]
+    assert [step for _, step in runs] == [0, 2, 4, 6, 8, 10]
+    assert len({id(each) for each in learners[:4]}) == 1
+    assert learners[4] is learners[5] is not learners[0]
+
+
+def test_validation_waits_for_its_epoch():
+    recipe = PLAIN.changed({"validate_every": 2})
+    trained = train.fit(recipe, data("train", 64), data("validation", 20))
+    shares = trained.history["validation_accuracy"]
+    assert shares[0] is None and None not in shares[1:]
 
 
 def test_a_loss_that_diverges_is_one_sentence_about_the_learning_rate():

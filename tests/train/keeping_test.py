@@ -131,8 +131,8 @@ def test_a_diverged_loss_names_the_last_good_checkpoint(tmp_path):
 
 
 def test_stretches_as_one_program_resume_as_well(monkeypatch, tmp_path):
-    def traced(learner, batching, on_step):
-        run = loop.traced(learner, batching)
+    def traced(learner, batching, on_step, mesh):
+        run = loop.traced(learner, batching, mesh)
 
         def counted(*arguments):
             state, metrics = run(*arguments)

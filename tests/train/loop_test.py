@@ -11,7 +11,7 @@ import pytest
 
 from robust_jax import attacks, datasets, models, threats, train
 from robust_jax.train import batches, loop
-from robust_jax.train.state import Aux, Batch
+from robust_jax.train.state import Aux
 
 N, BATCH = 90, 32  # Three steps, the last one filled up.
 DRIVERS = {"hosted": loop.hosted, "traced": loop.traced}
@@ -215,34 +215,3 @@ def test_orders_differ_by_key():
         np.asarray(batches.epoch_order(jax.random.key(k), 50, 10)) for k in (0, 1)
     ]
     assert (orders[0] != orders[1]).mean() > 0.8
-
-
-def test_a_training_step_exports_for_cpu_cuda_and_tpu():
-    learner, variables = conv_problem()
-
-    def step(state, batch, key_data):
-        key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
-        return loop.train_step(learner, state, batch, key)
-
-    images, labels = digits().on_device().batch(jnp.arange(BATCH))
-    state = train.new_state(learner, variables)
-    arguments = (
-        state,
-        Batch(images, labels, jnp.arange(BATCH)),
-        jax.random.key_data(jax.random.key(0)),
-    )
-    shapes = jax.tree.map(
-        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), jax.tree.leaves(arguments)
-    )
-    structure = jax.tree.structure(arguments)
-
-    def flat(*leaves):  # An exported function takes arrays, not our own types.
-        return jax.tree.leaves(step(*jax.tree.unflatten(structure, leaves)))
-
-    platforms = ("cpu", "cuda", "tpu")
-    exported = jax.export.export(jax.jit(flat), platforms=platforms)(*shapes)
-    assert exported.platforms == platforms
-    text = exported.mlir_module()
-    for forbidden in ("f64", "callback", "tensor<?"):
-        assert forbidden not in text
-    assert "convolution" in text
