@@ -16,13 +16,19 @@ _WANDB = flags.DEFINE_bool(
 )
 
 
+def check_flags() -> None:
+    """Raises ValueError if a package that was asked for is missing."""
+    if _TENSORBOARD.value:
+        _imported("tensorboardX", "tensorboard")
+    if _WANDB.value:
+        _imported("wandb", "wandb")
+
+
 class Metrics:
     """`write(step, row)` to all places at once.
 
     OUT/metrics.jsonl has one row per step written, in order; a run that goes on from an
     earlier step replaces the rows from there on.
-
-    Raises: ValueError: a package that was asked for is missing.
     """
 
     def __init__(self, out: pathlib.Path) -> None:

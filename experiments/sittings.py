@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from absl import flags, logging
 
 from robust_jax import train
+from robust_jax.core import checks
 from robust_jax.train import keeping
 
 _SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "Steps between checkpoints.")
@@ -17,12 +18,15 @@ _KEEP = flags.DEFINE_integer("keep", 2, "Newest checkpoints that stay.")
 _RESTART = flags.DEFINE_bool("restart", False, "Delete OUT's checkpoints; start anew.")
 
 
+def check_flags() -> None:
+    """Raises ValueError for a flag out of its range."""
+    checks.positive_integer("save_every", _SAVE_EVERY.value)
+    checks.positive_integer("keep", _KEEP.value)
+
+
 @contextlib.contextmanager
 def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
-    """A keeper of OUT/checkpoints; SIGTERM and Ctrl-C save and exit with 143 and 130.
-
-    Raises: ValueError: a flag out of its range.
-    """
+    """A keeper of OUT/checkpoints; SIGTERM and Ctrl-C save and end with 143 and 130."""
     logging.get_absl_handler().addFilter(_is_worth_reading)
     checkpoints = out / "checkpoints"
     if _RESTART.value:

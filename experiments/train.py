@@ -52,6 +52,8 @@ def main(argv: list[str]) -> None:
     if _PRINT_CONFIG.value:
         print("\n".join(f"{path}={value}" for path, value in recipe.fields().items()))
         return
+    metrics.check_flags()
+    sittings.check_flags()
     data = common.load(recipe.dataset, "train", _COUNT.value)
     validation = common.load(recipe.dataset, "validation")
     run = recording.Run("train")

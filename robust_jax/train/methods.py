@@ -90,10 +90,8 @@ METHODS: dict[str, Entry] = {
 def objective(method: Method, setting: Setting, steps_per_epoch: int) -> Mindful:
     """The objective of a method, with what a recipe puts around it, and its memory.
 
-    Raises: ValueError: an unknown method or attack, a number that the method does not
-        have, a method that misses what it needs.
+    Raises: ValueError: a method that misses what it needs.
     """
-    checks.known_name("method", method.name, METHODS)
     built = _built(METHODS[method.name], method, setting)
     base, memory = built if isinstance(built, Mindful) else (built, None)
     if method.clean_share:
@@ -106,14 +104,24 @@ def objective(method: Method, setting: Setting, steps_per_epoch: int) -> Mindful
     return Mindful(base, memory)
 
 
-def attack(inner: Inner, default: str = "pgd") -> Attack:
-    """The attack inside a training step.
+def check(method: Method, inner: Inner) -> None:
+    """Raises ValueError for unknown names and for numbers that the method lacks."""
+    checks.known_name("method", method.name, METHODS)
+    if inner.name:
+        checks.known_name("inner attack", inner.name, ATTACKS)
+    known = inspect.signature(METHODS[method.name].build).parameters
+    for name, value in _numbers(method).items():
+        if name not in known:
+            numbers = [n for n in (*_LOSS, *_POOL) if n in known]
+            has = f"it has {', '.join(numbers)}" if numbers else "it has none"
+            raise ValueError(
+                f"method.{name}={value:g}; {method.name} has no such number: {has}"
+            )
 
-    Raises: ValueError: an unknown name.
-    """
-    name = inner.name or default
-    checks.known_name("inner attack", name, ATTACKS)
-    return ATTACKS[name](inner.steps, inner.relative_step)
+
+def attack(inner: Inner, default: str = "pgd") -> Attack:
+    """The attack inside a training step."""
+    return ATTACKS[inner.name or default](inner.steps, inner.relative_step)
 
 
 def threat_fn(ball: Ball, growth_steps: float = 0.0) -> ThreatFn:
@@ -128,22 +136,15 @@ def threat_fn(ball: Ball, growth_steps: float = 0.0) -> ThreatFn:
 
 
 def _built(entry: Entry, method: Method, setting: Setting) -> Objective | Mindful:
-    known, all_numbers = inspect.signature(entry.build).parameters, (*_LOSS, *_POOL)
-    given = {
-        name: getattr(method, name)
-        for name in all_numbers
-        if getattr(method, name) is not None
-    }
-    for name, value in given.items():
-        if name not in known:
-            numbers = [n for n in all_numbers if n in known]
-            has = f"it has {', '.join(numbers)}" if numbers else "it has none"
-            raise ValueError(
-                f"method.{name}={value:g}; {method.name} has no such number: {has}"
-            )
+    known = inspect.signature(entry.build).parameters
     found = _context(entry, method, setting)
     arguments = {name: make() for name, make in found.items() if name in known}
-    return entry.build(**arguments, **given)
+    return entry.build(**arguments, **_numbers(method))
+
+
+def _numbers(method: Method) -> dict[str, Any]:
+    given = {name: getattr(method, name) for name in (*_LOSS, *_POOL)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _context(

@@ -47,6 +47,9 @@ class Recipe:
         checks.positive_integer("epochs", self.epochs)
         checks.positive_integer("validate_every", self.validate_every)
         checks.known_name("precision", self.precision, ("float32", "bfloat16"))
+        methods.check(self.method, self.attack)
+        augment.by_names(self.data.augment)
+        augment.mixture_by_name(self.data.mixture)
 
     def changed(self, changes: dict[str, Any]) -> Self:
         """The recipe with other values, such as {"attack.steps": 20}.

@@ -99,6 +99,33 @@ def test_train(checkpoint):
     assert series["recipe"]["epochs"] == 1 and series["recipe"]["dataset"] == "digits"
     assert (series["seed"], series["n"]) == (3, 1000) and series["flops"] > 1e5
     assert [p.name for p in _figures(path.parent)] == ["training.png"]
+    lines = (path.parent / "metrics.jsonl").read_text().splitlines()
+    (metrics_row,) = map(json.loads, lines)
+    assert metrics_row["step"] == 16 and metrics_row["loss"] == row["loss"]
+    assert [p.name for p in (path.parent / "checkpoints").iterdir()] == ["16"]
+
+
+def test_train_shows_its_recipe():
+    options = ["--recipe=pgd_digits", "--print_config", "--set", "attack.steps=3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.train", *options],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "attack.steps=3\n" in done.stdout and "ball.eps=0.15\n" in done.stdout
+
+
+def test_compare_training(command):
+    options = ["--recipes=digits,pgd_digits", "--seeds=2", "--epochs=1", "--count=20"]
+    done, record, _ = command("compare_training", *options, "--plan=basic")
+    plain, robust = record["rows"]
+    assert (plain["recipe"], robust["recipe"]) == ("digits", "pgd_digits")
+    assert 2.5 < plain["forwards"] < 3 and 16 < robust["forwards"] < 17
+    runs = record["series"]["runs"]["pgd_digits"]
+    assert [run["seed"] for run in runs] == [0, 1]
+    assert robust["clean"] == pytest.approx(np.mean([run["clean"] for run in runs]))
+    assert robust["gflop"] > 4 * plain["gflop"] and "±" in done.stdout
 
 
 def test_evaluate(command, checkpoint):
