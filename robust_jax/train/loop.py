@@ -4,6 +4,8 @@
 host is in the loop. `hosted` calls the same compiled step from the host.
 """
 
+import contextlib
+import ctypes
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -127,6 +129,8 @@ def hosted(
         for positions in order[slice(*at or (None,))]:
             state, metrics = step(state, feed, positions, steps_key)
             seen.append(jax.device_get(metrics))
+            if len(seen) == 1:
+                _give_back_memory()
             if on_step():
                 break
         return state, jax.tree.map(lambda *each: np.stack(each), *seen)
@@ -144,6 +148,15 @@ def auto(
     if jax.default_backend() == "cpu":
         return hosted(learner, batching, on_step, mesh)
     return traced(learner, batching, mesh)
+
+
+def _give_back_memory() -> None:
+    """Hands what a compilation freed back to the system, which glibc would keep.
+
+    After a first step of PGD-10 that is 200 MiB with SmallCNN, 460 with a ResNet-18.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # Another C library.
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _step(learner, batching, mesh, state, feed, positions, key):

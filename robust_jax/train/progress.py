@@ -29,9 +29,12 @@ class Progress:
         return len(self.history)
 
     def means(self) -> Means:
-        """Means of the present epoch's metrics."""
-        names = self.steps[0] if self.steps else {}
-        return {name: statistics.fmean(s[name] for s in self.steps) for name in names}
+        """Means of the present epoch's metrics, each over the steps that have it."""
+        gathered: dict[str, list[float]] = {}
+        for step in self.steps:
+            for name, value in step.items():
+                gathered.setdefault(name, []).append(value)
+        return {name: statistics.fmean(values) for name, values in gathered.items()}
 
 
 class Kept(NamedTuple):
