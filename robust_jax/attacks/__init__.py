@@ -5,6 +5,7 @@ from robust_jax.attacks.acg import acg
 from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.brendel_bethge import brendel_bethge
 from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.carlini_wagner_l0 import cw_l0
 from robust_jax.attacks.carlini_wagner_linf import cw_linf
@@ -71,6 +72,7 @@ __all__ = [
     "apgd",
     "apgd_l1",
     "bim",
+    "brendel_bethge",
     "by_name",
     "cw_l0",
     "cw_l2",

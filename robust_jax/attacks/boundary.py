@@ -105,13 +105,15 @@ def climbed(grad: Array, here: Array, x: Array) -> Array:
     return sum(jax.tree.leaves(leaves), jnp.zeros(()))
 
 
-def check_use(attack: str, threat: Threat, goal: Goal, memory: Any) -> None:
+def check_use(
+    attack: str, threat: Threat, goal: Goal | None = None, memory: Any = ()
+) -> None:
     """Raises ValueError for a threat without hyperplanes, or a memory for all classes.
 
     Args:
         attack: its name, for the sentence.
         threat, goal: of the attack.
-        memory: of the gradient's estimator.
+        memory: of the gradient's estimator, for attacks that ask for all classes.
     """
     if not hasattr(threat, "cross"):
         raise ValueError(

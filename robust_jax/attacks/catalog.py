@@ -8,6 +8,7 @@ from robust_jax.attacks.acg import acg
 from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.brendel_bethge import brendel_bethge
 from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.carlini_wagner_l0 import cw_l0
 from robust_jax.attacks.carlini_wagner_linf import cw_linf
@@ -66,6 +67,7 @@ _SHORT: dict[str, dict[str, Any]] = {
     "alma": {"steps": 498},
     "lbfgs": {"steps": 499},
     "pdpgd": {"steps": 498},
+    "brendel_bethge": {"steps": 498},
     "sigma_zero": {"steps": 498},
     "cw_l2": {
         "rounds": 5,
@@ -214,6 +216,11 @@ _TESTS = {
         "exact_optimum_test",
     ),
     **dict.fromkeys(("alma", "pdpgd"), ("minimum_norm_test", "exact_optimum_test")),
+    "brendel_bethge": (
+        "brendel_bethge_test",
+        "minimum_norm_test",
+        "exact_optimum_test",
+    ),
     "greedy_l0": ("greedy_test", "minimum_norm_test"),
     "sigma_zero": ("minimum_norm_test",),
     "minimal_apgd": ("minimum_norm_test", "exact_optimum_test"),
@@ -318,6 +325,13 @@ _CATALOG = Catalog(
             finds=_NEAREST,
         ),
         Entry("pdpgd", pdpgd, "Matyasko & Chau 2021", _ALL, finds=_NEAREST),
+        Entry(
+            "brendel_bethge",
+            brendel_bethge,
+            "Brendel et al., NeurIPS 2019",
+            _NO_L0,
+            finds=_NEAREST,
+        ),
         Entry(
             "sigma_zero", sigma_zero, "Cina et al., ICLR 2025", ("l0",), finds=_NEAREST
         ),

@@ -114,10 +114,11 @@ def distances(
         examples.ids[right],
     )
     start = time.perf_counter()
-    best, x_adv, calls = _nearest_of(whole, part, seed, tile, on_items)
-    nearer, spent = _made_nearer(whole, part, best, x_adv, seed, tile)
+    finds, calls = _finds(whole, part, seed, tile, on_items)
+    best = _nearest(finds)
+    nearer, spent = _made_nearer(whole, part, best, finds, seed, tile)
     seconds = time.perf_counter() - start
-    seen, claims = _held(part, best, x_adv, nearer)
+    seen, claims = _held(part, *best, nearer)
     distance, found = np.zeros(len(examples.labels)), examples.images.copy()
     distance[right] = seen
     found[right[np.isfinite(seen)]] = nearer[np.isfinite(seen)]
@@ -140,52 +141,77 @@ class _Part(NamedTuple):
     ids: np.ndarray  # [M]
 
 
-def _nearest_of(
+class _Find(NamedTuple):
+    """The nearest adversarial points that some attacks found."""
+
+    distance: np.ndarray  # [M], inf: none
+    x_adv: np.ndarray  # [M, *S]
+
+
+def _finds(
     plan: NearestPlan,
     part: _Part,
     seed: int,
     tile: int,
     on_items: Callable[[int], None],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Least distances [M] (inf: none), the points [M, *S], forwards and backwards."""
-    best, x_adv, calls = np.full(len(part.x), np.inf), part.x.copy(), np.zeros(2)
-    if len(part.x) == 0:
-        return best, x_adv, calls
+) -> tuple[list[_Find], np.ndarray]:
+    """Of each restart of each stage the nearest find; forwards and backwards, [2]."""
+    finds, calls = [], np.zeros(2)
     for stage in plan.stages:
         run = drive.auto(stage.attack, to_the_end=True)
         run = lift.in_tiles(run, tile=tile, on_tile=on_items)
-        for target, goal in enumerate(stage.goals(part.labels, part.logits)):
-            for restart in range(stage.restarts):
+        for restart in range(stage.restarts):
+            best = _Find(np.full(len(part.x), np.inf), part.x.copy())
+            finds.append(best)
+            goals = stage.goals(part.labels, part.logits) if len(part.x) else ()
+            for target, goal in enumerate(goals):
                 names = {"target": target, "restart": restart}
                 keys = lift.item_keys(seed, part.ids, **names)
                 found = run(keys, part.model, part.threat, part.x, goal)
                 calls += found.forwards.sum(), found.backwards.sum()
                 size = np.where(found.margin >= 0, found.distance, np.inf)
-                nearer = size < best
-                best[nearer], x_adv[nearer] = size[nearer], found.x_adv[nearer]
-    return best, x_adv, calls
+                _keep_nearer(best, np.arange(len(part.x)), size, found.x_adv)
+    return finds, calls
+
+
+def _nearest(finds: list[_Find]) -> _Find:
+    """Of each example the nearest of all finds, the first one if they tie."""
+    best = _Find(finds[0].distance.copy(), finds[0].x_adv.copy())
+    for find in finds[1:]:
+        _keep_nearer(best, np.arange(len(best.distance)), *find)
+    return best
+
+
+def _keep_nearer(best: _Find, rows: np.ndarray, distance: Any, x_adv: Any) -> None:
+    nearer = np.asarray(distance < best.distance[rows])
+    best.distance[rows[nearer]] = np.asarray(distance)[nearer]
+    best.x_adv[rows[nearer]] = np.asarray(x_adv)[nearer]
 
 
 def _made_nearer(
     plan: NearestPlan,
     part: _Part,
-    best: np.ndarray,
-    x_adv: np.ndarray,
+    best: _Find,
+    finds: list[_Find],
     seed: int,
     tile: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The finds refined and polished, [M, *S]; forwards and backwards of all, [2]."""
-    x_adv, calls = x_adv.copy(), np.zeros(2)
-    rows = np.flatnonzero(np.isfinite(best))
-    if plan.refine is not None and len(rows):
+    nearer, calls = _Find(best.distance.copy(), best.x_adv.copy()), np.zeros(2)
+    x_adv = nearer.x_adv
+    for find in finds if plan.refine_each else [best]:
+        rows = np.flatnonzero(np.isfinite(find.distance))
+        if plan.refine is None or len(rows) == 0:
+            continue
         keys = lift.item_keys(seed, part.ids[rows], target=0, restart=0)
         more = refined(
             plan.refine, keys, part.model, lift.threat_of(part.threat, part.x, rows),
-            part.x[rows], x_adv[rows], part.labels[rows], tile,
+            part.x[rows], find.x_adv[rows], part.labels[rows], tile,
         )  # fmt: skip
         calls += more.forwards.sum() + len(rows), more.backwards.sum()
-        nearer = np.asarray((more.margin >= 0) & (more.distance < best[rows]))
-        x_adv[rows[nearer]] = more.x_adv[nearer]
+        size = np.where(more.margin >= 0, more.distance, np.inf)
+        _keep_nearer(nearer, rows, size, more.x_adv)
+    rows = np.flatnonzero(np.isfinite(best.distance))
     if plan.polish and len(rows):
         x_adv[rows], each = polished(
             part.model, lift.threat_of(part.threat, part.x, rows), part.x[rows],

@@ -15,6 +15,7 @@ class NearestPlan(NamedTuple):
     name: str
     stages: tuple[Stage, ...]
     refine: Attack | None = None  # goes on from the find, towards the class found
+    refine_each: bool = False  # from each stage's and restart's find, not the nearest
     polish: int = 0  # points per example that are tried between the find and x
 
 
@@ -25,16 +26,19 @@ def nearest(norm: str) -> NearestPlan:
     APGD and proximal descent go on where gradients mislead it. Which of them, with
     which share of the budget, was chosen on validation images of three nets (digits
     and MNIST) for the least mean distance. In L2 FAB then goes on from the nearest
-    find. The end is polished: by bisection along the segment to x, in L0 by dropping
-    coordinates while all others go to the faces of the box.
+    find, in Linf Brendel & Bethge's attack from that of each stage and restart, which
+    are short. The end is polished: by bisection along the segment to x, in L0 by
+    dropping coordinates while all others go to the faces of the box.
 
     Args:
         norm: "linf", "l2", "l1" or "l0".
     Raises: ValueError: an unknown norm; the nearest one is suggested.
     """
     checks.known_name("norm", norm, _STAGES)
-    refine = attacks.fab(40) if norm == "l2" else None
-    return NearestPlan("nearest", _STAGES[norm], refine, 10 if norm == "l0" else 12)
+    halvings = 10 if norm == "l0" else 12
+    return NearestPlan(
+        "nearest", _STAGES[norm], _REFINE.get(norm), norm == "linf", halvings
+    )
 
 
 def _fab(steps: int, targets: int) -> Stage:
@@ -45,10 +49,19 @@ def _pdpgd(steps: int, step_size: float) -> Stage:
     return Stage(f"pdpgd-{step_size}", attacks.pdpgd(steps, step_size))
 
 
+def _short_apgd(objective: objectives.Objective) -> Attack:
+    return attacks.minimal_apgd(objective, 10, 8)
+
+
+_REFINE = {
+    "linf": attacks.brendel_bethge(58, 0.1, 3e-4),
+    "l2": attacks.fab(40),
+}
 _STAGES = {
     "linf": (
-        Stage("apgd", attacks.minimal_apgd(objectives.cross_entropy, 24, 10)),
-        _fab(17, 9),
+        Stage("apgd", _short_apgd(objectives.cross_entropy), restarts=2),
+        Stage("apgd-dlr", _short_apgd(objectives.dlr)),
+        _fab(4, 9),
     ),
     "l2": (_fab(6, 9), _fab(33, 3), _pdpgd(193, 0.3)),
     "l1": (_fab(20, 5), _pdpgd(167, 0.2), _pdpgd(167, 0.3)),

@@ -72,6 +72,11 @@ CASES = {
     "pdpgd": Case(
         attacks.pdpgd(200), {"linf": 0.16, "l2": 0.17, "l1": 0.19}, minimum_norm=True
     ),
+    "brendel_bethge": Case(
+        attacks.brendel_bethge(200),
+        {"linf": 0.1, "l2": 0.1, "l1": 0.1},
+        minimum_norm=True,
+    ),
     "minimal_apgd": Case(
         attacks.minimal_apgd(objectives.margin, 20, 15),
         {"linf": 0.075, "l2": 0.075},

@@ -42,6 +42,7 @@ CASES = {
     "fmn": (attacks.fmn(200), ("linf", "l2", "l1", "l0")),
     "alma": (attacks.alma(500), ("l2", "l1")),
     "pdpgd": (attacks.pdpgd(500), ("linf", "l2", "l1", "l0")),
+    "brendel_bethge": (attacks.brendel_bethge(300), ("linf", "l2", "l1")),
     "greedy_l0": (attacks.greedy_l0(), ("l0",)),
     "sigma_zero": (attacks.sigma_zero(300), ("l0",)),
     "sparsefool": (attacks.sparsefool(past=1.0), ("l0",)),
