@@ -21,7 +21,7 @@ SMALL = {
     "ddn": {"steps": 6, "first_radius": 0.2, "gamma": 0.2},
     "fmn": {"steps": 5},
     "alma": {"steps": 5, "first_distance": 0.08},
-    "brendel_bethge": {"steps": 5},
+    "brendel_bethge": {"steps": 5, "step_size": 0.2, "last_step": 0.05},
     "pdpgd": {"steps": 5, "step_size": 0.02},
     "sigma_zero": {"steps": 5},
     "minimal_apgd": {"steps": 3, "rounds": 4},
