@@ -1,26 +1,26 @@
 """What does each training method gain, and at what price? All recipes of the digits.
 
-    python -m experiments.compare_training --seeds=3
+    python -m experiments.compare_training
 
-Trains every recipe from several seeds and judges each net on the 500 held-out images by
-AutoAttack's cheap substitute, plan `swift`, at the recipe's radius and norm. FLOPs are
-of all training steps, counted in their programs, in forward passes of one image per
-image and pass. Rows are means over the seeds; "±" is their standard deviation.
+Trains every recipe from several seeds, in half of its epochs, and judges each net on
+held-out images by AutoAttack's cheap substitute, plan `swift`, in the ball that it was
+trained for (a net trained on clean images in Linf 0.15). FLOPs are of all training
+steps, counted in their programs, in forward passes of one image per image and pass.
+Rows are means over the seeds; "±" is their standard deviation.
 
     python -m experiments.compare_training --recipes=pgd_digits,awp_digits --norm=l2 \
-        --eps=0.5
+        --eps=0.5 --share=1
+
+On CPU a net is trained on one core, and cores train nets side by side.
 """
 
-import functools
 import statistics
 from typing import Any
 
-import jax
-import numpy as np
 from absl import flags
 
-from experiments import common, recording
-from robust_jax import evaluate, models, report, threats, train
+from experiments import common, recording, training_rows
+from robust_jax import report, train
 from robust_jax.core import checks
 from robust_jax.train import catalog_digits
 
@@ -28,11 +28,17 @@ _RECIPES = flags.DEFINE_list(
     "recipes", None, "Names, of one data set; default: all of the digits."
 )
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per recipe, from --seed on.")
-_COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
-_NORM = flags.DEFINE_string("norm", "linf", "That nets are judged by.")
-_EPS = flags.DEFINE_float("eps", 0.15, "That nets are judged by, pixel units.")
-_EPOCHS = flags.DEFINE_integer("epochs", None, "Of all; default: the recipe's.")
+_COUNT = flags.DEFINE_integer("count", 250, "The first so many test images; 0: all.")
+_NORM = flags.DEFINE_string("norm", None, "That nets are judged by; with --eps.")
+_EPS = flags.DEFINE_float(
+    "eps", None, "That nets are judged by, pixel units; default: in their own ball."
+)
+_SHARE = flags.DEFINE_float("share", 0.5, "Of each recipe's epochs.")
 _PLAN = flags.DEFINE_string("plan", "swift", "Of `evaluate.robustness`.")
+_WORKERS = flags.DEFINE_integer(
+    "workers", None, "Nets side by side; default: the cores on CPU, else 1."
+)
+_PLAIN = train.Ball(eps=0.15)  # For nets trained on clean images.
 
 
 def _percent(share: float) -> str:
@@ -41,6 +47,7 @@ def _percent(share: float) -> str:
 
 _COLUMNS = (
     report.Column("recipe", "recipe"),
+    report.Column("judged", "judged in"),
     report.Column("clean", "clean", _percent),
     report.Column("clean_spread", "±", _percent),
     report.Column("robust", "robust", _percent),
@@ -55,76 +62,52 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Trains, judges, prints the table."""
     checks.positive_integer("seeds", _SEEDS.value)
+    checks.positive_number("share", _SHARE.value)
+    if _WORKERS.value is not None:
+        checks.positive_integer("workers", _WORKERS.value)
     names = _RECIPES.value or list(catalog_digits.RECIPES)
-    recipes = {name: _recipe(name) for name in names}
+    recipes = {n: training_rows.shortened(train.recipe(n), _SHARE.value) for n in names}
+    balls = {name: _ball(recipe.ball) for name, recipe in recipes.items()}
     dataset = next(iter(recipes.values())).dataset
-    data, validation = common.load(dataset, "train"), common.load(dataset, "validation")
-    test = common.load(dataset, "test", _COUNT.value)
+    test = common.load(dataset, "test", _COUNT.value or None)
     run = recording.Run("compare_training")
     seeds = range(common.SEED.value, common.SEED.value + _SEEDS.value)
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in recipes}
-    with common.counted(len(names) * len(seeds), "train and judge", "net") as bar:
-        for name, recipe in recipes.items():
-            for seed in seeds:
-                trained = train.fit(recipe, data, validation, seed=seed)
-                row = {"seed": seed, **_judged(trained, test)}
-                runs[name].append(row | _cost(recipe, trained, data))
-                bar.update()
-            run.rows.append(_row(name, runs[name]))
+    jobs = [
+        training_rows.Job(
+            recipe, seed, balls[name], _PLAN.value, len(test), common.DATA_DIR.value
+        )
+        for name, recipe in recipes.items()
+        for seed in seeds
+    ]
+    workers = _WORKERS.value or training_rows.default_workers()
+    rows = []
+    with common.counted(len(jobs), "train and judge", "net") as bar:
+        for row in training_rows.in_turn(jobs, workers):
+            rows.append(row)
+            bar.update()
+    n = len(seeds)
+    runs = {name: rows[i * n : (i + 1) * n] for i, name in enumerate(recipes)}
+    run.rows = [_row(name, balls[name], some) for name, some in runs.items()]
     run.series["runs"] = runs
     print(report.format_table(run.rows, _COLUMNS))
     run.save(
         f"Training methods on {dataset}",
-        f"{len(test)} test images, {_NORM.value} eps={_EPS.value:g}, plan "
-        f"{_PLAN.value}; means of {len(seeds)} seeds.",
+        f"{len(test)} test images, plan {_PLAN.value}; {_SHARE.value:g} of each "
+        f"recipe's epochs; means of {n} seeds; {workers} nets at a time.",
         _COLUMNS,
     )
 
 
-def _recipe(name):
-    recipe = train.recipe(name, {"epochs": _EPOCHS.value})
-    return recipe.changed({"validate_every": recipe.epochs})
+def _ball(own):
+    if _EPS.value is not None:
+        return train.Ball(_NORM.value or "linf", _EPS.value)
+    if _NORM.value is not None:
+        raise ValueError(f"norm={_NORM.value} without a radius; pass --eps too")
+    return own if own.eps else _PLAIN
 
 
-def _judged(trained, test):
-    found = evaluate.robustness(
-        models.logits_fn(trained.module, trained.variables),
-        test.pixels(),
-        test.labels,
-        threats.by_name(_NORM.value)(_EPS.value),
-        plan=_PLAN.value,
-        ids=test.ids,
-        audit=False,
-    )
-    return {"clean": found.clean_accuracy.value, "robust": found.robust_accuracy.value}
-
-
-def _cost(recipe, trained, data):
-    setup = train.set_up(recipe, data, teachers=_any_teachers(recipe, trained))
-    fresh = functools.partial(train.new_state, setup.learner)
-    state = jax.eval_shape(fresh, trained.variables)
-    row = np.zeros(recipe.data.batch_size, np.int32)
-    batch = jax.eval_shape(
-        setup.batching.batch, setup.feed, row, jax.eval_shape(lambda: jax.random.key(0))
-    )
-    cost = train.step_cost(setup.learner, state, batch, trained.module)
-    steps = recipe.epochs * setup.per_epoch
-    return {
-        "forwards": cost.forwards_per_image,
-        "gflop": cost.flops * steps / 1e9,
-        "seconds": trained.seconds,
-        "healed": trained.healing_since,
-    }
-
-
-def _any_teachers(recipe, trained):
-    """Nets of the teachers' shapes: what they answer costs the same."""
-    net = models.logits_fn(trained.module, trained.variables)
-    return tuple(net for _ in recipe.teachers)
-
-
-def _row(name, runs):
-    row: dict[str, Any] = {"recipe": name}
+def _row(name, ball, runs):
+    row: dict[str, Any] = {"recipe": name, "judged": f"{ball.norm} {ball.eps:g}"}
     for part in ("clean", "robust"):
         values = [run[part] for run in runs]
         row[part] = statistics.fmean(values)

@@ -6,6 +6,7 @@ from typing import Any
 
 from absl import flags
 
+from experiments import hosts
 from robust_jax.core import records
 
 _TENSORBOARD = flags.DEFINE_bool(
@@ -25,7 +26,7 @@ def check_flags() -> None:
 
 
 class Metrics:
-    """`write(step, row)` to all places at once.
+    """`write(step, row)` to all places at once; of several processes the first writes.
 
     OUT/metrics.jsonl has one row per step written, in order; a run that goes on from an
     earlier step replaces the rows from there on.
@@ -35,15 +36,18 @@ class Metrics:
         self._path = out / "metrics.jsonl"
         self._board: Any = None
         self._wandb: Any = None
-        if _TENSORBOARD.value:
+        self._is_first = hosts.is_first()
+        if _TENSORBOARD.value and self._is_first:
             board = _imported("tensorboardX", "tensorboard")
             self._board = board.SummaryWriter(str(out / "tensorboard"))
-        if _WANDB.value:
+        if _WANDB.value and self._is_first:
             self._wandb = _imported("wandb", "wandb")
             self._wandb.init(dir=str(out))
 
     def write(self, step: int, row: dict[str, Any]) -> None:
         """Writes a row of numbers; None stands for what was not measured."""
+        if not self._is_first:
+            return
         kept = [line for line in self._lines() if json.loads(line)["step"] < step]
         kept.append(json.dumps(records.plain({"step": step, **row})))
         with records.atomic_path(self._path) as temporary:

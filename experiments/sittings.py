@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
+from experiments import hosts
 from robust_jax import train
 from robust_jax.core import checks
-from robust_jax.train import keeping
+from robust_jax.train import devices, keeping
 
 _SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "Steps between checkpoints.")
 _KEEP = flags.DEFINE_integer("keep", 2, "Newest checkpoints that stay.")
@@ -29,15 +30,17 @@ def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
     """A keeper of OUT/checkpoints; SIGTERM and Ctrl-C save and end with 143 and 130."""
     logging.get_absl_handler().addFilter(_is_worth_reading)
     checkpoints = out / "checkpoints"
-    if _RESTART.value:
+    if _RESTART.value and hosts.is_first():
         shutil.rmtree(checkpoints, ignore_errors=True)
+    devices.largest(0)  # The others wait for that.
     keeper = keeping.Keeper(checkpoints, _SAVE_EVERY.value, _KEEP.value)
     try:
         with keeping.listening(keeper):
             yield keeper
     except train.Stopped as stopped:
-        print(f"{stopped}; the same command goes on from there", file=sys.stderr)
-        sys.exit(128 + (keeper.asked or 0))  # As a shell has it.
+        if hosts.is_first():
+            print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+        sys.exit(128 + keeper.asked)  # As a shell has it.
 
 
 def _is_worth_reading(record):

@@ -16,6 +16,7 @@ from absl import flags
 
 from experiments import common, hosts, metrics, recording, sittings
 from robust_jax import datasets, models, report, train
+from robust_jax.train import devices
 
 _RECIPE = flags.DEFINE_string(
     "recipe", "pgd_digits", f"One of {', '.join(train.RECIPES)}."
@@ -47,11 +48,12 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Trains, validates after every epoch, saves."""
-    hosts.join()
     recipe = _recipe()
     if _PRINT_CONFIG.value:
         print("\n".join(f"{path}={value}" for path, value in recipe.fields().items()))
         return
+    hosts.join()
+    devices.mesh_for(recipe.data.batch_size)  # Refuses before anything is written.
     metrics.check_flags()
     sittings.check_flags()
     data = common.load(recipe.dataset, "train", _COUNT.value)
@@ -94,16 +96,16 @@ def _recipe():
 def _fit(run, recipe, data, validation, keeper):
     per_epoch, written = recipe.steps_per_epoch(len(data)), metrics.Metrics(run.out)
     steps = recipe.epochs * per_epoch
-    with common.counted(steps, _RECIPE.value, "step") as bar:
+    first = hosts.is_first()
+    with report.progress(steps, _RECIPE.value, "step", is_shown=first) as bar:
 
         def on_start(done):
-            if done:
+            if done and first:
                 print(f"going on from step {done:,} of {steps:,}")
             bar.update(done)
 
         def on_epoch(row):
-            if hosts.is_first():
-                written.write(row["epoch"] * per_epoch, row)
+            written.write(row["epoch"] * per_epoch, row)
             shares = {"clean": row["validation_accuracy"]}
             shares["robust"] = row["robust_validation_accuracy"]
             shown = {n: "-" if v is None else f"{v:.3f}" for n, v in shares.items()}

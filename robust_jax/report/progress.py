@@ -43,7 +43,11 @@ class Progress(Generic[T]):
 
 
 def progress(
-    iterable_or_total: Iterable[T] | int, description: str, unit: str = "it"
+    iterable_or_total: Iterable[T] | int,
+    description: str,
+    unit: str = "it",
+    *,
+    is_shown: bool = True,
 ) -> Progress[T]:
     """Shows on stderr how far a loop is.
 
@@ -54,6 +58,7 @@ def progress(
         iterable_or_total: what to iterate over, or how many items `update` will count.
         description: a word or two, shown first.
         unit: what an item is.
+        is_shown: False shows nothing, as for all but one of several processes.
     """
     if isinstance(iterable_or_total, int):
         source: dict[str, Any] = {"total": iterable_or_total}
@@ -66,7 +71,9 @@ def progress(
         # clock at every item, so that a slow one cannot delay a line that is due.
         place = {"mininterval": _LOG_SECONDS, "ncols": 0, "miniters": 1}
         place["file"] = _LogLines()
-    return Progress(tqdm.tqdm(desc=description, unit=unit, **source, **place))
+    return Progress(
+        tqdm.tqdm(desc=description, unit=unit, disable=not is_shown, **source, **place)
+    )
 
 
 class _LogLines:

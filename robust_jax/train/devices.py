@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DATA = "data"  # The name of the mesh's one axis.
@@ -20,14 +21,26 @@ def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     return Mesh(np.asarray(jax.devices() if devices is None else devices), (DATA,))
 
 
-def check_split(batch_size: int, mesh: Mesh) -> None:
-    """Raises ValueError unless the devices share a batch evenly."""
+def mesh_for(batch_size: int, mesh: Mesh | None = None) -> Mesh | None:
+    """The devices that share each batch evenly; None for the default device alone.
+
+    Without a mesh these are all devices if there are several. One process falls back to
+    one device if they do not fit; several have to fit, as none could go on alone.
+
+    Raises: ValueError: the batch does not fit the devices.
+    """
+    if mesh is None:
+        fits = batch_size % jax.device_count() == 0
+        if jax.device_count() == 1 or (jax.process_count() == 1 and not fits):
+            return None
+        mesh = data_mesh()
     if batch_size % mesh.size:
         fitting = max(n for n in range(1, mesh.size + 1) if batch_size % n == 0)
         raise ValueError(
             f"data.batch_size={batch_size} on {mesh.size} devices; expected a multiple "
             f"of {mesh.size}, or {fitting} devices"
         )
+    return mesh
 
 
 def everywhere(tree: Any, mesh: Mesh) -> Any:
@@ -41,12 +54,29 @@ def everywhere(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, tree)
 
 
-def split(batch: Any, mesh: Mesh) -> Any:
+def split(batch: Any, mesh: Mesh | None) -> Any:
     """Inside a program: each device has its share of the leading axis."""
-    sharding = NamedSharding(mesh, PartitionSpec(DATA))
-    return jax.lax.with_sharding_constraint(batch, sharding)
+    return _constrained(batch, mesh, PartitionSpec(DATA))
+
+
+def whole(tree: Any, mesh: Mesh | None) -> Any:
+    """Inside a program: each device has all of it."""
+    return _constrained(tree, mesh, PartitionSpec())
 
 
 def here(tree: Any) -> Any:
     """The copy that this process has of arrays that are everywhere, on its device."""
     return jax.tree.map(lambda a: a.addressable_data(0), tree)
+
+
+def largest(number: int) -> int:
+    """The largest of the numbers that all processes give; each has to ask."""
+    if jax.process_count() == 1:
+        return number
+    return int(np.max(multihost_utils.process_allgather(np.int32(number))))
+
+
+def _constrained(tree, mesh, spec):
+    if mesh is None:
+        return tree
+    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, spec))

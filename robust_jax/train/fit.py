@@ -12,7 +12,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robust_jax import models
-from robust_jax.core.types import LogitsFn
 from robust_jax.datasets.types import Dataset
 from robust_jax.train import catalog, validation as validations
 from robust_jax.train.progress import Identity, Keeper, Kept, Nowhere, Row
@@ -85,7 +84,18 @@ def fit(
         on_step()
         return keeper.is_asked_to_stop()
 
-    teachers = _teachers(recipe, train, validation, seed)
+    nets = [
+        fit(
+            catalog.recipe(name),
+            train,
+            validation,
+            seed=seed,
+            keeper=keeper.within(name),
+            mesh=mesh,
+        )
+        for name in recipe.teachers
+    ]
+    teachers = tuple(models.logits_fn(net.module, net.variables) for net in nets)
     setup = set_up(
         recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped, mesh=mesh
     )
@@ -213,14 +223,3 @@ def _identity(recipe: Recipe, seed: int, named: dict[str, Dataset | None]) -> Id
             ids = np.bitwise_xor.reduce(data.ids) if len(data) else 0
             identity[part] = f"{data.name}, n = {len(data)}, ids {int(ids):016x}"
     return identity
-
-
-def _teachers(
-    recipe: Recipe, train: Dataset, validation: Dataset, seed: int
-) -> tuple[LogitsFn, ...]:
-    """The nets that the recipe trains before, from the same seed."""
-    nets = [
-        fit(catalog.recipe(name), train, validation, seed=seed)
-        for name in recipe.teachers
-    ]
-    return tuple(models.logits_fn(net.module, net.variables) for net in nets)

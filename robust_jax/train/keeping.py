@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax.core import checks
+from robust_jax.train import devices
 from robust_jax.train.progress import Identity, Kept, Progress
 
 
@@ -37,8 +38,10 @@ class Keeper:
 
         checks.positive_integer("every", every)
         checks.positive_integer("keep", keep)
-        self.every, self.directory = every, pathlib.Path(directory).absolute()
-        self.asked: int | None = None  # the signal that asked to stop
+        self.every, self.keep = every, keep
+        self.directory = pathlib.Path(directory).absolute()
+        self.asked = 0  # the signal that asked to stop
+        self._whole: Keeper | None = None  # that of the run that this is a part of
         self._identity: Identity = {}
         self._orbax = orbax
         self._manager = orbax.CheckpointManager(
@@ -105,8 +108,19 @@ class Keeper:
         self.asked = number
 
     def is_asked_to_stop(self) -> bool:
-        """Whether a signal came in, see `listening`."""
-        return self.asked is not None
+        """Whether a signal came in, see `listening`, here or at another process."""
+        if self._whole is not None:
+            return self._whole.is_asked_to_stop()
+        agreed = devices.largest(self.asked)
+        if agreed:
+            self.asked = agreed
+        return agreed > 0
+
+    def within(self, name: str) -> "Keeper":
+        """A keeper for a part of this run, such as a net that is trained before."""
+        part = Keeper(self.directory / name, self.every, self.keep)
+        part._whole = self
+        return part
 
     def newest(self) -> str:
         """The newest whole checkpoint's path; "" if there is none."""

@@ -94,7 +94,7 @@ def traced(learner: Learner, batching: Batching, mesh: Mesh | None = None) -> Ru
 
         order = batching.order(order_key, feed)
         rows = jax.lax.dynamic_slice_in_dim(order, first, steps)
-        return jax.lax.scan(step, state, rows)
+        return devices.whole(jax.lax.scan(step, state, rows), mesh)
 
     def run(state, feed, key, at=None):
         at = at or Stretch(0, batching.steps_per_epoch(feed.data.labels.shape[0]))
@@ -118,7 +118,8 @@ def hosted(
 
     @functools.partial(drive.compiled, donate_argnums=0)
     def step(state, feed, positions, key):
-        return _step(learner, batching, mesh, state, feed, positions, key)
+        after = _step(learner, batching, mesh, state, feed, positions, key)
+        return devices.whole(after, mesh)
 
     order_of = drive.compiled(batching.order)
 
@@ -162,6 +163,4 @@ def _give_back_memory() -> None:
 def _step(learner, batching, mesh, state, feed, positions, key):
     key = jax.random.fold_in(key, state.step)
     batch = batching.batch(feed, positions, key)
-    if mesh is not None:
-        batch = devices.split(batch, mesh)
-    return train_step(learner, state, batch, key)
+    return train_step(learner, state, devices.split(batch, mesh), key)

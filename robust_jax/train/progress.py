@@ -62,7 +62,11 @@ class Keeper(Protocol):
         ...
 
     def is_asked_to_stop(self) -> bool:
-        """Whether a signal came in."""
+        """Whether a signal came in; all processes ask, and hear the same."""
+        ...
+
+    def within(self, name: str) -> "Keeper":
+        """A keeper for a part of the run, which hears the same signals."""
         ...
 
     def newest(self) -> str:
@@ -85,6 +89,10 @@ class Nowhere:
     def is_asked_to_stop(self) -> bool:
         """Never."""
         return False
+
+    def within(self, name: str) -> "Nowhere":
+        """The same."""
+        return self
 
     def newest(self) -> str:
         """Nowhere."""

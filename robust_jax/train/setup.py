@@ -99,9 +99,7 @@ def set_up(
         extra: more examples, of which each batch takes `data.extra_share`.
         teachers: trained nets, one for each of the recipe's.
         on_step: called after each step on the host; True ends the stretch.
-        mesh: devices that share each batch, see `devices.data_mesh`; by default all
-            devices if there are several and the batch size is a multiple of their
-            number, else one.
+        mesh: devices that share each batch; see `devices.mesh_for`.
     Raises: ValueError: an unknown model or option; a mesh that the batch does not fit.
     """
     config: dict[str, Any] = {"num_classes": train.num_classes}
@@ -110,10 +108,7 @@ def set_up(
     if recipe.precision == "bfloat16":
         apply_fn = InBfloat16(apply_fn)
     batching = recipe.batching(train.num_classes)
-    if mesh is not None:
-        devices.check_split(batching.batch_size, mesh)
-    elif jax.device_count() > 1 and batching.batch_size % jax.device_count() == 0:
-        mesh = devices.data_mesh()
+    mesh = devices.mesh_for(batching.batch_size, mesh)
     learners = [
         each.learner(apply_fn, len(train), train.images.shape[1:], teachers=teachers)
         for each in (recipe, recipe.remedy())

@@ -41,6 +41,7 @@ BAD = [
     ("train --tensorboard", "tensorboard=True needs tensorboardX"),
     ("train --coordinator=127.0.0.1:9", "processes=None with --coordinator"),
     ("compare_training --seeds=0", "seeds=0; expected an integer >= 1"),
+    ("compare_training --norm=l2", "norm=l2 without a radius; pass --eps too"),
     ("compare_training --recipes=pgd_digit", "did you mean 'pgd_digits'"),
     ("train --count=100000", "digits train has 1147 examples"),
     ("train --count=0", "count=0; expected an integer >= 1"),

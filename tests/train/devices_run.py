@@ -1,7 +1,7 @@
 """Twenty steps on all devices: `... OUT [PROCESSES PROCESS PORT]`.
 
 Writes the state's leaves, and what each step was given: the order of its examples and
-its key.
+its key. Also those of methods that keep a memory, and of an epoch as one program.
 """
 
 import dataclasses
@@ -17,8 +17,9 @@ from robust_jax.train import devices, loop
 RECIPE = train.recipe(
     "pgd_digits",
     {
-        "model": "preact_resnet18",
-        "model_config.width": 4,
+        "model": "wide_resnet",
+        "model_config.depth": 10,
+        "model_config.width": 1,
         "attack.steps": 2,
         "attack.mode": "batch",
         "data.batch_size": 16,
@@ -29,6 +30,11 @@ RECIPE = train.recipe(
     },
 )
 STEPS = 20
+_SMALL = {"model": "mlp", "model_config.hidden": "[16]", "data.batch_size": 32}
+MINDFUL = {
+    "free": train.recipe("free_digits", _SMALL),
+    "pool": train.recipe("pool_digits", _SMALL | {"attack.steps": 1}),
+}
 
 
 def told(objective):
@@ -65,11 +71,22 @@ def main():
     key = jax.random.fold_in(setup.epochs_key, 0)
     at = loop.Stretch(0, STEPS)
     state, metrics = run(setup.fresh().state, setup.feed, key, at)
-    leaves = jax.tree.leaves(devices.here(state))
+    found = {f"step_{name}": values for name, values in metrics.items()}
+    found |= leaves("main", state)
+    for name, recipe in MINDFUL.items():
+        setup = train.set_up(recipe, data, mesh=mesh)
+        run = loop.traced(setup.learner, setup.batching, mesh)
+        state, _ = run(setup.fresh().state, setup.feed, key)
+        found |= leaves(name, state)
     if jax.process_index() == 0:
-        np.savez(sys.argv[1], *leaves, **{f"step_{k}": v for k, v in metrics.items()})
+        np.savez(sys.argv[1], **found)
     if len(sys.argv) > 2:
         jax.distributed.shutdown()
+
+
+def leaves(name, state):
+    named = enumerate(jax.tree.leaves(devices.here(state)))
+    return {f"{name}_{i}": leaf for i, leaf in named}
 
 
 def compiled(count):

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,10 +92,20 @@ def test_devices_share_the_work_and_gather_no_activations():
 
 
 def test_a_batch_that_devices_cannot_share_is_refused():
-    class Mesh:
-        size = 8
-
     words = "batch_size=100 on 8 devices; expected a multiple of 8, or 5 devices"
     with pytest.raises(ValueError, match=re.escape(words)):
-        devices.check_split(100, Mesh())
-    devices.check_split(64, Mesh())
+        devices.mesh_for(100, SimpleNamespace(size=8))
+    assert devices.mesh_for(64, SimpleNamespace(size=8)).size == 8
+
+
+def test_one_device_needs_no_mesh():
+    assert devices.mesh_for(7) is None
+
+
+def test_a_process_alone_falls_back_to_one_device_and_several_do_not(monkeypatch):
+    monkeypatch.setattr(devices.jax, "device_count", lambda: 4)
+    assert devices.mesh_for(6) is None
+    monkeypatch.setattr(devices.jax, "process_count", lambda: 2)
+    monkeypatch.setattr(devices, "data_mesh", lambda: SimpleNamespace(size=4))
+    with pytest.raises(ValueError, match="batch_size=6 on 4 devices; expected a mult"):
+        devices.mesh_for(6)

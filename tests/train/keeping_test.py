@@ -152,6 +152,19 @@ def test_stretches_as_one_program_resume_as_well(monkeypatch, tmp_path):
     assert_equal(again, trained)
 
 
+def test_teachers_hear_signals_and_go_on(tmp_path):
+    hat = train.recipe("hat_digits", {"model": "mlp", "epochs": 2, "attack.steps": 1})
+    whole, _ = fit(tmp_path / "whole", hat)
+    keeper = keeping.Keeper(tmp_path / "stopped", every=50)
+    few = resumed_run.data("train", 96), resumed_run.data("validation", 20)
+    keeper.ask()
+    with pytest.raises(train.Stopped, match="step 1; the state is in .*/digits/1$"):
+        train.fit(hat, *few, keeper=keeper)
+    again, _ = fit(tmp_path / "stopped", hat)
+    assert_equal(again, whole)
+    assert (tmp_path / "stopped" / "digits" / "80").exists()
+
+
 @pytest.mark.parametrize("name", ["every", "keep"])
 def test_bad_numbers_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name}=0; expected an integer >= 1"):
