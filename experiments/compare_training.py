@@ -41,8 +41,8 @@ _WORKERS = flags.DEFINE_integer(
 _PLAIN = train.Ball(eps=0.15)  # For nets trained on clean images.
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 _COLUMNS = (
