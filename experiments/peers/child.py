@@ -29,6 +29,13 @@ def check_on_cpu() -> None:
         )
 
 
+def memory(process: int) -> dict[str, float]:
+    """Resident memory of a process in MiB: VmRSS now, VmHWM at its highest (Linux)."""
+    lines = pathlib.Path(f"/proc/{process}/status").read_text().splitlines()
+    fields = (line.split() for line in lines if line.startswith(("VmRSS", "VmHWM")))
+    return {name.rstrip(":"): int(kib) / 1024 for name, kib, _ in fields}
+
+
 class Child:
     """A process that attacks one problem: requests are lines of JSON, arrays npz.
 
@@ -68,6 +75,11 @@ class Child:
     def __exit__(self, *exception: object) -> None:
         self._process.communicate(timeout=60)  # Closes its input, which ends it.
         self._folder.cleanup()
+
+    @property
+    def process_id(self) -> int:
+        """The process's number, to look at its memory."""
+        return self._process.pid
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request.
