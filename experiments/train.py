@@ -18,6 +18,7 @@ from experiments import common, hosts, metrics, recording, sittings
 from robust_jax import datasets, models, report, train
 from robust_jax.train import devices
 
+_PLACES = {"device": False, "host": True}
 _RECIPE = flags.DEFINE_string(
     "recipe", "pgd_digits", f"One of {', '.join(train.RECIPES)}."
 )
@@ -35,6 +36,10 @@ _PRINT_CONFIG = flags.DEFINE_bool(
     "print_config", False, "Print the recipe, one PART.FIELD=VALUE a line, and end."
 )
 _COUNT = flags.DEFINE_integer("count", None, "Train on the first so many examples.")
+
+_DATA_ON = flags.DEFINE_enum(
+    "data_on", "auto", ["auto", *_PLACES], "Where all images stay."
+)
 
 _COLUMNS = (
     report.Column("epoch", "epoch"),
@@ -71,11 +76,8 @@ def main(argv: list[str]) -> None:
     models.save(
         path, trained.module, trained.variables, input_shape=shape, metadata=metadata
     )
-    history = trained.history
-    run.rows += [
-        {name: values[i] for name, values in history.items()}
-        for i in range(len(history["epoch"]))
-    ]
+    epochs = zip(*trained.history.values(), strict=True)
+    run.rows = [dict(zip(trained.history, row, strict=True)) for row in epochs]
     print(report.format_table(run.rows, _COLUMNS))
     print(f"wrote {path} ({trained.seconds:.0f} s, {flops / 1e6:.1f} MFLOP an image)")
     run.series = {"history": trained.history, **metadata}
@@ -95,14 +97,14 @@ def _recipe():
 
 def _fit(run, recipe, data, validation, keeper):
     per_epoch, written = recipe.steps_per_epoch(len(data)), metrics.Metrics(run.out)
-    steps = recipe.epochs * per_epoch
-    first = hosts.is_first()
-    with report.progress(steps, _RECIPE.value, "step", is_shown=first) as bar:
+    steps, batch = recipe.epochs * per_epoch, recipe.data.batch_size
+    total, first = steps * batch, hosts.is_first()
+    with report.progress(total, _RECIPE.value, " images", is_shown=first) as bar:
 
         def on_start(done):
             if done and first:
                 print(f"going on from step {done:,} of {steps:,}")
-            bar.update(done)
+            bar.update(done * batch)
 
         def on_epoch(row):
             written.write(row["epoch"] * per_epoch, row)
@@ -117,8 +119,9 @@ def _fit(run, recipe, data, validation, keeper):
             validation,
             seed=common.SEED.value,
             keeper=keeper,
+            on_host=_PLACES.get(_DATA_ON.value),
             on_start=on_start,
-            on_step=bar.update,
+            on_step=lambda: bar.update(batch),
             on_epoch=on_epoch,
         )
 

@@ -2,11 +2,12 @@
 
 from robust_jax.train import augment, perturbations, taps
 from robust_jax.train.averages import bank, ema, swa
-from robust_jax.train.batches import Batching, Feed
+from robust_jax.train.batches import Batching
 from robust_jax.train.catalog import RECIPES, recipe
 from robust_jax.train.combinators import average_of, awp, mixed, sam
 from robust_jax.train.cost import Cost, step_cost
 from robust_jax.train.ensemble import ensemble_adversarial
+from robust_jax.train.feeds import Feed, HostFeed
 from robust_jax.train.fit import Stopped, Trained, fit
 from robust_jax.train.free import free_adversarial
 from robust_jax.train.objectives import adversarial, standard
@@ -39,6 +40,7 @@ __all__ = [
     "Data",
     "Descent",
     "Feed",
+    "HostFeed",
     "Inner",
     "Learner",
     "Method",

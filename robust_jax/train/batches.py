@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax.core.types import Array, Key
-from robust_jax.datasets.types import OnDevice
 from robust_jax.train.augment import Augment, Mixture, Soft
+from robust_jax.train.feeds import Examples
 from robust_jax.train.state import Batch
 
 _EXTRA = 2**31 - 3  # Names of draws that belong to no example.
@@ -15,18 +15,11 @@ _AUGMENT = 2**31 - 4
 _MIX = 2**31 - 5
 
 
-class Feed(NamedTuple):
-    """What batches are made of; a pytree, so that it can be an argument."""
-
-    data: OnDevice  # [N, *S]
-    extra: OnDevice | None = None  # [M, *S], such as synthetic images
-
-
 class Batching(NamedTuple):
     """How batches are made; static."""
 
     batch_size: int
-    extra_share: float = 0.0  # of each batch, from `Feed.extra`, in [0, 1)
+    extra_share: float = 0.0  # of each batch, from the extra data, in [0, 1)
     replays: int = 1  # how often each batch is seen in a row
     augment: Augment | None = None
     mixture: Mixture | None = None
@@ -40,30 +33,22 @@ class Batching(NamedTuple):
         """Steps in which each of n examples is seen at least once."""
         return -(-n // self.own()) * self.replays
 
-    def order(self, key: Key, feed: Feed) -> Array:
+    def order(self, key: Key, n: int, m: int = 0) -> Array:
         """Which examples each step of an epoch sees, shape [steps, batch_size].
 
-        From N on, positions are those of the extra data. The last batch is filled up
-        with the order's first examples: nothing is dropped.
+        From n on, positions are those of the m examples of extra data. The last batch
+        is filled up with the order's first examples: nothing is dropped.
         """
-        n = feed.data.labels.shape[0]
         order = epoch_order(key, n, self.own())
-        if self.own() < self.batch_size and feed.extra is not None:
-            m, steps = feed.extra.labels.shape[0], order.shape[0]
+        if self.own() < self.batch_size and m:
             more = jax.random.permutation(jax.random.fold_in(key, _EXTRA), m)
-            more = jnp.resize(more, (steps, self.batch_size - self.own()))
+            more = jnp.resize(more, (order.shape[0], self.batch_size - self.own()))
             order = jnp.concatenate([order, n + more], axis=1)
         return jnp.repeat(order, self.replays, axis=0)
 
-    def batch(self, feed: Feed, positions: Array, key: Key) -> Batch:
+    def batch(self, feed: Examples, positions: Array, key: Key) -> Batch:
         """The examples at positions [B] of a row of `order`, augmented."""
-        own = self.own()
-        n = feed.data.labels.shape[0]
-        images, labels = feed.data.batch(positions[:own])
-        if feed.extra is not None:
-            more = feed.extra.batch(positions[own:] - n)
-            images = jnp.concatenate([images, more[0]])
-            labels = jnp.concatenate([labels, more[1]])
+        images, labels = feed.at(positions, self.own())
         if self.augment is not None:
             keys = _keys(key, _AUGMENT, positions)
             images = jax.vmap(self.augment)(keys, images)

@@ -54,6 +54,7 @@ def fit(
     extra: Dataset | None = None,
     keeper: Keeper | None = None,
     mesh: Mesh | None = None,
+    on_host: bool | None = None,
     on_start: Callable[[int], None] = lambda steps: None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Row], None] = lambda row: None,
@@ -72,8 +73,9 @@ def fit(
         extra: more examples, of which each batch takes `data.extra_share`.
         keeper: where the state is saved; nowhere by default.
         mesh: devices that share each batch; see `set_up`.
+        on_host: where the data stay; see `set_up`.
         on_start: called once with the steps that earlier sittings did.
-        on_step: called after each step (on CPU; elsewhere many are one program).
+        on_step: called after each step, or for many that were one program.
         on_epoch: called with the epoch's row of the history.
     Raises: ValueError: an unknown model or option; a loss that is not finite.
         Stopped: the keeper was asked to stop.
@@ -97,7 +99,14 @@ def fit(
     ]
     teachers = tuple(models.logits_fn(net.module, net.variables) for net in nets)
     setup = set_up(
-        recipe, train, seed, extra=extra, teachers=teachers, on_step=stepped, mesh=mesh
+        recipe,
+        train,
+        seed,
+        extra=extra,
+        teachers=teachers,
+        on_step=stepped,
+        mesh=mesh,
+        on_host=on_host,
     )
     named = {"train": train, "validation": validation, "extra": extra}
     kept = setup.fresh()

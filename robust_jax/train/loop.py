@@ -18,7 +18,8 @@ from jax.sharding import Mesh
 from robust_jax.core import drive
 from robust_jax.core.types import Array, Key
 from robust_jax.train import devices
-from robust_jax.train.batches import Batching, Feed
+from robust_jax.train.batches import Batching
+from robust_jax.train.feeds import Source
 from robust_jax.train.state import Batch, Learner, TrainState
 
 Metrics = dict[str, Array]
@@ -35,7 +36,7 @@ class Run(Protocol):
     """Steps of one epoch."""
 
     def __call__(
-        self, state: TrainState, feed: Feed, key: Key, at: Stretch | None = None
+        self, state: TrainState, feed: Source, key: Key, at: Stretch | None = None
     ) -> tuple[TrainState, dict[str, Any]]:
         """The state after the stretch, by default the whole epoch.
 
@@ -79,10 +80,16 @@ def train_step(
     return state, {"loss": loss, **aux.metrics}
 
 
-def traced(learner: Learner, batching: Batching, mesh: Mesh | None = None) -> Run:
+def traced(
+    learner: Learner,
+    batching: Batching,
+    on_step: Callable[[], bool] = lambda: False,
+    mesh: Mesh | None = None,
+) -> Run:
     """Stretches as compiled programs, one for each length.
 
-    With a mesh the batch is split over its devices; state and feed lie everywhere.
+    `on_step` runs for all steps at the end of a stretch. With a mesh the batch is split
+    over its devices; state and feed lie everywhere.
     """
 
     @functools.partial(drive.compiled, static_argnames="steps")
@@ -92,14 +99,17 @@ def traced(learner: Learner, batching: Batching, mesh: Mesh | None = None) -> Ru
         def step(state, positions):
             return _step(learner, batching, mesh, state, feed, positions, steps_key)
 
-        order = batching.order(order_key, feed)
+        order = batching.order(order_key, *feed.sizes())
         rows = jax.lax.dynamic_slice_in_dim(order, first, steps)
         return devices.whole(jax.lax.scan(step, state, rows), mesh)
 
     def run(state, feed, key, at=None):
-        at = at or Stretch(0, batching.steps_per_epoch(feed.data.labels.shape[0]))
+        at = at or Stretch(0, batching.steps_per_epoch(feed.sizes()[0]))
         state, metrics = stretch(state, feed, key, at.first, at.last - at.first)
-        return state, jax.tree.map(np.asarray, metrics)
+        metrics = jax.tree.map(np.asarray, metrics)  # Once all steps are done.
+        for _ in range(at.first, at.last):
+            on_step()
+        return state, metrics
 
     return run
 
@@ -117,18 +127,19 @@ def hosted(
     """
 
     @functools.partial(drive.compiled, donate_argnums=0)
-    def step(state, feed, positions, key):
-        after = _step(learner, batching, mesh, state, feed, positions, key)
+    def step(state, examples, positions, key):
+        after = _step(learner, batching, mesh, state, examples, positions, key)
         return devices.whole(after, mesh)
 
-    order_of = drive.compiled(batching.order)
+    order_of = drive.compiled(batching.order, static_argnums=(1, 2))
 
     def run(state, feed, key, at=None):
         order_key, steps_key = jax.random.split(key)
-        order = np.asarray(order_of(order_key, feed))
+        order = np.asarray(order_of(order_key, *feed.sizes()))
+        order = order[slice(*at or (None,))]
         seen: list[Metrics] = []
-        for positions in order[slice(*at or (None,))]:
-            state, metrics = step(state, feed, positions, steps_key)
+        for examples, positions in feed.steps(order, batching.own(), mesh):
+            state, metrics = step(state, examples, positions, steps_key)
             seen.append(jax.device_get(metrics))
             if len(seen) == 1:
                 give_back_memory()
@@ -144,11 +155,14 @@ def auto(
     batching: Batching,
     on_step: Callable[[], bool] = lambda: False,
     mesh: Mesh | None = None,
+    on_host: bool = False,
 ) -> Run:
-    """The faster of the two here: the host drives on CPU, one program elsewhere."""
-    if jax.default_backend() == "cpu":
-        return hosted(learner, batching, on_step, mesh)
-    return traced(learner, batching, mesh)
+    """The faster of the two here: the host drives on CPU, one program elsewhere.
+
+    Data that stay on the host need the first.
+    """
+    driver = hosted if on_host or jax.default_backend() == "cpu" else traced
+    return driver(learner, batching, on_step, mesh)
 
 
 def give_back_memory() -> None:
@@ -160,7 +174,7 @@ def give_back_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _step(learner, batching, mesh, state, feed, positions, key):
+def _step(learner, batching, mesh, state, examples, positions, key):
     key = jax.random.fold_in(key, state.step)
-    batch = batching.batch(feed, positions, key)
+    batch = batching.batch(examples, positions, key)
     return train_step(learner, state, devices.split(batch, mesh), key)

@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from robust_jax import models
 from robust_jax.core.types import Key, LogitsFn
 from robust_jax.datasets.types import Dataset
-from robust_jax.train import devices, loop, methods, watch
-from robust_jax.train.batches import Batching, Feed
+from robust_jax.train import devices, feeds, loop, methods, watch
+from robust_jax.train.batches import Batching
 from robust_jax.train.precision import InBfloat16
 from robust_jax.train.progress import Kept, Progress
 from robust_jax.train.recipes import Recipe
@@ -30,7 +30,8 @@ class Setup:
     module: models.Classifier
     learner: Learner
     batching: Batching
-    feed: Feed
+    feed: feeds.Source
+    shape: tuple[int, ...]  # *S, of an image
     run: loop.Run
     remedy: loop.Run  # the same steps with the watch's attack
     look: watch.Look
@@ -41,8 +42,7 @@ class Setup:
 
     def fresh(self) -> Kept:
         """The state before the first step."""
-        shape = self.feed.data.images.shape[1:]
-        variables = models.init(self.module, self.init_key, shape)
+        variables = models.init(self.module, self.init_key, self.shape)
         keeps_best = self.recipe.weights.keep == "best"
         state = new_state(self.learner, variables)
         if self.mesh is not None:
@@ -89,6 +89,7 @@ def set_up(
     teachers: tuple[LogitsFn, ...] = (),
     on_step: Callable[[], bool] = lambda: False,
     mesh: Mesh | None = None,
+    on_host: bool | None = None,
 ) -> Setup:
     """A recipe made ready; nothing is computed yet.
 
@@ -100,6 +101,8 @@ def set_up(
         teachers: trained nets, one for each of the recipe's.
         on_step: called after each step on the host; True ends the stretch.
         mesh: devices that share each batch; see `devices.mesh_for`.
+        on_host: leave the data in the host's memory, for each step to be sent; by
+            default if they take much of the device's.
     Raises: ValueError: an unknown model or option; a mesh that the batch does not fit.
     """
     config: dict[str, Any] = {"num_classes": train.num_classes}
@@ -109,14 +112,18 @@ def set_up(
         apply_fn = InBfloat16(apply_fn)
     batching = recipe.batching(train.num_classes)
     mesh = devices.mesh_for(batching.batch_size, mesh)
+    shape = train.images.shape[1:]
     learners = [
-        each.learner(apply_fn, len(train), train.images.shape[1:], teachers=teachers)
+        each.learner(apply_fn, len(train), shape, teachers=teachers)
         for each in (recipe, recipe.remedy())
     ]
-    run, remedy = (loop.auto(each, batching, on_step, mesh) for each in learners)
-    feed = Feed(train.on_device(), None if extra is None else extra.on_device())
+    if on_host is None:
+        on_host = not feeds.fits_the_device(train, extra)
+    feed = feeds.HostFeed(train, extra) if on_host else _on_device(train, extra, mesh)
+    run, remedy = (
+        loop.auto(each, batching, on_step, mesh, on_host) for each in learners
+    )
     few = train.take(np.arange(min(len(train), recipe.watch.images)))
-    feed = feed if mesh is None else devices.everywhere(feed, mesh)
     threat = methods.threat_fn(recipe.ball)(jnp.int32(0))
     init_key, epochs_key = jax.random.split(jax.random.key(seed))
     return Setup(
@@ -125,6 +132,7 @@ def set_up(
         learners[0],
         batching,
         feed,
+        shape,
         run,
         remedy,
         watch.look(recipe.watch, apply_fn, threat, few.pixels(), few.labels),
@@ -133,3 +141,8 @@ def set_up(
         epochs_key,
         mesh,
     )
+
+
+def _on_device(train: Dataset, extra: Dataset | None, mesh: Mesh | None) -> feeds.Feed:
+    feed = feeds.Feed(train.on_device(), None if extra is None else extra.on_device())
+    return feed if mesh is None else devices.everywhere(feed, mesh)

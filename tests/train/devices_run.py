@@ -75,9 +75,12 @@ def main():
     found |= leaves("main", state)
     for name, recipe in MINDFUL.items():
         setup = train.set_up(recipe, data, mesh=mesh)
-        run = loop.traced(setup.learner, setup.batching, mesh)
+        run = loop.traced(setup.learner, setup.batching, mesh=mesh)
         state, _ = run(setup.fresh().state, setup.feed, key)
         found |= leaves(name, state)
+    setup = train.set_up(MINDFUL["pool"], data, mesh=mesh, on_host=True)
+    state, _ = setup.run(setup.fresh().state, setup.feed, key)
+    found |= leaves("streamed", state)
     if jax.process_index() == 0:
         np.savez(sys.argv[1], **found)
     if len(sys.argv) > 2:

@@ -107,8 +107,8 @@ def test_after_a_collapse_the_remedy_trains(monkeypatch):
     def look(*arguments):
         return lambda variables, key: next(looks)
 
-    def auto(learner, *arguments):
-        run = loop.hosted(learner, *arguments)
+    def auto(learner, batching, on_step, mesh, on_host):
+        run = loop.hosted(learner, batching, on_step, mesh)
 
         def recorded(state, *more):
             runs.append((learner, int(state.step)))

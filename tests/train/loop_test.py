@@ -140,9 +140,7 @@ def test_every_example_is_seen_with_its_label_and_every_step_has_its_key(name):
         train.Learner(book_keeping, optax.sgd(1.0)),
         train.Batching(BATCH),
     )
-    epoch_fn = DRIVERS[name](learner, batching)
-    if name == "hosted":
-        epoch_fn = loop.hosted(learner, batching, lambda: calls.append(1))
+    epoch_fn = DRIVERS[name](learner, batching, lambda: calls.append(1))
     zeros = {field: jnp.zeros(N) for field in ("seen", "pixels", "labels", "draws")}
     state = train.new_state(learner, {"params": zeros})
     state, metrics = epoch_fn(state, feed(), jax.random.key(1))
@@ -153,7 +151,7 @@ def test_every_example_is_seen_with_its_label_and_every_step_has_its_key(name):
     np.testing.assert_allclose(book["labels"], book["seen"] * data.labels)
     assert len(np.unique(book["draws"][:3])) == 3 and (book["draws"][3:] == 0).all()
     np.testing.assert_array_equal(metrics["step"], [0, 1, 2])
-    assert len(calls) == (3 if name == "hosted" else 0)
+    assert len(calls) == 3
 
     # A second epoch goes on counting steps: its draws are new ones.
     state, _ = epoch_fn(state, feed(), jax.random.key(1))
@@ -174,7 +172,7 @@ def test_extra_examples_are_a_fixed_share_of_every_batch():
     more = digits().take(np.arange(10))
     both = train.Feed(digits().on_device(), more.on_device())
     batching = train.Batching(16, extra_share=0.25, replays=2)
-    order = np.asarray(batching.order(jax.random.key(0), both))
+    order = np.asarray(batching.order(jax.random.key(0), *both.sizes()))
     assert order.shape == (2 * -(-N // 12), 16) == (batching.steps_per_epoch(N), 16)
     np.testing.assert_array_equal(order[::2], order[1::2])
     own, extra = order[::2, :12], order[::2, 12:]
