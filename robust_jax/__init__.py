@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from robust_jax import (
+        analysis as analysis,
         attacks as attacks,
         core as core,
         datasets as datasets,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PACKAGES = (
+    "analysis",
     "attacks",
     "core",
     "datasets",

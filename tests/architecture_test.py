@@ -23,6 +23,7 @@ LAYERS = {
     "attacks": 3,
     "evaluate": 5,
     "train": 6,
+    "analysis": 7,
 }
 PURE = {"core", "threats", "losses", "optim", "attacks"}
 HOST_MODULES = {f"robust_jax/core/{name}.py" for name in ("ids", "metrics", "records")}
