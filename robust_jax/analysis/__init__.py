@@ -18,20 +18,34 @@ from robust_jax.analysis.spectral import (
     pool_norm,
     scaling_norm,
 )
+from robust_jax.analysis.transfer import (
+    Transfer,
+    amplified,
+    distortion,
+    noisy,
+    predictor,
+    transfer_matrix,
+)
 
 __all__ = [
     "Comparison",
     "TopInputs",
+    "Transfer",
+    "amplified",
     "compare",
     "conv_norm",
     "dense_norm",
+    "distortion",
     "entropy",
     "features",
     "jacobian_norm",
+    "noisy",
     "operator_norm",
     "pool_norm",
+    "predictor",
     "purity",
     "random_directions",
     "scaling_norm",
     "top_inputs",
+    "transfer_matrix",
 ]
