@@ -25,7 +25,11 @@ _ROUND = Ball("l2", 0.5, growth_epochs=8)
 _PGD = dataclasses.replace(
     _PLAIN, ball=_BALL, attack=Inner(steps=7, relative_step=0.25), method=Method()
 )
-_SINGLE = Ball(eps=0.3)  # At once: where single steps collapse.
+# A radius at once, a rate and a step at which single steps collapse.
+_LARGE = dataclasses.replace(_PGD, ball=Ball(eps=0.3), descent=Descent(rate=1e-2))
+_COLLAPSING = dataclasses.replace(
+    _LARGE, attack=Inner("fgsm_rs", steps=1, relative_step=2.0)
+)
 
 
 def _with(method: str, **numbers: Any) -> Recipe:
@@ -59,10 +63,10 @@ RECIPES: dict[str, Recipe] = {
     "grad_align_digits": dataclasses.replace(
         _single("fgsm"), method=Method("grad_align", weight=0.2)
     ),
-    # A radius at which single steps collapse, without and with the watch.
-    "collapsing_digits": _single("fgsm_rs", ball=_SINGLE),
-    "watched_digits": _single("fgsm_rs", ball=_SINGLE, watch=Watch(every=0.5)),
-    "pgd_large_digits": dataclasses.replace(_PGD, ball=_SINGLE),
+    # Wong et al. (2020), Sec. 5: steps of the ball's width overfit.
+    "collapsing_digits": _COLLAPSING,
+    "watched_digits": dataclasses.replace(_COLLAPSING, watch=Watch(every=0.5)),
+    "pgd_large_digits": _LARGE,
     "trades_digits": _with("trades"),
     "trades_l2_digits": dataclasses.replace(_with("trades"), ball=_ROUND),
     "mart_digits": _with("mart"),

@@ -146,7 +146,10 @@ def _advanced(setup: Setup, kept: Kept, keeper: Keeper) -> Kept:
 
 def _look(setup: Setup, kept: Kept, step: int) -> None:
     now = float(setup.look(setup.here(kept.state.variables), setup.look_key(step)))
-    if setup.recipe.watch.collapsed(kept.progress.best_seen, now):
+    own = kept.progress.means().get("accuracy", 0.0)
+    if kept.progress.epoch < setup.recipe.ball.growth_epochs:
+        own = 0.0  # Of a smaller radius.
+    if setup.recipe.watch.collapsed(now, kept.progress.best_seen, own):
         kept.progress.healing_since = step
     kept.progress.best_seen = max(kept.progress.best_seen, now)
 

@@ -1,8 +1,9 @@
 """Catastrophic overfitting: how it shows, and what is done about it.
 
 Training with a single step can, within a few steps of the optimiser, find a net on
-which single steps fail and several succeed. The watch compares PGD on some training
-examples with the best that it has seen.
+which single steps fail and several succeed; a large radius may lead there at once. The
+watch compares PGD on some training examples with the best that it has seen, and with
+what the training's own attack leaves.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ class Watch:
 
     every: float = 0.0  # epochs between looks; 0 does not watch
     drop: float = 0.2  # of PGD accuracy below the best so far, a share
+    gap: float = 0.3  # between accuracy under the training's attack and under PGD
     images: int = 256  # training examples that are looked at
     steps: int = 10  # of the PGD that looks, and that takes over after a collapse
     relative_step: float = 0.25  # of eps
@@ -31,13 +33,20 @@ class Watch:
     def __post_init__(self) -> None:
         checks.non_negative_number("every", self.every)
         checks.share("drop", self.drop)
+        checks.share("gap", self.gap)
         checks.positive_integer("images", self.images)
         checks.positive_integer("steps", self.steps)
         checks.positive_number("relative_step", self.relative_step)
 
-    def collapsed(self, best: float, now: float) -> bool:
-        """Whether PGD accuracy fell by more than `drop` below its best."""
-        return now < best - self.drop
+    def collapsed(self, now: float, best: float, own: float) -> bool:
+        """Whether PGD accuracy is too low.
+
+        Args:
+            now: PGD accuracy on some training examples.
+            best: the best so far.
+            own: accuracy in training, under its own attack at the same radius.
+        """
+        return now < best - self.drop or now < own - self.gap
 
 
 Look = Callable[[Any, Key], Array]  # (variables, key) -> PGD accuracy, a share

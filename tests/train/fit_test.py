@@ -139,3 +139,33 @@ def test_a_loss_that_diverges_is_one_sentence_about_the_learning_rate():
     wild = PLAIN.changed({"descent.rate": 1e30, "descent.warm_up": 0.0})
     with pytest.raises(ValueError, match=r"not finite at step [2-7]; lower descent"):
         train.fit(wild, data("train", 200), data("validation", 10))
+
+
+@pytest.mark.parametrize(
+    ("now", "best", "own", "collapsed"),
+    [
+        (0.5, 0.6, 0.7, False),
+        (0.3, 0.6, 0.5, True),  # It fell.
+        (0.3, 0.3, 0.7, True),  # It never rose.
+        (0.3, 0.3, 0.0, False),
+    ],
+)
+def test_the_watch_compares_with_the_best_and_with_the_own_attack(
+    now, best, own, collapsed
+):
+    watch = train.Watch(every=1.0, drop=0.2, gap=0.3)
+    assert watch.collapsed(now, best, own) == collapsed
+
+
+@pytest.mark.parametrize(("growth", "healing_since"), [(0.0, 2), (1.0, 6)])
+def test_the_own_attack_counts_once_the_radius_has_grown(
+    monkeypatch, growth, healing_since
+):
+    monkeypatch.setattr(
+        setup.watch, "look", lambda *arguments: lambda variables, key: 0.0
+    )
+    changes = {"watch.every": 0.5, "watch.gap": 0.01, "data.batch_size": 25}
+    changes |= {"ball.growth_epochs": growth}
+    few = data("train", 100), data("validation", 20)
+    trained = train.fit(ROBUST.changed(changes), *few)
+    assert trained.healing_since == healing_since

@@ -137,6 +137,7 @@ def test_an_epoch_has_steps_for_every_example(n, steps):
         ("weights.give", "ema_0.9", "unknown weights 'ema_0.9'"),
         ("weights.ema", "1.5", r"ema=1.5; expected a number in \(0, 1\)"),
         ("precision", "float16", "unknown precision 'float16'"),
+        ("watch.gap", 1, r"gap=1; expected a number in \(0, 1\)"),
         ("watch.drop", 0, r"drop=0; expected a number in \(0, 1\)"),
     ],
 )
