@@ -24,7 +24,8 @@ MNIST: dict[str, Recipe] = {
     "fc100_100_10": dataclasses.replace(_PLAIN, model="fc100_100_10", model_config=()),
     # Wong et al. train at 0.3, with 16 and 32 channels. Here eps 0.33 and an average:
     # on validation images swift left 84 % at 0.3, against 83 % of the live net's
-    # average trained at 0.3.
+    # average trained at 0.3. Expected, first 1,000 test images, AutoAttack's `standard`
+    # at 0.3: 86.6 % [84.3, 88.6], clean 98.9; on another processor 85.0 and 98.7.
     "fgsm_rs_mnist": dataclasses.replace(
         _MNIST,
         ball=Ball(eps=0.33),
@@ -37,7 +38,8 @@ MNIST: dict[str, Recipe] = {
     ),
     # Madry et al. (2018) train at eps 0.3 with 40 steps of 0.01; here 10 of 0.06,
     # whose reach is 2 eps, and a radius that grows, since at 0.3 from the
-    # first step small nets stay at the constant answer.
+    # first step small nets stay at the constant answer. Expected as above: 92.2 %
+    # [90.4, 93.7], clean 99.1.
     "pgd_mnist": dataclasses.replace(
         _MNIST,
         ball=Ball(eps=0.3, growth_epochs=3),
@@ -45,6 +47,7 @@ MNIST: dict[str, Recipe] = {
         weights=Weights(ema=(0.999,), give="ema_0.999"),
     ),
     # TRADES' script has beta 1, 40 steps of 0.01, SmallCNN and 100 epochs of SGD.
+    # Expected as above: 92.3 % [90.5, 93.8], clean 98.8; elsewhere 92.2 and 98.4.
     "trades_mnist": dataclasses.replace(
         _MNIST,
         ball=Ball(eps=0.3, growth_epochs=3),

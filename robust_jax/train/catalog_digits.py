@@ -63,7 +63,7 @@ RECIPES: dict[str, Recipe] = {
     "grad_align_digits": dataclasses.replace(
         _single("fgsm"), method=Method("grad_align", weight=0.2)
     ),
-    # Wong et al. (2020), Sec. 5: steps of the ball's width overfit.
+    # The same without and with the watch, and what several steps give.
     "collapsing_digits": _COLLAPSING,
     "watched_digits": dataclasses.replace(_COLLAPSING, watch=Watch(every=0.5)),
     "pgd_large_digits": _LARGE,
