@@ -59,8 +59,11 @@ def trained(job: Job) -> Row:
     return row | {"seconds": done.seconds, "healed": done.healing_since}
 
 
-def in_turn(jobs: Sequence[Job], workers: int) -> Iterator[Row]:
-    """`trained` of each job in order; several workers are processes of a core each."""
+def in_turn(jobs: Sequence[Job], workers: int, together: int) -> Iterator[Row]:
+    """`trained` of each job in order; several workers are processes of a core each.
+
+    A worker takes so many jobs together: those that share compiled programs.
+    """
     if workers == 1:
         yield from map(trained, jobs)
         return
@@ -73,7 +76,7 @@ def in_turn(jobs: Sequence[Job], workers: int) -> Iterator[Row]:
         workers, context, initializer=_begin, initargs=(cores.get, config)
     )
     with pool:
-        yield from pool.map(trained, jobs)
+        yield from pool.map(trained, jobs, chunksize=together)
 
 
 def default_workers() -> int:
