@@ -7,7 +7,7 @@ net), record.json, index.html, metrics.jsonl, the training curves and checkpoint
 that was stopped, by SIGTERM, Ctrl-C or otherwise, goes on from the newest one when the
 same command is given again, and ends as if nothing had happened. Judge the net with
 `experiments.evaluate`; the robust accuracy shown here is that under two short APGD on
-at most 500 validation images, and flatters by a point or two.
+at most 500 validation images, and flatters by one to three points.
 """
 
 import dataclasses

@@ -1,5 +1,6 @@
 """What nets have learnt: the studies of the papers on their intriguing properties."""
 
+from robust_jax.analysis.clever import clever
 from robust_jax.analysis.directions import (
     Comparison,
     TopInputs,
@@ -9,6 +10,14 @@ from robust_jax.analysis.directions import (
     purity,
     random_directions,
     top_inputs,
+)
+from robust_jax.analysis.layers import (
+    LayerNorm,
+    layer_inputs,
+    layer_names,
+    layer_norms,
+    layer_outputs,
+    product_bound,
 )
 from robust_jax.analysis.spectral import (
     conv_norm,
@@ -29,9 +38,11 @@ from robust_jax.analysis.transfer import (
 
 __all__ = [
     "Comparison",
+    "LayerNorm",
     "TopInputs",
     "Transfer",
     "amplified",
+    "clever",
     "compare",
     "conv_norm",
     "dense_norm",
@@ -39,10 +50,15 @@ __all__ = [
     "entropy",
     "features",
     "jacobian_norm",
+    "layer_inputs",
+    "layer_names",
+    "layer_norms",
+    "layer_outputs",
     "noisy",
     "operator_norm",
     "pool_norm",
     "predictor",
+    "product_bound",
     "purity",
     "random_directions",
     "scaling_norm",

@@ -1,7 +1,7 @@
 """Twenty steps on all devices: `... OUT [PROCESSES PROCESS PORT]`.
 
 Writes the state's leaves, and what each step was given: the order of its examples and
-its key. Also those of methods that keep a memory, and of an epoch as one program.
+its key. A process alone also writes those of methods that keep a memory.
 """
 
 import dataclasses
@@ -73,6 +73,17 @@ def main():
     state, metrics = run(setup.fresh().state, setup.feed, key, at)
     found = {f"step_{name}": values for name, values in metrics.items()}
     found |= leaves("main", state)
+    if len(sys.argv) == 2:
+        found |= mindful(data, mesh, key)
+    if jax.process_index() == 0:
+        np.savez(sys.argv[1], **found)
+    if len(sys.argv) > 2:
+        jax.distributed.shutdown()
+
+
+def mindful(data, mesh, key):
+    """The states after an epoch as one program, and after one streamed."""
+    found = {}
     for name, recipe in MINDFUL.items():
         setup = train.set_up(recipe, data, mesh=mesh)
         run = loop.traced(setup.learner, setup.batching, mesh=mesh)
@@ -80,11 +91,7 @@ def main():
         found |= leaves(name, state)
     setup = train.set_up(MINDFUL["pool"], data, mesh=mesh, on_host=True)
     state, _ = setup.run(setup.fresh().state, setup.feed, key)
-    found |= leaves("streamed", state)
-    if jax.process_index() == 0:
-        np.savez(sys.argv[1], **found)
-    if len(sys.argv) > 2:
-        jax.distributed.shutdown()
+    return found | leaves("streamed", state)
 
 
 def leaves(name, state):
