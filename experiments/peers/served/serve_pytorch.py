@@ -12,6 +12,7 @@ from torch import nn
 
 import serving
 import torch_layers
+import torch_pgd
 
 _FORMATS = {
     "default": torch.contiguous_format,
@@ -44,14 +45,8 @@ def attack(
     step_size: float,
 ) -> torch.Tensor:
     """Projected sign steps up the cross entropy."""
-    x = images
-    lower, upper = (images - eps).clamp(min=0), (images + eps).clamp(max=1)
-    for _ in range(steps):
-        x = x.detach().requires_grad_(True)
-        loss = nn.functional.cross_entropy(net(x), labels, reduction="sum")
-        (grad,) = torch.autograd.grad(loss, x)
-        x = torch.clamp(x.detach() + step_size * grad.sign(), lower, upper)
-    return x
+    within = torch_pgd.bounds(images, eps)
+    return torch_pgd.climb(net, images, labels, steps, step_size, within)
 
 
 def begin(problem: serving.Problem) -> serving.Answer:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import serving
+import torch_pgd
 
 
 class Block(nn.Module):
@@ -68,15 +69,11 @@ def perturbed(
 ) -> torch.Tensor:
     """PGD in the ball from a random start, with the net's running statistics."""
     net.eval()
-    lower, upper = (images - eps).clamp(min=0), (images + eps).clamp(max=1)
-    x = torch.clamp(images + eps * (2 * torch.rand_like(images) - 1), lower, upper)
-    for _ in range(steps):
-        x = x.detach().requires_grad_(True)
-        loss = nn.functional.cross_entropy(net(x), labels, reduction="sum")
-        (grad,) = torch.autograd.grad(loss, x)
-        x = torch.clamp(x.detach() + step_size * grad.sign(), lower, upper)
+    within = torch_pgd.bounds(images, eps)
+    start = torch.clamp(images + eps * (2 * torch.rand_like(images) - 1), *within)
+    x_adv = torch_pgd.climb(net, start, labels, steps, step_size, within)
     net.train()
-    return x.detach()
+    return x_adv
 
 
 def begin(problem: serving.Problem) -> serving.Answer:
