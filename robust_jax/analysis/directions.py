@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from robust_jax.analysis.tiled import tiled
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Key
 
@@ -45,13 +46,7 @@ def features(
         images: pixels, shape [N, *S].
         tile: images of one call.
     """
-    call = jax.jit(lambda batch: features_fn(batch).reshape(len(batch), -1))
-    found = []
-    for first in range(0, len(images), tile):
-        batch = images[first : first + tile]
-        filled = np.resize(batch, (tile, *batch.shape[1:]))  # One size, one program.
-        found.append(np.asarray(call(filled))[: len(batch)])
-    return np.concatenate(found)
+    return tiled(lambda batch: features_fn(batch).reshape(len(batch), -1), tile)(images)
 
 
 def top_inputs(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robust_jax import models
 from robust_jax.analysis import spectral
@@ -149,7 +150,7 @@ def _norm(call, key):
         variance = call.weights["batch_stats"]["var"]
         norm = spectral.scaling_norm(params["scale"], variance, layer.epsilon)
         return LayerNorm(call.name, "normalisation", norm, norm)
-    strides, shape = jnp.unique(jnp.asarray(layer.strides)), call.x.shape[-3:]
+    strides, shape = np.unique(layer.strides), call.x.shape[-3:]
     if len(strides) > 1:
         raise ValueError(f"{call.name}: strides={layer.strides}; expected equal ones")
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from robust_jax.analysis.tiled import tiled
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn
 
@@ -15,8 +16,6 @@ Images = NDArray[np.floating]  # pixels, [N, *S]
 Labels = NDArray[np.integer]  # [N]
 PredictFn = Callable[[Images], Labels]  # any model, such as one of scikit-learn
 CraftFn = Callable[[LogitsFn, Images, Labels], Images]  # an attack on a batch
-
-_TILE = 256
 
 
 class Row(NamedTuple):
@@ -102,20 +101,7 @@ def transfer_matrix(
 
 def predictor(logits_fn: LogitsFn) -> PredictFn:
     """A net as a function of images that answers by classes, int32 [N]."""
-
-    @jax.jit
-    def classes(batch):
-        return jax.vmap(logits_fn)(batch).argmax(axis=-1)
-
-    def predict(images: Images) -> Labels:
-        found = []
-        for first in range(0, len(images), _TILE):
-            batch = images[first : first + _TILE]
-            filled = np.resize(batch, (_TILE, *batch.shape[1:]))  # One program.
-            found.append(np.asarray(classes(filled))[: len(batch)])
-        return np.concatenate(found)
-
-    return predict
+    return tiled(lambda batch: jax.vmap(logits_fn)(batch).argmax(axis=-1))
 
 
 def distortion(shown: Images, images: Images) -> float:
