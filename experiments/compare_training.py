@@ -74,7 +74,13 @@ def main(argv: list[str]) -> None:
     seeds = range(common.SEED.value, common.SEED.value + _SEEDS.value)
     jobs = [
         training_rows.Job(
-            recipe, seed, balls[name], _PLAN.value, len(test), common.DATA_DIR.value
+            recipe,
+            seed,
+            balls[name],
+            _PLAN.value,
+            len(test),
+            common.DATA_DIR.value,
+            costed=seed == seeds[0],
         )
         for name, recipe in recipes.items()
         for seed in seeds
