@@ -25,7 +25,6 @@ DATA_DIR = flags.DEFINE_string(
     "Directory of prepared data sets (experiments.prepare_data); default "
     "$TFDS_DATA_DIR, else ~/tensorflow_datasets. The digits need none.",
 )
-
 COMPILE_CACHE = flags.DEFINE_string(
     "compile_cache",
     None,
@@ -46,7 +45,10 @@ def run_main(main: Callable[[list[str]], None]) -> None:
 def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
     logging.use_absl_handler()
     logging.get_absl_handler().setFormatter(None)  # Plain lines: the message alone.
-    python_logging.getLogger("jax").setLevel(python_logging.WARNING)
+    # Of libraries only warnings: Orbax tells dozens of lines about a checkpoint.
+    logging.get_absl_handler().addFilter(
+        lambda r: r.levelno > python_logging.INFO or "site-packages" not in r.pathname
+    )
     # TF32 and bfloat16 products would decide flags near the border on accelerators.
     jax.config.update("jax_default_matmul_precision", "float32")
     _keep_compiled_programs()
@@ -65,10 +67,10 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 def _keep_compiled_programs() -> None:
     folder = COMPILE_CACHE.value
     if folder is None:
-        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-        folder = os.path.join(os.path.expanduser(caches), "robust_jax")
+        caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        folder = os.path.join(caches, "robust_jax")
     if folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
         least = "jax_persistent_cache_min_compile_time_secs"
         jax.config.update(least, _LEAST_SECONDS)
 
@@ -132,8 +134,7 @@ def load_for(
 ) -> Dataset:
     """As `load`; without a name, the data set that the net was trained on.
 
-    Raises: ValueError: no name is known, or the images do not fit the net.
-    """
+    Raises: ValueError: no name is known, or the images do not fit the net."""
     name = name or checkpoint.metadata.get("recipe", {}).get("dataset")
     if name is None:
         raise ValueError(

@@ -73,15 +73,7 @@ def main(argv: list[str]) -> None:
     run = recording.Run("compare_training")
     seeds = range(common.SEED.value, common.SEED.value + _SEEDS.value)
     jobs = [
-        training_rows.Job(
-            recipe,
-            seed,
-            balls[name],
-            _PLAN.value,
-            len(test),
-            common.DATA_DIR.value,
-            costed=seed == seeds[0],
-        )
+        _job(recipe, seed, balls[name], len(test), costed=seed == seeds[0])
         for name, recipe in recipes.items()
         for seed in seeds
     ]
@@ -102,6 +94,11 @@ def main(argv: list[str]) -> None:
         f"recipe's epochs; means of {n} seeds; {workers} nets at a time.",
         _COLUMNS,
     )
+
+
+def _job(recipe, seed, ball, images, costed):
+    where = common.DATA_DIR.value
+    return training_rows.Job(recipe, seed, ball, _PLAN.value, images, where, costed)
 
 
 def _ball(own):

@@ -18,7 +18,7 @@ class Run:
     """One run of an experiment: where it writes, and what it will have recorded.
 
     Making it proves that the directory can be written, before hours of work. `rows`,
-    `series`, `notes` and figures are gathered on the way; `save` writes them.
+    `series`, `notes`, tables and figures are gathered on the way; `save` writes them.
 
     Raises: ValueError: the directory cannot be made or written.
     """
@@ -29,7 +29,7 @@ class Run:
         self.rows: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {}
         self.notes: list[str] = []
-        self._figures: list[tuple[str, str, pathlib.Path]] = []
+        self._parts: list[tuple[str, str, pathlib.Path] | report.PageTable] = []
         self._start = time.perf_counter()
 
     @property
@@ -42,8 +42,20 @@ class Run:
         folder = self.out / "figures"
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}.png"
-        self._figures.append((title, caption, path))
+        self._parts.append((title, caption, path))
         return path
+
+    def table(
+        self,
+        title: str,
+        caption: str,
+        rows: Sequence[dict[str, Any]],
+        columns: Sequence[report.Column] | None = None,
+    ) -> None:
+        """Prints a table beside that of `rows`; record and page will have it."""
+        self._parts.append(report.PageTable(title, caption, rows, columns))
+        self.series.setdefault("tables", {})[title] = rows
+        print(f"\n{title}\n{report.format_table(rows, columns)}")
 
     def save(
         self, title: str, summary: str, columns: Sequence[report.Column] | None = None
@@ -63,7 +75,7 @@ class Run:
         records.write_json(self.out / "record.json", record)
         page = self.out / "index.html"
         report.write_page(
-            page, record, self._figures, title=title, summary=summary, columns=columns
+            page, record, self._parts, title=title, summary=summary, columns=columns
         )
         print(f"wrote {self.out / 'record.json'} and {page}")
 

@@ -1,12 +1,14 @@
 """CLEVER: an estimate of the nearest adversarial distance without an attack (host)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from robust_jax.core import checks
+from robust_jax.core import checks, drive
 from robust_jax.core.types import Array, Key, LogitsFn
 
 _SHAPES = (0.1, 1.0, 5.0, 10.0, 20.0)  # The fit's starts.
@@ -54,22 +56,34 @@ def clever(
     if label == target:
         raise ValueError(f"target={target} is the label; expected another class")
 
-    def margin(x):
-        logits = logits_fn(x)
-        return logits[label] - logits[target]
-
-    now = float(margin(jnp.asarray(x)))
+    logits_fn, x = drive.as_partial(logits_fn), jnp.asarray(x)
+    classes = jnp.int32(label), jnp.int32(target)
+    now = float(_margin(logits_fn, x, *classes))
     if now <= 0:
         return 0.0
+    each_key = jax.random.split(key, batches)
+    maxima = _maxima(logits_fn, x, *classes, each_key, radius, samples)
+    end = _end_point(np.asarray(maxima))
+    return min(now / max(end, np.finfo(float).tiny), radius)
 
-    @jax.jit
+
+def _margin(logits_fn, x, label, target):
+    logits = logits_fn(x)
+    return logits[label] - logits[target]
+
+
+@functools.partial(jax.jit, static_argnames="samples")
+def _maxima(logits_fn, x, label, target, keys, radius, samples):
+    """The largest norm of the margin's gradient in each batch of points."""
+
     def maximum(key):
         points = x + radius * _in_unit_ball(key, samples, x.shape)
-        grads = jax.vmap(jax.grad(margin))(points)
+        grads = jax.vmap(jax.grad(lambda z: _margin(logits_fn, z, label, target)))(
+            points
+        )
         return jnp.max(jnp.linalg.norm(grads.reshape(samples, -1), axis=1))
 
-    maxima = np.asarray([maximum(each) for each in jax.random.split(key, batches)])
-    return min(now / max(_end_point(maxima), np.finfo(float).tiny), radius)
+    return jax.lax.map(maximum, keys)
 
 
 def _in_unit_ball(key: Key, count: int, shape: tuple[int, ...]) -> Array:

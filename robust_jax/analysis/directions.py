@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -26,7 +27,7 @@ FeaturesFn = Callable[[Array], Array]  # images [B, *S] -> features [B, *F]
 class TopInputs:
     """For each of M directions its k images, the furthest first."""
 
-    indices: NDArray[np.int32]  # [M, k], places in the images
+    indices: NDArray[np.integer]  # [M, k], places in the images
     values: NDArray[np.float32]  # [M, k], how far they go along it
 
 
@@ -52,7 +53,7 @@ def features(
 def top_inputs(
     features_fn: FeaturesFn,
     images: NDArray[np.floating],
-    directions: Array | None,
+    directions: ArrayLike | None,
     k: int = 8,
 ) -> TopInputs:
     """The images that go furthest along each direction of a layer's features.
@@ -74,9 +75,8 @@ def top_inputs(
         raise ValueError(f"k={k} of {len(images)} images; expected at most as many")
     found = features(features_fn, images)
     scores = found if directions is None else _along(found, np.asarray(directions))
-    order = np.argsort(-scores, axis=0, kind="stable")[:k].T
-    values = np.take_along_axis(scores.T, order, axis=1)
-    return TopInputs(order.astype(np.int32), values.astype(np.float32))
+    values, order = jax.lax.top_k(jnp.asarray(scores.T), k)  # Stable.
+    return TopInputs(np.asarray(order), np.asarray(values))
 
 
 def purity(

@@ -17,6 +17,9 @@ Labels = NDArray[np.integer]  # [N]
 PredictFn = Callable[[Images], Labels]  # any model, such as one of scikit-learn
 CraftFn = Callable[[LogitsFn, Images, Labels], Images]  # an attack on a batch
 
+_MOST_NOISE = 0.3
+_LARGE, _HALVINGS = 64.0, 40
+
 
 class Row(NamedTuple):
     """Images that were made for one model, or noise."""
@@ -61,6 +64,7 @@ def transfer_matrix(
     labels: Labels,
     *,
     targets: Mapping[str, PredictFn] | None = None,
+    equal_noise: bool = False,
     noise: tuple[float, ...] = (),
     seed: int = 0,
 ) -> Transfer:
@@ -72,9 +76,12 @@ def transfer_matrix(
         images: pixels in [0, 1], shape [N, *S].
         labels: shape [N].
         targets: further models, of any kind, that answer images by classes.
+        equal_noise: add, for each of these rows, noise that changes the images as much
+            as the row does on average (`noise_of_size`).
         noise: standard deviations of Gaussian noise, cut to [0, 1], a row for each.
         seed: of the noise.
-    Returns: rows by source, then attack; then noise. Targets: sources first.
+    Returns: rows by source, then attack; as many of equal noise; then noise. Targets:
+        sources first.
     Raises: ValueError: an attack that gives images of another shape.
     References: Szegedy et al., "Intriguing properties of neural networks", ICLR 2014,
         Tables 2 and 4.
@@ -92,10 +99,14 @@ def transfer_matrix(
             _check_shape(attack, shown, images)
             rows.append(Row(source, attack, distortion(shown, images), wrong(shown)))
     rng = np.random.default_rng(seed)
+    for row in tuple(rows) if equal_noise else ():
+        shown = noise_of_size(images, row.distortion, rng)
+        name = f"noise as {row.source}, {row.attack}"
+        rows.append(Row("", name, distortion(shown, images), wrong(shown)))
     for deviation in noise:
         shown = noisy(images, deviation, rng)
         size = distortion(shown, images)
-        rows.append(Row("", f"noise {deviation:g}", size, wrong(shown)))
+        rows.append(Row("", f"noise {deviation:.3g}", size, wrong(shown)))
     return Transfer(tuple(answers), tuple(rows), ~wrong(images))
 
 
@@ -130,6 +141,35 @@ def noisy(images: Images, deviation: float, rng: np.random.Generator) -> Images:
     """Images with Gaussian noise on each pixel, cut to [0, 1], float32."""
     noise = rng.normal(0, deviation, images.shape)
     return (images + noise).clip(0, 1).astype(np.float32)
+
+
+def noise_of_size(images: Images, size: float, rng: np.random.Generator) -> Images:
+    """Gaussian noise cut to [0, 1] that changes each image by a root mean square.
+
+    What the box cuts off, on black much of it, is made up for by more noise: a fair
+    match for perturbations of that size, which are in the box, too.
+
+    Args:
+        images: pixels in [0, 1], shape [N, *S].
+        size: of the change, in [0, 0.3]: more may not fit into the box.
+        rng: draws the noise.
+    Raises: ValueError: a size out of its range.
+    """
+    if not 0 <= size <= _MOST_NOISE:
+        raise ValueError(f"size={size}; expected from 0 to {_MOST_NOISE}")
+    noise = rng.normal(size=images.shape)
+    axes = tuple(range(1, images.ndim))
+    low, high = np.zeros(len(images)), np.full(len(images), _LARGE)
+    for _ in range(_HALVINGS):
+        middle = ((low + high) / 2).reshape(-1, *([1] * len(axes)))
+        change = (images + middle * noise).clip(0, 1) - images
+        enough = np.sqrt((change**2).mean(axis=axes)) >= size
+        low, high = (
+            np.where(enough, low, middle.ravel()),
+            np.where(enough, middle.ravel(), high),
+        )
+    scale = high.reshape(-1, *([1] * len(axes)))
+    return (images + scale * noise).clip(0, 1).astype(np.float32)
 
 
 def _check_shape(attack, shown, images):

@@ -1,27 +1,30 @@
 """Figures, tables, pages and progress: what a person sees of a run.
 
-`robust_jax.report.figures` is imported on first use, since it brings matplotlib.
+`robust_jax.report.figures` and `plots` are imported on first use, since they bring
+matplotlib.
 """
 
 import importlib
 from types import ModuleType
 
-from robust_jax.report.page import write_page
+from robust_jax.report.page import PageTable, write_page
 from robust_jax.report.progress import Progress, progress
 from robust_jax.report.table import Column, fixed, format_table
 
 __all__ = [
     "Column",
+    "PageTable",
     "Progress",
     "figures",
     "fixed",
     "format_table",
+    "plots",
     "progress",
     "write_page",
 ]
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name != "figures":
+    if name not in ("figures", "plots"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.figures")
+    return importlib.import_module(f"{__name__}.{name}")

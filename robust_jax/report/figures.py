@@ -52,6 +52,7 @@ def adversarial_grid(
     adversarial_predictions: Names,
     title: str,
     magnify: float | None = None,
+    confidences: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> None:
     """Writes a picture of examples: clean, adversarial, and their difference.
 
@@ -68,6 +69,8 @@ def adversarial_grid(
         adversarial_predictions: N, of the same kind.
         title: one line.
         magnify: the factor, > 0; `magnification` chooses it by default.
+        confidences: of the clean and of the adversarial predictions, N shares each, to
+            be written beside them.
     Raises: ValueError: shapes that do not fit, values outside [0, 1].
     """
     clean, adversarial = _images("clean", clean), _images("adversarial", adversarial)
@@ -83,9 +86,10 @@ def adversarial_grid(
     n = len(clean)
     before = _classes("clean_predictions", clean_predictions, n)
     after = _classes("adversarial_predictions", adversarial_predictions, n)
+    sure = confidences or (None, None)
     rows = (
-        _GridRow("clean", clean, before),
-        _GridRow("adversarial", adversarial, after),
+        _GridRow("clean", clean, before, sure[0]),
+        _GridRow("adversarial", adversarial, after, sure[1]),
         _GridRow(f"difference\n× {factor:g}", np.clip(0.5 + factor * difference, 0, 1)),
     )
     _grid(_classes("labels", labels, n), rows, title).save(path)
@@ -161,6 +165,7 @@ class _GridRow(NamedTuple):
     head: str
     images: np.ndarray  # [N, H, W, C]
     predictions: list[str] | None = None
+    confidences: Sequence[float] | None = None
 
 
 def _grid(truth: list[str], rows: Sequence[_GridRow], title: str) -> canvas.Sheet:
@@ -188,10 +193,12 @@ def _grid(truth: list[str], rows: Sequence[_GridRow], title: str) -> canvas.Shee
             axes.imshow(pixels, interpolation="nearest")
             if row.predictions is None:
                 continue
+            sure = "" if row.confidences is None else f" {row.confidences[i]:.0%}"
             if row.predictions[i] == truth[i]:
-                text, style = f"{row.predictions[i]} ✓", {"color": canvas.BLUE}
+                text, style = f"{row.predictions[i]} ✓{sure}", {"color": canvas.BLUE}
             else:
-                text, style = f"{row.predictions[i]} ✗", {"color": canvas.VERMILION}
+                text = f"{row.predictions[i]} ✗{sure}"
+                style = {"color": canvas.VERMILION}
                 style["weight"] = "bold"
                 axes.spines[:].set(color=canvas.VERMILION, linewidth=2)
             _caption(sheet, x, y + height, text, **style)

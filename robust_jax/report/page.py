@@ -6,12 +6,22 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from robust_jax.core import records
 from robust_jax.report import table
 
 PageFigure = tuple[str, str, str | os.PathLike[str]]  # title, caption, PNG file
+
+
+class PageTable(NamedTuple):
+    """A table of a page beside that of the record's rows."""
+
+    title: str
+    caption: str
+    rows: Sequence[table.Row]
+    columns: Sequence[table.Column] | None = None  # all keys of the rows by default
+
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_WIDTH = slice(16, 20)  # PNG specification, 11.2.1: big-endian, first in IHDR.
@@ -72,7 +82,7 @@ pre { background: var(--band); padding: 0.7rem 0.9rem; border-radius: 4px;
 def write_page(
     path: records.PathLike,
     record: records.Record,
-    figures: Sequence[PageFigure] = (),
+    parts: Sequence[PageFigure | PageTable] = (),
     *,
     title: str,
     summary: str,
@@ -80,29 +90,29 @@ def write_page(
 ) -> None:
     """Writes a record as a self-contained page for a browser.
 
-    Title, summary, notes, the table of the record's rows, the figures, and at the end
-    what is needed to run it again: command, flags, environment.
+    Title, summary, notes, the table of the record's rows, further tables and figures,
+    and at the end what is needed to run it again: command, flags, environment.
     Guarantees: the figures are in the file, byte for byte; all text is escaped; the
     file is written whole or not at all; a record read back gives the same page.
 
     Args:
         path: the HTML file.
         record: see `core.records.Record`.
-        figures: (title, caption, PNG file) each; the two texts describe the picture to
-            those who do not see it.
+        parts: further tables, and figures as (title, caption, PNG file), whose texts
+            describe the picture to those who do not see it.
         title: of the page.
         summary: one to three sentences, the answer first.
         columns: of the table; all keys of the rows by default.
     Raises: ValueError: a figure that is missing or no PNG, a column that no row has.
     """
     plain = records.plain(record)
-    parts = [
+    pieces = [
         _HEAD.format(title=html.escape(title), style=_STYLE),
         f"<h1>{html.escape(title)}</h1>\n",
         f'<p class="lead">{html.escape(summary)}</p>\n',
         _notes(plain["notes"]),
         _section("Results", _rows(plain["rows"], columns)) if plain["rows"] else "",
-        *(_figure(*figure) for figure in figures),
+        *(_table(p) if isinstance(p, PageTable) else _figure(*p) for p in parts),
         _section("Command", f"<pre>{html.escape(plain['command'])}</pre>\n"),
         f"<p>Took {float(plain['seconds']):,.1f} seconds.</p>\n",
         _section("Flags", _pairs(plain["flags"])),
@@ -110,7 +120,7 @@ def write_page(
         "</main>\n</body>\n</html>\n",
     ]
     with records.atomic_path(path) as temporary:
-        temporary.write_text("".join(parts), encoding="utf-8")
+        temporary.write_text("".join(pieces), encoding="utf-8")
 
 
 def _section(heading: str, body: str) -> str:
@@ -141,6 +151,11 @@ def _rows(rows: Sequence[table.Row], columns: Sequence[table.Column] | None) -> 
         f'<div class="wide" tabindex="0">\n<table>\n<thead>\n{head}</thead>\n'
         f"<tbody>\n{body}</tbody>\n</table>\n</div>\n"
     )
+
+
+def _table(part: PageTable) -> str:
+    caption = f"<p>{html.escape(part.caption)}</p>\n" if part.caption else ""
+    return _section(part.title, caption + _rows(part.rows, part.columns))
 
 
 def _figure(title: str, caption: str, path: str | os.PathLike[str]) -> str:

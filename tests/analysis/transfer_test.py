@@ -126,3 +126,18 @@ def test_changes_are_amplified_to_one_size_and_cut():
         change[0] / 0.1, before[0] / np.sqrt((before[0] ** 2).mean()), rtol=1e-4
     )
     assert analysis.amplified(shown, images, 9).max() == 1
+
+
+@pytest.mark.parametrize("size", [0.0, 0.1, 0.3])
+def test_noise_of_a_size_has_it_in_the_box(size):
+    rng = np.random.default_rng(0)
+    images = (rng.uniform(size=(20, 8, 8, 1)) < 0.3).astype(np.float32)
+    shown = analysis.noise_of_size(images, size, rng)
+    assert shown.min() >= 0 and shown.max() <= 1
+    change = np.sqrt(((shown.astype(float) - images) ** 2).mean(axis=(1, 2, 3)))
+    np.testing.assert_allclose(change, size, atol=1e-6)
+
+
+def test_noise_too_large_for_the_box():
+    with pytest.raises(ValueError, match=r"size=0\.4; expected from 0 to 0\.3"):
+        analysis.noise_of_size(np.zeros((1, 2, 2, 1)), 0.4, np.random.default_rng(0))

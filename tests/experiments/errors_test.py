@@ -19,6 +19,7 @@ NAMES = (
     "evaluate",
     "list_attacks",
     "prepare_data",
+    "properties",
     "quickstart",
     "train",
 )
@@ -85,6 +86,9 @@ BAD = [
     ("quickstart --restarts=0", "restarts=0; expected an integer >= 1"),
     ("quickstart --count=501", "digits test has 500 examples"),
     ("quickstart --epochs=0", "epochs=0; expected an integer >= 1"),
+    ("properties --study=minimum", "minimal"),
+    ("properties --dataset=cifar10", "digits"),
+    ("properties --dataset=mnist --data_dir=nowhere", "experiments.prepare_data"),
     ("benchmark --suite=driver", "drivers"),
     ("benchmark --suite=peers --peers_python=none", "run `make peers` first"),
     ("benchmark --repetitions=0", "repetitions=0; expected an integer >= 1"),
@@ -95,6 +99,7 @@ OUT_IN_THE_WAY = [
     f"evaluate {GIVEN} --eps=0.1 --out=foreign/inside",
     f"attack {GIVEN} --out=foreign",
     "quickstart --out=foreign",
+    "properties --out=foreign",
     "benchmark --out=foreign",
 ]
 

@@ -214,6 +214,18 @@ def test_compare_lbfgs(command):
     assert done.stdout.count("0 flags differ") == 2
 
 
+def test_properties(command):
+    done, record, out = command("properties", "--study=minimal", "--check")
+    assert {row["study"] for row in record["rows"]} == {"minimal"}
+    assert len(record["rows"]) == 4 and all(row["passed"] for row in record["rows"])
+    (table,) = record["series"]["tables"].values()
+    assert [row["net"] for row in table][:2] == ["FC10(1e-4)", "FC10(1e-2)"]
+    assert table[0]["share"] == 1 and table[0]["over_exact"] > 0.99
+    assert "paper's" in done.stdout and "200 of 200" in done.stdout
+    page = (out / "index.html").read_text()
+    assert "Szegedy et al., Table 1" in page and len(_figures(out)) == 3
+
+
 def test_list_attacks(command):
     done, record, _ = command("list_attacks")
     assert {"pgd", "apgd_t", "square"} <= {row["attack"] for row in record["rows"]}

@@ -168,3 +168,21 @@ def test_a_bad_figure_is_named_and_the_old_page_stays(tmp_path, content):
         write(tmp_path, figures=[("Title", "Caption", tmp_path / "c.png")])
     assert path.read_bytes() == old
     assert {name for name in os.listdir(tmp_path) if "html" in name} == {"index.html"}
+
+
+def test_further_tables_stand_in_order_between_the_figures(tmp_path, pictures):
+    rows = [{"layer": EVIL, "norm": 2.5}, {"layer": "dense", "norm": 1.25}]
+    columns = (report.Column("norm", "the norm", report.fixed(2)),)
+    parts = [
+        pictures[0],
+        report.PageTable(f"Table {EVIL}", f"About {EVIL}", rows),
+        pictures[1],
+        report.PageTable("Norms", "", rows, columns),
+    ]
+    page = Reader(write(tmp_path, figures=parts))
+    page.close()
+    places = [page.text.index(t) for t in ("Title a", "Table <", "Title b", "Norms")]
+    assert places == sorted(places)
+    assert f"About {EVIL}" in page.text
+    assert page.cells.count("2.5") == 1 and page.cells.count("2.50") == 1
+    assert page.cells.count(EVIL) >= 2  # Of the rows and of this table.

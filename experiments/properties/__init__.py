@@ -1,0 +1,1 @@
+"""The studies of nets' properties; `python -m experiments.properties` runs them."""

@@ -1,0 +1,52 @@
+"""How the nets of the studies are trained."""
+
+import dataclasses
+
+from robust_jax import train
+from robust_jax.train.settings import Data, Descent, Method
+
+_PAPER = "Szegedy et al., ICLR 2014, Table 1; rate, batch and epochs are ours."
+_NARROW = {"model_config.width": 1}  # Minutes on two cores.
+
+
+def by_name(dataset: str) -> dict[str, train.Recipe]:
+    """How each net is trained; AE400-10 has a way of its own."""
+    few = dataset == "digits"
+    sigmoid = train.Recipe(
+        dataset,
+        "fc100_100_10",
+        method=Method("standard"),
+        descent=Descent("sgd", rate=0.5, weight_decay=1e-5, decay_all=False),
+        data=Data(batch_size=100),
+        epochs=60 if few else 20,
+        source=_PAPER,
+    )
+    affine = sigmoid.changed({"model_config.hidden": (), "epochs": 60 if few else 10})
+    wide = sigmoid.changed({"model_config.hidden": (123, 456)})
+    slow = affine.changed({"descent.rate": 0.02, "descent.weight_decay": 1.0})
+    robust = {"epochs": 20, "descent.rate": 1e-2}
+    if not few:
+        robust = {"ball.eps": 0.2, "ball.growth_epochs": 2, "epochs": 4}
+        robust |= {"attack.steps": 7, "attack.relative_step": 0.25, **_NARROW}
+    cnn = (
+        train.recipe("digits")
+        if few
+        else train.recipe("mnist", _NARROW | {"epochs": 3})
+    )
+    made = {
+        "fc10_1e-4": affine.changed({"descent.weight_decay": 1e-4}),
+        "fc10_1e-2": affine.changed({"descent.weight_decay": 1e-2}),
+        "fc10_1": slow,
+        "fc100": sigmoid,
+        "fc200": sigmoid.changed({"model_config.hidden": (200, 200)}),
+        "fc123_first": dataclasses.replace(
+            wide, descent=Descent(rate=1e-2 if few else 5e-3)
+        ),
+        "relu100": sigmoid.changed({"model": "mlp", "descent.rate": 0.1}),
+        "cnn": cnn,
+        "cnn_again": cnn,
+        "cnn_robust": train.recipe("pgd_digits" if few else "pgd_mnist", robust),
+    }
+    made["fc100_first"] = made["fc100_second"] = sigmoid
+    last = {name: {"validate_every": one.epochs} for name, one in made.items()}
+    return {name: one.changed(last[name]) for name, one in made.items()}

@@ -1,0 +1,82 @@
+"""Worst case and average case: accuracy against changes of equal size."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import recording
+from experiments.properties.nearest import keys
+from experiments.properties.setting import Setting
+from robust_jax import analysis, attacks, report, threats
+from robust_jax.core import drive
+from robust_jax.core.types import LogitsFn, Threat, Untargeted
+from robust_jax.datasets import Dataset
+
+_SIZES = (0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)  # rms
+_STEPS = 40
+
+
+def stability(setting: Setting, run: recording.Run) -> dict[str, float]:
+    """Curves of accuracy: noise, and the worst case in an L2 ball of that size."""
+    data = setting.shown(200)
+    pixels, rng = data.pixels(), setting.rng("stability")
+    root = float(np.prod(pixels.shape[1:])) ** 0.5
+    noise = [analysis.noise_of_size(pixels, size, rng) for size in _SIZES]
+    lines, rows = {}, []
+    for name in ("fc100", "cnn", "cnn_robust"):
+        net = setting.nets[name]
+        predict = analysis.predictor(net.logits_fn)
+        average = [float((predict(x) == data.labels).mean()) for x in noise]
+        worst = []
+        for size in _SIZES:
+            threat = threats.L2(size * root)
+            shown = pgd(setting, net.logits_fn, data, threat)
+            worst.append(float((predict(shown) == data.labels).mean()))
+        lines[f"{net.title}, noise"] = (_SIZES, average)
+        lines[f"{net.title}, worst case"] = (_SIZES, worst)
+        for size, a, w in zip(_SIZES, average, worst, strict=True):
+            row = {"net": net.title, "size": size, "noise": a, "worst": w}
+            rows.append(row)
+    run.table(
+        "Accuracy against changes of equal size",
+        "Size: root mean square over pixels of every image. Worst case: PGD of "
+        f"{_STEPS} steps in the L2 ball; {len(data)} test images.",
+        [row for row in rows if row["size"] in (0.0, 0.04, 0.1, 0.2)],
+    )
+    run.series["stability"] = rows
+    title = "Accuracy: noise, and the worst case of equal size"
+    path = run.figure("stability", title, "A line for each net and kind of change.")
+    report.plots.curves(path, lines, title, "root mean square over pixels", "accuracy")
+    return {}
+
+
+def pgd(
+    setting: Setting, logits_fn: LogitsFn, data: Dataset, threat: Threat
+) -> np.ndarray:
+    """The images of largest margin that PGD finds, on and on after a success."""
+    run = drive.auto(attacks.pgd(_STEPS), to_the_end=True)
+    goal = Untargeted(data.labels.astype(np.int32))
+    made = run(
+        keys(setting.seed, len(data)),
+        logits_fn,
+        threat,
+        jnp.asarray(data.pixels()),
+        goal,
+    )
+    return np.asarray(made.x_adv)
+
+
+def attacked(
+    setting: Setting, logits_fn: LogitsFn, data: Dataset
+) -> tuple[np.ndarray, float]:
+    """What PGD makes in the Linf ball of the data set, and its radius."""
+    eps = 0.15 if setting.is_small else 0.2
+    return pgd(setting, logits_fn, data, threats.Linf(eps)), eps
+
+
+def softmax(logits_fn: LogitsFn, images: np.ndarray) -> np.ndarray:
+    """Probabilities, shape [N, K]."""
+    answers = analysis.features(
+        lambda x: jax.nn.softmax(jax.vmap(logits_fn)(x)), images
+    )
+    return answers

@@ -1,0 +1,32 @@
+"""All studies by name, in the order in which `--study=all` runs them."""
+
+from experiments.properties.advpool import advpool
+from experiments.properties.align import align
+from experiments.properties.cka import cka
+from experiments.properties.confidence import confidence
+from experiments.properties.crosstrain import crosstrain
+from experiments.properties.dissect import dissect
+from experiments.properties.factors import factors
+from experiments.properties.gaas import gaas
+from experiments.properties.minimal import minimal
+from experiments.properties.setting import Study
+from experiments.properties.spectral import spectral
+from experiments.properties.stability import stability
+from experiments.properties.transfer import transfer
+from experiments.properties.units import units
+
+STUDIES: dict[str, Study] = {
+    "units": units,
+    "dissect": dissect,
+    "factors": factors,
+    "minimal": minimal,
+    "transfer": transfer,
+    "crosstrain": crosstrain,
+    "stability": stability,
+    "confidence": confidence,
+    "spectral": spectral,
+    "align": align,
+    "cka": cka,
+    "gaas": gaas,
+    "advpool": advpool,
+}

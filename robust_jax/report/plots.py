@@ -1,0 +1,162 @@
+"""Figures of studies as PNG files: rows of images, heat maps, histograms, curves.
+
+Importing this module imports matplotlib; importing `robust_jax.report` does not.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from robust_jax.core import records
+from robust_jax.report import canvas
+
+_TILE, _GAP, _TOP, _LEFT = 0.62, 0.06, 0.55, 1.9  # inches
+_CELL, _CELL_HEIGHT = 0.95, 0.34
+
+Images = np.ndarray  # [N, H, W, C], C 1 or 3, values in [0, 1]
+
+
+def image_rows(
+    path: records.PathLike, rows: Sequence[tuple[str, Images]], title: str
+) -> None:
+    """Writes rows of images, each under a name.
+
+    Args:
+        path: the PNG file.
+        rows: (name, images) each, of any number of images.
+        title: one line.
+    Raises: ValueError: no row; images of another form than [N, H, W, C].
+    """
+    if not rows:
+        raise ValueError("rows=[]; expected at least one row of images")
+    for name, images in rows:
+        if np.ndim(images) != 4 or np.shape(images)[-1] not in (1, 3):
+            raise ValueError(
+                f"rows[{name!r}].shape={np.shape(images)}; expected [N, H, W, C] with "
+                "C 1 or 3"
+            )
+    pitch = _TILE + _GAP
+    width = _LEFT + max(len(images) for _, images in rows) * pitch + 0.1
+    sheet = canvas.Sheet(max(width, 4.5), _TOP + len(rows) * pitch + 0.1, title)
+    for i, (name, images) in enumerate(rows):
+        y = _TOP + i * pitch
+        sheet.write(0.12, y + _TILE / 2, name, _LEFT - 0.24, size=canvas.NORMAL)
+        for j, image in enumerate(images):
+            axes = sheet.image(_LEFT + j * pitch, y, _TILE, _TILE)
+            pixels = np.broadcast_to(image, (*image.shape[:2], 3))
+            axes.imshow(np.clip(pixels, 0, 1), interpolation="nearest")
+    sheet.save(path)
+
+
+def heat_map(
+    path: records.PathLike,
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    *,
+    scale: float = 1.0,
+    digits: int = 2,
+) -> None:
+    """Writes a matrix in shades, each number in its cell.
+
+    Args:
+        path: the PNG file.
+        values: shape [R, C]; NaN leaves a cell empty.
+        rows: R names.
+        columns: C names.
+        title: one line.
+        scale: the value of the darkest shade, > 0.
+        digits: of the numbers, after the point.
+    Raises: ValueError: names that do not fit the matrix.
+    """
+    values = np.asarray(values, float)
+    if values.shape != (len(rows), len(columns)):
+        raise ValueError(
+            f"values.shape={values.shape}; expected {(len(rows), len(columns))}, as "
+            "there are names of rows and columns"
+        )
+    across, down = len(columns) * _CELL, len(rows) * _CELL_HEIGHT
+    sheet = canvas.Sheet(max(_LEFT + across + 0.2, 5.0), down + 1.1, title)
+    axes = sheet.image(_LEFT, 0.95, across, down)
+    axes.imshow(values / scale, aspect="auto", cmap="Blues", vmin=0, vmax=1)
+    for j, name in enumerate(columns):
+        x = _LEFT + (j + 0.5) * _CELL
+        sheet.write(x, 0.78, name, _CELL, size=canvas.SMALL, ha="center")
+    for i, name in enumerate(rows):
+        y = 0.95 + (i + 0.5) * _CELL_HEIGHT
+        sheet.write(0.12, y, name, _LEFT - 0.2, size=canvas.SMALL)
+        for j, value in enumerate(values[i]):
+            if np.isfinite(value):
+                ink = "white" if value > 0.6 * scale else "black"
+                x = _LEFT + (j + 0.5) * _CELL
+                text = f"{value:.{digits}f}"
+                sheet.write(
+                    x, y, text, _CELL, size=canvas.SMALL, ha="center", color=ink
+                )
+    sheet.save(path)
+
+
+def histograms(
+    path: records.PathLike,
+    samples: Mapping[str, np.ndarray],
+    title: str,
+    xlabel: str,
+    *,
+    bins: int = 30,
+) -> None:
+    """Writes the distributions of samples as outlines over common bins.
+
+    Args:
+        path: the PNG file.
+        samples: by name, numbers of shape [N]; those that are not finite are left out.
+        title: one line.
+        xlabel: what the numbers are, with their unit.
+        bins: how many.
+    Raises: ValueError: no sample, or one without a finite number.
+    """
+    finite = {name: np.asarray(v)[np.isfinite(v)] for name, v in samples.items()}
+    if not finite or any(len(v) == 0 for v in finite.values()):
+        raise ValueError("samples: expected at least one, each with a finite number")
+    edges = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
+    sheet = canvas.Sheet(7.0, 4.25, title)
+    axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, "share of the images")
+    for style, (name, sample) in zip(canvas.styles(), finite.items(), strict=False):
+        shares = np.histogram(sample, edges)[0] / len(sample)
+        line, colour = style["linestyle"], style["color"]
+        axes.stairs(
+            shares, edges, label=name, color=colour, linestyle=line, linewidth=1.6
+        )
+    axes.set_ylim(bottom=0)
+    canvas.as_written(axes.legend(fontsize=canvas.NORMAL, frameon=False))
+    sheet.save(path)
+
+
+def curves(
+    path: records.PathLike,
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Writes y against x, a line for each name.
+
+    Args:
+        path: the PNG file.
+        lines: by name, (x, y) of one length.
+        title: one line.
+        xlabel: with its unit.
+        ylabel: with its unit; the axis starts at zero.
+    Raises: ValueError: no line; x and y of other lengths.
+    """
+    if not lines:
+        raise ValueError("lines={}; expected at least one")
+    sheet = canvas.Sheet(7.0, 4.25, title)
+    axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, ylabel)
+    for style, (name, (x, y)) in zip(canvas.styles(), lines.items(), strict=False):
+        if len(x) != len(y):
+            raise ValueError(f"lines[{name!r}]: {len(x)} x for {len(y)} y")
+        axes.plot(x, y, label=name, **style)
+    axes.set_ylim(bottom=0)
+    canvas.as_written(axes.legend(fontsize=canvas.NORMAL, frameon=False))
+    sheet.save(path)
