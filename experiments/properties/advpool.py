@@ -79,7 +79,7 @@ def _trained(
     """A net, and its test error after each epoch."""
     recipe = setting.nets.recipe("fc100")
     if setting.is_small:
-        recipe = recipe.changed({"epochs": recipe.epochs // 2})
+        recipe = recipe.changed({"epochs": recipe.epochs // 3})
     pixels, labels = setting.test.pixels(), setting.test.labels
     total = recipe.epochs * recipe.steps_per_epoch(len(setting.training))
     with common.counted(total, f"train {kind}", "step") as bar:

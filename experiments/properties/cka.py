@@ -48,11 +48,15 @@ def cka(setting: Setting, run: recording.Run) -> dict[str, float]:
     }
 
 
-def layers(net: Net, images: np.ndarray) -> dict[str, np.ndarray]:
-    """What each hidden layer says to the images, after its nonlinearity, [N, D]."""
+def layers(
+    net: Net, images: np.ndarray, *, last: bool = False
+) -> dict[str, np.ndarray]:
+    """What each hidden layer, or the last, says after its nonlinearity, [N, D]."""
     shape = images.shape[1:]
     names = analysis.layer_names(net.module, shape)[1:]
     outputs = [f"conv {i + 1}" for i in range(len(names) - 1)] + ["dense"]
+    if last:
+        names, outputs = names[-1:], outputs[-1:]
     functions = (
         analysis.layer_inputs(net.module, net.variables, name, shape) for name in names
     )

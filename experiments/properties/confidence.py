@@ -46,13 +46,13 @@ def confidence(setting: Setting, run: recording.Run) -> dict[str, float]:
 
 
 def _shown(setting: Setting, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    few, many = setting.attacked(), setting.shown(500)
+    few = setting.attacked()
     images, labels = few.pixels(), few.labels
     moved = setting.moved(name)
     moved = np.where(np.isnan(moved), images, moved)
     size = analysis.distortion(moved, images)
     noise = analysis.noise_of_size(images, size, setting.rng("confidence"))
-    fixed, eps = attacked(setting, setting.nets[name].logits_fn, many)
+    many, fixed, eps = attacked(setting, name)
     return {
         "clean": (many.pixels(), many.labels),
         f"noise of {size:.3f}": (noise, labels),

@@ -60,7 +60,7 @@ def factors(setting: Setting, run: recording.Run) -> dict[str, float]:
 def _features(setting: Setting, images: np.ndarray) -> dict[str, np.ndarray]:
     found = {"pixels": images.reshape(len(images), -1)}
     for net in (setting.nets["cnn"], setting.nets.untrained("cnn")):
-        dense = layers(net, images)["dense"]
+        dense = layers(net, images, last=True)["dense"]
         found[f"{net.title}, last hidden layer"] = dense
     return found
 

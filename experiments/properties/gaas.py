@@ -9,7 +9,7 @@ from experiments.properties.nearest import keys
 from experiments.properties.setting import Setting
 from robust_jax import analysis, report
 
-_COUNTS = (1, 2, 4, 8, 16, 32, 64)
+_COUNTS = (1, 4, 16, 64)
 _COLUMNS = (
     report.Column("count", "directions"),
     report.Column("adversarial", "adversarial", report.fixed(2)),

@@ -128,5 +128,6 @@ def _draw(
             answers[0].argmax(axis=1),
             answers[1].argmax(axis=1),
             title,
+            magnify=2,
             confidences=(answers[0].max(axis=1), answers[1].max(axis=1)),
         )

@@ -66,12 +66,16 @@ def pgd(
     return np.asarray(made.x_adv)
 
 
-def attacked(
-    setting: Setting, logits_fn: LogitsFn, data: Dataset
-) -> tuple[np.ndarray, float]:
-    """What PGD makes in the Linf ball of the data set, and its radius."""
-    eps = 0.15 if setting.is_small else 0.2
-    return pgd(setting, logits_fn, data, threats.Linf(eps)), eps
+def attacked(setting: Setting, name: str) -> tuple[Dataset, np.ndarray, float]:
+    """Test images, what PGD makes of them in an Linf ball for a net, and its radius.
+
+    Made once for all studies.
+    """
+    data, eps = setting.shown(500), 0.15 if setting.is_small else 0.2
+    if name not in setting.by_pgd:
+        net = setting.nets[name]
+        setting.by_pgd[name] = pgd(setting, net.logits_fn, data, threats.Linf(eps))
+    return data, setting.by_pgd[name], eps
 
 
 def softmax(logits_fn: LogitsFn, images: np.ndarray) -> np.ndarray:

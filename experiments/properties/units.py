@@ -90,7 +90,7 @@ def _over_nets(values: dict[str, float]) -> dict[str, float]:
 
 
 def _hidden(net: Net, images: np.ndarray) -> list[_Layer]:
-    """The hidden layers, after and before their nonlinearity."""
+    """The hidden layers after their nonlinearity; of trained nets before it, too."""
     shape = images.shape[1:]
     names = analysis.layer_names(net.module, shape)
     found = []
@@ -99,7 +99,10 @@ def _hidden(net: Net, images: np.ndarray) -> list[_Layer]:
             continue  # Maps of places: `dissect` looks at those.
         before = analysis.layer_outputs(net.module, net.variables, below, shape)
         after = analysis.layer_inputs(net.module, net.variables, name, shape)
-        for part, function in (("before the nonlinearity", before), ("", after)):
+        shown = {"before the nonlinearity": before, "": after}
+        if not net.history:
+            del shown["before the nonlinearity"]
+        for part, function in shown.items():
             label = f"{net.title}, {below} {part}".strip()
             found.append(_Layer(label, analysis.features(function, images)))
     return found

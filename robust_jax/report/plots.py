@@ -151,12 +151,12 @@ def curves(
     """
     if not lines:
         raise ValueError("lines={}; expected at least one")
-    sheet = canvas.Sheet(7.0, 4.25, title)
+    sheet = canvas.Sheet(9.8, 4.25, title)
     axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, ylabel)
     for style, (name, (x, y)) in zip(canvas.styles(), lines.items(), strict=False):
         if len(x) != len(y):
             raise ValueError(f"lines[{name!r}]: {len(x)} x for {len(y)} y")
         axes.plot(x, y, label=name, **style)
     axes.set_ylim(bottom=0)
-    canvas.as_written(axes.legend(fontsize=canvas.NORMAL, frameon=False))
+    sheet.legend(7.0, 0.6, list(axes.lines))
     sheet.save(path)
