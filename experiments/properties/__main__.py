@@ -7,6 +7,10 @@ The studies of Szegedy et al., "Intriguing properties of neural networks" (ICLR 
 and of the works around it. Each prints its tables, draws its figures, and holds what
 it found to its gates (`gates.GATES`); `--check` exits with 1 if one fails. `--paper`
 puts the paper's numbers beside ours, those from memory or second hand marked so.
+
+On two cores the digits take about 4 minutes with nothing compiled, and 3 after that;
+all their gates hold for seeds 0, 1 and 2. MNIST takes 17 minutes; with seed 0, 32 of 36
+gates hold. README.md has its numbers.
 """
 
 import sys

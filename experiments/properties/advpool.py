@@ -8,8 +8,8 @@ import numpy as np
 
 from experiments import common, recording
 from experiments.properties.nearest import percent
+from experiments.properties.pgd import pgd
 from experiments.properties.setting import Setting
-from experiments.properties.stability import pgd
 from robust_jax import analysis, attacks, models, report, threats, train
 from robust_jax.train import loop
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from experiments import recording
 from experiments.properties.nearest import percent
+from experiments.properties.pgd import attacked
 from experiments.properties.setting import Setting
-from experiments.properties.stability import attacked
 from robust_jax import analysis, report
 
 _MOST, _SHOWN = 500, 8

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from experiments import recording
+from experiments.properties.pgd import attacked, softmax
 from experiments.properties.setting import Setting
-from experiments.properties.stability import attacked, softmax
 from robust_jax import analysis, report
 from robust_jax.core.metrics import Proportion
 

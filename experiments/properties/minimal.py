@@ -7,13 +7,13 @@ import numpy as np
 from experiments import recording
 from experiments.properties.nearest import Images, distances, percent
 from experiments.properties.nets import TITLES, Net
+from experiments.properties.pgd import softmax
 from experiments.properties.setting import Setting
-from experiments.properties.stability import softmax
 from robust_jax import analysis, report
 from robust_jax.datasets import Dataset
 
 NAMES = ("fc10_1e-4", "fc10_1e-2", "fc10_1", "fc100", "fc200", "ae400")
-# Train error, test error, distortion: [V2], a transcription of the whole table.
+# Train error, test error, distortion: second hand, of a transcription of the table.
 _PAPERS = {
     "fc10_1e-4": (0.067, 0.074, 0.062),
     "fc10_1e-2": (0.10, 0.094, 0.1),

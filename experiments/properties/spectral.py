@@ -11,8 +11,8 @@ from robust_jax import analysis
 
 _POINTS = 9  # On each segment from an image to its adversarial one.
 _CLEVER = 20
-# AlexNet's bounds, [V2]; shapes from memory. The convolutions' may be low by their
-# stride, since the printed formula is.
+# AlexNet's bounds, second hand; shapes from memory. The convolutions' may be low by
+# their stride, since the printed formula is.
 _PAPERS = "2.75, 10, 7, 7.5, 11, 3.12, 4, 4 (AlexNet: conv1 to conv5, fc1 to fc3)"
 
 

@@ -1,19 +1,13 @@
 """Worst case and average case: accuracy against changes of equal size."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import recording
-from experiments.properties.nearest import keys
+from experiments.properties.pgd import STEPS, pgd
 from experiments.properties.setting import Setting
-from robust_jax import analysis, attacks, report, threats
-from robust_jax.core import drive
-from robust_jax.core.types import LogitsFn, Threat, Untargeted
-from robust_jax.datasets import Dataset
+from robust_jax import analysis, report, threats
 
 _SIZES = (0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)  # rms
-_STEPS = 40
 
 
 def stability(setting: Setting, run: recording.Run) -> dict[str, float]:
@@ -40,7 +34,7 @@ def stability(setting: Setting, run: recording.Run) -> dict[str, float]:
     run.table(
         "Accuracy against changes of equal size",
         "Size: root mean square over pixels of every image. Worst case: PGD of "
-        f"{_STEPS} steps in the L2 ball; {len(data)} test images.",
+        f"{STEPS} steps in the L2 ball; {len(data)} test images.",
         [row for row in rows if row["size"] in (0.0, 0.04, 0.1, 0.2)],
     )
     run.series["stability"] = rows
@@ -48,39 +42,3 @@ def stability(setting: Setting, run: recording.Run) -> dict[str, float]:
     path = run.figure("stability", title, "A line for each net and kind of change.")
     report.plots.curves(path, lines, title, "root mean square over pixels", "accuracy")
     return {}
-
-
-def pgd(
-    setting: Setting, logits_fn: LogitsFn, data: Dataset, threat: Threat
-) -> np.ndarray:
-    """The images of largest margin that PGD finds, on and on after a success."""
-    run = drive.auto(attacks.pgd(_STEPS), to_the_end=True)
-    goal = Untargeted(data.labels.astype(np.int32))
-    made = run(
-        keys(setting.seed, len(data)),
-        logits_fn,
-        threat,
-        jnp.asarray(data.pixels()),
-        goal,
-    )
-    return np.asarray(made.x_adv)
-
-
-def attacked(setting: Setting, name: str) -> tuple[Dataset, np.ndarray, float]:
-    """Test images, what PGD makes of them in an Linf ball for a net, and its radius.
-
-    Made once for all studies.
-    """
-    data, eps = setting.shown(500), 0.15 if setting.is_small else 0.2
-    if name not in setting.by_pgd:
-        net = setting.nets[name]
-        setting.by_pgd[name] = pgd(setting, net.logits_fn, data, threats.Linf(eps))
-    return data, setting.by_pgd[name], eps
-
-
-def softmax(logits_fn: LogitsFn, images: np.ndarray) -> np.ndarray:
-    """Probabilities, shape [N, K]."""
-    answers = analysis.features(
-        lambda x: jax.nn.softmax(jax.vmap(logits_fn)(x)), images
-    )
-    return answers

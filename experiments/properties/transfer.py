@@ -12,7 +12,7 @@ from robust_jax.core.types import LogitsFn
 
 _NOISE = (0.1, 0.3)
 # Errors in per cent, rows by source, columns by target as NAMES; then noise of 0.1
-# and 0.3. [V2] of a transcription; "m" from memory, unverified.
+# and 0.3. Second hand, of a transcription; "m": from memory, unverified.
 _PAPERS = (
     "100 11.7m 22.7m 2 3.9m 2.7",
     "87.1 100m 35.2m 35.9 27.3m 9.8",
