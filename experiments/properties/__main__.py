@@ -8,7 +8,7 @@ and of the works around it. Each prints its tables, draws its figures, and holds
 it found to its gates (`gates.GATES`); `--check` exits with 1 if one fails. `--paper`
 puts the paper's numbers beside ours, those from memory or second hand marked so.
 
-On two cores the digits take about 4 minutes with nothing compiled, and 3 after that;
+On two cores the digits take under 4 minutes with nothing compiled, 3 after that;
 all their gates hold for seeds 0, 1 and 2. MNIST takes 17 minutes; with seed 0, 32 of 36
 gates hold. README.md has its numbers.
 """

@@ -47,7 +47,8 @@ def features(
         images: pixels, shape [N, *S].
         tile: images of one call.
     """
-    return tiled(lambda batch: features_fn(batch).reshape(len(batch), -1), tile)(images)
+    flat = jax.jit(lambda batch: features_fn(batch).reshape(len(batch), -1))
+    return tiled(flat, tile)(images)
 
 
 def top_inputs(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,12 +12,11 @@ from robust_jax.core.types import Array
 def tiled(
     function: Callable[[Array], Array], tile: int = 256
 ) -> Callable[[NDArray[np.floating]], NDArray]:
-    """A function of images [tile, *S] as one of images [N, *S]: one program for all."""
-    call = jax.jit(function)
+    """A compiled function of images [tile, *S] as one of images [N, *S]."""
 
     def of_all(images: NDArray[np.floating]) -> NDArray:
         tiles = lift.tiles(len(images), tile)
-        found = [np.asarray(call(images[index]))[:real] for index, real in tiles]
+        found = [np.asarray(function(images[index]))[:real] for index, real in tiles]
         return np.concatenate(found)
 
     return of_all

@@ -1,6 +1,7 @@
 """Do other models err on what was made for one? (host)"""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_jax.analysis.tiled import tiled
+from robust_jax.core import drive
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn
 
@@ -112,7 +114,12 @@ def transfer_matrix(
 
 def predictor(logits_fn: LogitsFn) -> PredictFn:
     """A net as a function of images that answers by classes, int32 [N]."""
-    return tiled(lambda batch: jax.vmap(logits_fn)(batch).argmax(axis=-1))
+    return tiled(functools.partial(_answers, drive.as_partial(logits_fn)))
+
+
+@jax.jit
+def _answers(logits_fn, batch):  # Of all weights of a net one program.
+    return jax.vmap(logits_fn)(batch).argmax(axis=-1)
 
 
 def distortion(shown: Images, images: Images) -> float:
