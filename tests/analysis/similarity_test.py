@@ -1,5 +1,7 @@
 """CKA on planted layers: rotations, independent noise, shared directions."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,22 @@ def test_debiased_is_zero_on_average_for_independent_layers():
     plain = [analysis.cka(a, b) for a, b in pairs]
     fair = [analysis.cka(a, b, debiased=True) for a, b in pairs]
     assert np.mean(plain) > 0.4 and abs(np.mean(fair)) < 0.03
+
+
+def test_debiased_is_the_mean_over_all_four_different_images():
+    x, y = RNG.normal(size=(2, 6, 3))
+
+    def inner(x, y):
+        k, m = x @ x.T, y @ y.T
+        terms = [
+            k[i, j] * (m[i, j] + m[q, r] - 2 * m[i, q])
+            for i, j, q, r in itertools.permutations(range(6), 4)
+        ]
+        return np.mean(terms)
+
+    y = y + 2 * x
+    expected = inner(x, y) / np.sqrt(inner(x, x) * inner(y, y))
+    assert analysis.cka(x, y, debiased=True) == pytest.approx(expected)
 
 
 def test_a_constant_layer_is_like_none():

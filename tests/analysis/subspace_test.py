@@ -8,9 +8,10 @@ import pytest
 from robust_jax import analysis
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
-def test_they_are_orthonormal_and_share_the_gradient(count):
-    gradient = jax.random.normal(jax.random.key(3), (3, 4))
+def test_they_are_orthonormal_and_share_the_gradient(count, sign):
+    gradient = sign * jax.random.normal(jax.random.key(3), (3, 4))
     made = analysis.aligned_directions(gradient, count, jax.random.key(0))
     assert made.shape == (count, 3, 4)
     flat = np.asarray(made).reshape(count, -1)
