@@ -71,8 +71,7 @@ def _keep_compiled_programs() -> None:
         folder = os.path.join(caches, "robust_jax")
     if folder:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
-        least = "jax_persistent_cache_min_compile_time_secs"
-        jax.config.update(least, _LEAST_SECONDS)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -134,7 +133,8 @@ def load_for(
 ) -> Dataset:
     """As `load`; without a name, the data set that the net was trained on.
 
-    Raises: ValueError: no name is known, or the images do not fit the net."""
+    Raises: ValueError: no name is known, or the images do not fit the net.
+    """
     name = name or checkpoint.metadata.get("recipe", {}).get("dataset")
     if name is None:
         raise ValueError(

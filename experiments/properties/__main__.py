@@ -52,11 +52,12 @@ def main(argv: list[str]) -> None:
     run.rows = gates.judged(setting.dataset, names, values)
     columns = gates.columns(setting.paper)
     print(f"\n{report.format_table(run.rows, columns)}")
-    failed = [row["value"] for row in run.rows if row["passed"] is False]
+    asked = [row for row in run.rows if row["passed"] is not None]
+    failed = [row["value"] for row in asked if not row["passed"]]
     run.notes += [f"The gate on {value!r} does not hold." for value in failed]
     run.save(
         f"Intriguing properties of neural networks, on {setting.dataset}",
-        f"{len(run.rows) - len(failed)} of {len(run.rows)} gates hold; seed "
+        f"{len(asked) - len(failed)} of {len(asked)} gates hold; seed "
         f"{setting.seed}, {len(setting.training):,} training images.",
         columns,
     )

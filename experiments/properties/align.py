@@ -32,7 +32,7 @@ def align(setting: Setting, run: recording.Run) -> dict[str, float]:
         found = jax.jit(
             jax.vmap(lambda x, y, f=net.logits_fn: analysis.alignment(f, x, y))
         )(images, labels)
-        _, shown, _ = attacked(setting, name)
+        _, shown = attacked(setting, name)
         wrong = analysis.predictor(net.logits_fn)(shown) != labels
         rows.append(
             {

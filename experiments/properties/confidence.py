@@ -52,12 +52,12 @@ def _shown(setting: Setting, name: str) -> dict[str, tuple[np.ndarray, np.ndarra
     moved = np.where(np.isnan(moved), images, moved)
     size = analysis.distortion(moved, images)
     noise = analysis.noise_of_size(images, size, setting.rng("confidence"))
-    many, fixed, eps = attacked(setting, name)
+    many, fixed = attacked(setting, name)
     return {
         "clean": (many.pixels(), many.labels),
         f"noise of {size:.3f}": (noise, labels),
         f"minimal distortion, {size:.3f}": (moved, labels),
-        f"PGD, Linf {eps:g}": (fixed, many.labels),
+        f"PGD, Linf {setting.eps:g}": (fixed, many.labels),
     }
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from experiments import recording
+from experiments.properties.kinds import name_of
 from experiments.properties.nearest import distances, nearest, percent, targets
-from experiments.properties.nets import TITLES
+from experiments.properties.nets import TITLES, part
 from experiments.properties.setting import Setting
 from robust_jax import analysis, report
 from robust_jax.core.types import LogitsFn
@@ -83,10 +84,9 @@ def crosstrain(setting: Setting, run: recording.Run) -> dict[str, float]:
 
 
 def _table_3(setting: Setting, run: recording.Run, sizes: list[float]) -> None:
-    half = len(setting.training) // 2
     parts = {
-        "first": setting.training.take(np.arange(half)),
-        "second": setting.training.take(np.arange(half, len(setting.training))),
+        "first": part("fc100_first", setting.training),
+        "second": part("fc100_second", setting.training),
         "test": setting.test,
     }
     rows = [
@@ -95,7 +95,7 @@ def _table_3(setting: Setting, run: recording.Run, sizes: list[float]) -> None:
             "trained": "P2" if name.endswith("second") else "P1",
             "distortion": size,
             "papers": papers,
-            **{part: setting.nets.error(name, data) for part, data in parts.items()},
+            **{key: setting.nets.error(name, data) for key, data in parts.items()},
         }
         for name, size, papers in zip(NAMES, sizes, _TABLE_3, strict=True)
     ]
@@ -117,8 +117,7 @@ def _table_4(
 ) -> None:
     rows = []
     for row, errors, papers in zip(order, cells, _TABLE_4, strict=True):
-        line = {"made for": f"{row.source}, {row.attack}" if row.source else row.attack}
-        line["distortion"] = f"{row.distortion:.3f}"
+        line = {"made for": name_of(row), "distortion": f"{row.distortion:.3f}"}
         line |= {_title(k): percent(e) for k, e in zip(NAMES, errors, strict=True)}
         rows.append(line | ({"paper's": papers} if setting.paper else {}))
     run.table(

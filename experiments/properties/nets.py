@@ -83,7 +83,7 @@ class Nets:
         return self._recipes[name]
 
     def untrained(self, name: str) -> Net:
-        """The net with its first weights."""
+        """A net with random weights, others than those that training began with."""
         recipe, shape = self._recipes[name], self._training.images.shape[1:]
         module = models.by_name(recipe.model, **dict(recipe.model_config))
         variables = models.init(module, jax.random.key(self._seed), shape)
@@ -96,7 +96,7 @@ class Nets:
 
     def _fitted(self, name: str) -> Net:
         recipe = self._recipes[name]
-        data = _part(name, self._training)
+        data = part(name, self._training)
         seed = self._seed + 1000 * name.endswith(("_again", "_second"))
         keeper = None
         if self._folder is not None:
@@ -126,7 +126,8 @@ class Nets:
         return Net(TITLES[name], module, {"params": params}, {})
 
 
-def _part(name: str, data: Dataset) -> Dataset:
+def part(name: str, data: Dataset) -> Dataset:
+    """The half of the training set that a net is trained on, or all of it."""
     half = len(data) // 2
     if name.endswith("_first"):
         return data.take(np.arange(half))

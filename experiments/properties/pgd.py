@@ -8,38 +8,45 @@ from experiments.properties.nearest import keys
 from experiments.properties.setting import Setting
 from robust_jax import analysis, attacks, threats
 from robust_jax.core import drive
-from robust_jax.core.types import LogitsFn, Threat, Untargeted
+from robust_jax.core.types import Attack, LogitsFn, Threat, Untargeted
 from robust_jax.datasets import Dataset
 
 STEPS = 40
 
 
-def pgd(
-    setting: Setting, logits_fn: LogitsFn, data: Dataset, threat: Threat
+def strongest(
+    attack: Attack,
+    logits_fn: LogitsFn,
+    threat: Threat,
+    images: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
 ) -> np.ndarray:
-    """The images of largest margin that PGD finds, on and on after a success."""
-    run = drive.auto(attacks.pgd(STEPS), to_the_end=True)
-    goal = Untargeted(data.labels.astype(np.int32))
-    made = run(
-        keys(setting.seed, len(data)),
-        logits_fn,
-        threat,
-        jnp.asarray(data.pixels()),
-        goal,
-    )
+    """The images of largest margin that an attack finds, going on after a success."""
+    run = drive.auto(attack, to_the_end=True)
+    goal = Untargeted(labels.astype(np.int32))
+    made = run(keys(seed, len(images)), logits_fn, threat, jnp.asarray(images), goal)
     return np.asarray(made.x_adv)
 
 
-def attacked(setting: Setting, name: str) -> tuple[Dataset, np.ndarray, float]:
-    """Test images, what PGD makes of them in an Linf ball for a net, and its radius.
+def pgd(
+    setting: Setting, logits_fn: LogitsFn, data: Dataset, threat: Threat
+) -> np.ndarray:
+    """`strongest` of PGD."""
+    attack, pixels = attacks.pgd(STEPS), data.pixels()
+    return strongest(attack, logits_fn, threat, pixels, data.labels, setting.seed)
+
+
+def attacked(setting: Setting, name: str) -> tuple[Dataset, np.ndarray]:
+    """Test images, and what PGD makes of them for a net in the ball of `setting.eps`.
 
     Made once for all studies.
     """
-    data, eps = setting.shown(500), 0.15 if setting.is_small else 0.2
+    data, threat = setting.shown(500), threats.Linf(setting.eps)
     if name not in setting.by_pgd:
         net = setting.nets[name]
-        setting.by_pgd[name] = pgd(setting, net.logits_fn, data, threats.Linf(eps))
-    return data, setting.by_pgd[name], eps
+        setting.by_pgd[name] = pgd(setting, net.logits_fn, data, threat)
+    return data, setting.by_pgd[name]
 
 
 def softmax(logits_fn: LogitsFn, images: np.ndarray) -> np.ndarray:

@@ -31,6 +31,11 @@ class Setting:
         """The digits: 1,147 training images of 8x8 pixels."""
         return self.dataset == "digits"
 
+    @property
+    def eps(self) -> float:
+        """The Linf radius of attacks with a fixed one."""
+        return 0.15 if self.is_small else 0.2
+
     def rng(self, study: str) -> np.random.Generator:
         """A study's own draws, the same whatever ran before it."""
         return np.random.default_rng([self.seed, *study.encode()])

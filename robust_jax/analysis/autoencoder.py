@@ -57,7 +57,7 @@ def sparse_autoencoder(
         weight: of the divergence, >= 0.
         decay: of the weights, >= 0.
         epochs: passes over the images; the few that do not fill a batch sit out one.
-        rate: Adam's.
+        rate: Adam's, > 0.
     Raises: ValueError: an argument out of its range.
     References: Ng, "Sparse autoencoder", CS294A lecture notes, 2011. Szegedy et al.,
         "Intriguing properties of neural networks", ICLR 2014, Table 1, has such a code
@@ -65,6 +65,9 @@ def sparse_autoencoder(
     """
     checks.positive_integer("hidden", hidden)
     checks.positive_integer("epochs", epochs)
+    checks.positive_number("rate", rate)
+    checks.non_negative_number("weight", weight)
+    checks.non_negative_number("decay", decay)
     if not 0 < sparsity < 1:
         raise ValueError(f"sparsity={sparsity}; expected a share in (0, 1)")
     if len(images) < _BATCH:

@@ -87,6 +87,11 @@ def adversarial_grid(
     before = _classes("clean_predictions", clean_predictions, n)
     after = _classes("adversarial_predictions", adversarial_predictions, n)
     sure = confidences or (None, None)
+    if confidences and any(len(each) != n for each in confidences):
+        raise ValueError(
+            f"confidences of {[len(each) for each in confidences]} images; expected "
+            f"{n} of each kind, one per image"
+        )
     rows = (
         _GridRow("clean", clean, before, sure[0]),
         _GridRow("adversarial", adversarial, after, sure[1]),

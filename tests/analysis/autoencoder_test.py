@@ -47,5 +47,7 @@ def test_the_weight_makes_it_sparse(parts):
 def test_bad_arguments(parts):
     with pytest.raises(ValueError, match=r"sparsity=1; expected a share in \(0, 1\)"):
         analysis.sparse_autoencoder(parts, 5, jax.random.key(0), sparsity=1)
+    with pytest.raises(ValueError, match="weight=-1; expected"):
+        analysis.sparse_autoencoder(parts, 5, jax.random.key(0), weight=-1)
     with pytest.raises(ValueError, match="99 images; expected at least 100"):
         analysis.sparse_autoencoder(parts[:99], 5, jax.random.key(0))

@@ -68,6 +68,23 @@ def test_each_wrong_prediction_is_framed_in_its_colour(tmp_path):
     assert found[2] > 2.5 * found[1]
 
 
+def test_confidences_stand_beside_the_predictions(tmp_path, monkeypatch):
+    texts, write = [], figures.canvas.Sheet.write
+
+    def noted(sheet, x, y, text, *more, **style):
+        texts.append(text)
+        write(sheet, x, y, text, *more, **style)
+
+    monkeypatch.setattr(figures.canvas.Sheet, "write", noted)
+    confidences = ([0.99, 0.4], [0.51, 0.07])
+    grid(tmp_path / "a.png", *examples(2), wrong=1, confidences=confidences)
+    shown = [text for text in texts if text.endswith("%")]
+    assert sorted(shown) == sorted(["0 ✓ 99%", "1 ✓ 40%", "1 ✗ 51%", "1 ✓ 7%"])
+    with pytest.raises(ValueError, match=r"confidences of \[2, 1\] images; expected 2"):
+        grid(tmp_path / "b.png", *examples(2), confidences=([1, 1], [1]))
+    assert not (tmp_path / "b.png").exists()
+
+
 def test_the_difference_fills_the_range_about_grey(tmp_path):
     clean = np.full((1, 2, 2, 3), 0.5)
     change = np.array([[0.1, -0.1], [0.0, 0.05]])[None, :, :, None] * [0, 1, 0]
