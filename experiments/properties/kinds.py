@@ -12,10 +12,10 @@ from robust_jax.core.types import Attack
 
 
 def between_kinds(setting: Setting, run: recording.Run) -> None:
-    """PGD and MI-DI for two nets, shown to other nets, kernels, neighbours, trees."""
+    """PGD and MI-DI for three nets, shown to other nets, kernels, neighbours, trees."""
     data = setting.shown(200 if setting.is_small else 500)
     threat = threats.Linf(setting.eps)
-    names = ("fc100", "cnn")
+    names = ("fc100", "cnn", "resnet")
     sources = {TITLES[name]: setting.nets[name].logits_fn for name in names}
     again = setting.nets["cnn_again"]
     kinds = {again.title: analysis.predictor(again.logits_fn)}

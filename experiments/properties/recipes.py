@@ -7,6 +7,7 @@ from robust_jax.train.settings import Data, Descent, Method
 
 _PAPER = "Szegedy et al., ICLR 2014, Table 1; rate, batch and epochs are ours."
 _NARROW = {"model_config.width": 1}  # Minutes on two cores.
+_RESNET = {"model": "wide_resnet", "model_config.depth": 10, "model_config.width": 1}
 
 
 def by_name(dataset: str) -> dict[str, train.Recipe]:
@@ -50,6 +51,7 @@ def by_name(dataset: str) -> dict[str, train.Recipe]:
         "relu100": sigmoid.changed({"model": "mlp", "descent.rate": 0.1}),
         "cnn": cnn,
         "cnn_again": cnn,
+        "resnet": cnn.changed(_RESNET | {"epochs": 20 if few else 1}),
         "cnn_robust": train.recipe("pgd_digits" if few else "pgd_mnist", robust),
     }
     made["fc100_first"] = made["fc100_second"] = sigmoid

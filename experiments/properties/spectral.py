@@ -7,7 +7,7 @@ import numpy as np
 from experiments import recording
 from experiments.properties.nearest import distances
 from experiments.properties.setting import Setting
-from robust_jax import analysis
+from robust_jax import analysis, report
 
 _POINTS = 9  # On each segment from an image to its adversarial one.
 _CLEVER = 20
@@ -83,7 +83,7 @@ def _clever(setting: Setting, run: recording.Run) -> dict[str, float]:
     data = setting.attacked().take(np.arange(_CLEVER))
     images = data.pixels()
     root = float(np.prod(images.shape[1:])) ** 0.5
-    rows, values = [], {}
+    rows, values, points = [], {}, {}
     for name in ("fc10_1e-4", "cnn"):
         net = setting.nets[name]
         found = root * distances(setting.moved(name)[:_CLEVER], images)
@@ -96,6 +96,7 @@ def _clever(setting: Setting, run: recording.Run) -> dict[str, float]:
                 images, data.labels, setting.goals()[:_CLEVER], jax.random.split(
                     jax.random.key(setting.seed), len(images)), strict=True)
         ]  # fmt: skip
+        points[net.title] = (found, scores)
         ahead = np.mean(np.asarray(scores) <= found * (1 + 1e-3))
         rows.append(
             {
@@ -112,4 +113,8 @@ def _clever(setting: Setting, run: recording.Run) -> dict[str, float]:
         "of a lower bound, to hold for most.",
         rows,
     )
+    title = "CLEVER beside the distance that L-BFGS finds, L2"
+    path = run.figure("clever", title, "A lower bound lies below the line y = x.")
+    axes = ("distance of the image that L-BFGS finds", "CLEVER score")
+    report.plots.points(path, points, title, *axes)
     return values

@@ -1,4 +1,4 @@
-"""Figures of studies as PNG files: rows of images, heat maps, histograms, curves.
+"""Figures of studies as PNG files: images, heat maps, histograms, curves, points.
 
 Importing this module imports matplotlib; importing `robust_jax.report` does not.
 """
@@ -159,4 +159,37 @@ def curves(
         axes.plot(x, y, label=name, **style)
     axes.set_ylim(bottom=0)
     sheet.legend(7.0, 0.6, list(axes.lines))
+    sheet.save(path)
+
+
+def points(
+    path: records.PathLike,
+    clouds: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+) -> None:
+    """Writes points, a colour and a mark for each name, and the line y = x.
+
+    Args:
+        path: the PNG file.
+        clouds: by name, (x, y) of one length; points that are not finite are left out.
+        title: one line.
+        xlabel: with its unit.
+        ylabel: the same unit, for both axes start at zero and have one scale.
+    Raises: ValueError: no name; x and y of other lengths.
+    """
+    if not clouds:
+        raise ValueError("clouds={}; expected at least one")
+    sheet = canvas.Sheet(7.6, 4.9, title)
+    axes = sheet.plot(0.75, 0.6, 3.75, 3.75, xlabel, ylabel)
+    most = 0.0
+    for style, (name, (x, y)) in zip(canvas.styles(), clouds.items(), strict=False):
+        if len(x) != len(y):
+            raise ValueError(f"clouds[{name!r}]: {len(x)} x for {len(y)} y")
+        axes.plot(x, y, label=name, **style | {"linestyle": "none"})
+        most = max(most, np.nanmax([x, y]))
+    axes.plot([0, most], [0, most], label="y = x", color=canvas.GREY, linewidth=1)
+    axes.set(xlim=(0, 1.05 * most), ylim=(0, 1.05 * most))
+    sheet.legend(4.75, 0.6, list(axes.lines))
     sheet.save(path)
