@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         report as report,
         threats as threats,
         train as train,
+        words as words,
     )
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ _PACKAGES = (
     "report",
     "threats",
     "train",
+    "words",
 )
 
 

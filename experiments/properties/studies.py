@@ -14,6 +14,7 @@ from experiments.properties.spectral import spectral
 from experiments.properties.stability import stability
 from experiments.properties.transfer import transfer
 from experiments.properties.units import units
+from experiments.wordvectors.study import planted
 
 STUDIES: dict[str, Study] = {
     "units": units,
@@ -29,4 +30,5 @@ STUDIES: dict[str, Study] = {
     "cka": cka,
     "gaas": gaas,
     "advpool": advpool,
+    "wordvectors": planted,
 }

@@ -104,6 +104,7 @@ def histograms(
     xlabel: str,
     *,
     bins: int = 30,
+    counted: str = "images",
 ) -> None:
     """Writes the distributions of samples as outlines over common bins.
 
@@ -113,6 +114,7 @@ def histograms(
         title: one line.
         xlabel: what the numbers are, with their unit.
         bins: how many.
+        counted: what the numbers are of.
     Raises: ValueError: no sample, or one without a finite number.
     """
     finite = {name: np.asarray(v)[np.isfinite(v)] for name, v in samples.items()}
@@ -120,7 +122,7 @@ def histograms(
         raise ValueError("samples: expected at least one, each with a finite number")
     edges = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
     sheet = canvas.Sheet(7.0, 4.25, title)
-    axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, "share of the images")
+    axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, f"share of the {counted}")
     for style, (name, sample) in zip(canvas.styles(), finite.items(), strict=False):
         shares = np.histogram(sample, edges)[0] / len(sample)
         line, colour = style["linestyle"], style["color"]
@@ -192,4 +194,43 @@ def points(
     axes.plot([0, most], [0, most], label="y = x", color=canvas.GREY, linewidth=1)
     axes.set(xlim=(0, 1.05 * most), ylim=(0, 1.05 * most))
     sheet.legend(4.75, 0.6, list(axes.lines))
+    sheet.save(path)
+
+
+def pairs(
+    path: records.PathLike,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    names: Sequence[tuple[str, str]],
+    title: str,
+) -> None:
+    """Writes pairs of named points in a plane, each joined by a line.
+
+    Args:
+        path: the PNG file.
+        starts: shape [N, 2].
+        ends: shape [N, 2].
+        names: of the start and the end of each pair.
+        title: one line.
+    Raises: ValueError: shapes or names that do not fit; no pair.
+    """
+    shape = (len(names), 2)
+    if not names or np.shape(starts) != shape or np.shape(ends) != shape:
+        raise ValueError(
+            f"starts.shape={np.shape(starts)}, ends.shape={np.shape(ends)}, "
+            f"{len(names)} names; expected [N, 2] twice, N >= 1"
+        )
+    sheet = canvas.Sheet(8.2, 6.2, title)
+    axes = sheet.plot(0.55, 0.6, 7.2, 5.1, "first component", "second component")
+    for start, end, both in zip(starts, ends, names, strict=True):
+        axes.plot(*zip(start, end, strict=True), color="#BBBBBB", linewidth=1, zorder=1)
+        for place, name, colour in zip(
+            (start, end), both, (canvas.BLUE, canvas.VERMILION), strict=True
+        ):
+            axes.plot(*place, "o", color=colour, markersize=3)
+            axes.annotate(
+                name, place, (3, 2), textcoords="offset points",
+                fontsize=canvas.SMALL, color=colour, parse_math=False,
+            )  # fmt: skip
+    axes.margins(0.12)
     sheet.save(path)

@@ -22,6 +22,7 @@ NAMES = (
     "properties",
     "quickstart",
     "train",
+    "wordvectors",
 )
 GIVEN = "--checkpoint=net.safetensors"
 
@@ -89,6 +90,13 @@ BAD = [
     ("properties --study=minimum", "minimal"),
     ("properties --dataset=cifar10", "digits"),
     ("properties --dataset=mnist --data_dir=nowhere", "experiments.prepare_data"),
+    ("wordvectors --corpus=nowhere", "questions=None with corpus=nowhere"),
+    ("wordvectors --corpus=nowhere --questions=cut", "nowhere: no such file"),
+    ("wordvectors --dim=0", "size=0; expected an integer >= 1"),
+    ("wordvectors --sample=2", "sample=2.0; expected 0 <= sample < 1"),
+    ("wordvectors --model=glove", "skipgram"),
+    ("wordvectors --peer_python=none", "peer_python needs a text file"),
+    ("wordvectors --save=nowhere/vectors", "save=nowhere/vectors"),
     ("benchmark --suite=driver", "drivers"),
     ("benchmark --suite=peers --peers_python=none", "run `make peers` first"),
     ("benchmark --repetitions=0", "repetitions=0; expected an integer >= 1"),
@@ -100,6 +108,7 @@ OUT_IN_THE_WAY = [
     f"attack {GIVEN} --out=foreign",
     "quickstart --out=foreign",
     "properties --out=foreign",
+    "wordvectors --out=foreign",
     "benchmark --out=foreign",
 ]
 

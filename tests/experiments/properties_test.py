@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.properties import gates, nets, recipes, studies
+from experiments.properties import gate as gate_, gates, nets, recipes, studies
 from experiments.properties.nearest import distances, nearest, targets
 from robust_jax import datasets, models
 
@@ -24,7 +24,7 @@ def test_every_gate_belongs_to_a_study():
     assert {gate.study for gate in gates.GATES} <= set(studies.STUDIES)
     for gate in gates.GATES:
         assert np.isfinite([gate.low, gate.high]).any(), gate
-        assert set(gate.datasets) <= {"digits", "mnist"}
+        assert set(gate.datasets) <= {"digits", "mnist", *gate_.PLANTED, *gate_.TEXT}
 
 
 def test_gates_are_judged_by_their_bounds():

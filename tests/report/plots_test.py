@@ -32,13 +32,15 @@ def test_a_heat_map_is_darker_for_more(tmp_path):
     assert low.sum() > high.sum() + 0.5
 
 
-def test_histograms_curves_and_points(tmp_path):
+def test_histograms_curves_points_and_pairs(tmp_path):
     samples = {"a": np.array([0.0, 1.0, np.inf]), "b": np.array([0.5, np.nan])}
     plots.histograms(tmp_path / "a.png", samples, "Title", "x")
     lines = {"a": ([0, 1], [1, 0]), "b": ([0, 1], [0.5, 0.5])}
     plots.curves(tmp_path / "b.png", lines, "Title", "x", "y")
     plots.points(tmp_path / "c.png", {"a": ([1, 2], [np.nan, 1])}, "Title", "x", "y")
-    for name in ("a.png", "b.png", "c.png"):
+    ends = np.array([[0.0, 1.0]])
+    plots.pairs(tmp_path / "d.png", 0 * ends, ends, [("a", "$b")], "Title")
+    for name in ("a.png", "b.png", "c.png", "d.png"):
         assert np.ptp(pixels(tmp_path / name)) > 0.5
 
 
@@ -53,6 +55,7 @@ def test_histograms_curves_and_points(tmp_path):
         (lambda p: plots.curves(p, {}, "t", "x", "y"), "at least one"),
         (lambda p: plots.curves(p, {"a": ([1], [])}, "t", "x", "y"), "1 x for 0 y"),
         (lambda p: plots.points(p, {}, "t", "x", "y"), "at least one"),
+        (lambda p: plots.pairs(p, [], [], [], "t"), "expected [N, 2] twice"),
         (lambda p: plots.points(p, {"a": ([1], [])}, "t", "x", "y"), "1 x for 0 y"),
     ],
 )

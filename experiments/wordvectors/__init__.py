@@ -1,0 +1,1 @@
+"""The study of word vectors: do single coordinates mean something?"""

@@ -1,0 +1,62 @@
+"""Word vectors hold the meaning in the space, not in single coordinates."""
+
+import time
+
+from experiments import common, recording
+from experiments.properties.setting import Setting
+from experiments.wordvectors import accuracy, coordinates, rotations
+from robust_jax import words
+
+_MOST = 30_000
+_PLANTED = words.Settings(size=50)
+
+
+def planted(setting: Setting, run: recording.Run) -> dict[str, float]:
+    """The study on a made-up language, as one of `experiments.properties`."""
+    read, sections = words.language(seed=setting.seed)
+    text = words.corpus(read)
+    trained, _ = train(text, _PLANTED, setting.seed)
+    values = looked_at(
+        text, {"ours": trained}, sections, _MOST, setting.seed, False, run
+    )
+    return values | rotations.equivariance(text, _PLANTED, setting.seed, run)
+
+
+def train(
+    text: words.Corpus, settings: words.Settings, seed: int
+) -> tuple[words.WordVectors, float]:
+    """Trains with a bar; the vectors and how many words were read per second."""
+    total = settings.epochs * len(text)
+    begun = time.perf_counter()
+    with common.counted(total, f"train {settings.model}", "word") as bar:
+        done = words.train(text, settings, seed, on_progress=bar.update)
+    took = time.perf_counter() - begun
+    return done.vectors, settings.epochs * text.raw / took
+
+
+def looked_at(
+    text: words.Corpus,
+    vectors: dict[str, words.WordVectors],
+    sections: list[words.Section],
+    most: int,
+    seed: int,
+    paper: bool,
+    run: recording.Run,
+) -> dict[str, float]:
+    """Analogies, rotation and coordinates; the first of `vectors` is ours."""
+    found = {
+        name: words.answer(each, sections, most=most) for name, each in vectors.items()
+    }
+    accuracy.accuracy(found, paper, run)
+    first, answers = next(iter(vectors.values())), next(iter(found.values()))
+    accuracy.drawn_pairs(first.cut(most), sections, run)
+    values = {"accuracy": words.accuracy(answers)}
+    values |= {f"accuracy, {each.section.name}": each.accuracy for each in answers}
+    for name, others in list(found.items())[1:]:
+        values[f"points below {name}"] = 100 * (
+            words.accuracy(others) - values["accuracy"]
+        )
+    values["answers kept by a rotation"] = rotations.answers_kept(
+        first, answers, sections, most, seed
+    )
+    return values | coordinates.coordinates(text, first, seed, run)

@@ -1,0 +1,102 @@
+"""Word vectors in word2vec's text and binary files, as gensim reads and writes (host).
+
+A line with the numbers of words and of coordinates; then each word, a space, and its
+coordinates: decimals with spaces between, or float32 in little-endian bytes.
+"""
+
+import gzip
+import pathlib
+import zlib
+from typing import IO
+
+import numpy as np
+
+from robust_jax.core import records
+from robust_jax.words.vectors import WordVectors
+
+_FLOAT = np.dtype("<f4")
+_LONGEST = 1000  # Bytes of a word.
+
+
+def save(path: records.PathLike, vectors: WordVectors, *, binary: bool) -> None:
+    """Writes vectors, whole or not at all.
+
+    Decimals are the shortest that give the same float32 again.
+
+    Args:
+        path: the file; one that ends in .gz is packed.
+        vectors: words without white space.
+        binary: bytes or decimals.
+    Raises: ValueError: a word that the format cannot hold.
+    """
+    for word in vectors.words:
+        if not word or word.split() != [word]:
+            raise ValueError(f"word={word!r}; expected no white space in it")
+    with records.atomic_path(path) as temporary:
+        opener = gzip.open if temporary.suffix == ".gz" else open
+        with opener(temporary, "wb") as file:
+            file.write(f"{len(vectors)} {vectors.matrix.shape[1]}\n".encode())
+            for word, row in zip(vectors.words, vectors.matrix, strict=True):
+                file.write(word.encode() + b" ")
+                file.write(row.astype(_FLOAT).tobytes() if binary else _decimals(row))
+                file.write(b"\n")
+
+
+def load(path: records.PathLike, *, binary: bool) -> WordVectors:
+    """Reads vectors that `save`, word2vec or gensim wrote.
+
+    Raises: FileNotFoundError: no such file. ValueError: a file that ends too early, or
+        is of another form; with what was expected where.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; expected word vectors")
+    with _opened(path) as file:
+        header = file.readline().split()
+        try:
+            count, size = map(int, header)
+        except ValueError:
+            raise ValueError(
+                f"{path}:1: {b' '.join(header)[:60]!r}; expected the numbers of words "
+                "and of coordinates"
+            ) from None
+        words, rows = [], np.empty((count, size), np.float32)
+        for i in range(count):
+            try:
+                word, rows[i] = (_in_bytes if binary else _in_text)(file, size)
+            except (ValueError, EOFError, zlib.error) as error:
+                form = "binary" if binary else "text"
+                raise ValueError(
+                    f"{path}: word {i + 1} of {count}: {error}; is it a {form} file, "
+                    "and whole?"
+                ) from None
+            words.append(word)
+    return WordVectors(tuple(words), rows)
+
+
+def _opened(path: pathlib.Path) -> IO[bytes]:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _decimals(row):
+    return " ".join(str(value) for value in row.astype(np.float32)).encode()
+
+
+def _in_text(file: IO[bytes], size: int) -> tuple[str, np.ndarray]:
+    word, *numbers = file.readline().split() or [b""]
+    if len(numbers) != size:
+        raise ValueError(f"{len(numbers)} coordinates; expected {size}")
+    return word.decode(), np.array(numbers, np.float32)
+
+
+def _in_bytes(file: IO[bytes], size: int) -> tuple[str, np.ndarray]:
+    letters = bytearray()
+    while (letter := file.read(1)) != b" ":
+        if not letter or len(letters) > _LONGEST:
+            raise ValueError("no word that ends in a space")
+        if letter != b"\n":  # word2vec ends a row so, some writers do not.
+            letters += letter
+    data = file.read(_FLOAT.itemsize * size)
+    if len(data) < _FLOAT.itemsize * size:
+        raise ValueError(f"{len(data)} bytes of coordinates; expected {4 * size}")
+    return letters.decode(), np.frombuffer(data, _FLOAT)
