@@ -2,9 +2,19 @@
 
 from robust_jax.analysis.alignment import Alignment, alignment, margin_gradient
 from robust_jax.analysis.autoencoder import Autoencoder, sparse_autoencoder
+from robust_jax.analysis.backward import RULES, project, strongest, with_rule
 from robust_jax.analysis.calibration import calibration_error
 from robust_jax.analysis.clever import clever
+from robust_jax.analysis.concept_vectors import Sensitivity, concept_vector, tcav
 from robust_jax.analysis.concepts import stroke_concepts
+from robust_jax.analysis.correspondence import correspondence
+from robust_jax.analysis.dictionary import (
+    Dictionary,
+    Fit,
+    fit_of,
+    recovered,
+    train_dictionary,
+)
 from robust_jax.analysis.directions import (
     Comparison,
     TopInputs,
@@ -30,14 +40,37 @@ from robust_jax.analysis.factors import (
     shifted,
     thickened,
 )
+from robust_jax.analysis.frames import frame_moves, load_frames, turning_strokes
+from robust_jax.analysis.gratings import Gratings, grating, grating_test
+from robust_jax.analysis.invariance import (
+    Firing,
+    Invariance,
+    firing,
+    invariance,
+    of_network,
+)
 from robust_jax.analysis.layers import (
     LayerNorm,
+    from_layer,
     layer_inputs,
     layer_names,
     layer_norms,
     layer_outputs,
     product_bound,
 )
+from robust_jax.analysis.maximisation import Search, maximise
+from robust_jax.analysis.moves import rotate, scale, translate
+from robust_jax.analysis.occlusion import Occlusion, ink_under, occlude
+from robust_jax.analysis.receptive import Field, Window, receptive_field
+from robust_jax.analysis.regions import (
+    Regions,
+    crops,
+    nms,
+    overlap,
+    propose,
+    rank_units,
+)
+from robust_jax.analysis.saliency import grad_cam, integrated_gradients, smooth_grad
 from robust_jax.analysis.similarity import cka
 from robust_jax.analysis.spectral import (
     conv_norm,
@@ -61,16 +94,28 @@ from robust_jax.analysis.transfer import (
 )
 
 __all__ = [
+    "RULES",
     "Alignment",
     "Autoencoder",
     "Comparison",
     "CraftFn",
+    "Dictionary",
     "Dissection",
+    "Field",
+    "Firing",
+    "Fit",
+    "Gratings",
+    "Invariance",
     "LayerNorm",
+    "Occlusion",
     "PredictFn",
+    "Regions",
+    "Search",
+    "Sensitivity",
     "TopInputs",
     "Transfer",
     "Varied",
+    "Window",
     "aligned_directions",
     "alignment",
     "amplified",
@@ -78,7 +123,10 @@ __all__ = [
     "cka",
     "clever",
     "compare",
+    "concept_vector",
     "conv_norm",
+    "correspondence",
+    "crops",
     "dense_norm",
     "dissect",
     "distortion",
@@ -86,29 +134,59 @@ __all__ = [
     "explained",
     "explained_by_all",
     "features",
+    "firing",
+    "fit_of",
+    "frame_moves",
+    "from_layer",
+    "grad_cam",
+    "grating",
+    "grating_test",
+    "ink_under",
+    "integrated_gradients",
+    "invariance",
     "jacobian_norm",
     "layer_inputs",
     "layer_names",
     "layer_norms",
     "layer_outputs",
+    "load_frames",
     "margin_gradient",
+    "maximise",
     "nearest_of_affine",
+    "nms",
     "noise_of_size",
     "noisy",
+    "occlude",
+    "of_network",
     "operator_norm",
+    "overlap",
     "pool_norm",
     "predictor",
     "product_bound",
+    "project",
+    "propose",
     "purity",
     "random_directions",
     "random_rotation",
+    "rank_units",
+    "receptive_field",
+    "recovered",
+    "rotate",
     "rotated",
     "rotation_power",
+    "scale",
     "scaling_norm",
     "shifted",
+    "smooth_grad",
     "sparse_autoencoder",
     "stroke_concepts",
+    "strongest",
+    "tcav",
     "thickened",
     "top_inputs",
+    "train_dictionary",
     "transfer_matrix",
+    "translate",
+    "turning_strokes",
+    "with_rule",
 ]

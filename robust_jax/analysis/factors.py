@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn import linear_model
 
+from robust_jax.analysis import moves
+
 Images = NDArray[np.floating]  # [N, H, W, C]
 Values = NDArray[np.floating]
 
@@ -83,11 +85,11 @@ def _varied(
 
 
 def _shift(image: Images, amount: float) -> Images:
-    return ndimage.shift(image, (0, amount, 0), order=1)
+    return moves.translate(image[None], 0, amount)[0]
 
 
 def _turn(image: Images, degrees: float) -> Images:
-    return ndimage.rotate(image, degrees, axes=(0, 1), reshape=False, order=1)
+    return moves.rotate(image[None], degrees)[0]
 
 
 def _thicken(image: Images, amount: float) -> Images:

@@ -1,6 +1,6 @@
 """The layers of a Flax net: what goes into them, and how much they can stretch it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -79,6 +79,41 @@ def layer_outputs(
     """As `layer_inputs`, what the layer gives, before a nonlinearity."""
     checks.known_name("layer", name, layer_names(module, input_shape))
     return lambda images: _only(module, variables, images, name).y
+
+
+def from_layer(
+    module: nn.Module, variables: Any, name: str, input_shape: tuple[int, ...]
+) -> Callable[[Array, Array], tuple[Array, Array]]:
+    """A function of images and a shift of a layer's output: (output, logits).
+
+    With shift 0 its derivative by the shift is the gradient of the logits by what the
+    layer gives, such as Grad-CAM and concept vectors ask for.
+
+    Args:
+        module: a net of `models`.
+        variables: its weights.
+        name: one of `layer_names`.
+        input_shape: the shape *S of one image.
+    Raises: ValueError: no such layer, with the known ones.
+    """
+    checks.known_name("layer", name, layer_names(module, input_shape))
+
+    def run(images: Array, shift: Array) -> tuple[Array, Array]:
+        found: list[Array] = []
+
+        def look(next_fn: Any, args: Any, kwargs: Any, context: Any) -> Any:
+            y = next_fn(*args, **kwargs)
+            path = "/".join(context.module.path)
+            if path == name and context.method_name == "__call__":
+                found.append(y)
+                return y + shift
+            return y
+
+        with nn.intercept_methods(look):
+            logits = models.ApplyMode(module)(variables, images, "eval")[0]
+        return found[0], logits
+
+    return run
 
 
 def layer_norms(

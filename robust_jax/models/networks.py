@@ -135,20 +135,26 @@ class FastCNN(Classifier):
 
 
 class MadryCNN(Classifier):
-    """The MNIST challenge's net: two 5x5 convolutions with pooling, 1024 features.
+    """The MNIST challenge's net: 5x5 convolutions with pooling, a dense layer.
 
+    Args:
+        features: channels of the convolutions.
+        hidden: features of the dense layer.
     References: Madry et al., "Towards deep learning models resistant to adversarial
         attacks", ICLR 2018. Differs from the authors' code in: Flax's initial
         distributions.
     """
 
+    features: tuple[int, ...] = (32, 64)
+    hidden: int = 1024
+
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Logits, shape [*B, K], of images [*B, H, W, C], at least 4x4."""
         x = self.normalise(x)
-        for features in (32, 64):
+        for features in self.features:
             x = max_pool(nn.relu(Conv(features, (5, 5))(x)))
-        x = nn.relu(nn.Dense(1024)(flatten(x)))
+        x = nn.relu(nn.Dense(self.hidden)(flatten(x)))
         return nn.Dense(self.num_classes)(x)
 
 
