@@ -30,6 +30,7 @@ TITLES = {
     "relu100": "ReLU 100-100",
     "cnn": "CNN",
     "cnn_again": "CNN, other seed",
+    "pooled": "CNN with pooling",
     "resnet": "WRN-10-1",
     "cnn_robust": "CNN, trained against PGD",
 }

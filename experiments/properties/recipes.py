@@ -7,6 +7,11 @@ from robust_jax.train.settings import Data, Descent, Method
 
 _PAPER = "Szegedy et al., ICLR 2014, Table 1; rate, batch and epochs are ours."
 _NARROW = {"model_config.width": 1}  # Minutes on two cores.
+_POOLED = {
+    "model": "madry_cnn",
+    "model_config.features": (16, 32),
+    "model_config.hidden": 64,
+}
 _RESNET = {"model": "wide_resnet", "model_config.depth": 10, "model_config.width": 1}
 
 
@@ -51,6 +56,7 @@ def by_name(dataset: str) -> dict[str, train.Recipe]:
         "relu100": sigmoid.changed({"model": "mlp", "descent.rate": 0.1}),
         "cnn": cnn,
         "cnn_again": cnn,
+        "pooled": train.recipe(dataset, _POOLED | {"epochs": 20 if few else 3}),
         "resnet": cnn.changed(_RESNET | {"epochs": 20 if few else 1}),
         "cnn_robust": train.recipe("pgd_digits" if few else "pgd_mnist", robust),
     }

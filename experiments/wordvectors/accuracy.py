@@ -23,6 +23,9 @@ _TEXT8 = {
 }
 
 
+_SHOWN = 14  # pairs
+
+
 def accuracy(
     found: Mapping[str, list[words.Answers]], paper: bool, run: recording.Run
 ) -> None:
@@ -59,7 +62,7 @@ def drawn_pairs(
 ) -> None:
     """Pairs of one type in the plane of their two main components."""
     section = max(sections, key=lambda s: _known(vectors, s))
-    pairs = _pairs(vectors, section)[:20]
+    pairs = _pairs(vectors, section)[:_SHOWN]
     starts, ends = (np.array([vectors.unit[p[i]] for p in pairs]) for i in (0, 1))
     both = np.concatenate([starts, ends])
     axes = np.linalg.svd(both - both.mean(0), full_matrices=False)[2][:2]

@@ -41,7 +41,7 @@ from robust_jax.analysis.factors import (
     thickened,
 )
 from robust_jax.analysis.frames import frame_moves, load_frames, turning_strokes
-from robust_jax.analysis.gratings import Gratings, grating, grating_test
+from robust_jax.analysis.gratings import FREQUENCIES, Gratings, grating, grating_test
 from robust_jax.analysis.invariance import (
     Firing,
     Invariance,
@@ -61,7 +61,7 @@ from robust_jax.analysis.layers import (
 from robust_jax.analysis.maximisation import Search, maximise
 from robust_jax.analysis.moves import rotate, scale, translate
 from robust_jax.analysis.occlusion import Occlusion, ink_under, occlude
-from robust_jax.analysis.receptive import Field, Window, receptive_field
+from robust_jax.analysis.receptive import Box, Field, Window, receptive_field
 from robust_jax.analysis.regions import (
     Regions,
     crops,
@@ -94,9 +94,11 @@ from robust_jax.analysis.transfer import (
 )
 
 __all__ = [
+    "FREQUENCIES",
     "RULES",
     "Alignment",
     "Autoencoder",
+    "Box",
     "Comparison",
     "CraftFn",
     "Dictionary",

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn import linear_model
 
 Values = NDArray[np.floating]
@@ -14,7 +15,8 @@ class Sensitivity(NamedTuple):
 
     scores: NDArray[np.float64]  # [R], one for each random set the concept is held to
     chance: NDArray[np.float64]  # [R], of random sets held to one another
-    p: float  # how likely chance is as far from one half
+    p: float  # two-sided Welch test of equal means
+    rank: float  # share of random sets that are as far from one half as the mean is
 
     @property
     def score(self) -> float:
@@ -52,13 +54,12 @@ def tcav(
         pool: features that random sets are drawn from, shape [P, D], P >= 2 N.
         gradients: of the class's logit by the features, of its examples, shape [M, D].
         rng: draws the sets.
-        sets: R, at least two; p is at least 1 / (R + 1).
+        sets: R, at least two; the rank is at least 1 / (R + 1).
     Raises: ValueError: a pool too small; fewer than two sets.
     References: Kim et al., "Interpretability beyond feature attribution: quantitative
-        testing with concept activation vectors", ICML 2018. Differs from the paper in:
-        p is the mean score's rank among those of random sets. The paper's t test takes
-        the scores for independent, though all share the concept's examples, and so
-        often finds random concepts significant.
+        testing with concept activation vectors", ICML 2018. The test is the
+        paper's. It takes the scores for independent, though all share the concept's
+        examples, and so often finds random concepts significant; the rank does not.
     """
     count = len(concept)
     if len(pool) < 2 * count:
@@ -73,9 +74,12 @@ def tcav(
         first, second = drawn[:count], drawn[count:]
         scores.append(_share(gradients, concept_vector(concept, first)))
         chance.append(_share(gradients, concept_vector(second, first)))
+    is_constant = not (np.std(scores) or np.std(chance))
+    test = stats.ttest_ind(scores, chance, equal_var=False)
+    p = float(scores[0] == chance[0]) if is_constant else float(test.pvalue)
     far = np.abs(np.asarray(chance) - 0.5) >= abs(np.mean(scores) - 0.5)
-    p = float((1 + far.sum()) / (1 + sets))
-    return Sensitivity(np.asarray(scores), np.asarray(chance), p)
+    rank = float((1 + far.sum()) / (1 + sets))
+    return Sensitivity(np.asarray(scores), np.asarray(chance), p, rank)
 
 
 def _share(gradients, direction):

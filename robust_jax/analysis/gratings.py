@@ -1,5 +1,6 @@
 """Gratings: waves of light whose phase and angle a unit may not mind (host)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +40,16 @@ def grating(
 
 
 def grating_test(
-    features_fn: FeaturesFn, height: int, width: int, rate: float = 0.01
+    features_fn: FeaturesFn,
+    height: int,
+    width: int,
+    rate: float = 0.01,
+    *,
+    frequencies: Sequence[float] = FREQUENCIES,
 ) -> Gratings:
     """Do units that fire on a grating still fire when it moves, or when it turns?
 
-    All gratings of four frequencies, 20 angles and 20 phases are the inputs; a wave
+    All gratings of these frequencies, 20 angles and 20 phases are the inputs; a wave
     moves through all its phases, and turns by at most a quarter.
 
     Args:
@@ -51,6 +57,7 @@ def grating_test(
         height: pixels.
         width: pixels.
         rate: the global firing rate.
+        frequencies: waves across the image's longer side.
     References: Goodfellow et al., "Measuring invariances in deep networks", NeurIPS
         2009, Sec. 4.1. Differs from the paper in: the trajectories are on the grid of
         the inputs; frequencies are waves across the image.
@@ -58,13 +65,13 @@ def grating_test(
     images = np.stack(
         [
             grating(height, width, waves, np.pi * a / _ANGLES, 2 * np.pi * p / _PHASES)
-            for waves in FREQUENCIES
+            for waves in frequencies
             for a in range(_ANGLES)
             for p in range(_PHASES)
         ]
     )
     found = features(features_fn, images)
-    grid = found.reshape(len(FREQUENCIES), _ANGLES, _PHASES, -1)
+    grid = found.reshape(len(frequencies), _ANGLES, _PHASES, -1)
     moves = [np.roll(grid, step, axis=2) for step in range(_PHASES)]
     quarter = _ANGLES // 2
     turns = [_turned(grid, step) for step in range(-quarter // 2, quarter // 2 + 1)]

@@ -5,6 +5,7 @@ Importing this module imports matplotlib; importing `robust_jax.report` does not
 
 from collections.abc import Mapping, Sequence
 
+import matplotlib
 import numpy as np
 
 from robust_jax.core import records
@@ -13,11 +14,17 @@ from robust_jax.report import canvas
 _TILE, _GAP, _TOP, _LEFT = 0.62, 0.06, 0.55, 1.9  # inches
 _CELL, _CELL_HEIGHT = 0.95, 0.34
 
+_BEHIND = {"facecolor": "black", "alpha": 0.6, "pad": 0.8, "linewidth": 0}
+
 Images = np.ndarray  # [N, H, W, C], C 1 or 3, values in [0, 1]
 
 
 def image_rows(
-    path: records.PathLike, rows: Sequence[tuple[str, Images]], title: str
+    path: records.PathLike,
+    rows: Sequence[tuple[str, Images]],
+    title: str,
+    *,
+    texts: Sequence[Sequence[str]] | None = None,
 ) -> None:
     """Writes rows of images, each under a name.
 
@@ -25,7 +32,9 @@ def image_rows(
         path: the PNG file.
         rows: (name, images) each, of any number of images.
         title: one line.
-    Raises: ValueError: no row; images of another form than [N, H, W, C].
+        texts: for each row a word on each image, written on it in white.
+    Raises: ValueError: no row; images of another form than [N, H, W, C]; texts that are
+        not as many.
     """
     if not rows:
         raise ValueError("rows=[]; expected at least one row of images")
@@ -35,6 +44,9 @@ def image_rows(
                 f"rows[{name!r}].shape={np.shape(images)}; expected [N, H, W, C] with "
                 "C 1 or 3"
             )
+    sizes = [len(images) for _, images in rows]
+    if texts is not None and [len(row) for row in texts] != sizes:
+        raise ValueError(f"texts: {[len(t) for t in texts]} for {sizes} images")
     pitch = _TILE + _GAP
     width = _LEFT + max(len(images) for _, images in rows) * pitch + 0.1
     sheet = canvas.Sheet(max(width, 4.5), _TOP + len(rows) * pitch + 0.1, title)
@@ -45,6 +57,12 @@ def image_rows(
             axes = sheet.image(_LEFT + j * pitch, y, _TILE, _TILE)
             pixels = np.broadcast_to(image, (*image.shape[:2], 3))
             axes.imshow(np.clip(pixels, 0, 1), interpolation="nearest")
+            if texts is not None:
+                place = (0.04, 0.82)
+                axes.annotate(
+                    texts[i][j], place, xycoords="axes fraction", color="white",
+                    fontsize=0.75 * canvas.SMALL, parse_math=False, bbox=_BEHIND,
+                )  # fmt: skip
     sheet.save(path)
 
 
@@ -221,7 +239,7 @@ def pairs(
             f"{len(names)} names; expected [N, 2] twice, N >= 1"
         )
     sheet = canvas.Sheet(8.2, 6.2, title)
-    axes = sheet.plot(0.55, 0.6, 7.2, 5.1, "first component", "second component")
+    axes = sheet.plot(0.75, 0.6, 7.2, 4.95, "first component", "second component")
     for start, end, both in zip(starts, ends, names, strict=True):
         axes.plot(*zip(start, end, strict=True), color="#BBBBBB", linewidth=1, zorder=1)
         for place, name, colour in zip(
@@ -234,3 +252,17 @@ def pairs(
             )  # fmt: skip
     axes.margins(0.12)
     sheet.save(path)
+
+
+def shaded(values: np.ndarray) -> np.ndarray:
+    """Numbers in [0, 1], shape [H, W], as colours [H, W, 3], dark to light."""
+    return matplotlib.colormaps["viridis"](np.clip(values, 0, 1))[..., :3]
+
+
+def signed(values: np.ndarray) -> np.ndarray:
+    """Numbers of either sign, shape [H, W], as colours [H, W, 3]: blue, white, red.
+
+    The largest magnitude has the fullest colour.
+    """
+    largest = max(float(np.abs(values).max()), 1e-12)
+    return matplotlib.colormaps["RdBu_r"](0.5 + 0.5 * values / largest)[..., :3]

@@ -1,0 +1,118 @@
+"""What a unit responds to, sent back to the pixels. Zeiler & Fergus (2014)."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import recording
+from experiments.properties import stages
+from experiments.properties.proposals import framed
+from experiments.properties.setting import Setting
+from robust_jax import analysis, report, train
+from robust_jax.train import progress
+
+_CHANNELS, _TOP = 4, 9
+_SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)  # of the steps of training
+
+
+def deconv(setting: Setting, run: recording.Run) -> dict[str, float]:
+    """The strongest images of channels of conv2, by three rules; their evolution."""
+    net, images = setting.nets["pooled"], setting.test.pixels()
+    shape = images.shape[1:]
+    layer = stages.active(stages.of_cnn(net, shape)["conv2"])
+    channels = stages.liveliest(layer, images[:1000], _CHANNELS)
+    size = jax.eval_shape(layer, images[:1]).shape[1:]
+    maps = analysis.features(layer, images).reshape(-1, *size)
+    strongest = np.argsort(-maps.max(axis=(1, 2)), axis=0, kind="stable")[:_TOP]
+    rows, outside = [], 0.0
+    field = analysis.receptive_field(stages.WINDOWS["conv2"])
+    for channel in channels:
+        shown = images[strongest[:, channel]]
+        places = [
+            np.unravel_index(m[..., channel].argmax(), size[:2])
+            for m in maps[strongest[:, channel]]
+        ]
+        boxes = [field.box(*map(int, place), *shape[:2]) for place in places]
+        patches = [framed(x[None], box)[0] for x, box in zip(shown, boxes, strict=True)]
+        rows.append((f"channel {channel}", np.stack(patches)))
+        for rule in analysis.RULES:
+            seeds = analysis.strongest(jnp.asarray(channel))
+            made = np.asarray(analysis.project(layer, jnp.asarray(shown), seeds, rule))
+            rows.append((rule, grey(made)))
+            for signal, box in zip(made, boxes, strict=True):
+                outside = max(outside, _outside(signal, box))
+    title = "What excites channels of conv2 most, and what they respond to there"
+    about = (
+        "The nine strongest test images, framed: what the unit sees; below, its "
+        "activity sent back by three rules; grey is zero."
+    )
+    report.plots.image_rows(run.figure("deconv", title, about), rows, title)
+    _evolution(setting, run)
+    return {"signal outside the field": outside}
+
+
+def grey(signals: np.ndarray) -> np.ndarray:
+    """Signals of either sign as grey images, each by its own largest value."""
+    largest = np.abs(signals).max(axis=(1, 2, 3), keepdims=True)
+    return 0.5 + 0.5 * signals / np.maximum(largest, 1e-12)
+
+
+class Snapshots(progress.Nowhere):
+    """Keeps the weights after some steps of training, in memory."""
+
+    def __init__(self, steps: list[int], every: int) -> None:
+        self.every, self._steps = every, set(steps)
+        self.weights = dict[int, Any]()
+
+    def save(self, kept: progress.Kept, *, wait: bool) -> None:
+        """Copies the weights if their step is asked for."""
+        if (step := int(kept.state.step)) in self._steps:
+            self.weights[step] = jax.tree.map(np.array, kept.state.variables)
+
+
+def _evolution(setting: Setting, run: recording.Run) -> None:
+    """The strongest response of channels over the training images, as it grows."""
+    recipe = setting.nets.recipe("pooled")
+    total = recipe.epochs * recipe.steps_per_epoch(len(setting.training))
+    every = max(1, total // 100)
+    steps = sorted({every * max(1, round(s * total / every)) for s in _SHARES[:-1]})
+    steps.append(total)
+    snapshots = Snapshots(steps, every)
+    few = setting.test.take(np.arange(50))
+    done = train.fit(recipe, setting.training, few, seed=setting.seed, keeper=snapshots)
+    images = setting.training.pixels()[:2_000]
+    shape, rows = images.shape[1:], []
+    net = setting.nets["pooled"]
+    last = stages.active(stages.of_cnn(net, shape)["conv2"])
+    for channel in stages.liveliest(last, images, _CHANNELS):
+        strip = []
+        for step in steps:
+            weights = snapshots.weights[step]
+            strip.append(_strongest(done.module, weights, images, int(channel)))
+        rows.append((f"channel {channel}", np.concatenate(strip)))
+    title = "Evolution of what channels of conv2 respond to"
+    about = (
+        f"After {', '.join(map(str, steps))} steps of training: the strongest response "
+        f"over {len(images):,} training images, sent back by the deconvnet; it jumps "
+        "where another image becomes the strongest."
+    )
+    report.plots.image_rows(run.figure("evolution", title, about), rows, title)
+
+
+def _strongest(module, weights, images, channel):
+    outputs = analysis.layer_outputs(module, weights, "Conv_1", images.shape[1:])
+    layer = stages.active(outputs)
+    peaks = analysis.features(lambda x: layer(x)[..., channel].max(axis=(1, 2)), images)
+    best = images[int(peaks[:, 0].argmax())][None]
+    seeds = analysis.strongest(jnp.asarray(channel))
+    return grey(np.asarray(analysis.project(layer, jnp.asarray(best), seeds)))
+
+
+def _outside(signal, box):
+    """The largest part of a signal beyond a box."""
+    rest = np.abs(signal)
+    top, left, bottom, right = box
+    rest[top:bottom, left:right] = 0
+    return float(rest.max())
