@@ -16,19 +16,33 @@ gates hold. README.md has its numbers.
 import sys
 import time
 
+import numpy as np
 from absl import flags
 
 from experiments import common, recording
 from experiments.properties import gates, studies
+from experiments.properties.invariant import LEAST_FRAMES
 from experiments.properties.nets import Nets
 from experiments.properties.setting import Setting
-from robust_jax import report
+from robust_jax import analysis, report
+from robust_jax.datasets import Dataset
 
-_WHOLE = ("all", "overview")  # The page of the whole story has all studies.
+_GROUPS = {
+    "all": studies.STUDIES,
+    "overview": studies.STUDIES,  # The page of the whole story.
+    "errors": studies.ERRORS,
+    "meaning": studies.MEANING,
+}
 _STUDY = flags.DEFINE_enum(
-    "study", "all", [*_WHOLE, *studies.STUDIES], "What to look at."
+    "study", "all", [*_GROUPS, *studies.STUDIES], "What to look at."
 )
 _DATASET = flags.DEFINE_enum("dataset", "digits", ["digits", "mnist"], "On what.")
+_FRAMES = flags.DEFINE_string(
+    "frames",
+    None,
+    "A clip that `invariance` looks at too: a directory of images of the data set's "
+    "size, one for each frame, or a NumPy file [T, H, W, C].",
+)
 _CHECK = flags.DEFINE_bool("check", False, "Exit with 1 if a gate fails.")
 _PAPER = flags.DEFINE_bool("paper", True, "Show the paper's numbers beside ours.")
 _NETS = flags.DEFINE_string(
@@ -39,7 +53,7 @@ _NETS = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
     """Runs the studies in turn, prints, writes, checks."""
     setting, run = _setting(), recording.Run("properties")
-    names = list(studies.STUDIES) if _STUDY.value in _WHOLE else [_STUDY.value]
+    names = list(_GROUPS.get(_STUDY.value, [_STUDY.value]))
     values = {}
     with common.counted(len(names), "studies", "study") as bar:
         for name in names:
@@ -72,7 +86,20 @@ def _setting() -> Setting:
         common.load(dataset, split) for split in ("train", "validation", "test")
     )
     nets = Nets(dataset, seed, training, validation, _NETS.value)
-    return Setting(dataset, seed, training, test, nets, _PAPER.value)
+    return Setting(dataset, seed, training, test, nets, _PAPER.value, _clip(test))
+
+
+def _clip(test: Dataset) -> np.ndarray | None:
+    """The user's frames, if there are any."""
+    if _FRAMES.value is None:
+        return None
+    clip, shape = analysis.load_frames(_FRAMES.value), test.images.shape[1:]
+    if clip.shape[1:] != shape or len(clip) < LEAST_FRAMES:
+        raise ValueError(
+            f"frames={_FRAMES.value}: {len(clip)} of shape {clip.shape[1:]}; expected "
+            f"at least {LEAST_FRAMES} of the data set's, {shape}"
+        )
+    return clip
 
 
 if __name__ == "__main__":

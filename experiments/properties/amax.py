@@ -42,7 +42,8 @@ def amax(setting: Setting, run: recording.Run) -> dict[str, float]:
         rows,
     )
     title = "Images that excite the classes 0 to 9 most"
-    report.plots.image_rows(run.figure("amax", title, "One of each."), sheets, title)
+    path = run.figure("amax", title, f"One of the {_COPIES} of each.")
+    report.plots.image_rows(path, sheets, title, columns=[*"0123456789"])
     _directions(setting, run, key)
     means = [
         np.mean([v for k, v in agreed.items() if k.split()[0] == name])

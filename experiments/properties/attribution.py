@@ -144,6 +144,7 @@ def _draw(run, setting, net, images, labels, keys):
         picture = np.broadcast_to(image, (*image.shape[:2], 3))
         rows.append((f"image {i}", np.stack([picture, *colours])))
     title = f"Which pixels matter to {net.title}"
-    about = f"The image; {', '.join(methods)}. Red speaks for the class, blue against."
+    about = "Red speaks for the class, blue against it; each map by its largest value."
     path = run.figure(f"attribution_{net.title[-3:].strip()}", title, about)
-    report.plots.image_rows(path, rows, title)
+    columns = ["image", *(name.replace(" ", "\n") for name in methods)]
+    report.plots.image_rows(path, rows, title, columns=columns)

@@ -94,11 +94,13 @@ def _evolution(setting: Setting, run: recording.Run) -> None:
         rows.append((f"channel {channel}", np.concatenate(strip)))
     title = "Evolution of what channels of conv2 respond to"
     about = (
-        f"After {', '.join(map(str, steps))} steps of training: the strongest response "
+        "After so many steps of training: the strongest response "
         f"over {len(images):,} training images, sent back by the deconvnet; it jumps "
         "where another image becomes the strongest."
     )
-    report.plots.image_rows(run.figure("evolution", title, about), rows, title)
+    path = run.figure("evolution", title, about)
+    columns = [f"{step:,}" for step in steps]
+    report.plots.image_rows(path, rows, title, columns=columns)
 
 
 def _strongest(module, weights, images, channel):

@@ -14,6 +14,8 @@ _MOST = 2_000  # images
 _WIDEST = 400  # units of a layer, drawn
 _STEPS = 7  # changes of a kind, the unchanged image among them
 _RATE, _BEST = 0.01, 0.2
+_REACH = 5  # frames on either side
+LEAST_FRAMES = 100  # As the paper's clips have.
 
 Layers = dict[str, Callable[[Array], Array]]
 
@@ -49,7 +51,11 @@ def _changes(setting: Setting, images: np.ndarray) -> dict[str, list[np.ndarray]
     pixels = 1 if setting.is_small else 3
     turns = np.linspace(-15, 15, _STEPS)
     bodies = analysis.turning_strokes(images, 2 * turns)
-    return {
+    clip = setting.clip
+    own = (
+        {} if clip is None else {"frames": [*analysis.frame_moves(clip[None], _REACH)]}
+    )
+    return own | {
         "shift": [analysis.translate(images, 0, d) for d in _steps(pixels)],
         "rotation": [analysis.rotate(images, d) for d in turns],
         "scale": [analysis.scale(images, 1.2**d) for d in _steps(1)],
@@ -76,7 +82,7 @@ def _scores(
                 width = found.shape[1]
                 at = rng.permutation(width)[:_WIDEST]
             seen.append(found[:, at])
-        made = analysis.invariance(seen[_STEPS // 2], seen, _RATE)
+        made = analysis.invariance(seen[len(seen) // 2], seen, _RATE)
         scores[name] = analysis.of_network(made.scores, _BEST)
     return scores
 

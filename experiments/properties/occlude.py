@@ -93,7 +93,9 @@ def _draw(run, images, found):
         "whole image excites most, the label's probability (dark is low), the answer "
         "(0 dark to 9 light)."
     )
-    report.plots.image_rows(run.figure("occlude", title, about), rows, title)
+    columns = ("image", "channel", "label", "answer")
+    path = run.figure("occlude", title, about)
+    report.plots.image_rows(path, rows, title, columns=columns)
 
 
 def _grown(picture, side):

@@ -23,6 +23,7 @@ class Setting:
     test: Dataset
     nets: Nets
     paper: bool  # whether the paper's numbers stand beside ours
+    clip: np.ndarray | None = None  # a user's frames [T, H, W, C], for `invariance`
     by_pgd: dict[str, nearest.Images] = dataclasses.field(default_factory=dict)
     _moved: dict[str, nearest.Images] = dataclasses.field(default_factory=dict)
 

@@ -1,4 +1,7 @@
-"""All studies by name, in the order in which `--study=all` runs them."""
+"""All studies by name, in the order in which `--study=all` runs them.
+
+ERRORS are about adversarial examples, MEANING about what units and spaces hold.
+"""
 
 from experiments.properties.advpool import advpool
 from experiments.properties.align import align
@@ -26,7 +29,7 @@ from experiments.properties.transfer import transfer
 from experiments.properties.units import units
 from experiments.wordvectors.study import planted
 
-STUDIES: dict[str, Study] = {
+ERRORS: dict[str, Study] = {
     "units": units,
     "dissect": dissect,
     "factors": factors,
@@ -40,6 +43,8 @@ STUDIES: dict[str, Study] = {
     "cka": cka,
     "gaas": gaas,
     "advpool": advpool,
+}
+MEANING: dict[str, Study] = {
     "proposals": proposals,
     "invariance": invariant,
     "deconv": deconv,
@@ -52,3 +57,4 @@ STUDIES: dict[str, Study] = {
     "sae": sae,
     "wordvectors": planted,
 }
+STUDIES = ERRORS | MEANING

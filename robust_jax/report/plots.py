@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib import ticker
 
 from robust_jax.core import records
 from robust_jax.report import canvas
@@ -24,6 +25,7 @@ def image_rows(
     rows: Sequence[tuple[str, Images]],
     title: str,
     *,
+    columns: Sequence[str] = (),
     texts: Sequence[Sequence[str]] | None = None,
 ) -> None:
     """Writes rows of images, each under a name.
@@ -32,6 +34,7 @@ def image_rows(
         path: the PNG file.
         rows: (name, images) each, of any number of images.
         title: one line.
+        columns: names above the images of a row.
         texts: for each row a word on each image, written on it in white.
     Raises: ValueError: no row; images of another form than [N, H, W, C]; texts that are
         not as many.
@@ -48,10 +51,13 @@ def image_rows(
     if texts is not None and [len(row) for row in texts] != sizes:
         raise ValueError(f"texts: {[len(t) for t in texts]} for {sizes} images")
     pitch = _TILE + _GAP
-    width = _LEFT + max(len(images) for _, images in rows) * pitch + 0.1
-    sheet = canvas.Sheet(max(width, 4.5), _TOP + len(rows) * pitch + 0.1, title)
+    top, width = _TOP + (0.2 if columns else 0), _LEFT + max(sizes) * pitch + 0.1
+    sheet = canvas.Sheet(max(width, 4.5), top + len(rows) * pitch + 0.1, title)
+    for j, name in enumerate(columns):
+        x = _LEFT + j * pitch + _TILE / 2
+        sheet.write(x, top - 0.1, name, _TILE, size=canvas.SMALL, ha="center")
     for i, (name, images) in enumerate(rows):
-        y = _TOP + i * pitch
+        y = top + i * pitch
         sheet.write(0.12, y + _TILE / 2, name, _LEFT - 0.24, size=canvas.NORMAL)
         for j, image in enumerate(images):
             axes = sheet.image(_LEFT + j * pitch, y, _TILE, _TILE)
@@ -178,6 +184,8 @@ def curves(
             raise ValueError(f"lines[{name!r}]: {len(x)} x for {len(y)} y")
         axes.plot(x, y, label=name, **style)
     axes.set_ylim(bottom=0)
+    if all(isinstance(n, int) for x, _ in lines.values() for n in x):
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     sheet.legend(7.0, 0.6, list(axes.lines))
     sheet.save(path)
 
