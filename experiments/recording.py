@@ -60,6 +60,13 @@ class Run:
     def save(
         self, title: str, summary: str, columns: Sequence[report.Column] | None = None
     ) -> None:
+        """As `write`, and tells where."""
+        self.write(title, summary, columns)
+        print(f"wrote {self.out / 'record.json'} and {self.out / 'index.html'}")
+
+    def write(
+        self, title: str, summary: str, columns: Sequence[report.Column] | None = None
+    ) -> None:
         """Writes record.json and index.html, each whole or not at all."""
         record = records.Record(
             schema=records.SCHEMA,
@@ -73,11 +80,10 @@ class Run:
             seconds=self.seconds,
         )
         records.write_json(self.out / "record.json", record)
-        page = self.out / "index.html"
         report.write_page(
-            page, record, self._parts, title=title, summary=summary, columns=columns
-        )
-        print(f"wrote {self.out / 'record.json'} and {page}")
+            self.out / "index.html", record, self._parts, title=title, summary=summary,
+            columns=columns,
+        )  # fmt: skip
 
 
 def _command(experiment: str) -> str:

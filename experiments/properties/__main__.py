@@ -15,6 +15,7 @@ gates hold. README.md has its numbers.
 
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
@@ -54,7 +55,7 @@ def main(argv: list[str]) -> None:
     """Runs the studies in turn, prints, writes, checks."""
     setting, run = _setting(), recording.Run("properties")
     names = list(_GROUPS.get(_STUDY.value, [_STUDY.value]))
-    values = {}
+    values: dict[str, dict[str, float]] = {}
     with common.counted(len(names), "studies", "study") as bar:
         for name in names:
             begun = time.perf_counter()
@@ -62,22 +63,34 @@ def main(argv: list[str]) -> None:
             took = time.perf_counter() - begun
             run.series.setdefault("seconds", {})[name] = took
             run.series.setdefault("values", {})[name] = values[name]
+            run.rows = gates.judged(setting.dataset, list(values), values)
+            run.write(*_page(setting, run))  # What is done stays if the rest is not.
             bar.update()
-    run.rows = gates.judged(setting.dataset, names, values)
-    columns = gates.columns(setting.paper)
+    title, summary, columns = _page(setting, run)
     print(f"\n{report.format_table(run.rows, columns)}")
-    asked = [row for row in run.rows if row["passed"] is not None]
-    failed = [row["value"] for row in asked if not row["passed"]]
+    failed = _failed(run)
     run.notes += [f"The gate on {value!r} does not hold." for value in failed]
-    run.save(
-        f"Intriguing properties of neural networks, on {setting.dataset}",
-        f"{len(asked) - len(failed)} of {len(asked)} gates hold; seed "
-        f"{setting.seed}, {len(setting.training):,} training images.",
-        columns,
-    )
+    run.save(title, summary, columns)
     if failed and _CHECK.value:
         print(f"error: {len(failed)} gates do not hold", file=sys.stderr)
         sys.exit(1)
+
+
+def _page(
+    setting: Setting, run: recording.Run
+) -> tuple[str, str, Sequence[report.Column]]:
+    """Title, summary and columns as far as the run has come."""
+    asked = [row for row in run.rows if row["passed"] is not None]
+    return (
+        f"Intriguing properties of neural networks, on {setting.dataset}",
+        f"{len(asked) - len(_failed(run))} of {len(asked)} gates hold; seed "
+        f"{setting.seed}, {len(setting.training):,} training images.",
+        gates.columns(setting.paper),
+    )
+
+
+def _failed(run: recording.Run) -> list[str]:
+    return [row["value"] for row in run.rows if row["passed"] is False]
 
 
 def _setting() -> Setting:

@@ -9,8 +9,7 @@ _PAPER = "Szegedy et al., ICLR 2014, Table 1; rate, batch and epochs are ours."
 _NARROW = {"model_config.width": 1}  # Minutes on two cores.
 _POOLED = {
     "model": "madry_cnn",
-    "model_config.features": (16, 32),
-    "model_config.hidden": 64,
+    "model_config": (("features", (16, 32)), ("hidden", 64)),
 }
 _RESNET = {"model": "wide_resnet", "model_config.depth": 10, "model_config.width": 1}
 

@@ -13,6 +13,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from robust_jax import words
 from robust_jax.core import metrics, records
 
 pytestmark = pytest.mark.xdist_group("experiments")
@@ -224,6 +225,23 @@ def test_properties(command):
     assert "paper's" in done.stdout and "200 of 200" in done.stdout
     page = (out / "index.html").read_text()
     assert "Szegedy et al., Table 1" in page and len(_figures(out)) == 3
+
+
+def test_wordvectors(command, tmp_path):
+    read, sections = words.language(4_000, families=1, pairs=6)
+    text, questions = tmp_path / "text.txt", tmp_path / "questions.txt"
+    text.write_text("\n".join(map(" ".join, read())))
+    lines = [f": {sections[0].name}", *map(" ".join, sections[0].questions)]
+    questions.write_text("\n".join(lines))
+    saved = tmp_path / "vectors.bin"
+    options = [f"--corpus={text}", f"--questions={questions}", f"--save={saved}"]
+    done, record, out = command("wordvectors", "--dim=10", "--epochs=3", *options)
+    vectors = words.load(saved, binary=True)
+    assert vectors.matrix.shape[1] == 10 and "w0-0-0" in vectors.index
+    accuracy = record["series"]["values"]["accuracy"]
+    assert words.accuracy(words.answer(vectors, sections)) == accuracy
+    assert record["series"]["values"]["answers kept by a rotation"] > 0.98
+    assert "words per second" in done.stdout and len(_figures(out)) == 2
 
 
 def test_list_attacks(command):

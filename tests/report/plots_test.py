@@ -22,6 +22,28 @@ def test_rows_of_images_are_where_they_belong(tmp_path):
     assert black[int(0.55 * 150) : half].sum() > 100 * black[half + 20 :].sum()
 
 
+ROW = [("a", np.zeros((2, 4, 4, 1)))]
+
+
+def test_names_and_texts_are_written(tmp_path):
+    sizes = []
+    for i, more in enumerate(({}, {"columns": ["x", "y"]}, {"texts": [["1", "2"]]})):
+        plots.image_rows(tmp_path / f"{i}.png", ROW, "Title", **more)
+        sizes.append(pixels(tmp_path / f"{i}.png"))
+    plain, named, written = sizes
+    assert named.shape[0] > plain.shape[0] == written.shape[0]
+    assert written.max(-1)[:, 300:].sum() != plain.max(-1)[:, 300:].sum()
+
+
+def test_colours_of_numbers():
+    shades = plots.shaded(np.array([[0.0, 1.0, 2.0]]))
+    assert shades.shape == (1, 3, 3)
+    assert shades[0, 0].sum() < shades[0, 1].sum() == shades[0, 2].sum()
+    blue, white, red = plots.signed(np.array([[-2.0, 0.0, 2.0]]))[0]
+    assert blue[2] > blue[0] and red[0] > red[2] and white.min() > 0.9
+    assert plots.signed(np.zeros((1, 1))).min() > 0.9
+
+
 def test_a_heat_map_is_darker_for_more(tmp_path):
     path = tmp_path / "a.png"
     values = np.array([[0.0, 1.0], [np.nan, 0.5]])
@@ -49,6 +71,7 @@ def test_histograms_curves_points_and_pairs(tmp_path):
     [
         (lambda p: plots.image_rows(p, [], "t"), "at least one row"),
         (lambda p: plots.image_rows(p, [("a", np.ones((2, 4, 4)))], "t"), "N, H, W, C"),
+        (lambda p: plots.image_rows(p, ROW, "t", texts=[["a"]]), "texts: [1] for [2]"),
         (lambda p: plots.heat_map(p, np.ones((1, 2)), ["a"], ["b"], "t"), "(1, 1)"),
         (lambda p: plots.histograms(p, {}, "t", "x"), "expected at least one"),
         (lambda p: plots.histograms(p, {"a": [np.nan]}, "t", "x"), "a finite number"),
