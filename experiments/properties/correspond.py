@@ -45,6 +45,17 @@ def correspond(setting: Setting, run: recording.Run) -> dict[str, float]:
         kind: {name: float(np.mean(found)) for name, found in by_layer.items()}
         for kind, by_layer in table.items()
     }
+    _tell(setting, run, table, size)
+    same = means["same part"]
+    values = {
+        f"same part / random places, {name}": same[name] / means["random places"][name]
+        for name in layers
+    }
+    mixed = same["fc1"] / means["mixed classes"]["fc1"]
+    return values | {"same part / mixed classes, fc1": mixed}
+
+
+def _tell(setting, run, table, size):
     papers = f" The paper's, of its layer 5: {_PAPERS}." if setting.paper else ""
     run.table(
         "Change of features when a part is covered, compared between images",
@@ -61,13 +72,6 @@ def correspond(setting: Setting, run: recording.Run) -> dict[str, float]:
             for kind, by_layer in table.items()
         ],
     )
-    same = means["same part"]
-    values = {
-        f"same part / random places, {name}": same[name] / means["random places"][name]
-        for name in layers
-    }
-    mixed = same["fc1"] / means["mixed classes"]["fc1"]
-    return values | {"same part / mixed classes, fc1": mixed}
 
 
 Draw = Callable[[Dataset, int, np.random.Generator], tuple[np.ndarray, Places]]

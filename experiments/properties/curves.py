@@ -11,6 +11,7 @@ from experiments import recording
 from experiments.properties import stages
 from experiments.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.core.types import Array
 
 _IMAGES = 200
 Move = Callable[[np.ndarray, float], np.ndarray]
@@ -32,6 +33,10 @@ def curves(setting: Setting, run: recording.Run) -> dict[str, float]:
         ),
     }
     still = {n: analysis.features(f, images) for n, f in layers.items()}
+
+    def likely_fn(x: Array) -> Array:
+        return jax.nn.softmax(jax.vmap(net.logits_fn)(x))
+
     found: dict[str, list[dict[str, Any]]] = {}
     for kind, (move, amounts) in moves.items():
         found[kind] = []
@@ -42,9 +47,7 @@ def curves(setting: Setting, run: recording.Run) -> dict[str, float]:
                 away = analysis.features(features_fn, moved) - still[name]
                 far = np.linalg.norm(away, axis=1) / np.linalg.norm(still[name], axis=1)
                 row[name] = float(far.mean())
-            likely = analysis.features(
-                lambda x: jax.nn.softmax(jax.vmap(net.logits_fn)(x)), moved
-            )
+            likely = analysis.features(likely_fn, moved)
             own = likely[np.arange(len(data)), data.labels]
             row["probability"] = float(own.mean())
             found[kind].append(row)

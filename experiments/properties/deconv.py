@@ -1,5 +1,7 @@
 """What a unit responds to, sent back to the pixels. Zeiler & Fergus (2014)."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,7 +12,8 @@ from experiments import recording
 from experiments.properties import stages
 from experiments.properties.proposals import framed
 from experiments.properties.setting import Setting
-from robust_jax import analysis, report, train
+from robust_jax import analysis, models, report, train
+from robust_jax.core.types import Array
 from robust_jax.train import progress
 
 _CHANNELS, _TOP = 4, 9
@@ -28,6 +31,10 @@ def deconv(setting: Setting, run: recording.Run) -> dict[str, float]:
     strongest = np.argsort(-maps.max(axis=(1, 2)), axis=0, kind="stable")[:_TOP]
     rows, outside = [], 0.0
     field = analysis.receptive_field(stages.WINDOWS["conv2"])
+    back = {
+        rule: jax.jit(functools.partial(_sent_back, layer, rule))
+        for rule in analysis.RULES
+    }
     for channel in channels:
         shown = images[strongest[:, channel]]
         places = [
@@ -37,9 +44,8 @@ def deconv(setting: Setting, run: recording.Run) -> dict[str, float]:
         boxes = [field.box(*map(int, place), *shape[:2]) for place in places]
         patches = [framed(x[None], box)[0] for x, box in zip(shown, boxes, strict=True)]
         rows.append((f"channel {channel}", np.stack(patches)))
-        for rule in analysis.RULES:
-            seeds = analysis.strongest(jnp.asarray(channel))
-            made = np.asarray(analysis.project(layer, jnp.asarray(shown), seeds, rule))
+        for rule, of in back.items():
+            made = np.asarray(of(shown, channel))
             rows.append((rule, grey(made)))
             for signal, box in zip(made, boxes, strict=True):
                 outside = max(outside, _outside(signal, box))
@@ -86,12 +92,10 @@ def _evolution(setting: Setting, run: recording.Run) -> None:
     shape, rows = images.shape[1:], []
     net = setting.nets["pooled"]
     last = stages.active(stages.of_cnn(net, shape)["conv2"])
-    for channel in stages.liveliest(last, images, _CHANNELS):
-        strip = []
-        for step in steps:
-            weights = snapshots.weights[step]
-            strip.append(_strongest(done.module, weights, images, int(channel)))
-        rows.append((f"channel {channel}", np.concatenate(strip)))
+    channels = stages.liveliest(last, images, _CHANNELS)
+    strips = _strips(done.module, snapshots, images, channels)
+    for channel, strip in zip(channels, np.stack(strips, axis=1), strict=True):
+        rows.append((f"channel {channel}", strip))
     title = "Evolution of what channels of conv2 respond to"
     about = (
         "After so many steps of training: the strongest response "
@@ -103,13 +107,35 @@ def _evolution(setting: Setting, run: recording.Run) -> None:
     report.plots.image_rows(path, rows, title, columns=columns)
 
 
-def _strongest(module, weights, images, channel):
-    outputs = analysis.layer_outputs(module, weights, "Conv_1", images.shape[1:])
-    layer = stages.active(outputs)
-    peaks = analysis.features(lambda x: layer(x)[..., channel].max(axis=(1, 2)), images)
-    best = images[int(peaks[:, 0].argmax())][None]
-    seeds = analysis.strongest(jnp.asarray(channel))
-    return grey(np.asarray(analysis.project(layer, jnp.asarray(best), seeds)))
+def _strips(
+    module: models.Classifier, kept: Snapshots, images: np.ndarray, channels: np.ndarray
+) -> list[np.ndarray]:
+    """For each step the strongest response of each channel, sent back, [C, H, W, 1]."""
+
+    def layer(weights: Any, x: Array) -> Array:
+        outputs = analysis.layer_outputs(module, weights, "Conv_1", images.shape[1:])
+        return jax.nn.relu(outputs(x))
+
+    peaks_of = jax.jit(lambda weights, x: layer(weights, x).max(axis=(1, 2)))
+    back = jax.jit(
+        lambda weights, x: _sent_back(
+            functools.partial(layer, weights), "deconvnet", x, jnp.asarray(channels)
+        )
+    )
+    found = []
+    for step in sorted(kept.weights):
+        weights = kept.weights[step]
+        tiles = np.array_split(images, max(1, len(images) // 500))
+        peaks = np.concatenate([np.asarray(peaks_of(weights, x)) for x in tiles])
+        best = images[peaks[:, channels].argmax(axis=0)]
+        found.append(grey(np.asarray(back(weights, best))))
+    return found
+
+
+def _sent_back(
+    layer: Callable[[Array], Array], rule: str, images: Array, channels: Array
+) -> Array:
+    return analysis.project(layer, images, analysis.strongest(channels), rule)
 
 
 def _outside(signal, box):

@@ -8,7 +8,8 @@ from experiments.properties.setting import Setting
 from robust_jax import analysis, report
 
 _UNITS, _TOP = 6, 16
-_CAFFENET = ((11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2))
+_LAYERS = ((11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2))
+_CAFFENET = analysis.receptive_field(analysis.Window(*layer) for layer in _LAYERS)
 _OVERLAP = 0.3
 
 
@@ -36,18 +37,7 @@ def proposals(setting: Setting, run: recording.Run) -> dict[str, float]:
     shuffled = [
         canvases.shown(drawn.owners, boxes[rng.choice(inked, _TOP)]) for _ in ranked
     ]
-    rows = [
-        {
-            "unit": f"channel {channel}",
-            "regions": len(found.boxes),
-            "purity": purity(own),
-            "of as many random regions": purity(other),
-            "commonest digit": int(np.bincount(own[own >= 0]).argmax()),
-        }
-        for channel, found, own, other in zip(
-            channels, ranked, seen, shuffled, strict=True
-        )
-    ]
+    rows = [_row(*each) for each in zip(channels, ranked, seen, shuffled, strict=True)]
     run.table(
         "Regions that excite single units most",
         f"Channels of pool2 at the middle of its map; {len(boxes):,} regions of "
@@ -56,13 +46,22 @@ def proposals(setting: Setting, run: recording.Run) -> dict[str, float]:
         "regions without a number.",
         rows,
     )
-    caffe = analysis.receptive_field(analysis.Window(*w) for w in _CAFFENET)
     means = [np.mean([purity(one) for one in kind]) for kind in (seen, shuffled)]
     return {
-        "field of CaffeNet's pool5": float(caffe.size),
-        "stride of CaffeNet's pool5": float(caffe.stride),
+        "field of CaffeNet's pool5": float(_CAFFENET.size),
+        "stride of CaffeNet's pool5": float(_CAFFENET.stride),
         "largest overlap kept": max(_largest(found.boxes) for found in ranked),
         "purity less random regions'": float(means[0] - means[1]),
+    }
+
+
+def _row(channel, found, own, other):
+    return {
+        "unit": f"channel {channel}",
+        "regions": len(found.boxes),
+        "purity": purity(own),
+        "of as many random regions": purity(other),
+        "commonest digit": int(np.bincount(own[own >= 0]).argmax()),
     }
 
 

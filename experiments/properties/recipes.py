@@ -38,11 +38,7 @@ def by_name(dataset: str) -> dict[str, train.Recipe]:
     if not few:
         robust = {"ball.eps": 0.2, "ball.growth_epochs": 2, "epochs": 4}
         robust |= {"attack.steps": 7, "attack.relative_step": 0.25, **_NARROW}
-    cnn = (
-        train.recipe("digits")
-        if few
-        else train.recipe("mnist", _NARROW | {"epochs": 3})
-    )
+    cnn = train.recipe(dataset, {} if few else _NARROW | {"epochs": 3})
     made = {
         "fc10_1e-4": affine.changed({"descent.weight_decay": 1e-4}),
         "fc10_1e-2": affine.changed({"descent.weight_decay": 1e-2}),

@@ -90,7 +90,7 @@ def _of_layer(setting: Setting, run: recording.Run) -> dict[str, float]:
 
 
 def _trained(features, size, active, key):
-    return analysis.train_dictionary(features, size, active, key, steps=2_500)
+    return analysis.train_dictionary(features, size, active, key, steps=4_000)
 
 
 def _purity(scores: np.ndarray, labels: np.ndarray) -> float:

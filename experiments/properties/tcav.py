@@ -21,10 +21,9 @@ def tcav(setting: Setting, run: recording.Run) -> dict[str, float]:
     """A planted concept, then the hole, of each class, in the last hidden layer."""
     values = _planted(setting, run)
     data, net = setting.shown(_SHOWN), setting.nets["pooled"]
-    images = data.pixels()
+    images, least = data.pixels(), 1 if setting.is_small else 8
     names, masks = analysis.stroke_concepts(images, data.labels)
     hole = masks[..., names.index("hole")].sum(axis=(1, 2))
-    least = 1 if setting.is_small else 8
     rng = setting.rng("tcav")
     shown = rng.permutation(np.flatnonzero(hole >= least))[:_SET]
     rows = []

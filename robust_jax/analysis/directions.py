@@ -47,8 +47,13 @@ def features(
         images: pixels, shape [N, *S].
         tile: images of one call.
     """
-    flat = jax.jit(lambda batch: features_fn(batch).reshape(len(batch), -1))
-    return tiled(flat, tile)(images)
+    return tiled(_flat(features_fn), tile)(images)
+
+
+@functools.lru_cache(maxsize=32)
+def _flat(features_fn: FeaturesFn) -> FeaturesFn:
+    """Compiled once for a function that is asked for again."""
+    return jax.jit(lambda batch: features_fn(batch).reshape(len(batch), -1))
 
 
 def top_inputs(

@@ -1,5 +1,6 @@
 """What does a net miss when a part of the image is covered? (host)"""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -49,16 +50,23 @@ def occlude(
     tops = np.arange(0, height - size + 1, stride)
     lefts = np.arange(0, width - size + 1, stride)
     window = jnp.broadcast_to(jnp.asarray(fill, image.dtype), (size, size, channels))
+    row = _row(scores_fn)
+    found = [np.asarray(row(image, window, top, jnp.asarray(lefts))) for top in tops]
+    return Occlusion(np.stack(found), tops, lefts)
+
+
+@functools.lru_cache(maxsize=32)
+def _row(scores_fn: Callable[[Array], Array]) -> Callable[..., Array]:
+    """Compiled once for a function that is asked for again."""
 
     @jax.jit
-    def row(image: Array, top: Array) -> Array:
+    def row(image: Array, window: Array, top: Array, lefts: Array) -> Array:
         def covered(left: Array) -> Array:
             return jax.lax.dynamic_update_slice(image, window, (top, left, 0))
 
-        return scores_fn(jax.vmap(covered)(jnp.asarray(lefts)))
+        return scores_fn(jax.vmap(covered)(lefts))
 
-    found = np.stack([np.asarray(row(image, top)) for top in tops])
-    return Occlusion(found, tops, lefts)
+    return row
 
 
 def ink_under(
