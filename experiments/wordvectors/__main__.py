@@ -36,6 +36,9 @@ _EPOCHS = flags.DEFINE_integer("epochs", 5, "Passes over the text.")
 _RATE = flags.DEFINE_float("rate", None, "Default: 0.025, for cbow 0.05.")
 _SAMPLE = flags.DEFINE_float("sample", 1e-3, "Leaves out words of a larger share.")
 _NEGATIVES = flags.DEFINE_integer("negatives", 5, "Drawn words for each true one.")
+_GROUPS = flags.DEFINE_integer(
+    "groups", 2, "Groups of 32 neighbouring places in one update."
+)
 _LEAST = flags.DEFINE_integer("min_count", 5, "How often a word has to occur.")
 _MOST = flags.DEFINE_integer("vocabulary_cut", 30_000, "Words asked and answered.")
 _SAVE = flags.DEFINE_string(
@@ -90,6 +93,7 @@ def _asked(is_planted, seed):
     settings = words.Settings(
         _MODEL.value, _OBJECTIVE.value, size, _WINDOW.value, _EPOCHS.value,
         _RATE.value, sample=_SAMPLE.value, negatives=_NEGATIVES.value,
+        groups=_GROUPS.value,
     )  # fmt: skip
     checks.positive_integer("vocabulary_cut", _MOST.value)
     checks.positive_integer("min_count", _LEAST.value)
