@@ -37,8 +37,8 @@ def train(
         min_count: how often a word has to occur.
         workers: threads.
         seed: of gensim, which with several threads is not repeatable.
-    Raises: FileNotFoundError: no such interpreter. RuntimeError: gensim failed, with
-        its last line.
+    Raises: FileNotFoundError: no such interpreter. ValueError: gensim failed, with its
+        last line.
     """
     child.check_installed(python)
     is_tree = settings.objective == "hierarchical"
@@ -62,7 +62,9 @@ def train(
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             last = done.stderr.strip().splitlines()[-1:] or ["no output"]
-            raise RuntimeError(f"gensim failed: {last[0]}")
+            raise ValueError(
+                f"peer_python={python}: gensim failed ({last[0]}); run `make peers`"
+            )
         said = json.loads(done.stdout.splitlines()[-1])
         vectors = words.load(out, binary=True)
     return Trained(vectors, said["seconds"], said["version"])

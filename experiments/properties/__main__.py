@@ -1,16 +1,16 @@
 """Do the intriguing properties of neural networks show here, and by how much?
 
-    python -m experiments.properties --study=all --dataset=digits
+    python -m experiments.properties --study=overview
     python -m experiments.properties --study=transfer --dataset=mnist --data_dir=DATA
 
 The studies of Szegedy et al., "Intriguing properties of neural networks" (ICLR 2014),
-and of the works around it. Each prints its tables, draws its figures, and holds what
-it found to its gates (`gates.GATES`); `--check` exits with 1 if one fails. `--paper`
-puts the paper's numbers beside ours, those from memory or second hand marked so.
+and of the works around it: errors, of adversarial examples; meaning, of what units and
+spaces hold; overview, or all, are both. Each prints its tables, draws its figures, and
+holds what it found to its gates (`gates.GATES`); `--check` exits with 1 if one fails.
+`--paper` puts the paper's numbers beside ours, those from memory or second hand marked.
 
-On two cores the digits take under 4 minutes with nothing compiled, 3 after that;
-all their gates hold for seeds 0, 1 and 2. MNIST takes 17 minutes; with seed 0, 32 of 36
-gates hold. README.md has its numbers.
+On two cores errors takes under 4 minutes on the digits, meaning about as long; all
+their gates hold for seeds 0, 1 and 2. README.md tells which of MNIST's do.
 """
 
 import sys

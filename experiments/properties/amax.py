@@ -77,9 +77,12 @@ def _agreement(setting: Setting, judge: str, made: np.ndarray) -> float:
 
 
 def _directions(setting: Setting, run: recording.Run, key: Array) -> None:
-    """Units of the last hidden layer and random directions of it."""
+    """Units of the last hidden layer and random directions of it.
+
+    Before the ReLU: behind it a unit that grey noise does not excite has no gradient.
+    """
     net, shape = setting.nets["pooled"], setting.test.images.shape[1:]
-    hidden = stages.active(stages.of_cnn(net, shape)["fc1"])
+    hidden = stages.of_cnn(net, shape)["fc1"]
     found = analysis.features(hidden, setting.shown(500).pixels())
     units = np.argsort(-found.std(axis=0), kind="stable")[:_UNITS]
     chosen = jnp.eye(found.shape[1])[units]

@@ -34,7 +34,7 @@ def with_rule(function: Callable[..., Any], rule: str) -> Callable[..., Any]:
     Args:
         function: of arrays and trees of them.
         rule: one of `RULES`.
-    Raises: ValueError: no such rule.
+    Raises: ValueError: no such rule; at the call, a ReLU inside a loop or a branch.
     References: Zeiler & Fergus, "Visualizing and understanding convolutional networks",
         ECCV 2014, Sec. 2.1; Springenberg et al., "Striving for simplicity: the all
         convolutional net", ICLR 2015 (workshop), Fig. 1.
@@ -153,6 +153,7 @@ def _evaluated(jaxpr, consts, values, relu):
         elif inner is not None:
             found = _evaluated(inner.jaxpr, inner.consts, given, relu)
         else:
+            _check_no_relu(eqn)
             found = _as_it_is(jaxpr, eqn, given)
         known |= dict(zip(eqn.outvars, found, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
@@ -167,6 +168,24 @@ def _as_it_is(jaxpr, eqn, given):
     )
     run = jex.jaxpr_as_fun(jex.ClosedJaxpr(alone, ()))
     return run(*values.values())
+
+
+def _check_no_relu(eqn):
+    """Loops and branches run as they are: a ReLU in there would keep its gradient."""
+    if eqn.primitive.name not in ("scan", "while", "cond"):
+        return
+    parts = [part for value in eqn.params.values() for part in _listed(value)]
+    inner = [getattr(part, "jaxpr", part) for part in parts]
+    for each in (jaxpr for jaxpr in inner if hasattr(jaxpr, "eqns")):
+        if any(_is_relu(e) or _wraps_relu(e) for e in each.eqns):
+            raise ValueError(
+                f"function has a ReLU inside a {eqn.primitive.name}; expected none in "
+                "loops and branches, where no other rule reaches it"
+            )
+
+
+def _listed(value):
+    return value if isinstance(value, tuple | list) else [value]
 
 
 def _inner(eqn):
@@ -186,7 +205,7 @@ def _wraps_relu(eqn):
     inner = _inner(eqn)
     if inner is None:
         return _is_relu(eqn)
-    return all(map(_wraps_relu, inner.jaxpr.eqns))
+    return bool(inner.jaxpr.eqns) and all(map(_wraps_relu, inner.jaxpr.eqns))
 
 
 def _is_relu(eqn):

@@ -11,6 +11,7 @@ from scipy import stats
 from robust_jax.core import checks, drive
 from robust_jax.core.types import Array, Key, LogitsFn
 
+_MOST_SHAPE = 1e3  # Shapes found on nets are below 20, or above a million.
 _SHAPES = (0.1, 1.0, 5.0, 10.0, 20.0)  # The fit's starts.
 _SAME = 1e-5  # Relative spread of maxima that counts as rounding.
 
@@ -47,7 +48,7 @@ def clever(
     Raises: ValueError: an argument out of its range; label and target are the same.
     References: Weng et al., "Evaluating the robustness of neural networks: an extreme
         value theory approach", ICLR 2018, Alg. 1. The ball is not cut to the box, as in
-        the authors' code.
+        the authors' code. Differs from the paper in: fits that run away do not count.
     """
     checks.positive_number("radius", radius)
     checks.positive_integer("samples", samples)
@@ -96,10 +97,17 @@ def _in_unit_ball(key: Key, count: int, shape: tuple[int, ...]) -> Array:
 
 
 def _end_point(maxima: NDArray[np.floating]) -> float:
-    """That of the reversed Weibull distribution with the best fit."""
+    """That of the reversed Weibull distribution with the best fit.
+
+    A fit may run away to a law without an end point, its shape beyond all bounds; if
+    all do, the largest maximum counts.
+    """
     maxima = maxima.astype(np.float64)
     if np.ptp(maxima) <= _SAME * maxima.max():
         return float(maxima.max())
     fits = [stats.weibull_max.fit(maxima, shape) for shape in _SHAPES]
+    fits = [fit for fit in fits if fit[0] <= _MOST_SHAPE]
+    if not fits:
+        return float(maxima.max())
     best = max(fits, key=lambda fit: stats.kstest(maxima, "weibull_max", fit).pvalue)
     return float(best[1])

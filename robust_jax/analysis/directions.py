@@ -43,7 +43,8 @@ def features(
     """What a layer says to all images, flat: float32, shape [N, D].
 
     Args:
-        features_fn: images [B, *S] -> features [B, *F].
+        features_fn: images [B, *S] -> features [B, *F], pure and hashable: the same
+            function is compiled once.
         images: pixels, shape [N, *S].
         tile: images of one call.
     """

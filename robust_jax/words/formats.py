@@ -56,10 +56,12 @@ def load(path: records.PathLike, *, binary: bool) -> WordVectors:
         try:
             count, size = map(int, header)
         except ValueError:
+            count, size = 0, 0
+        if count < 1 or size < 1:
             raise ValueError(
                 f"{path}:1: {b' '.join(header)[:60]!r}; expected the numbers of words "
                 "and of coordinates"
-            ) from None
+            )
         words, rows = [], np.empty((count, size), np.float32)
         for i in range(count):
             try:

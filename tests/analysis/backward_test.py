@@ -155,6 +155,18 @@ def test_signals_stay_in_the_receptive_field(net):
     assert made.max() == 0
 
 
+def test_a_relu_in_a_loop_is_told():
+    def looped(x):
+        return jax.lax.scan(lambda c, _: (nn.relu(c - 0.1), None), x, None, 3)[0]
+
+    with pytest.raises(ValueError, match="a ReLU inside a scan"):
+        analysis.with_rule(looped, "guided")(jnp.ones(2))
+    smooth = analysis.with_rule(
+        lambda x: jax.lax.scan(lambda c, _: (jnp.sin(c), None), x, None, 3)[0], "guided"
+    )
+    np.testing.assert_allclose(smooth(jnp.ones(2)), np.sin(np.sin(np.sin(1.0))))
+
+
 def test_no_such_rule():
     with pytest.raises(ValueError, match="did you mean 'guided'"):
         analysis.with_rule(jnp.sin, "guide")

@@ -32,6 +32,15 @@ def test_the_end_point_is_near_the_largest_slope_in_the_ball():
     assert found == pytest.approx(0.3, rel=0.01)
 
 
+def test_maxima_without_an_end_point_do_not_make_the_score_zero():
+    from robust_jax.analysis.clever import _end_point
+
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        maxima = 8 + 0.3 * rng.gumbel(size=20)
+        assert maxima.max() * 0.99 <= _end_point(maxima) < 10 * maxima.max()
+
+
 def test_points_are_uniform_in_the_ball():
     from robust_jax.analysis.clever import _in_unit_ball
 

@@ -75,6 +75,7 @@ def test_the_bytes_are_those_of_word2vec(tmp_path):
     [
         (b"", False, ":1: b''; expected the numbers of words"),
         (b"two 2\n", True, "expected the numbers of words"),
+        (b"-1 2\n", True, ":1: b'-1 2'; expected the numbers of words"),
         (b"2 2\na 1 2\n", False, "word 2 of 2: 0 coordinates; expected 2"),
         (b"1 2\na 1 x\n", False, "word 1 of 1"),
         (b"1 2\na 1234567", True, "word 1 of 1: 7 bytes of coordinates; expected 8"),
