@@ -22,7 +22,7 @@ from absl import flags
 
 from experiments import common, recording
 from experiments.properties import gates, studies
-from experiments.properties.invariant import LEAST_FRAMES
+from experiments.properties.changes import LEAST_FRAMES
 from experiments.properties.nets import Nets
 from experiments.properties.setting import Setting
 from robust_jax import analysis, report

@@ -1,21 +1,21 @@
 """Do nets grow invariant with depth and training? Goodfellow et al. (2009)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments import recording
-from experiments.properties import stages
+from experiments.properties import changes, stages
 from experiments.properties.setting import Setting
 from robust_jax import analysis, report
 from robust_jax.core.types import Array
 
 _MOST = 2_000  # images
 _WIDEST = 400  # units of a layer, drawn
-_STEPS = 7  # changes of a kind, the unchanged image among them
 _RATE, _BEST = 0.01, 0.2
-_REACH = 5  # frames on either side
-LEAST_FRAMES = 100  # As the paper's clips have.
 
 Layers = dict[str, Callable[[Array], Array]]
 
@@ -24,13 +24,13 @@ def invariant(setting: Setting, run: recording.Run) -> dict[str, float]:
     """Scores of layers, trained and not, under four kinds of change; gratings."""
     images, nets = setting.shown(_MOST).pixels(), setting.nets
     shape = images.shape[1:]
-    shown: dict[str, Layers] = {"pixels": {"pixels": lambda x: x}}
+    shown = {"pixels": _units(setting, {"pixels": lambda x: x})}
     for name, of in (("fc100", stages.of_dense), ("pooled", stages.of_cnn)):
         for net in (nets[name], nets.untrained(name)):
-            shown[net.title] = of(net, shape)
+            shown[net.title] = _units(setting, of(net, shape))
     found = {
-        kind: {title: _scores(setting, of, moved) for title, of in shown.items()}
-        for kind, moved in _changes(setting, images).items()
+        kind: {title: _scores(units, moved) for title, units in shown.items()}
+        for kind, moved in changes.of(setting, images).items()
     }
     _tell(setting, run, found)
     _gratings(setting, run, shown)
@@ -46,45 +46,40 @@ def invariant(setting: Setting, run: recording.Run) -> dict[str, float]:
     return values
 
 
-def _changes(setting: Setting, images: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """The images after each change of a kind."""
-    pixels = 1 if setting.is_small else 3
-    turns = np.linspace(-15, 15, _STEPS)
-    bodies = analysis.turning_strokes(images, 2 * turns)
-    clip = setting.clip
-    own = (
-        {} if clip is None else {"frames": [*analysis.frame_moves(clip[None], _REACH)]}
-    )
-    return own | {
-        "shift": [analysis.translate(images, 0, d) for d in _steps(pixels)],
-        "rotation": [analysis.rotate(images, d) for d in turns],
-        "scale": [analysis.scale(images, 1.2**d) for d in _steps(1)],
-        "turn in depth": list(bodies.swapaxes(0, 1)),
-    }
+class _Units(NamedTuple):
+    """Some units of all layers of a net, which one pass gives side by side."""
+
+    features_fn: Callable[[Array], Array]
+    places: dict[str, slice]  # of each layer
 
 
-def _steps(most: float) -> Iterator[float]:
-    return iter(np.linspace(-most, most, _STEPS))
-
-
-def _scores(
-    setting: Setting, layers: Layers, moved: list[np.ndarray]
-) -> dict[str, float]:
-    """Of each layer of a net; the images unchanged are in the middle of `moved`."""
-    scores = {}
+def _units(setting: Setting, layers: Layers) -> _Units:
+    shape, places, first = setting.test.images.shape[1:], {}, 0
+    chosen = []
     for name, features_fn in layers.items():
-        rng = setting.rng(name)
-        at: np.ndarray | None = None
-        seen = []
-        for images in moved:
-            found = analysis.features(features_fn, images)
-            if at is None:
-                width = found.shape[1]
-                at = rng.permutation(width)[:_WIDEST]
-            seen.append(found[:, at])
-        made = analysis.invariance(seen[len(seen) // 2], seen, _RATE)
-        scores[name] = analysis.of_network(made.scores, _BEST)
-    return scores
+        one = jax.ShapeDtypeStruct((1, *shape), np.float32)
+        width = int(np.prod(jax.eval_shape(features_fn, one).shape))
+        chosen.append(setting.rng(name).permutation(width)[:_WIDEST])
+        places[name] = slice(first, first + len(chosen[-1]))
+        first = places[name].stop
+
+    def all_of_them(x: Array) -> Array:
+        flat = (f(x).reshape(len(x), -1) for f in layers.values())
+        return jnp.concatenate(
+            [y[:, at] for y, at in zip(flat, chosen, strict=True)], axis=1
+        )
+
+    return _Units(all_of_them, places)
+
+
+def _scores(units: _Units, moved: list[np.ndarray]) -> dict[str, float]:
+    """Of each layer of a net; the images unchanged are in the middle of `moved`."""
+    seen = [analysis.features(units.features_fn, images) for images in moved]
+    made = analysis.invariance(seen[len(seen) // 2], seen, _RATE)
+    return {
+        name: analysis.of_network(made.scores[at], _BEST)
+        for name, at in units.places.items()
+    }
 
 
 def _tell(setting, run, found):
@@ -115,17 +110,15 @@ def _tell(setting, run, found):
     report.plots.curves(path, lines, title, "layer", "invariance score")
 
 
-def _gratings(setting: Setting, run: recording.Run, shown: dict[str, Layers]) -> None:
+def _gratings(setting: Setting, run: recording.Run, shown: dict[str, _Units]) -> None:
     side = setting.test.images.shape[1]
     waves = (1, 2, 3) if setting.is_small else analysis.FREQUENCIES
     rows = []
-    for net, layers in shown.items():
-        for layer, features_fn in layers.items():
-            made = analysis.grating_test(
-                _some(setting, layer, features_fn), side, side, frequencies=waves
-            )
+    for net, units in shown.items():
+        made = analysis.grating_test(units.features_fn, side, side, frequencies=waves)
+        for layer, at in units.places.items():
             scores = {
-                kind: f"{analysis.of_network(part.scores, _BEST):.1f}"
+                kind: f"{analysis.of_network(part.scores[at], _BEST):.1f}"
                 for kind, part in zip(made._fields, made, strict=True)
             }
             rows.append({"net": net, "layer": layer} | scores)
@@ -136,13 +129,3 @@ def _gratings(setting: Setting, run: recording.Run, shown: dict[str, Layers]) ->
         "52.3 and 77.8.",
         rows,
     )
-
-
-def _some(setting, name, features_fn):
-    """The units that `_scores` draws."""
-
-    def some(images: Array) -> Array:
-        flat = features_fn(images).reshape(len(images), -1)
-        return flat[:, setting.rng(name).permutation(flat.shape[1])[:_WIDEST]]
-
-    return some

@@ -172,20 +172,23 @@ def _as_it_is(jaxpr, eqn, given):
 
 def _check_no_relu(eqn):
     """Loops and branches run as they are: a ReLU in there would keep its gradient."""
-    if eqn.primitive.name not in ("scan", "while", "cond"):
-        return
-    parts = [part for value in eqn.params.values() for part in _listed(value)]
-    inner = [getattr(part, "jaxpr", part) for part in parts]
-    for each in (jaxpr for jaxpr in inner if hasattr(jaxpr, "eqns")):
-        if any(_is_relu(e) or _wraps_relu(e) for e in each.eqns):
-            raise ValueError(
-                f"function has a ReLU inside a {eqn.primitive.name}; expected none in "
-                "loops and branches, where no other rule reaches it"
-            )
+    is_loop = eqn.primitive.name in ("scan", "while", "cond")
+    if is_loop and any(map(_has_relu, _parts(eqn))):
+        raise ValueError(
+            f"function has a ReLU inside a {eqn.primitive.name}; expected none in "
+            "loops and branches, where no other rule reaches it"
+        )
 
 
-def _listed(value):
-    return value if isinstance(value, tuple | list) else [value]
+def _has_relu(jaxpr):
+    return any(_is_relu(e) or any(map(_has_relu, _parts(e))) for e in jaxpr.eqns)
+
+
+def _parts(eqn):
+    """All programs inside an equation."""
+    values = [v if isinstance(v, tuple | list) else [v] for v in eqn.params.values()]
+    inner = [getattr(part, "jaxpr", part) for value in values for part in value]
+    return [part for part in inner if hasattr(part, "eqns")]
 
 
 def _inner(eqn):

@@ -157,7 +157,8 @@ def test_signals_stay_in_the_receptive_field(net):
 
 def test_a_relu_in_a_loop_is_told():
     def looped(x):
-        return jax.lax.scan(lambda c, _: (nn.relu(c - 0.1), None), x, None, 3)[0]
+        layer = jax.jit(lambda c: nn.relu(c - 0.1) * 2)
+        return jax.lax.scan(lambda c, _: (layer(c), None), x, None, 3)[0]
 
     with pytest.raises(ValueError, match="a ReLU inside a scan"):
         analysis.with_rule(looped, "guided")(jnp.ones(2))

@@ -6,7 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.properties import canvases, deconv, nets, proposals, setting, stages
+from experiments.properties import (
+    canvases,
+    changes,
+    deconv,
+    nets,
+    proposals,
+    setting,
+    stages,
+)
 from experiments.properties.studies import MEANING
 from experiments.wordvectors import rotations
 from robust_jax import analysis, datasets, train, words
@@ -59,11 +67,9 @@ def test_every_study_is_tried():
 
 
 def test_frames_are_one_more_kind_of_change(given, tmp_path):
-    from experiments.properties import invariant
-
     clip = np.random.default_rng(0).random((120, 8, 8, 1)).astype(np.float32)
     asked = dataclasses.replace(given, clip=clip)
-    moved = invariant._changes(asked, given.test.pixels())["frames"]
+    moved = changes.of(asked, given.test.pixels())["frames"]
     assert len(moved) == 11 and len(moved[0]) == 110
     np.testing.assert_array_equal(moved[0][5], moved[5][0])
 
