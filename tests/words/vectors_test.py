@@ -156,6 +156,20 @@ def test_answers_follow_the_protocol(sections):
     assert np.isnan(words.accuracy([]))
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [  # The nearest to b - a + c would be c, b and a.
+        [[1, 0, 0], [1, 0.01, 0], [0, 0, 1], [0, 0.3, 1]],
+        [[1, 0, 0], [0, 0, 1], [1, 0.01, 0], [0, 0.3, 1]],
+        [[1, 0, 0], [0.9, 0.4, 0], [0.9, -0.4, 0], [0.8, 0, 0.6]],
+    ],
+)
+def test_the_words_of_a_question_are_no_answers(rows):
+    vectors = words.WordVectors((*"abcde",), np.array([*rows, [0, -1, 0]], np.float32))
+    (found,) = words.answer(vectors, [words.Section("s", (("a", "b", "c", "d"),))])
+    assert found.is_right.all()
+
+
 def test_company_is_counted_inside_sentences():
     text = words.corpus(lambda: company.SENTENCES, min_count=1)
     index = text.vocabulary.index
