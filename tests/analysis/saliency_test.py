@@ -50,6 +50,13 @@ def test_linear_scores_are_told_exactly():
     np.testing.assert_allclose(made, weights, rtol=1e-6)
 
 
+def test_one_step_is_enough_for_a_square():
+    """The midpoint rule is exact for gradients that are linear along the way."""
+    x = jnp.array([0.1, 0.7])
+    found = analysis.integrated_gradients(lambda x: jnp.sum(x**2), x, 0.3, steps=1)
+    np.testing.assert_allclose(found, x**2 - 0.09, rtol=1e-5)
+
+
 def test_smooth_grad_is_the_gradient_of_the_smoothed_score():
     noise, x = 0.5, jnp.array([0.4])
     found = analysis.smooth_grad(
