@@ -11,6 +11,7 @@ _UNITS, _TOP = 6, 16
 _LAYERS = ((11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2))
 _CAFFENET = analysis.receptive_field(analysis.Window(*layer) for layer in _LAYERS)
 _OVERLAP = 0.3
+_PIXELS = 90  # Of an image on a sheet; beyond, lines would be lost.
 
 
 def proposals(setting: Setting, run: recording.Run) -> dict[str, float]:
@@ -97,9 +98,10 @@ def _draw(run, drawn, ranked, channels, field, side):
 
 
 def framed(images: np.ndarray, box: analysis.Box) -> np.ndarray:
-    """Images, four times as large, with a white frame one line thick."""
-    large = images.repeat(4, axis=1).repeat(4, axis=2)
-    top, left, bottom, right = (4 * n for n in box)
+    """Images, enlarged as far as a sheet has pixels, with a thin white frame."""
+    times = max(1, _PIXELS // images.shape[1])
+    large = images.repeat(times, axis=1).repeat(times, axis=2)
+    top, left, bottom, right = (times * n for n in box)
     large[:, [top, bottom - 1], left:right] = 1
     large[:, top:bottom, [left, right - 1]] = 1
     return large

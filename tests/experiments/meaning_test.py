@@ -93,10 +93,11 @@ def test_purity_counts_regions_without_a_digit():
 
 
 def test_frames_are_drawn_around_what_a_unit_sees():
-    made = proposals.framed(np.zeros((1, 4, 4, 1)), (1, 0, 3, 4))
-    assert made.shape == (1, 16, 16, 1)
-    assert (made[0, 4] == 1).all() and (made[0, 11] == 1).all()
-    assert (made[0, 5:11, 1:15] == 0).all() and made[0, 5, 0, 0] == 1
+    made = proposals.framed(np.zeros((1, 30, 30, 1)), (10, 0, 20, 30))
+    assert made.shape == (1, 90, 90, 1)
+    assert (made[0, 30] == 1).all() and (made[0, 59] == 1).all()
+    assert (made[0, 31:59, 1:89] == 0).all() and made[0, 31, 0, 0] == 1
+    assert (made[0, :30] == 0).all()
 
 
 def test_stages_are_the_layers_in_their_order(given):
