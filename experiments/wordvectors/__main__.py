@@ -41,6 +41,9 @@ _GROUPS = flags.DEFINE_integer(
 )
 _LEAST = flags.DEFINE_integer("min_count", 5, "How often a word has to occur.")
 _MOST = flags.DEFINE_integer("vocabulary_cut", 30_000, "Words asked and answered.")
+_NEIGHBOURS = flags.DEFINE_list(
+    "neighbours", [], "Words whose nearest ones are shown, such as king,paris."
+)
 _SAVE = flags.DEFINE_string(
     "save", None, "File for the vectors: binary if it has .bin in it, else text."
 )
@@ -58,6 +61,12 @@ def main(argv: list[str]) -> None:
     settings, read, sections = _asked(is_planted, seed)
     run = recording.Run("wordvectors")
     text = words.corpus(read, min_count=_LEAST.value)
+    for word in _NEIGHBOURS.value:
+        if word not in text.vocabulary.index:
+            raise ValueError(
+                f"neighbours={word}: not among the text's {len(text.vocabulary):,} "
+                "words; choose others"
+            )
     ours, speed = study.train(text, settings, seed)
     if _SAVE.value:
         words.save(_SAVE.value, ours, binary=".bin" in _SAVE.value)
@@ -78,6 +87,8 @@ def main(argv: list[str]) -> None:
     values = study.looked_at(
         text, vectors, sections, _MOST.value, seed, _PAPER.value and not is_planted, run
     )
+    if _NEIGHBOURS.value:
+        study.neighbours(ours, _NEIGHBOURS.value, run)
     if is_planted:
         values |= rotations.equivariance(text, settings, seed, run)
     kind = "planted" if is_planted else "text beside gensim" if _PEER.value else "text"

@@ -60,3 +60,15 @@ def looked_at(
         first, answers, sections, most, seed
     )
     return values | coordinates.coordinates(text, first, seed, run)
+
+
+def neighbours(
+    vectors: words.WordVectors, asked: list[str], run: recording.Run
+) -> None:
+    """The ten nearest of each word, with the cosine of the first."""
+    rows = []
+    for word in asked:
+        near = vectors.nearest(word)
+        told = " ".join(each.word for each in near)
+        rows.append({"word": word, "cosine": near[0].cosine, "nearest": told})
+    run.table("Nearest words", "By cosine; the first one's is shown.", rows)

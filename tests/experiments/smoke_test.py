@@ -235,12 +235,15 @@ def test_wordvectors(command, tmp_path):
     questions.write_text("\n".join(lines))
     saved = tmp_path / "vectors.bin"
     options = [f"--corpus={text}", f"--questions={questions}", f"--save={saved}"]
-    done, record, out = command("wordvectors", "--dim=10", "--epochs=3", *options)
+    options += ["--dim=10", "--epochs=3", "--neighbours=w0-0-0"]
+    done, record, out = command("wordvectors", *options)
     vectors = words.load(saved, binary=True)
     assert vectors.matrix.shape[1] == 10 and "w0-0-0" in vectors.index
     accuracy = record["series"]["values"]["accuracy"]
     assert words.accuracy(words.answer(vectors, sections)) == accuracy
     assert record["series"]["values"]["answers kept by a rotation"] > 0.98
+    (near,) = record["series"]["tables"]["Nearest words"]
+    assert near["nearest"].split()[0] == vectors.nearest("w0-0-0", 1)[0].word
     assert "words per second" in done.stdout and len(_figures(out)) == 2
 
 
