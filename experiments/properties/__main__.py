@@ -9,8 +9,8 @@ spaces hold; overview, or all, are both. Each prints its tables, draws its figur
 holds what it found to its gates (`gates.GATES`); `--check` exits with 1 if one fails.
 `--paper` puts the paper's numbers beside ours, those from memory or second hand marked.
 
-On two cores errors takes under 4 minutes on the digits, meaning about as long; all
-their gates hold for seeds 0, 1 and 2. README.md tells which of MNIST's do.
+All gates of the digits hold for seeds 0, 1 and 2. README.md tells which of MNIST's do,
+and how long it takes.
 """
 
 import sys
