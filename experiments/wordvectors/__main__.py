@@ -68,6 +68,7 @@ def main(argv: list[str]) -> None:
                 f"neighbours={word}: not among the text's {len(text.vocabulary):,} "
                 "words; choose others"
             )
+    study.check_asked(text, sections, _MOST.value)
     ours, speed = study.train(text, settings, seed)
     if _SAVE.value:
         words.save(_SAVE.value, ours, binary=".bin" in _SAVE.value)

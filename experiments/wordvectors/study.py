@@ -34,6 +34,17 @@ def train(
     return done.vectors, settings.epochs * text.raw / took
 
 
+def check_asked(text: words.Corpus, sections: list[words.Section], most: int) -> None:
+    """Raises ValueError if the text has the words of no question."""
+    known = {word.upper() for word in text.vocabulary.words[:most]}
+    asked = (q for section in sections for q in section.questions)
+    if not any(known.issuperset(word.upper() for word in q) for q in asked):
+        raise ValueError(
+            f"questions: the text's {min(most, len(text.vocabulary)):,} commonest "
+            "words answer none; choose others, or a larger vocabulary_cut"
+        )
+
+
 def looked_at(
     text: words.Corpus,
     vectors: dict[str, words.WordVectors],

@@ -30,7 +30,7 @@ def load_frames(path: PathLike) -> NDArray[np.float32]:
     if path.is_dir():
         frames = _images(path)
     elif path.is_file():
-        frames = np.load(path, allow_pickle=False)
+        frames = _array(path)
     else:
         raise FileNotFoundError(f"{path}: expected a directory of frames or a .npy")
     if frames.dtype == np.uint8:
@@ -70,8 +70,8 @@ def turning_strokes(
     """Images of bright strokes as bodies that turn about their upright axis.
 
     Ink is a cloud of points, `depth` times the image's width deep; a frame is its
-    shadow, each point shared among the four pixels around its place, on a scale that
-    keeps the ink of the unturned image.
+    shadow, each point shared between the two pixels at its place: the ink is that of
+    the unturned image, but for what falls outside and sums above 1, which are cut.
 
     Args:
         images: shape [N, H, W, 1], pixels in [0, 1].
@@ -95,13 +95,30 @@ def turning_strokes(
     return made.clip(0, 1)
 
 
-def _images(folder):
+def _array(path):
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        found = None
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{path}: no array; expected a .npy, as numpy.save writes")
+    return found
+
+
+def _picture(path):
     import matplotlib.image  # Loaded by those who read images alone.
 
+    try:
+        return matplotlib.image.imread(path)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{path}: no image that can be read ({error})") from error
+
+
+def _images(folder):
     names = sorted(p for p in folder.iterdir() if p.suffix.lower() in _IMAGES)
     if not names:
         raise ValueError(f"{folder}: no image; expected one for each frame")
-    frames = [matplotlib.image.imread(name) for name in names]
+    frames = [_picture(name) for name in names]
     sizes = {frame.shape for frame in frames}
     if len(sizes) > 1:
         raise ValueError(f"{folder}: frames of shapes {sorted(sizes)}; expected one")

@@ -144,6 +144,15 @@ def test_clips_that_are_none(tmp_path):
         analysis.load_frames(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no image"):
         analysis.load_frames(tmp_path)
+    (tmp_path / "0.png").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match="0.png: no image that can be read"):
+        analysis.load_frames(tmp_path)
+    for name in ("0.png", "empty.npy"):
+        (tmp_path / name).write_bytes(b"")
+    np.savez(tmp_path / "many.npz", a=np.zeros(2))
+    for name in ("0.png", "empty.npy", "many.npz"):
+        with pytest.raises(ValueError, match="no array; expected a .npy"):
+            analysis.load_frames(tmp_path / name)
     for i, shape in enumerate([(2, 3), (3, 3)]):
         matplotlib.image.imsave(tmp_path / f"{i}.png", np.zeros(shape))
     with pytest.raises(ValueError, match="frames of shapes"):

@@ -9,6 +9,7 @@ import bz2
 import gzip
 import json
 import lzma
+import pathlib
 import sys
 import time
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import gensim
 from gensim.models import word2vec
 
-_OPENERS: dict[str, Any] = {"bz2": bz2.open, "gz": gzip.open, ".xz": lzma.open}
+_OPENERS: dict[str, Any] = {".bz2": bz2.open, ".gz": gzip.open, ".xz": lzma.open}
 _MOST = 10_000  # Words of a sentence: gensim leaves out what is beyond.
 
 
@@ -24,7 +25,9 @@ def main(text: str, out: str, settings: str) -> None:
     """Reads, trains, writes."""
     options = json.loads(settings)
     lines = []
-    with _OPENERS.get(text[-3:], open)(text, "rt", encoding="utf-8") as file:
+    with _OPENERS.get(pathlib.Path(text).suffix, open)(
+        text, "rt", encoding="utf-8"
+    ) as file:
         for line in file:
             words = line.split()
             lines += [words[i : i + _MOST] for i in range(0, len(words), _MOST)]
