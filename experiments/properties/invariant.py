@@ -93,9 +93,9 @@ def _tell(setting, run, found):
     run.table(
         "Invariance scores",
         f"Mean of the best {100 * _BEST:g} % of a layer's units before the "
-        f"nonlinearity; {1 / _RATE:g} is the most. Sideways within {pixels} px, rotation "
-        "within 15 degrees, scale within 1.2, turn in depth of strokes made bodies "
-        "within 30 degrees. Pixels have no training. The paper's "
+        f"nonlinearity; {1 / _RATE:g} is the most. Shift: sideways within {pixels} px; "
+        "rotation within 15 degrees, scale within 1.2, turn in depth of strokes made "
+        "bodies within 30 degrees. Pixels have no training. The paper's "
         "(from memory, unverified): a convolutional deep belief net's two layers, 15.2 "
         "and 23.0 for shifts of natural images.",
         rows,

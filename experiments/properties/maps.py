@@ -1,6 +1,5 @@
 """Six maps of what matters for a class, of one image each."""
 
-import functools
 from collections.abc import Callable
 
 import jax
@@ -46,29 +45,5 @@ def methods(net: Net, setting: Setting) -> dict[str, Method]:
         "SmoothGrad": lambda x, y, k: analysis.smooth_grad(score(y), x, k).sum(-1),
         "guided": guided,
         "Grad-CAM": cam,
-        "occlusion": functools.partial(_covers, score, size),
+        "occlusion": lambda x, y, k: analysis.occlusion(score(y), x, size),
     }
-
-
-def _covers(
-    score: Callable[[Array], Callable[[Array], Array]],
-    size: int,
-    x: Array,
-    label: Array,
-    key: Array,
-) -> Array:
-    """The logit lost by a cover, given to the pixels under it."""
-    ones, base = jnp.ones((size, size)), score(label)(x)
-    rows, columns = x.shape[0] - size + 1, x.shape[1] - size + 1
-
-    def lost(place: Array) -> Array:
-        cover = jax.lax.dynamic_update_slice(
-            x, jnp.zeros((size, size, 1)), (place[0], place[1], 0)
-        )
-        return base - score(label)(cover)
-
-    grid = jnp.meshgrid(jnp.arange(rows), jnp.arange(columns), indexing="ij")
-    found = jax.vmap(lost)(jnp.stack(grid, -1).reshape(-1, 2))
-    pad = [(0, 0), (0, 0), *[(size - 1, size - 1)] * 2]
-    found = jnp.pad(found.reshape(1, 1, rows, columns), pad)
-    return jax.lax.conv(found, ones[None, None], (1, 1), "VALID")[0, 0]

@@ -49,6 +49,11 @@ class Net(NamedTuple):
         """One example [*S] -> logits [K]."""
         return models.logits_fn(self.module, self.variables)
 
+    def error(self, data: Dataset) -> float:
+        """Share of the examples that it gets wrong."""
+        answers = analysis.predictor(self.logits_fn)(data.pixels())
+        return float((answers != data.labels).mean())
+
 
 class Nets:
     """Nets of one data set and seed.
@@ -93,8 +98,7 @@ class Nets:
 
     def error(self, name: str, data: Dataset) -> float:
         """Share of the examples that a net gets wrong."""
-        answers = analysis.predictor(self[name].logits_fn)(data.pixels())
-        return float((answers != data.labels).mean())
+        return self[name].error(data)
 
     def _fitted(self, name: str) -> Net:
         recipe = self._recipes[name]

@@ -75,7 +75,7 @@ def _planted(setting: Setting, run: recording.Run) -> dict[str, float]:
     found = _tested(net, own[:_SET], images[~is_marked], own[_SET:][:100], 1, rng)
     run.table(
         "A net trained to tell whether a square is in the corner",
-        f"Error {100 * _error(net, shown):.1f} %. TCAV of the square, which has to be "
+        f"Error {100 * net.error(shown):.1f} %. TCAV of the square, which has to be "
         f"found, and the mean of {_SETS} random concepts.",
         [{"the square": found.score, "random": found.chance.mean(), "p": found.p}],
     )
@@ -89,11 +89,6 @@ def _marked(data: Dataset, rng: np.random.Generator) -> Dataset:
     images, labels = data.images.copy(), rng.integers(0, 2, len(data))
     images[labels == 1, :_PATCH, :_PATCH] = data.scale
     return dataclasses.replace(data, images=images, labels=labels.astype(np.int32))
-
-
-def _error(net: Net, data: Dataset) -> float:
-    answers = analysis.predictor(net.logits_fn)(data.pixels())
-    return float((answers != data.labels).mean())
 
 
 def _tested(net, concept, pool, own, label, rng):

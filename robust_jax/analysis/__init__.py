@@ -70,7 +70,12 @@ from robust_jax.analysis.regions import (
     propose,
     rank_units,
 )
-from robust_jax.analysis.saliency import grad_cam, integrated_gradients, smooth_grad
+from robust_jax.analysis.saliency import (
+    grad_cam,
+    integrated_gradients,
+    occlusion,
+    smooth_grad,
+)
 from robust_jax.analysis.similarity import cka
 from robust_jax.analysis.spectral import (
     conv_norm,
@@ -159,6 +164,7 @@ __all__ = [
     "noise_of_size",
     "noisy",
     "occlude",
+    "occlusion",
     "of_network",
     "operator_norm",
     "overlap",

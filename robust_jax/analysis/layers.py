@@ -1,6 +1,6 @@
 """The layers of a Flax net: what goes into them, and how much they can stretch it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -99,19 +99,9 @@ def from_layer(
     checks.known_name("layer", name, layer_names(module, input_shape))
 
     def run(images: Array, shift: Array) -> tuple[Array, Array]:
-        found: list[Array] = []
-
-        def look(next_fn: Any, args: Any, kwargs: Any, context: Any) -> Any:
-            y = next_fn(*args, **kwargs)
-            path = "/".join(context.module.path)
-            if path == name and context.method_name == "__call__":
-                found.append(y)
-                return y + shift
-            return y
-
-        with nn.intercept_methods(look):
-            logits = models.ApplyMode(module)(variables, images, "eval")[0]
-        return found[0], logits
+        calls, logits = _run(module, variables, images, (name, shift))
+        (output,) = (call.y for call in calls if call.name == name)
+        return output, logits
 
     return run
 
@@ -128,7 +118,7 @@ def layer_norms(
         key: of the power iterations' starts.
     """
     image = jnp.zeros((1, *input_shape))
-    calls = list(_calls(module, variables, image))
+    calls = _calls(module, variables, image)
     keys = jax.random.split(key, len(calls))
     return [_norm(*pair) for pair in zip(calls, keys, strict=True)]
 
@@ -155,7 +145,17 @@ def product_bound(module: nn.Module, norms: list[LayerNorm]) -> float:
     return slope
 
 
-def _calls(module: nn.Module, variables: Any, images: Array) -> Iterator[_Call]:
+def _calls(module: nn.Module, variables: Any, images: Array) -> list[_Call]:
+    return _run(module, variables, images)[0]
+
+
+def _run(
+    module: nn.Module,
+    variables: Any,
+    images: Array,
+    shift: tuple[str, Array] | None = None,
+) -> tuple[list[_Call], Array]:
+    """The calls of all layers, and the logits; one layer's output may be shifted."""
     found: list[_Call] = []
 
     def look(next_fn: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -164,11 +164,12 @@ def _calls(module: nn.Module, variables: Any, images: Array) -> Iterator[_Call]:
             layer, weights = context.module.clone(parent=None), context.module.variables
             name = "/".join(context.module.path)
             found.append(_Call(name, layer, weights, args[0], y))
+            return y + shift[1] if shift and shift[0] == name else y
         return y
 
     with nn.intercept_methods(look):
-        models.ApplyMode(module)(variables, images, "eval")
-    return iter(found)
+        logits = models.ApplyMode(module)(variables, images, "eval")[0]
+    return found, logits
 
 
 def _only(module, variables, images, name):

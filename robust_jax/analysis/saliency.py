@@ -61,3 +61,34 @@ def grad_cam(maps: Array, gradients: Array) -> Array:
     """
     weights = gradients.mean(axis=(0, 1))
     return jax.nn.relu(maps @ weights)
+
+
+def occlusion(score_fn: ScoreFn, x: Array, size: int, fill: float = 0.0) -> Array:
+    """What a square cover over a pixel costs, the mean over all covers of it: [H, W].
+
+    Args:
+        score_fn: one example [H, W, C] -> [].
+        x: the example, shape [H, W, C].
+        size: side of the square, pixels.
+        fill: what it covers with: the data's background.
+    Raises: ValueError: a square that does not fit.
+    References: Zeiler & Fergus, "Visualizing and understanding convolutional networks",
+        ECCV 2014, Sec. 4.2, whose map is `occlude`'s.
+    """
+    height, width, channels = x.shape
+    if not 0 < size <= min(height, width):
+        raise ValueError(f"size={size} in an image of {height} x {width}")
+    square = jnp.full((size, size, channels), fill, x.dtype)
+    rows, columns = height - size + 1, width - size + 1
+    tops, lefts = jnp.divmod(jnp.arange(rows * columns), columns)
+
+    def lost(top: Array, left: Array) -> Array:
+        return score_fn(x) - score_fn(
+            jax.lax.dynamic_update_slice(x, square, (top, left, 0))
+        )
+
+    def spread(values: Array) -> Array:
+        wide = jnp.pad(values.reshape(rows, columns), size - 1)
+        return jax.scipy.signal.convolve2d(wide, jnp.ones((size, size)), "valid")
+
+    return spread(jax.vmap(lost)(tops, lefts)) / spread(jnp.ones(rows * columns))

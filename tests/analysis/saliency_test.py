@@ -105,6 +105,20 @@ def test_a_cover_takes_what_it_hides():
         analysis.occlude(lambda x: x, image, 7)
 
 
+def test_a_pixel_counts_what_covers_of_it_cost():
+    rng = np.random.default_rng(0)
+    image, weights = rng.random((2, 5, 6, 1)).astype(np.float32)
+    found = analysis.occlusion(lambda x: (x * weights).sum(), image, 2, 0.25)
+    cost, times = np.zeros((2, 5, 6))
+    for top, left in np.ndindex(4, 5):
+        at = slice(top, top + 2), slice(left, left + 2)
+        cost[at] += ((image - 0.25) * weights)[at].sum()
+        times[at] += 1
+    np.testing.assert_allclose(found, cost / times, atol=1e-5)
+    with pytest.raises(ValueError, match="size=6 in an image of 5 x 6"):
+        analysis.occlusion(lambda x: x.sum(), image, 6)
+
+
 def test_parts_that_correspond_change_alike():
     rng = np.random.default_rng(0)
     whole, change = rng.normal(size=(2, 4, 9))

@@ -242,6 +242,12 @@ def test_wordvectors(command, tmp_path):
     accuracy = record["series"]["values"]["accuracy"]
     assert words.accuracy(words.answer(vectors, sections)) == accuracy
     assert record["series"]["values"]["answers kept by a rotation"] > 0.98
+    other = tmp_path / "other.txt"
+    other.write_text(": s\nw x y z\n")
+    bad = [sys.executable, "-m", "experiments.wordvectors", f"--corpus={text}"]
+    bad += [f"--questions={other}", f"--out={tmp_path / 'bad'}"]
+    end = subprocess.run(bad, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert end.returncode == 2 and "commonest words answer none" in end.stderr
     (near,) = record["series"]["tables"]["Nearest words"]
     assert near["nearest"].split()[0] == vectors.nearest("w0-0-0", 1)[0].word
     assert "words per second" in done.stdout and len(_figures(out)) == 2

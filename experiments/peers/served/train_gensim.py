@@ -25,9 +25,8 @@ def main(text: str, out: str, settings: str) -> None:
     """Reads, trains, writes."""
     options = json.loads(settings)
     lines = []
-    with _OPENERS.get(pathlib.Path(text).suffix, open)(
-        text, "rt", encoding="utf-8"
-    ) as file:
+    opener = _OPENERS.get(pathlib.Path(text).suffix, open)
+    with opener(text, "rt", encoding="utf-8") as file:
         for line in file:
             words = line.split()
             lines += [words[i : i + _MOST] for i in range(0, len(words), _MOST)]
