@@ -77,7 +77,7 @@ def _scores(units: _Units, moved: list[np.ndarray]) -> dict[str, float]:
     seen = [analysis.features(units.features_fn, images) for images in moved]
     made = analysis.invariance(seen[len(seen) // 2], seen, _RATE)
     return {
-        name: analysis.of_network(made.scores[at], _BEST)
+        name: analysis.network_invariance(made.scores[at], _BEST)
         for name, at in units.places.items()
     }
 
@@ -118,7 +118,7 @@ def _gratings(setting: Setting, run: recording.Run, shown: dict[str, _Units]) ->
         made = analysis.grating_test(units.features_fn, side, side, frequencies=waves)
         for layer, at in units.places.items():
             scores = {
-                kind: f"{analysis.of_network(part.scores[at], _BEST):.1f}"
+                kind: f"{analysis.network_invariance(part.scores[at], _BEST):.1f}"
                 for kind, part in zip(made._fields, made, strict=True)
             }
             rows.append({"net": net, "layer": layer} | scores)

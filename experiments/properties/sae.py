@@ -31,7 +31,7 @@ def _planted(setting: Setting, run: recording.Run) -> dict[str, float]:
         "axes": np.eye(_WIDTH),
         "128 random directions": rng.normal(size=(2 * _TRUE, _WIDTH)),
     }
-    means = {n: float(analysis.recovered(truth, b).mean()) for n, b in bases.items()}
+    means = {n: float(analysis.max_cosines(truth, b).mean()) for n, b in bases.items()}
     run.table(
         "Directions in superposition, recovered",
         f"{_TRUE} directions in {_WIDTH} coordinates, {_ACTIVE} of them in each of "
@@ -57,7 +57,7 @@ def _of_layer(setting: Setting, run: recording.Run) -> dict[str, float]:
     for active in (4, 8):
         key = jax.random.fold_in(jax.random.key(setting.seed), active)
         made = _trained(seen, _ATOMS, active, key)
-        fit = analysis.fit_of(made, held)
+        fit = analysis.dictionary_fit(made, held)
         code = np.asarray(made.code(held))
         alive = np.flatnonzero((code > 0).sum(axis=0) >= _K)
         rows.append(

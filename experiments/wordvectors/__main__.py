@@ -115,7 +115,7 @@ def _asked(is_planted, seed):
     if is_planted:
         if _PEER.value:
             raise ValueError("peer_python needs a text file; pass --corpus=FILE")
-        return settings, *words.language(seed=seed)
+        return settings, *words.planted_language(seed=seed)
     if _QUESTIONS.value is None:
         raise ValueError(f"questions=None with corpus={_CORPUS.value}; pass a file")
     if _PEER.value:

@@ -31,13 +31,13 @@ def coordinates(
         "random directions": random,
         "independent components": _independent(vectors, seed),
     }
-    company = words.Company(text)
+    company = words.Cooccurrences(text)
     found = {}
     for name, basis in bases.items():
         both = np.concatenate([basis, -basis])
         both /= np.linalg.norm(both, axis=1, keepdims=True)
         tops = words.top_words(vectors, both, _TOP)
-        apart = words.intruders_found(vectors, both, vectors.unit, _TOP, seed=seed)
+        apart = words.intruder_ratios(vectors, both, vectors.unit, _TOP, seed=seed)
         found[name] = _Read(company.npmi(tops), apart, tops)
     rows = _rows(found, vectors, seed)
     run.table(

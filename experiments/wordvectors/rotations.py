@@ -22,7 +22,7 @@ def answers_kept(
 ) -> float:
     """The share of analogies that are answered alike after a random rotation."""
     rotation = analysis.random_rotation(vectors.matrix.shape[1], seed)
-    again = words.answer(vectors.turned(rotation), sections, most=most)
+    again = words.answer(vectors.rotated(rotation), sections, most=most)
     pairs = zip(found, again, strict=True)
     return float(np.concatenate([a.answers == b.answers for a, b in pairs]).mean())
 

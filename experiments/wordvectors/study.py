@@ -13,7 +13,7 @@ _PLANTED = words.Settings(size=50)
 
 def planted(setting: Setting, run: recording.Run) -> dict[str, float]:
     """The study on a made-up language, as one of `experiments.properties`."""
-    read, sections = words.language(seed=setting.seed)
+    read, sections = words.planted_language(seed=setting.seed)
     text = words.corpus(read)
     trained, _ = train(text, _PLANTED, setting.seed)
     values = looked_at(

@@ -98,7 +98,7 @@ def train_dictionary(
     return made._replace(encoder=encoder, code_bias=bias, atoms=atoms)
 
 
-def fit_of(dictionary: Dictionary, features: NDArray[np.floating]) -> Fit:
+def dictionary_fit(dictionary: Dictionary, features: NDArray[np.floating]) -> Fit:
     """How well a dictionary tells features, shape [N, D]."""
     x = jnp.asarray(features, jnp.float32)
     code = dictionary.code(x)
@@ -112,7 +112,7 @@ def fit_of(dictionary: Dictionary, features: NDArray[np.floating]) -> Fit:
     )
 
 
-def recovered(
+def max_cosines(
     truth: NDArray[np.floating], atoms: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """For each true direction [T, D] the largest |cosine| of an atom [M, D]: [T].

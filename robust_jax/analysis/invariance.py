@@ -93,7 +93,7 @@ def invariance(
     return Invariance(_picked(scores, best), _picked(local, best), made)
 
 
-def of_network(scores: Values, share: float = 0.2) -> float:
+def network_invariance(scores: Values, share: float = 0.2) -> float:
     """The mean score of the best units, a share of them; at least one.
 
     Raises: ValueError: a share out of (0, 1].

@@ -7,10 +7,10 @@ from robust_jax.words.analogies import (
     answer,
     read_questions,
 )
-from robust_jax.words.coherence import Company, intruders_found, top_words
+from robust_jax.words.coherence import Cooccurrences, intruder_ratios, top_words
 from robust_jax.words.formats import load, save
 from robust_jax.words.huffman import Tree, tree
-from robust_jax.words.planted import language
+from robust_jax.words.planted import planted_language
 from robust_jax.words.settings import Settings
 from robust_jax.words.training import Trained, keep_odds, train
 from robust_jax.words.updates import Tables
@@ -19,7 +19,7 @@ from robust_jax.words.vocabulary import Corpus, Piece, Vocabulary, corpus, text_
 
 __all__ = [
     "Answers",
-    "Company",
+    "Cooccurrences",
     "Corpus",
     "Neighbour",
     "Piece",
@@ -33,10 +33,10 @@ __all__ = [
     "accuracy",
     "answer",
     "corpus",
-    "intruders_found",
+    "intruder_ratios",
     "keep_odds",
-    "language",
     "load",
+    "planted_language",
     "read_questions",
     "save",
     "text_file",

@@ -35,7 +35,7 @@ def top_words(
     return np.argsort(-scores, axis=1, kind="stable")[:, :k]
 
 
-class Company:
+class Cooccurrences:
     """Which words of a text are within a window of which.
 
     Args:
@@ -85,7 +85,7 @@ class Company:
         return np.where(joint > 0, scores, -1.0).mean(axis=1)
 
 
-def intruders_found(
+def intruder_ratios(
     vectors: WordVectors,
     directions: ArrayLike,
     space: ArrayLike,

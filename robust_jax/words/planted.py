@@ -19,7 +19,7 @@ _SHARES = (0.35, 0.65)  # Below: words of the pair, of the role; above: noise.
 _OF_PAIR, _OF_ROLE, _NOISE = 8, 12, 60  # How many such words there are.
 
 
-def language(
+def planted_language(
     sentences: int = 60_000,
     *,
     families: int = 4,

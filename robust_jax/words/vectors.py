@@ -87,7 +87,7 @@ class WordVectors:
         checks.positive_integer("most", most)
         return WordVectors(self.words[:most], self.matrix[:most])
 
-    def turned(self, rotation: ArrayLike) -> "WordVectors":
+    def rotated(self, rotation: ArrayLike) -> "WordVectors":
         """All vectors times a matrix of shape [d, d]."""
         turned = self.matrix @ np.asarray(rotation, np.float32)
         return WordVectors(self.words, turned)

@@ -27,8 +27,10 @@ def test_a_unit_that_does_not_mind_scores_the_most():
     found = analysis.invariance(base, moved, 0.01)
     assert found.scores[0] == pytest.approx(100) and found.local[0] == 1
     assert (found.scores[1:] < 6).all()
-    assert analysis.of_network(found.scores, 0.3) == found.scores.max()
-    assert analysis.of_network(found.scores, 1.0) == pytest.approx(found.scores.mean())
+    assert analysis.network_invariance(found.scores, 0.3) == found.scores.max()
+    assert analysis.network_invariance(found.scores, 1.0) == pytest.approx(
+        found.scores.mean()
+    )
 
 
 def test_the_sign_is_that_of_the_higher_score():
@@ -47,7 +49,7 @@ def test_what_invariance_refuses():
         (lambda: analysis.invariance(values, []), "expected at least one change"),
         (lambda: analysis.invariance(values, [values[:2]]), "moved has shape"),
         (lambda: analysis.firing(values, 1.0), "rate=1.0"),
-        (lambda: analysis.of_network(values[0], 2.0), "share=2"),
+        (lambda: analysis.network_invariance(values[0], 2.0), "share=2"),
     ):
         with pytest.raises(ValueError, match=told):
             call()

@@ -140,15 +140,15 @@ def test_directions_in_superposition_are_recovered():
     np.testing.assert_allclose(np.linalg.norm(made.atoms, axis=1), 1, atol=1e-5)
     code = np.asarray(made.code(features[:100]))
     assert (code >= 0).all() and ((code > 0).sum(1) <= 2).all()
-    assert analysis.recovered(truth, made.atoms).mean() > 0.9
-    assert analysis.recovered(truth, np.eye(12)).mean() < 0.8
-    fit = analysis.fit_of(made, features)
+    assert analysis.max_cosines(truth, made.atoms).mean() > 0.9
+    assert analysis.max_cosines(truth, np.eye(12)).mean() < 0.8
+    fit = analysis.dictionary_fit(made, features)
     assert fit.unexplained < 0.1 and 1 < fit.active <= 2 and 0 <= fit.dead < 1
 
 
 def test_recovery_does_not_mind_sign_and_length():
     truth = np.array([[1.0, 0], [0, 2]])
-    found = analysis.recovered(truth, np.array([[-3.0, 0], [1, 1]]))
+    found = analysis.max_cosines(truth, np.array([[-3.0, 0], [1, 1]]))
     np.testing.assert_allclose(found, [1, 2**-0.5], rtol=1e-6)
 
 

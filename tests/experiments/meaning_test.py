@@ -129,11 +129,11 @@ def test_snapshots_are_the_weights_on_the_way(given):
 
 
 def test_a_rotation_keeps_answers_and_a_stretch_does_not():
-    read, sections = words.language(3_000, families=1, pairs=6)
+    read, sections = words.planted_language(3_000, families=1, pairs=6)
     text = words.corpus(read)
     done = words.train(text, words.Settings(size=12, epochs=2, sample=0.0))
     found = words.answer(done.vectors, sections)
     assert rotations.answers_kept(done.vectors, found, sections, 30_000, 0) > 0.98
-    stretched = done.vectors.turned(np.diag(np.linspace(0.1, 3, 12)))
+    stretched = done.vectors.rotated(np.diag(np.linspace(0.1, 3, 12)))
     other = words.answer(stretched, sections)
     assert (other[0].answers != found[0].answers).any()

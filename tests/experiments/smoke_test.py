@@ -228,7 +228,7 @@ def test_properties(command):
 
 
 def test_wordvectors(command, tmp_path):
-    read, sections = words.language(4_000, families=1, pairs=6)
+    read, sections = words.planted_language(4_000, families=1, pairs=6)
     text, questions = tmp_path / "text.txt", tmp_path / "questions.txt"
     text.write_text("\n".join(map(" ".join, read())))
     lines = [f": {sections[0].name}", *map(" ".join, sections[0].questions)]

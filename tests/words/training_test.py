@@ -16,7 +16,7 @@ SETTINGS = words.Settings(size=24, epochs=4, sample=0.0, rate=0.05)
 
 @pytest.fixture(scope="module")
 def language():
-    read, sections = words.language(10_000, families=2, pairs=8)
+    read, sections = words.planted_language(10_000, families=2, pairs=8)
     return words.corpus(read), sections
 
 

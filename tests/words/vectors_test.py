@@ -21,7 +21,7 @@ def test_neighbours():
     assert [n.word for n in PLANE.nearest([0, -1], 1)] == ["a"]
     assert len(PLANE.nearest("a", 10)) == 3
     assert PLANE.cut(2).words == ("a", "b") and len(PLANE.cut(2)) == 2
-    turned = PLANE.turned([[0, 1], [-1, 0]])
+    turned = PLANE.rotated([[0, 1], [-1, 0]])
     np.testing.assert_allclose(turned["c"], [-2, 0])
 
 
@@ -34,9 +34,9 @@ def test_neighbours():
         (lambda: words.WordVectors((), np.ones((0, 2))), "a row for each word"),
         (lambda: words.top_words(PLANE, np.ones((1, 3))), "expected .M, 2."),
         (lambda: words.top_words(PLANE, np.ones((1, 2)), 0), "k=0"),
-        (lambda: words.intruders_found(PLANE, np.ones((1, 2)), PLANE.unit, 1), "k=1"),
-        (lambda: words.language(0), "sentences=0"),
-        (lambda: words.language(pairs=1), "pairs=1; expected at least 2"),
+        (lambda: words.intruder_ratios(PLANE, np.ones((1, 2)), PLANE.unit, 1), "k=1"),
+        (lambda: words.planted_language(0), "sentences=0"),
+        (lambda: words.planted_language(pairs=1), "pairs=1; expected at least 2"),
     ],
 )
 def test_what_cannot_be(call, told):
@@ -174,11 +174,11 @@ def test_company_is_counted_inside_sentences():
     text = words.corpus(lambda: company.SENTENCES, min_count=1)
     index = text.vocabulary.index
     groups = [[index[w] for w in group] for group in (["a", "b"], ["a", "y"])]
-    close, apart = words.Company(text, window=2).npmi(groups)
+    close, apart = words.Cooccurrences(text, window=2).npmi(groups)
     np.testing.assert_allclose(close, company.npmi("a", "b", 2))
     assert close > 0.1 and apart == -1.0
     with pytest.raises(ValueError, match="expected .M, k."):
-        words.Company(text).npmi([[0]])
+        words.Cooccurrences(text).npmi([[0]])
 
 
 def test_an_intruder_stands_out_along_a_planted_axis():
@@ -186,6 +186,6 @@ def test_an_intruder_stands_out_along_a_planted_axis():
     matrix = rng.normal(size=(200, 8)).astype(np.float32)
     matrix[:20, 0] += 8  # One topic, along the first axis.
     vectors = words.WordVectors(tuple(map(str, range(200))), matrix)
-    found = words.intruders_found(vectors, np.eye(8), vectors.unit)
+    found = words.intruder_ratios(vectors, np.eye(8), vectors.unit)
     assert found[0] > 2 and (found[1:] < 2).all()
     assert set(words.top_words(vectors, np.eye(8))[0]) <= set(range(20))
