@@ -1,10 +1,11 @@
 """Layer 3: attacks. Factories that return an `Attack` for one example; `list()`."""
 
-from robust_jax.attacks import gradients
+from robust_jax.attacks import estimates, gradients
 from robust_jax.attacks.acg import acg
 from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.boundary_attack import boundary_attack
 from robust_jax.attacks.brendel_bethge import brendel_bethge
 from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.carlini_wagner_l0 import cw_l0
@@ -23,10 +24,13 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.geoda import geoda
 from robust_jax.attacks.greedy import greedy_l0
+from robust_jax.attacks.hop_skip_jump import hop_skip_jump
 from robust_jax.attacks.jsma import jsma
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
+from robust_jax.attacks.one_pixel import one_pixel
 from robust_jax.attacks.pdpgd import pdpgd
 from robust_jax.attacks.pgd_l0 import pgd_l0
 from robust_jax.attacks.projected import (
@@ -40,8 +44,13 @@ from robust_jax.attacks.projected import (
     r_fgsm,
 )
 from robust_jax.attacks.radius import minimal_apgd, minimise_radius
+from robust_jax.attacks.rays import rays
+from robust_jax.attacks.score_based import bandits, nes, spsa
 from robust_jax.attacks.sigma_zero import sigma_zero
+from robust_jax.attacks.sign_opt import sign_opt
+from robust_jax.attacks.simba import simba
 from robust_jax.attacks.slide import slide
+from robust_jax.attacks.sparse_rs import sparse_rs
 from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
 from robust_jax.attacks.superdeepfool import superdeepfool
@@ -71,7 +80,9 @@ __all__ = [
     "alma",
     "apgd",
     "apgd_l1",
+    "bandits",
     "bim",
+    "boundary_attack",
     "brendel_bethge",
     "by_name",
     "cw_l0",
@@ -81,13 +92,16 @@ __all__ = [
     "deepfool",
     "di_fgsm",
     "ead",
+    "estimates",
     "expectation",
     "fab",
     "fgsm",
     "fmn",
     "gama_pgd",
+    "geoda",
     "gradients",
     "greedy_l0",
+    "hop_skip_jump",
     "input_diversity",
     "jsma",
     "lbfgs",
@@ -97,22 +111,29 @@ __all__ = [
     "minimal_apgd",
     "minimise_radius",
     "multi_targeted",
+    "nes",
     "nesterov",
     "nesterov_variance_tuning",
     "ni_fgsm",
     "odi_pgd",
+    "one_pixel",
     "over_targets",
     "pdpgd",
     "pgd",
     "pgd_l0",
     "projected_ascent",
     "r_fgsm",
+    "rays",
     "restarts",
     "scale_invariance",
     "si_ni_fgsm",
     "sigma_zero",
+    "sign_opt",
+    "simba",
     "slide",
+    "sparse_rs",
     "sparsefool",
+    "spsa",
     "square",
     "straight_through",
     "strongest_of",

@@ -8,6 +8,7 @@ from robust_jax.attacks.acg import acg
 from robust_jax.attacks.alma import alma
 from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.apgd_l1 import apgd_l1
+from robust_jax.attacks.boundary_attack import boundary_attack
 from robust_jax.attacks.brendel_bethge import brendel_bethge
 from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.carlini_wagner_l0 import cw_l0
@@ -19,10 +20,13 @@ from robust_jax.attacks.ead import ead
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
+from robust_jax.attacks.geoda import geoda
 from robust_jax.attacks.greedy import greedy_l0
+from robust_jax.attacks.hop_skip_jump import hop_skip_jump
 from robust_jax.attacks.jsma import jsma, singles
 from robust_jax.attacks.lbfgs import lbfgs
 from robust_jax.attacks.multi_targeted import multi_targeted
+from robust_jax.attacks.one_pixel import one_pixel
 from robust_jax.attacks.pdpgd import pdpgd
 from robust_jax.attacks.pgd_l0 import pgd_l0
 from robust_jax.attacks.projected import (
@@ -35,8 +39,13 @@ from robust_jax.attacks.projected import (
     r_fgsm,
 )
 from robust_jax.attacks.radius import minimal_apgd
+from robust_jax.attacks.rays import rays
+from robust_jax.attacks.score_based import bandits, nes, spsa
 from robust_jax.attacks.sigma_zero import sigma_zero
+from robust_jax.attacks.sign_opt import sign_opt
+from robust_jax.attacks.simba import simba
 from robust_jax.attacks.slide import slide
+from robust_jax.attacks.sparse_rs import sparse_rs
 from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
 from robust_jax.attacks.superdeepfool import superdeepfool
@@ -121,6 +130,7 @@ class Entry(NamedTuple):
     targets: int = 1  # times that it is run, each towards another class
     least_classes: int = 2
     finds: str = "fixed budget"  # or "minimum norm": eps is a cap then
+    labels_alone: bool = False  # decision-based
 
     @property
     def short(self) -> functools.partial[Attack]:
@@ -146,7 +156,9 @@ class Entry(NamedTuple):
 
     @property
     def knowledge(self) -> str:
-        """What the adversary sees of the model: its gradients, or its scores alone."""
+        """What the adversary sees of the model: gradients, scores or labels."""
+        if self.labels_alone:
+            return "labels"
         return "gradients" if self.per_step[1] else "scores"
 
     @property
@@ -189,6 +201,17 @@ _APGD_L1 = "Croce & Hein, ICML 2021 (APGD for L1)"
 _CW = "Carlini & Wagner, S&P 2017"
 _FAB = "Croce & Hein, ICML 2020 (FAB)"
 _MADRY = "Madry et al., ICLR 2018"
+_BRENDEL = "Brendel et al., ICLR 2018"
+_CHEN = "Chen et al., S&P 2020"
+_RAHMATI = "Rahmati et al., CVPR 2020"
+
+
+def _decision_based(
+    name: str, make: Callable[..., Attack], paper: str, norms: tuple[str, ...]
+) -> Entry:
+    """One query a step; the nearest adversarial point counts."""
+    return Entry(name, make, paper, norms, (1, 0), finds=_NEAREST, labels_alone=True)
+
 
 _TESTS = {
     **dict.fromkeys(("fgsm", "r_fgsm", "bim", "mim"), ("projected_test",)),
@@ -236,6 +259,12 @@ _TESTS = {
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
+    **dict.fromkeys(("spsa", "nes", "bandits"), ("score_based_test",)),
+    **dict.fromkeys(("simba", "sparse_rs", "one_pixel"), ("random_search_test",)),
+    **dict.fromkeys(
+        ("boundary_attack", "hop_skip_jump", "sign_opt", "rays", "geoda"),
+        ("decision_test",),
+    ),
 }
 
 _CATALOG = Catalog(
@@ -378,6 +407,17 @@ _CATALOG = Catalog(
         ),
         Entry("vmi_fgsm", vmi_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (21, 21)),
         Entry("vni_fgsm", vni_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (22, 21)),
+        Entry("spsa", spsa, "Uesato et al., ICML 2018", _CUBE_AND_BALL, (257, 0)),
+        Entry("nes", nes, "Ilyas et al., ICML 2018", _CUBE_AND_BALL, (51, 0)),
+        Entry("bandits", bandits, "Ilyas et al., ICLR 2019", _CUBE_AND_BALL, (3, 0)),
+        Entry("simba", simba, "Guo et al., ICML 2019", _CUBE_AND_BALL, (1, 0)),
+        Entry("sparse_rs", sparse_rs, "Croce et al., AAAI 2022", ("l0",), (1, 0)),
+        Entry("one_pixel", one_pixel, "Su et al., TEVC 2019", ("l0",), (400, 0)),
+        _decision_based("boundary_attack", boundary_attack, _BRENDEL, ("l2",)),
+        _decision_based("hop_skip_jump", hop_skip_jump, _CHEN, ("l2", "linf")),
+        _decision_based("sign_opt", sign_opt, "Cheng et al., ICLR 2020", ("l2",)),
+        _decision_based("rays", rays, "Chen & Gu, KDD 2020", ("linf",)),
+        _decision_based("geoda", geoda, _RAHMATI, ("l2", "linf")),
     )
 )
 

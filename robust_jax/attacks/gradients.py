@@ -67,6 +67,18 @@ def exact() -> Gradient:
     return Gradient(lambda x: (), look, forwards=1, backwards=1)
 
 
+@memoised
+def without() -> Gradient:
+    """No gradient, zeros in its place: for attacks that ask for values alone."""
+
+    def look(scene: Scene, memory: tuple[()]) -> tuple[Look, tuple[()]]:
+        logits = scene.logits_fn(scene.x)
+        nothing = jax.tree.map(jnp.zeros_like, scene.x)
+        return Look(scene.climb(logits), logits, nothing), memory
+
+    return Gradient(lambda x: (), look, forwards=1, backwards=0)
+
+
 def finite(grad: Array) -> Array:
     """The gradient with zeros where its entries are not finite; any pytree."""
     return jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), grad)

@@ -30,6 +30,7 @@ ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
 ENDS_EARLY = {"greedy_l0", "cw_l2", "cw_linf", "cw_l0", "ead", "superdeepfool", "jsma"}
 # Their looks visit points that are not iterates.
 PROBING = {"di_fgsm", "ni_fgsm", "si_ni_fgsm", "vmi_fgsm", "vni_fgsm"}
+ESTIMATING = {"spsa", "nes", "bandits"}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.
 LEAST_TARGETED = dict.fromkeys(("pgd_dlr", "apgd_dlr", "alma", "minimal_apgd"), 4)
 
@@ -64,9 +65,17 @@ def least_classes(name):
     return ENTRIES[name].least_classes
 
 
+TRACES = []  # One entry for each time that a model was traced, or called on the host.
+
+
+def counted(weights, x):
+    TRACES.append(1)
+    return victims.two_layers(weights, x)
+
+
 def problem(norm, shape=SHAPE, num_classes=10, n=N):
     """Model, images, the model's own labels, threat."""
-    model = victims.two_layer_victim(shape, num_classes)
+    model = Partial(counted, *victims.two_layer_victim(shape, num_classes).args)
     images = victims.inputs(shape, n, seed=1)
     labels = victims.predicted(model, images)
     return model, images, labels, threats.by_name(norm)(RADII[norm])
@@ -77,8 +86,14 @@ def quickly_compiled(function):
     return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
-def quickly_lifted(attack):
+@functools.cache
+def program(attack):
+    """The attack as one program of a batch, with the loop inside."""
     return quickly_compiled(lift.over_examples(drive.run(attack)))
+
+
+def exactly(threat):
+    return jax.tree.map(jnp.float32, threat)  # A float's type would be weak.
 
 
 def keys_for(n=N):
@@ -89,8 +104,8 @@ def keys_for(n=N):
 def solved(name, norm):
     """The attack's result on the shared problem, by one compiled program."""
     model, images, labels, threat = problem(norm)
-    run = drive.traced(attack_of(name))
-    return run(keys_for(), model, threat, images, Untargeted(labels))
+    run = program(attack_of(name))
+    return run(keys_for(), model, exactly(threat), images, Untargeted(labels))
 
 
 # Where the plane can be reached by pixels of small gradient alone, a step divides the
@@ -131,8 +146,10 @@ def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm):
     enough = 0.8 if ENTRIES[name].knowledge == "gradients" else 0.3
     if ENTRIES[name].finds == "minimum norm":  # It need not come near what it misses.
         enough = 0.5
-    # Of a small budget, cw_l0's solutions change more coordinates than eps allows.
-    assert name == "cw_l0" or (result.margin > before + 1e-6).mean() >= enough
+    # Of a small budget, cw_l0's solutions change more coordinates than eps allows, and
+    # what labels alone tell is still far from x.
+    far = name == "cw_l0" or ENTRIES[name].labels_alone
+    assert far or (result.margin > before + 1e-6).mean() >= enough
 
 
 @each_attack
@@ -146,8 +163,8 @@ def test_costs_what_the_catalog_says(name):
     np.testing.assert_array_equal(result.backwards, backwards * calls)
     assert (calls <= attack.steps).all() and (calls >= 1).all()
     model, images, labels, threat = problem(norm_of(name))
-    still = threat._replace(eps=0.0)
-    spent = drive.traced(attack)(keys_for(), model, still, images, Untargeted(labels))
+    still = exactly(threat._replace(eps=0.0))
+    spent = program(attack)(keys_for(), model, still, images, Untargeted(labels))
     declared = 1 + attack.steps * forwards
     if name in ENDS_EARLY:
         assert (spent.forwards <= declared).all()
@@ -167,8 +184,10 @@ def test_every_driver_gives_the_same_numbers(name):
     arguments = (keys_for(), model, threat, images, Untargeted(labels))
     atol = ROUNDING.get(name, 1e-5)
     assert_close(drive.hosted(attack_of(name))(*arguments), solved(name, norm), atol)
-    unrolled = lift.over_examples(drive.run_unrolled(attack_of(name)))
-    assert_close(quickly_compiled(unrolled)(*arguments), solved(name, norm), atol)
+    attack = attack_of(name)
+    short = attack._replace(steps=1)  # Each costs a compilation.
+    unrolled = quickly_compiled(lift.over_examples(drive.run_unrolled(short)))
+    assert_close(unrolled(*arguments), program(short)(*arguments), atol)
 
 
 @each_attack
@@ -189,28 +208,21 @@ def test_order_subset_and_batch_size_change_no_bit(name):
 @each_attack
 def test_new_radii_weights_and_boxes_do_not_trace_again(name):
     model, images, labels, threat = problem(norm_of(name))
-    traces = []
-
-    def counted(weights, x):
-        traces.append(1)
-        return victims.two_layers(weights, x)
-
-    run = quickly_lifted(attack_of(name))
-    counts = set()
+    run, counts = program(attack_of(name)), set()
     for k in range(4):
         weights = jax.tree.map(lambda w: w * (1 + 0.1 * k), model.args[0])  # noqa: B023
         eps = jnp.float32(threat.eps * (k + 1) / 4)
-        varied = threat._replace(eps=eps, lower=0.0, upper=jnp.float32(1 + k))
+        varied = exactly(threat._replace(eps=eps, upper=1 + k))
         run(keys_for(), Partial(counted, weights), varied, images, Untargeted(labels))
-        counts.add(len(traces))
+        counts.add(len(TRACES))
     assert len(counts) == 1
 
 
 @each_attack
 def test_eps_zero_and_a_wrong_clean_input_return_the_input(name):
     model, images, labels, threat = problem(norm_of(name))
-    run = drive.traced(attack_of(name))
-    still = threat._replace(eps=0.0)
+    run, threat = program(attack_of(name)), exactly(threat)
+    still = exactly(threat._replace(eps=0.0))
     result = run(keys_for(), model, still, images, Untargeted(labels))
     np.testing.assert_array_equal(result.x_adv, images)
     assert (result.distance == 0).all() and (result.margin < 0).all()
@@ -255,9 +267,11 @@ def test_an_adversarial_iterate_is_never_lost(name):
 def _assert_best(name, result, seen, eps):
     margins = seen[seen[:, 1] <= eps + 1e-6, 0]
     if ENTRIES[name].finds == "minimum norm":
-        nearest = seen[(seen[:, 0] >= 0) & (seen[:, 1] <= eps), 1].min()
-        np.testing.assert_allclose(result.distance, nearest, rtol=1e-5)
-    elif name in PROBING:
+        found = seen[(seen[:, 0] >= 0) & (seen[:, 1] <= eps), 1]
+        assert (result.margin >= 0) == (len(found) > 0)
+        if len(found):
+            np.testing.assert_allclose(result.distance, found.min(), rtol=1e-5)
+    elif name in PROBING | ESTIMATING:
         assert np.isclose(margins, result.margin, rtol=1e-5).any()
     else:
         np.testing.assert_allclose(result.margin, margins.max(), rtol=1e-5)
@@ -279,17 +293,17 @@ RANKS = [
 
 
 @each_attack
-def test_ranks_classes_and_kinds_of_goals(name):
-    """A cover of rank, number of classes and kind of goal."""
-    for shape, classes, kind in RANKS:
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.full)])
+def test_ranks_classes_and_kinds_of_goals(name, half):
+    """A cover of rank, number of classes and kind of goal; half of it by turns."""
+    half = (half + list(ENTRIES).index(name)) % 2
+    for shape, classes, kind in RANKS[half::2]:
         num_classes = max(classes, least_classes(name))
         norm = norm_of(name)
         model, images, labels, threat = problem(norm, shape, num_classes)
         goal = _goal(kind, name, labels, num_classes)
-        threat = jax.tree.map(jnp.float32, threat)
-        result = quickly_lifted(attack_of(name))(
-            keys_for(), model, threat, images, goal
-        )
+        run = program(attack_of(name))
+        result = run(keys_for(), model, exactly(threat), images, goal)
         assert result.x_adv.shape == images.shape
         assert result.x_adv.dtype == images.dtype
         assert all(np.isfinite(field).all() for field in result)
@@ -308,13 +322,15 @@ def test_flat_models_and_models_without_numbers(name):
         flat = jnp.append(jnp.ones(1), jnp.zeros(least - 1)) + slope * jnp.sum(x)
         return jnp.where(moved & (slope != 0), jnp.nan, flat.at[1].add(slope * x[0]))
 
-    run = quickly_lifted(attack_of(name))
+    run = program(attack_of(name))
     threat, goal = threats.by_name(norm_of(name))(1.0), Untargeted(np.zeros(1))
     goal = jax.tree.map(np.int32, goal)
     result = run(keys_for(1), Partial(model, jnp.float32(0)), threat, image, goal)
     assert (result.margin == -1).all() and np.isfinite(result.x_adv).all()
     result = run(keys_for(1), Partial(model, jnp.float32(0.1)), threat, image, goal)
-    assert (result.margin == np.inf).all() and np.isfinite(result.x_adv).all()
+    assert np.isfinite(result.x_adv).all()
+    # Values without a number say nothing of a direction.
+    assert (result.margin == np.inf).all() or name in ESTIMATING
 
 
 @each_attack

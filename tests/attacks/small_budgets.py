@@ -51,6 +51,24 @@ SMALL = {
     "si_ni_fgsm": {"steps": 3, "relative_step": 0.4},
     "vmi_fgsm": {"steps": 3, "relative_step": 0.4, "samples": 2},
     "vni_fgsm": {"steps": 3, "relative_step": 0.4, "samples": 2},
+    "spsa": {"steps": 4, "relative_step": 0.4, "samples": 6},
+    "nes": {"steps": 4, "relative_step": 0.4, "samples": 6},
+    "bandits": {"steps": 6, "relative_step": 0.4, "side": 2},
+    "simba": {"queries": 7},
+    "sparse_rs": {"queries": 6},
+    "one_pixel": {"generations": 3, "population": 5},
+    "boundary_attack": {"queries": 9},
+    "sign_opt": {"queries": 9},
+    "rays": {"queries": 9},
+    "geoda": {"queries": 9},
+    "hop_skip_jump": {"queries": 9, "first_probes": 2},
 }
 # Forwards and backwards of a step where SMALL changes them.
-PER_STEP = {"vmi_fgsm": (3, 3), "vni_fgsm": (4, 3), "greedy_l0": (4, 1)}
+PER_STEP = {
+    "vmi_fgsm": (3, 3),
+    "vni_fgsm": (4, 3),
+    "greedy_l0": (4, 1),
+    "spsa": (13, 0),
+    "nes": (13, 0),
+    "one_pixel": (5, 0),
+}

@@ -1,0 +1,57 @@
+"""The normal of a decision boundary, from yes and no at points around one of it."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from robust_jax import threats
+from robust_jax.core.types import Array, Key
+
+
+class Probes(NamedTuple):
+    """What small displacements of a boundary point have shown so far."""
+
+    signed: (
+        Array  # [*S] sum of the displacements, minus those that were not adversarial
+    )
+    plain: Array  # [*S] sum of the displacements
+    wins: Array  # [] int32, how many were adversarial
+    asked: Array  # [] int32
+
+    def after(self, adversarial: Array, displacement: Array) -> "Probes":
+        sign = jnp.where(adversarial, 1, -1).astype(displacement.dtype)
+        return Probes(
+            self.signed + sign * displacement,
+            self.plain + displacement,
+            self.wins + adversarial,
+            self.asked + 1,
+        )
+
+    def normal(self) -> Array:
+        """The estimate [*S], of any length; zero before the first probe.
+
+        The mean of the answers is a baseline, which is what makes the estimate good
+        where most answers agree; if all agree, there is none.
+        References: Chen et al. (HopSkipJump), S&P 2020, Eq. 16.
+        """
+        count = jnp.maximum(self.asked, 1).astype(self.plain.dtype)
+        mean = 2 * self.wins / count - 1
+        differ = (self.wins > 0) & (self.wins < self.asked)
+        return (self.signed - jnp.where(differ, mean, 0) * self.plain) / count
+
+
+def no_probes(x: Array) -> Probes:
+    """Before the first probe of a point like x."""
+    zero, none = jnp.zeros_like(x), jnp.zeros((), jnp.int32)
+    return Probes(zero, zero, none, none)
+
+
+def gaussian_direction(key: Key, x: Array) -> Array:
+    """A random direction of Euclidean length one, [*S]."""
+    return unit(jax.random.normal(key, x.shape, x.dtype))
+
+
+def unit(direction: Array) -> Array:
+    """At Euclidean length one; zero stays zero."""
+    return threats.L2(1.0, -jnp.inf, jnp.inf).steepest(direction, direction)
