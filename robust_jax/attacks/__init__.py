@@ -21,6 +21,7 @@ from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.deepfool import deepfool
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.ead import ead
+from robust_jax.attacks.exemplars import exemplars
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn
 from robust_jax.attacks.gama import gama_pgd
@@ -93,6 +94,7 @@ __all__ = [
     "di_fgsm",
     "ead",
     "estimates",
+    "exemplars",
     "expectation",
     "fab",
     "fgsm",

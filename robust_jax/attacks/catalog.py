@@ -115,6 +115,11 @@ _SHORT: dict[str, dict[str, Any]] = {
     "superdeepfool": {"steps": 88},
     "sparsefool": {"steps": 98, "past": 1.0},
     "jsma": {"steps": 331, "changes": (1.0, -1.0), "choose": singles},
+    "boundary_attack": {"queries": 999},
+    "hop_skip_jump": {"queries": 999},
+    "sign_opt": {"queries": 999},
+    "rays": {"queries": 999},
+    "geoda": {"queries": 999},
 }
 _SHORT_TARGETS = 3  # Better few targets and more steps than many and few.
 

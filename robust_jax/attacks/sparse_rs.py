@@ -29,7 +29,7 @@ def sparse_rs(
 
     floor(eps) coordinates lie on the lower or upper face. A proposal puts a share of
     them back to x and moves as many others, each to a random face; the share falls in
-    stages, at least one changes, and a single one goes to the face farther from x.
+    stages, at least one changes, and a single one does not stay on its face.
     Guarantees: see `random_search.random_search`.
     Edge cases: eps below 1 leaves x; with all coordinates in the set, all get new
     faces.
@@ -42,8 +42,7 @@ def sparse_rs(
     Raises: ValueError: arguments outside these ranges; while tracing, another norm.
     References: Croce et al., "Sparse-RS: a versatile framework for query-efficient
         sparse black-box adversarial attacks", AAAI 2022, Alg. 2. Differs from the
-        authors' code in: eps counts channels, theirs pixels; a single change goes to
-        the farther face, theirs to any other colour.
+        authors' code in: eps counts channels, theirs pixels.
     """
     if not 0 < initial_share <= 1:
         raise ValueError(
@@ -71,7 +70,8 @@ def sparse_rs(
         there = _some(in_key, ~moved, count)
         full = jnp.all(moved)
         kept, new = moved & ~back, jnp.where(full, back, there)
-        faces = jnp.where(count > 1, _faces(face_key, threat, x), _farther(threat, x))
+        faces = _faces(face_key, threat, x)
+        faces = jnp.where((count <= 1) & (faces == x), _other(threat, x), faces)
         held = jnp.where(kept, state.accepted, x)
         return jnp.where(new, faces, held), kept | new
 
@@ -98,6 +98,7 @@ def _faces(key: Key, threat: Any, x: Array) -> Array:
     return jnp.where(jax.random.bernoulli(key, shape=x.shape), high, low)
 
 
-def _farther(threat: Any, x: Array) -> Array:
+def _other(threat: Any, x: Array) -> Array:
+    """For a coordinate on a face of the box: the other face; [*S]."""
     low, high = box_ends(threat, x)
-    return jnp.where(high - x > x - low, high, low)
+    return jnp.where(x == low, high, low)

@@ -1,7 +1,8 @@
 """Other people's nets as functions that the library attacks; imported on use."""
 
+from robust_jax.interop.host import from_host, from_sklearn
 from robust_jax.interop.layout import per_example
 from robust_jax.interop.linen import from_linen
 from robust_jax.interop.nnx import from_nnx
 
-__all__ = ["from_linen", "from_nnx", "per_example"]
+__all__ = ["from_host", "from_linen", "from_nnx", "from_sklearn", "per_example"]

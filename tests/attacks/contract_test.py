@@ -34,6 +34,7 @@ ESTIMATING = {"spsa", "nes", "bandits"}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.
 LEAST_TARGETED = dict.fromkeys(("pgd_dlr", "apgd_dlr", "alma", "minimal_apgd"), 4)
 
+QUICKLY = {"xla_backend_optimization_level": 0}
 N, SHAPE = 6, (4, 3, 2)
 CASES = [(e.name, norm) for e in ENTRIES.values() for norm in e.norms]
 SHAPES = [(6,), (3, 4), (4, 3, 2), (2, 3, 2, 2)]
@@ -83,7 +84,12 @@ def problem(norm, shape=SHAPE, num_classes=10, n=N):
 
 def quickly_compiled(function):
     """For programs that run once."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+    return jax.jit(function, compiler_options=QUICKLY)
+
+
+@pytest.fixture(autouse=True)
+def _drivers_compile_quickly(monkeypatch):
+    monkeypatch.setattr(drive, "compiler_options", lambda: QUICKLY)
 
 
 @functools.cache

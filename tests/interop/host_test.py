@@ -1,0 +1,144 @@
+"""Models that JAX does not know, asked on the host."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import ensemble, neighbors, svm
+
+from robust_jax import attacks, datasets, evaluate, interop, threats
+from robust_jax.core import drive, lift
+from robust_jax.core.types import Untargeted
+
+WEIGHTS = np.random.default_rng(0).normal(size=(6, 3))
+
+
+def scores(batch):
+    return batch.reshape(len(batch), -1) @ WEIGHTS
+
+
+def keys(n):
+    return lift.item_keys(0, np.arange(n, dtype=np.uint64))
+
+
+def test_answers_one_example_a_batch_and_a_batch_of_batches():
+    model = interop.from_host(scores, 3)
+    images = np.random.default_rng(1).uniform(size=(4, 5, 3, 2)).astype(np.float32)
+    expected = scores(images.reshape(-1, 6)).reshape(4, 5, 3)
+    np.testing.assert_allclose(model(images[0, 0]), expected[0, 0], rtol=1e-5)
+    one = jax.vmap(model)(images[0])
+    np.testing.assert_allclose(one, expected[0], rtol=1e-5)
+    two = jax.jit(jax.vmap(jax.vmap(model)))(images)
+    np.testing.assert_allclose(two, expected, rtol=1e-5)
+
+
+def test_labels_become_one_hot_logits():
+    model = interop.from_host(lambda b: scores(b).argmax(1), 3, answers="labels")
+    x = np.full((3, 2), 0.5, np.float32)
+    expected = np.eye(3)[scores(x[None]).argmax(1)[0]]
+    np.testing.assert_array_equal(model(x), expected)
+
+
+def test_a_step_asks_once_for_the_whole_batch():
+    calls = []
+
+    def spied(batch):
+        calls.append(len(batch))
+        return scores(batch)
+
+    model = interop.from_host(spied, 3)
+    images = np.random.default_rng(1).uniform(size=(5, 3, 2)).astype(np.float32)
+    labels = scores(images).argmax(1)
+    run = drive.hosted(attacks.hop_skip_jump(30), to_the_end=True)
+    result = run(keys(5), model, threats.L2(jnp.inf), images, Untargeted(labels))
+    jax.block_until_ready(result)
+    assert calls == [5] * 31  # The clean images, and 30 queries.
+
+
+def test_it_has_no_gradient_and_says_so():
+    model = interop.from_host(scores, 3)
+    run = drive.hosted(attacks.fgsm())
+    goal = Untargeted(np.zeros(1, np.int32))
+    with pytest.raises(ValueError, match=r"from_host\(...\) has no gradient; take"):
+        run(keys(1), model, threats.Linf(0.1), np.zeros((1, 3, 2), np.float32), goal)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "answers"),
+    [
+        (svm.SVC(kernel="linear", break_ties=True), "scores"),
+        (neighbors.KNeighborsClassifier(3), "labels"),
+        (ensemble.RandomForestClassifier(20, random_state=0), "scores"),
+    ],
+    ids=["svm", "k-nn", "forest"],
+)
+def test_classifiers_of_scikit_learn_fall_to_attacks(estimator, answers):
+    data = datasets.load("digits", "test")
+    pixels, labels = data.pixels()[:200], data.labels[:200]
+    estimator.fit(pixels.reshape(200, -1), labels)
+    model = interop.from_sklearn(estimator, answers=answers)
+    attack = attacks.rays(300) if answers == "labels" else attacks.square(300)
+    run = drive.hosted(attack)
+    images, goal = pixels[:20], Untargeted(labels[:20])
+    result = run(keys(20), model, threats.Linf(0.4), images, goal)
+    fooled = estimator.predict(np.asarray(result.x_adv).reshape(20, -1)) != labels[:20]
+    margin = np.asarray(result.margin)
+    assert (margin[fooled] >= 0).all() and (margin[~fooled] <= 0).all()  # 0: a tie.
+    assert fooled.mean() > 0.5
+
+
+def test_two_classes_have_two_scores():
+    data = datasets.load("digits", "test")
+    two = data.labels < 2
+    pixels, labels = data.pixels()[two], data.labels[two]
+    estimator = svm.SVC().fit(pixels.reshape(len(pixels), -1), labels)
+    logits = jax.vmap(interop.from_sklearn(estimator))(pixels)
+    assert logits.shape == (len(pixels), 2)
+    expected = estimator.predict(pixels.reshape(len(pixels), -1))
+    np.testing.assert_array_equal(np.argmax(logits, axis=1), expected)
+
+
+def test_an_evaluation_takes_it():
+    data = datasets.load("digits", "test")
+    pixels, labels = data.pixels()[:200], data.labels[:200]
+    estimator = svm.SVC(kernel="linear").fit(pixels.reshape(200, -1), labels)
+    plan = (evaluate.Stage("square", attacks.square(50)),)
+    report = evaluate.robustness(
+        interop.from_sklearn(estimator),
+        pixels[:16],
+        labels[:16],
+        threat=threats.Linf(0.3),
+        plan=plan,
+    )
+    assert report.clean.all() and report.robust.mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        (lambda: interop.from_host(scores, 1), "num_classes=1; expected"),
+        (lambda: interop.from_host(scores, 3, answers="odds"), "answers='odds'"),
+        (lambda: interop.from_sklearn(_fitted("ab")), "expected 0, 1"),
+    ],
+)
+def test_bad_arguments_get_one_clear_sentence(call, part):
+    with pytest.raises(ValueError, match=part):
+        call()
+
+
+def _fitted(classes):
+    return svm.SVC().fit(np.arange(8.0).reshape(4, 2), list(classes) * 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "answers", "part"),
+    [
+        (lambda b: scores(b)[:, :2], "scores", r"expected \(1, 3\)"),
+        (lambda b: scores(b), "labels", r"expected \(1,\)"),
+        (lambda b: np.full(len(b), 3), "labels", "the label 3"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused(function, answers, part):
+    model = interop.from_host(function, 3, answers=answers)
+    with pytest.raises(Exception, match=part):
+        model(np.zeros((3, 2), np.float32)).block_until_ready()
