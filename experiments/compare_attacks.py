@@ -4,10 +4,10 @@
         --norm=linf --eps=0.15 --count=1000
 
 Every attack of the catalog with that norm attacks the same images by its default
-budget; those that see scores alone take the first `--few` of them. No attack profits
-from another. Forwards and backwards are per image that the net gets right, and an
-attack stops at an image's first success. The last rows ask whether AutoAttack's parts
-together (APGD-T, FAB-T, Square) are as strong as each single attack.
+budget; those that see scores or labels alone take the first `--few` of them. No attack
+profits from another. Forwards and backwards are per image that the net gets right, and
+an attack stops at an image's first success. The last rows ask whether AutoAttack's
+parts together (APGD-T, FAB-T, Square) are as strong as each single attack.
 """
 
 from typing import Any
@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import common, recording
+from experiments import common, recording, single
 from robust_jax import attacks, evaluate, models, report, threats
-from robust_jax.attacks.catalog import Entry
+from robust_jax.attacks.entry import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
-from robust_jax.evaluate import stages
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
@@ -29,7 +28,7 @@ _DATASET = flags.DEFINE_string(
     "dataset", None, "Default: the data set that the net was trained on."
 )
 _COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
-_FEW = flags.DEFINE_integer("few", 500, "Of these, for attacks that query scores.")
+_FEW = flags.DEFINE_integer("few", 500, "Of these, for attacks that see no gradients.")
 _NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
 _EPS = flags.DEFINE_float(
     "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
@@ -61,10 +60,12 @@ def main(argv: list[str]) -> None:
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
     run, few = recording.Run("compare_attacks"), min(_FEW.value, len(data))
     broken: dict[str, np.ndarray] = {}
-    some = {e: few if e.knowledge == "scores" else len(data) for e in entries}
+    some = {e: len(data) if e.knowledge == "gradients" else few for e in entries}
     for entry in entries:
         taken = data.take(np.arange(some[entry]))
-        found = _attack(entry, checkpoint, taken, threat)
+        found = single.attacked(
+            entry, entry.make(), checkpoint, taken, threat, _CHECKPOINT.value
+        )
         broken[entry.name] = found.stages[0].broken
         run.rows.append(_row(entry, found))
         if not found.claims.passed:
@@ -86,25 +87,6 @@ def main(argv: list[str]) -> None:
         f"accuracy {run.rows[0]['clean']}. Forwards and backwards are per image.",
         _COLUMNS,
     )
-
-
-def _attack(entry, checkpoint, data, threat):
-    goals: stages.Goals = evaluate.untargeted
-    if entry.targets > 1:
-        goals = evaluate.likeliest_targets(entry.targets)
-    with common.EvaluationBar(entry.name) as bar:
-        return evaluate.robustness(
-            checkpoint.logits_fn,
-            data.pixels(),
-            data.labels,
-            threat,
-            plan=(evaluate.Stage(entry.name, entry.make(), goals),),
-            ids=data.ids,
-            seed=common.SEED.value,
-            name=_CHECKPOINT.value,
-            audit=False,
-            on_progress=bar,
-        )
 
 
 def _row(entry: Entry, found: evaluate.Report) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from experiments import common, distance_plans, recording
 from experiments.peers import distance_rows, nearest, options, ours, rivals
 from experiments.peers.problem import Problem
 from robust_jax import report
-from robust_jax.attacks import catalog
+from robust_jax.attacks.entry import SHORT_BUDGET
 from robust_jax.core import checks
 from robust_jax.evaluate import NearestPlan
 
@@ -52,7 +52,7 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Runs both sides, judges them, prints the table, writes the record."""
     _check_flags()
-    norm, budget = options.NORM.value, catalog.SHORT_BUDGET
+    norm, budget = options.NORM.value, SHORT_BUDGET
     chosen = list(rivals.of_norm(norm, budget, tuple(_LIBRARIES.value)))
     data, problem, libraries = options.posed()
     run = recording.Run("compare_distances")

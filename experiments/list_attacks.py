@@ -13,7 +13,7 @@ from absl import flags
 
 from experiments import common, recording
 from robust_jax import attacks, report
-from robust_jax.attacks.catalog import Entry
+from robust_jax.attacks.entry import Entry
 from robust_jax.core import records
 
 _MARKDOWN = flags.DEFINE_string(

@@ -10,7 +10,7 @@ from robust_jax.attacks.brendel_bethge import brendel_bethge
 from robust_jax.attacks.carlini_wagner import cw_l2
 from robust_jax.attacks.carlini_wagner_l0 import cw_l0
 from robust_jax.attacks.carlini_wagner_linf import cw_linf
-from robust_jax.attacks.catalog import Entry, by_name, list_attacks as list
+from robust_jax.attacks.catalog import by_name, list_attacks as list
 from robust_jax.attacks.compose import (
     over_targets,
     restarts,
@@ -21,6 +21,7 @@ from robust_jax.attacks.ddn import ddn
 from robust_jax.attacks.deepfool import deepfool
 from robust_jax.attacks.diverse import odi_pgd
 from robust_jax.attacks.ead import ead
+from robust_jax.attacks.entry import Entry
 from robust_jax.attacks.exemplars import exemplars
 from robust_jax.attacks.fab import fab
 from robust_jax.attacks.fmn import fmn

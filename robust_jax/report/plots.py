@@ -164,6 +164,8 @@ def curves(
     title: str,
     xlabel: str,
     ylabel: str,
+    *,
+    log_x: bool = False,
 ) -> None:
     """Writes y against x, a line for each name.
 
@@ -173,6 +175,7 @@ def curves(
         title: one line.
         xlabel: with its unit.
         ylabel: with its unit; the axis starts at zero.
+        log_x: the x axis is logarithmic.
     Raises: ValueError: no line; x and y of other lengths.
     """
     if not lines:
@@ -184,7 +187,9 @@ def curves(
             raise ValueError(f"lines[{name!r}]: {len(x)} x for {len(y)} y")
         axes.plot(x, y, label=name, **style)
     axes.set_ylim(bottom=0)
-    if all(isinstance(n, int) for x, _ in lines.values() for n in x):
+    if log_x:
+        axes.set_xscale("log")
+    elif all(isinstance(n, int) for x, _ in lines.values() for n in x):
         axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     sheet.legend(7.0, 0.6, list(axes.lines))
     sheet.save(path)

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import list_attacks
 from robust_jax import attacks, threats
-from robust_jax.attacks import catalog
+from robust_jax.attacks.entry import SHORT_BUDGET
 from robust_jax.core import drive
 from robust_jax.core.types import Towards, Untargeted
 from tests import victims
@@ -103,6 +103,6 @@ def test_short_presets_keep_to_their_budget():
     for entry in nearest:
         calls = entry.short().steps * entry.short_targets
         most = 1 + calls * sum(entry.per_step)
-        assert most <= catalog.SHORT_BUDGET, entry.name
+        assert most <= SHORT_BUDGET, entry.name
     with pytest.raises(ValueError, match="pgd has a fixed budget"):
         attacks.by_name("pgd").short()

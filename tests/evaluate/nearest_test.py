@@ -7,7 +7,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, evaluate, threats
-from robust_jax.attacks import catalog
+from robust_jax.attacks.entry import SHORT_BUDGET
 from robust_jax.evaluate.polish import drawn_in, pruned, refined
 from tests import victims
 from tests.reference import nearest_boundary
@@ -33,7 +33,7 @@ def test_the_default_is_near_the_boundary_and_within_its_budget(norm):
     one = norm == "l0"  # Counts: nothing convex leads to the fewest coordinates.
     np.testing.assert_allclose(found.distance, best, rtol=0.01, atol=float(one))
     assert np.median(found.distance / best) < 1.01
-    assert 500 < found.forwards + found.backwards <= catalog.SHORT_BUDGET
+    assert 500 < found.forwards + found.backwards <= SHORT_BUDGET
 
 
 def test_an_unknown_norm_is_refused():

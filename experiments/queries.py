@@ -1,0 +1,153 @@
+"""How many queries does a black-box attack need? Robust accuracy against queries.
+
+    python -m experiments.queries --checkpoint=out/train/model.safetensors \
+        --norm=linf --eps=0.1 --count=100 --queries=10000
+
+Every attack of the catalog with that norm that sees scores or labels alone attacks the
+same images, until its first success within eps. One run shows all smaller budgets of an
+attack whose course does not depend on its budget; Square, Sparse-RS and GeoDA plan for
+theirs. Queries are forwards beside that of the clean image. A white-box attack shows
+what is left to be found.
+"""
+
+from typing import Any
+
+import numpy as np
+from absl import flags
+
+from experiments import common, recording, single
+from robust_jax import attacks, evaluate, models, report, threats
+from robust_jax.attacks.entry import Entry
+from robust_jax.core import checks
+from robust_jax.core.metrics import Proportion, median
+from robust_jax.core.types import Threat
+from robust_jax.datasets import Dataset
+
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
+)
+_DATASET = flags.DEFINE_string(
+    "dataset", None, "Default: the data set that the net was trained on."
+)
+_COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
+_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2 or l0.")
+_EPS = flags.DEFINE_float(
+    "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
+)
+_QUERIES = flags.DEFINE_integer("queries", 10_000, "At most, for an image.")
+_ATTACKS = flags.DEFINE_list("attacks", None, "Names; default: all that fit.")
+
+_WHITE_BOX = {"linf": "apgd_t", "l2": "apgd_t", "l0": "sigma_zero"}
+_SHOWN = (100, 1_000, 10_000)  # Of the table, as far as the budget goes.
+_POINTS = 200  # Of a curve, evenly in the logarithm.
+
+
+def main(argv: list[str]) -> None:
+    """Runs every attack, prints the table, draws the curves."""
+    entries, budget = _entries(), _QUERIES.value
+    threat = threats.by_name(_NORM.value)(_EPS.value)
+    checks.eps(_NORM.value, _EPS.value)
+    made = {entry: entry.of_queries(budget) for entry in entries}
+    checkpoint = models.load(_CHECKPOINT.value)
+    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    run = recording.Run("queries")
+    curves: dict[str, Any] = {}
+    for entry, attack in made.items():
+        found = single.attacked(
+            entry, attack, checkpoint, data, threat, _CHECKPOINT.value
+        )
+        used = np.where(found.clean, found.stages[0].forwards, 0)
+        needed = np.where(found.stages[0].broken | ~found.clean, used, np.inf)
+        run.rows.append(_row(entry, found, needed, budget))
+        curves[entry.name] = _curve(needed, budget)
+        if not found.claims.passed:
+            run.notes.append(f"{entry.name} fails its audit: {found.claims}")
+    run.notes.append(_white_box(checkpoint, data, threat))
+    _save(run, curves, f"{data.name} test, n = {len(data)}")
+
+
+def _row(
+    entry: Entry, found: evaluate.Report, needed: np.ndarray, budget: int
+) -> dict[str, Any]:
+    """A row of the table: robust accuracy at some budgets, and how many it took."""
+    won = np.isfinite(needed) & found.clean
+    shown = {f"at_{q}": _left(needed, q) for q in _SHOWN if q <= budget}
+    return {
+        "attack": entry.name,
+        "sees": entry.knowledge,
+        "n": len(needed),
+        **shown,
+        "accuracy": _left(needed, budget),
+        "median": float(median(needed[won]).value) if won.any() else None,
+        "mean": float(found.stages[0].forwards.sum() / max(1, found.clean.sum())),
+        "seconds": found.stages[0].seconds,
+        "paper": entry.paper,
+    }
+
+
+def _left(needed: np.ndarray, queries: int) -> Proportion:
+    return Proportion(int((needed > queries).sum()), len(needed))
+
+
+def _curve(needed: np.ndarray, budget: int) -> dict[str, list[float]]:
+    budgets = np.unique(np.geomspace(1, budget, _POINTS).astype(int))
+    left = [_left(needed, int(q)).value for q in budgets]
+    return {"queries": budgets.tolist(), "robust_accuracy": left}
+
+
+def _white_box(checkpoint: models.Checkpoint, data: Dataset, threat: Threat) -> str:
+    entry = attacks.by_name(_WHITE_BOX[_NORM.value])
+    found = single.attacked(
+        entry, entry.make(), checkpoint, data, threat, _CHECKPOINT.value
+    )
+    return (
+        f"{entry.name}, which sees gradients, leaves {found.robust_accuracy} of clean "
+        f"{found.clean_accuracy}."
+    )
+
+
+def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
+    budgets = [q for q in _SHOWN if q <= _QUERIES.value]
+    columns = (
+        report.Column("attack", "attack"),
+        report.Column("sees", "sees"),
+        report.Column("n", "n"),
+        *(report.Column(f"at_{q}", f"robust at {q:,} queries") for q in budgets[:-1]),
+        report.Column("accuracy", f"robust at {_QUERIES.value:,} [95 %]"),
+        report.Column("median", "queries of a success, median", report.fixed(0)),
+        report.Column("mean", "queries, mean", report.fixed(0)),
+        report.Column("seconds", "seconds", report.fixed(1)),
+        report.Column("paper", "paper"),
+    )
+    print(report.format_table(run.rows, columns))
+    print(*run.notes, sep="\n")
+    run.series = {"curves": curves}
+    title = f"Black-box attacks on {_CHECKPOINT.value}"
+    caption = f"{what}, {_NORM.value} eps = {_EPS.value:g}; until the first success."
+    lines = {
+        name: (line["queries"], [100 * y for y in line["robust_accuracy"]])
+        for name, line in curves.items()
+    }
+    path = run.figure("queries", "Robust accuracy against queries", caption)
+    axes = "queries", "robust accuracy [%]"
+    report.plots.curves(path, lines, title, *axes, log_x=True)
+    run.save(title, caption, columns)
+
+
+def _entries() -> tuple[Entry, ...]:
+    checks.known_name("norm", _NORM.value, tuple(_WHITE_BOX))
+    able = {
+        e.name: e
+        for e in attacks.list()
+        if _NORM.value in e.norms and not e.per_step[1]
+    }
+    for name in _ATTACKS.value or ():
+        checks.known_name(f"attack without gradients for {_NORM.value}", name, able)
+    if _ATTACKS.value:
+        return tuple(able[name] for name in _ATTACKS.value)
+    return tuple(e for e in able.values() if 2 * e.per_step[0] <= _QUERIES.value)
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(common)
+    common.run_main(main)
