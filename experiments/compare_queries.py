@@ -38,6 +38,8 @@ _COLUMNS = (
     report.Column("seconds", "seconds", report.fixed(2)),
     report.Column("our_seconds", "ours", report.fixed(2)),
     report.Column("ratio", "theirs to ours", report.fixed(1)),
+    report.Column("first", "first call", report.fixed(1)),
+    report.Column("our_first", "ours", report.fixed(1)),
 )
 
 
@@ -99,6 +101,8 @@ def _row(rival: decision.Rival, problem: Problem, peers: Libraries) -> dict[str,
         "seconds": seconds,
         "our_seconds": our_seconds,
         "ratio": seconds / our_seconds,
+        "first": times[0][0],
+        "our_first": times[0][1],
         "times": times,
         "distances": theirs.lenient.tolist(),
         "our_distances": mine.lenient.tolist(),

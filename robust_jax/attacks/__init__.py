@@ -47,15 +47,19 @@ from robust_jax.attacks.projected import (
 )
 from robust_jax.attacks.radius import minimal_apgd, minimise_radius
 from robust_jax.attacks.rays import rays
+from robust_jax.attacks.sampling import grid, worst_of
 from robust_jax.attacks.score_based import bandits, nes, spsa
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.sign_opt import sign_opt
 from robust_jax.attacks.simba import simba
 from robust_jax.attacks.slide import slide
 from robust_jax.attacks.sparse_rs import sparse_rs
+from robust_jax.attacks.sparse_rs_patch import sparse_rs_patch
 from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
+from robust_jax.attacks.stadv import stadv
 from robust_jax.attacks.superdeepfool import superdeepfool
+from robust_jax.attacks.through import through
 from robust_jax.attacks.transfer import (
     di_fgsm,
     lookahead,
@@ -104,6 +108,7 @@ __all__ = [
     "geoda",
     "gradients",
     "greedy_l0",
+    "grid",
     "hop_skip_jump",
     "input_diversity",
     "jsma",
@@ -135,16 +140,20 @@ __all__ = [
     "simba",
     "slide",
     "sparse_rs",
+    "sparse_rs_patch",
     "sparsefool",
     "spsa",
     "square",
+    "stadv",
     "straight_through",
     "strongest_of",
     "superdeepfool",
     "then_if_failed",
+    "through",
     "ti_fgsm",
     "translation_invariance",
     "variance_tuning",
     "vmi_fgsm",
     "vni_fgsm",
+    "worst_of",
 ]

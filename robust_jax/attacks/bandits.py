@@ -8,8 +8,8 @@ import numpy as np
 
 from robust_jax import threats
 from robust_jax.attacks.gradients import Gradient, Look, Scene
-from robust_jax.attacks.square_patterns import from_image, image_shape
 from robust_jax.core import checks
+from robust_jax.core.images import from_image, image_shape
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Threat
 

@@ -13,11 +13,11 @@ from robust_jax.attacks.decision import (
     unit_bracket,
 )
 from robust_jax.attacks.minimum_norm import in_box
-from robust_jax.attacks.normals import gaussian_direction, unit
+from robust_jax.attacks.normals import gaussian, unit
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack
 
 _BISECT, _SPHERE, _STEP = range(3)
 _HALVINGS = 10  # Of the way from the start to x.
@@ -154,12 +154,12 @@ def _anew(changed: Array, rate: Rate) -> Rate:
     return jax.tree.map(lambda a: jnp.where(changed, 0, a), rate)
 
 
-def _ask(key: Key, threat: Any, own: BoundaryState, x: Array) -> Array:
+def _ask(noise: Array, threat: Any, own: BoundaryState, x: Array) -> Array:
     """The middle of the bracket, the point on the sphere, or the whole step."""
     half = between(threat, x, own.point, own.bracket.middle)
     offset = own.point - x
     distance = threat.distance(own.point, x)
-    radial, noise = unit(offset), gaussian_direction(key, x)
+    radial, noise = unit(offset), gaussian(noise)
     across = unit(noise - jnp.sum(noise * radial) * radial)
     turned = unit(radial + own.sphere_step * across)
     sphere = in_box(threat, (x + distance * turned).astype(x.dtype))

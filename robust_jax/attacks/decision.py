@@ -25,7 +25,6 @@ from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
 _TRIES = 100  # Noise images before an example is given up, as in the attacks' codes.
-_START = 2**31 - 2  # The name of the draws of starts after the first.
 
 
 class Answer(NamedTuple):
@@ -38,7 +37,7 @@ class Answer(NamedTuple):
 
 First = Callable[[Any, Answer], Any]  # (threat, answer) -> own; the answer was yes
 Learn = Callable[[Any, Any, Answer], Any]  # (threat, own, answer) -> own
-Ask = Callable[[Key, Any, Any, Array], Array]  # (key, threat, own, x) -> [*S]
+Ask = Callable[[Array, Any, Any, Array], Array]  # (noise, threat, own, x) -> [*S]
 
 
 class Hunt(NamedTuple):
@@ -65,7 +64,8 @@ def decision_based(first: First, learn: Learn, ask: Ask, *, queries: int) -> Att
     Args:
         first: what the attack remembers when a start succeeds.
         learn: ... after an answer.
-        ask: the next question, which is clipped to the box.
+        ask: the next question, which is clipped to the box; its noise is uniform in
+            (-1, 1), shape [*S], new for every question.
         queries: evaluations besides that of the clean input, >= 2.
     Raises: ValueError: queries < 2; while tracing, if x is not one array.
     """
@@ -77,7 +77,8 @@ def decision_based(first: First, learn: Learn, ask: Ask, *, queries: int) -> Att
         _check_input(x)
         zero = jnp.zeros((), jnp.int32)
         own = first(threat, Answer(x, jnp.zeros((), bool), x))
-        return _noise(key, threat, x, zero), Hunt(jnp.zeros((), bool), zero, own)
+        point = _start(_draw(key, x), threat, x, zero)
+        return point, Hunt(jnp.zeros((), bool), zero, own)
 
     def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, Hunt]:
         hunt = state.own
@@ -86,9 +87,9 @@ def decision_based(first: First, learn: Learn, ask: Ask, *, queries: int) -> Att
         own = chosen(hunt.started, learn(threat, hunt.own, answer), begun)
         started = hunt.started | answer.adversarial
         tries = hunt.tries + ~started
-        key = jax.random.fold_in(state.key, state.i)
-        question = ask(key, threat, own, state.x).astype(state.x.dtype)
-        other = _noise(jax.random.fold_in(key, _START), threat, state.x, tries)
+        noise = _draw(jax.random.fold_in(state.key, state.i), state.x)
+        question = ask(noise, threat, own, state.x).astype(state.x.dtype)
+        other = _start(noise, threat, state.x, tries)
         ahead = chosen(started, question, other)
         return ahead, Hunt(started, tries, own)
 
@@ -110,12 +111,18 @@ def _check_input(x: Any) -> None:
         )
 
 
-def _noise(key: Key, threat: Any, x: Array, tries: Array) -> Array:
-    """Uniform noise in the box, within 2**tries of x."""
+def _draw(key: Key, x: Array) -> Array:
+    """Uniform in (-1, 1), [*S]; minus one is left out, for it has no normal number."""
+    least = jnp.nextafter(jnp.array(-1, x.dtype), jnp.array(0, x.dtype))
+    return jax.random.uniform(key, x.shape, x.dtype, least, 1)
+
+
+def _start(noise: Array, threat: Any, x: Array, tries: Array) -> Array:
+    """Uniform in the box, within 2**tries of x."""
     low, high = box_ends(threat, x)
     reach = 2.0 ** jnp.minimum(tries, 60)
     low, high = jnp.maximum(low, x - reach), jnp.minimum(high, x + reach)
-    return low + (high - low) * jax.random.uniform(key, x.shape, x.dtype)
+    return low + (high - low) * (noise + 1) / 2
 
 
 class Bracket(NamedTuple):

@@ -1,11 +1,10 @@
 """Waves across an image, the cosine transform's basis: directions of low frequency."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.square_patterns import from_image, image_shape
-from robust_jax.core.types import Array, Key
+from robust_jax.core.images import as_image, from_image, image_shape
+from robust_jax.core.types import Array
 
 
 def cosines(size: int, count: int) -> np.ndarray:
@@ -15,28 +14,28 @@ def cosines(size: int, count: int) -> np.ndarray:
     return waves * np.where(number == 0, 1 / size, 2 / size) ** 0.5
 
 
-def smooth_noise(key: Key, x: Array, side: int) -> Array:
-    """Gaussian noise among the `side` x `side` lowest frequencies of each channel.
+def smoothed(x: Array, side: int) -> Array:
+    """The part of x in the `side` x `side` lowest frequencies of each channel.
+
+    Of white noise, white noise among those waves.
 
     Args:
-        x: what its shape and dtype are like, [*S]; see `square_patterns.image_shape`.
+        x: [*S], see `core.images`.
         side: waves along each axis, >= 1; of an axis that is shorter all of them.
     """
-    height, width, channels = image_shape(x.shape)
+    height, width, _ = image_shape(x.shape)
     down = jnp.asarray(cosines(height, min(side, height)), x.dtype)
     across = jnp.asarray(cosines(width, min(side, width)), x.dtype)
-    shape = (len(down), len(across), channels)
-    amounts = jax.random.normal(key, shape, x.dtype)
-    return from_image(jnp.einsum("abc,ah,bw->hwc", amounts, down, across), x.shape)
-
-
-def by_frequency(height: int, width: int) -> np.ndarray:
-    """All waves (down, across) of an image, the slowest first: [height * width, 2].
-
-    Ordered by the larger of the two numbers, then by their sum.
-    """
-    pairs = np.stack(np.divmod(np.arange(height * width), width), axis=1)
-    return pairs[np.lexsort((pairs.sum(1), pairs.max(1)))]
+    kept = jnp.einsum(
+        "ah,ai,bw,bv,ivc->hwc",
+        down,
+        down,
+        across,
+        across,
+        as_image(x),
+        optimize="optimal",
+    )
+    return from_image(kept, x.shape)
 
 
 def wave(shape: tuple[int, ...], down: Array, across: Array, channel: Array) -> Array:

@@ -15,11 +15,11 @@ from robust_jax.attacks.decision import (
     unit_bracket,
 )
 from robust_jax.attacks.minimum_norm import in_box
-from robust_jax.attacks.normals import Probes, no_probes, unit
+from robust_jax.attacks.normals import Probes, gaussian, no_probes, unit
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack
 
 _BISECT, _PROBE, _WALK = range(3)
 _QUERIES_A_ROUND = 500  # The authors' code.
@@ -137,11 +137,11 @@ def geoda(
         steps = [lambda s, f=f: f(threat, s, answer) for f in branches]
         return jax.lax.switch(own.phase, steps, own)
 
-    def ask(key: Key, threat: Any, own: GeodaState, x: Array) -> Array:
+    def ask(noise: Array, threat: Any, own: GeodaState, x: Array) -> Array:
         half = between(threat, x, own.far, own.bracket.middle)
-        noise = jax.random.normal(key, x.shape, x.dtype)
+        noise = gaussian(noise)
         if side is not None:
-            noise = frequencies.smooth_noise(key, x, side)
+            noise = frequencies.smoothed(noise, side)
         probe = in_box(threat, own.anchor + sigma * noise)
         normal = own.probes.normal()
         along = jnp.sign(normal) if threat.name == "linf" else unit(normal)

@@ -14,10 +14,10 @@ from robust_jax.attacks.decision import (
     unit_bracket,
 )
 from robust_jax.attacks.minimum_norm import box_ends, in_box
-from robust_jax.attacks.normals import Probes, gaussian_direction, no_probes, unit
+from robust_jax.attacks.normals import Probes, gaussian, no_probes, unit
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack
 
 _BISECT, _PROBE, _LEAP = range(3)
 _FIRST_PROBE = 0.1  # Of the box's width; the authors' code.
@@ -132,23 +132,17 @@ def hop_skip_jump(
     return decision_based(first, learn, _ask, queries=queries)
 
 
-def _ask(key: Key, threat: Any, own: HopState, x: Array) -> Array:
+def _ask(noise: Array, threat: Any, own: HopState, x: Array) -> Array:
     """The next question of the present phase."""
     half = between(threat, x, own.far, own.bracket.middle)
-    noise = _noise(key, threat, x)
-    probe = in_box(threat, own.anchor + _probe_size(threat, own, x) * noise)
+    # Directions are uniform on the sphere in L2; in Linf those of a cube.
+    direction = unit(gaussian(noise) if threat.name == "l2" else noise)
+    probe = in_box(threat, own.anchor + _probe_size(threat, own, x) * direction)
     normal = own.probes.normal()
     along = jnp.sign(normal) if threat.name == "linf" else unit(normal)
     leap = in_box(threat, own.anchor + own.length * along)
     phase = own.phase
     return jnp.where(phase == _BISECT, half, jnp.where(phase == _PROBE, probe, leap))
-
-
-def _noise(key: Key, threat: Any, x: Array) -> Array:
-    """A random direction of Euclidean length one, uniform in L2's sphere."""
-    if threat.name == "l2":
-        return gaussian_direction(key, x)
-    return unit(jax.random.uniform(key, x.shape, x.dtype, -1, 1))
 
 
 def _tolerance(threat: Any, x: Array) -> float:

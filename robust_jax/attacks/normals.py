@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax import threats
-from robust_jax.core.types import Array, Key
+from robust_jax.core.types import Array
 
 
 class Probes(NamedTuple):
@@ -47,9 +47,9 @@ def no_probes(x: Array) -> Probes:
     return Probes(zero, zero, none, none)
 
 
-def gaussian_direction(key: Key, x: Array) -> Array:
-    """A random direction of Euclidean length one, [*S]."""
-    return unit(jax.random.normal(key, x.shape, x.dtype))
+def gaussian(noise: Array) -> Array:
+    """Standard normal numbers from uniform ones in (-1, 1)."""
+    return jnp.sqrt(2.0).astype(noise.dtype) * jax.scipy.special.erfinv(noise)
 
 
 def unit(direction: Array) -> Array:

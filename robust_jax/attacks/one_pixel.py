@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.minimum_norm import box_ends
 from robust_jax.attacks.skeleton import until_won
-from robust_jax.attacks.square_patterns import as_image, from_image, image_shape
 from robust_jax.core import checks, incumbent
+from robust_jax.core.images import as_image, from_image, image_shape
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (

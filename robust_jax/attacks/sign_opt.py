@@ -6,11 +6,11 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.decision import Answer, Bracket, decision_based
 from robust_jax.attacks.minimum_norm import in_box
-from robust_jax.attacks.normals import Probes, gaussian_direction, no_probes, unit
+from robust_jax.attacks.normals import Probes, gaussian, no_probes, unit
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack
 
 _DIRECTIONS = 100  # The authors' code, as are the others.
 _LONGEST = 15  # Rays that a line search tries, each way.
@@ -101,8 +101,8 @@ def sign_opt(
         asked = chosen(_searching(own, probes), searched, probing)
         return chosen(own.measuring, _measured(own, answer), asked)
 
-    def ask(key: Key, threat: Any, own: SignOptState, x: Array) -> Array:
-        noise = gaussian_direction(key, x)
+    def ask(noise: Array, threat: Any, own: SignOptState, x: Array) -> Array:
+        noise = unit(gaussian(noise))
         length = jnp.where(own.measuring, own.bracket.middle, own.radius)
         random = jnp.where(own.starts > 0, noise, unit(own.ray + own.smoothing * noise))
         ahead = unit(own.base + own.step_size * own.probes.normal())

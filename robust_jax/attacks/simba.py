@@ -8,8 +8,8 @@ import numpy as np
 
 from robust_jax.attacks import frequencies
 from robust_jax.attacks.random_search import SearchState, random_search
-from robust_jax.attacks.square_patterns import image_shape
 from robust_jax.core import checks
+from robust_jax.core.images import image_shape
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives

@@ -11,7 +11,7 @@ import numpy as np
 
 from robust_jax.attacks import square_l2_l1, square_linf, square_patterns as patterns
 from robust_jax.attacks.skeleton import until_won
-from robust_jax.core import checks, incumbent
+from robust_jax.core import checks, images, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
@@ -71,7 +71,7 @@ def square(
         clean input; deterministic in key; dtype kept.
     Edge cases: eps = 0 stays at x; on a flat objective the start stays; images need
     not be square; x of rank 1 is a column of pixels, see
-    `square_patterns.image_shape`; non-finite logits at an iterate count as success.
+    `images.image_shape`; non-finite logits at an iterate count as success.
 
     Args:
         queries: proposals, >= 1; the start is evaluated besides.
@@ -225,7 +225,7 @@ def _draw_ahead(
     As many more are drawn as `moves.spare` says; if more than that are idle, the last
     of them are evaluated.
     """
-    shape, spare = patterns.image_shape(state.x.shape), moves.spare(plan.proposals)
+    shape, spare = images.image_shape(state.x.shape), moves.spare(plan.proposals)
 
     def draw(number: Array) -> patterns.Draw:
         key = jax.random.fold_in(state.key, number)
@@ -282,7 +282,7 @@ def _moves(plan: _Plan, threat: Threat, x: Array) -> patterns.Moves:
             f"threat.name={norm!r}; expected {', '.join(_MOVES)}: the Square Attack "
             "has no windows for other sets; choose one of these or another attack"
         )
-    return _MOVES[norm](plan.shares, patterns.image_shape(x.shape))
+    return _MOVES[norm](plan.shares, images.image_shape(x.shape))
 
 
 def _check_input(x: Any) -> None:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.attacks import square_patterns as patterns
+from robust_jax.core import images
 from robust_jax.core.types import Array, Key, Threat
 
 _TILES = 5  # Andriushchenko et al. (2020), Sec. 3.4: along a side of the start.
@@ -34,7 +35,7 @@ def start(geometry: Geometry, key: Key, threat: Threat, x: Array) -> Array:
     The grid has five tiles along the image's shorter side, or one per pixel if that
     side is shorter than ten.
     """
-    height, width, channels = patterns.image_shape(x.shape)
+    height, width, channels = images.image_shape(x.shape)
     side = max(min(height, width) // _TILES, 1)
     rows, columns = height // side, width // side
     tiles = patterns.draw_tiles(key, rows, columns, channels)
@@ -48,7 +49,7 @@ def start(geometry: Geometry, key: Key, threat: Threat, x: Array) -> Array:
     top, left = (height - rows * side) // 2, (width - columns * side) // 2
     delta = jnp.zeros((height, width, channels), grid.dtype)
     delta = delta.at[top : top + rows * side, left : left + columns * side].set(grid)
-    return geometry.feasible(threat, x, patterns.from_image(delta, x.shape))
+    return geometry.feasible(threat, x, images.from_image(delta, x.shape))
 
 
 def paint(
@@ -70,7 +71,7 @@ def paint(
         draw: where, how large and with which signs.
     Returns: feasible, shape [*S].
     """
-    height, width, _ = patterns.image_shape(x.shape)
+    height, width, _ = images.image_shape(x.shape)
     windows = draw.windows
     at_origin = jnp.asarray(table)[draw.stage, windows.turned.astype(jnp.int32)]
     pattern = jnp.roll(at_origin, windows.offsets[0], axis=(0, 1))[..., None]
@@ -79,14 +80,14 @@ def paint(
         for offset in windows.offsets
     )
 
-    delta = patterns.as_image(accepted - x)
+    delta = images.as_image(accepted - x)
     old = jnp.where(grown, delta, 0)
     shape_wanted = pattern * windows.signs + _unit(geometry.size, old)
     freed = geometry.size(jnp.where(grown | cleared, delta, 0))
     budget = geometry.budget(jnp.asarray(threat.eps), geometry.size(delta), freed)
     new = _unit(geometry.size, shape_wanted) * budget
     delta = jnp.where(grown, new, jnp.where(cleared, 0, delta))
-    return geometry.feasible(threat, x, patterns.from_image(delta, x.shape))
+    return geometry.feasible(threat, x, images.from_image(delta, x.shape))
 
 
 def _moves(

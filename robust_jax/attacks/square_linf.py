@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.attacks import square_patterns as patterns
+from robust_jax.core import images
 from robust_jax.core.types import Array, Key, Threat
 
 
@@ -45,10 +46,10 @@ def _coder(
 
 def start(key: Key, threat: Threat, x: Array) -> Array:
     """Vertical stripes of x +- eps, one sign per column and channel, shape [*S]."""
-    height, width, channels = shape = patterns.image_shape(x.shape)
+    height, width, channels = shape = images.image_shape(x.shape)
     rows = 1 if width > 1 else height  # One stripe alone would be no pattern.
     signs = patterns.draw_tiles(key, rows, width, channels).signs
-    stripes = patterns.from_image(jnp.broadcast_to(signs, shape), x.shape)
+    stripes = images.from_image(jnp.broadcast_to(signs, shape), x.shape)
     return threat.project(x + threat.eps * stripes, x)
 
 
@@ -62,10 +63,10 @@ def paint(threat: Threat, x: Array, accepted: Array, draw: patterns.Draw) -> Arr
         draw: where, how large and in which colour.
     Returns: feasible, shape [*S].
     """
-    height, width, _ = patterns.image_shape(x.shape)
+    height, width, _ = images.image_shape(x.shape)
     window = patterns.window_mask(draw.windows.offsets[0], draw.sides, height, width)
     # The paper's step of 2 eps always ends at x +- eps; said so, a window that has its
     # colour already changes no bit, and rounding cannot pass for a rise.
-    signs = patterns.from_image(jnp.where(window, draw.windows.signs, 0), x.shape)
+    signs = images.from_image(jnp.where(window, draw.windows.signs, 0), x.shape)
     painted = jnp.where(signs == 0, accepted, x + threat.eps * signs)
     return threat.project(painted, x)

@@ -1,10 +1,30 @@
-"""What the adversary may do: balls with a box, and how to move inside them."""
+"""What the adversary may do: balls with a box, patches, geometry and colours."""
 
 import difflib
 
 from robust_jax.threats.balls import L0, L1, L2, Ball, Linf, ball_then_clip
+from robust_jax.threats.parametric import (
+    ColourShift,
+    Flow,
+    Parametric,
+    RotationTranslation,
+)
+from robust_jax.threats.patch import Patch
 
-__all__ = ["L0", "L1", "L2", "Ball", "Linf", "ball_then_clip", "by_name"]
+__all__ = [
+    "L0",
+    "L1",
+    "L2",
+    "Ball",
+    "ColourShift",
+    "Flow",
+    "Linf",
+    "Parametric",
+    "Patch",
+    "RotationTranslation",
+    "ball_then_clip",
+    "by_name",
+]
 
 _BALLS: dict[str, type[Ball]] = {"linf": Linf, "l2": L2, "l1": L1, "l0": L0}
 

@@ -17,6 +17,7 @@ from robust_jax import threats
 from robust_jax.attacks import square_l2_l1, square_linf, square_patterns as patterns
 from robust_jax.attacks.square import square
 from robust_jax.core import drive
+from robust_jax.core.images import image_shape
 from robust_jax.core.types import Untargeted
 from tests import victims
 
@@ -67,7 +68,7 @@ def plain_search(case, key):
     """
     model, image, threat = problem(case)
     shares = patterns.shares(QUERIES, HORIZON, 0.8)
-    shape = patterns.image_shape(image.shape)
+    shape = image_shape(image.shape)
     moves = MOVES[CASES[case][0]](shares, shape)
 
     def margin(x):

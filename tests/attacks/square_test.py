@@ -14,6 +14,7 @@ from robust_jax import threats
 from robust_jax.attacks import square_patterns as patterns
 from robust_jax.attacks.square import square
 from robust_jax.core import drive, lift
+from robust_jax.core.images import as_image, from_image, image_shape
 from robust_jax.core.types import Untargeted
 from tests import victims
 from tests.reference import pgd as two_layer_net, square as reference
@@ -295,11 +296,11 @@ def test_an_image_may_come_in_any_rank():
         (film[0], film[0]),
         (image[0], image[0, ..., None]),
     ]:
-        assert patterns.image_shape(x.shape) == expected.shape
-        found = patterns.as_image(jnp.asarray(x))
+        assert image_shape(x.shape) == expected.shape
+        found = as_image(jnp.asarray(x))
         np.testing.assert_array_equal(found, expected)
-        np.testing.assert_array_equal(patterns.from_image(found, x.shape), x)
-    assert patterns.image_shape((5,)) == (5, 1, 1)
+        np.testing.assert_array_equal(from_image(found, x.shape), x)
+    assert image_shape((5,)) == (5, 1, 1)
 
 
 def test_starts_of_small_and_long_images_use_eps_and_both_signs():

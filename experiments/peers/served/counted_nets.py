@@ -35,8 +35,10 @@ class CountedNet(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [B, K] of images [B, C, H, W]; further channels are ignored."""
         self.forwards += len(x)
-        # Some attacks are written for three channels: their images repeat the one.
-        logits = self.layers((x[:, : self.mean.shape[1]] - self.mean) / self.std)
+        # Some attacks are written for three channels: their images repeat the one; some
+        # of ART compute in doubles.
+        x = x[:, : self.mean.shape[1]].float()
+        logits = self.layers((x - self.mean) / self.std)
         if logits.requires_grad:
             logits.register_hook(self._count)
         return logits

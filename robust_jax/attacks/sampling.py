@@ -1,0 +1,112 @@
+"""Attacks that try points, and keep the strongest: worst of k, and a grid."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.attacks.skeleton import until_won
+from robust_jax.core import checks, incumbent
+from robust_jax.core.margin import verdict
+from robust_jax.core.memo import memoised
+from robust_jax.core.types import (
+    Array,
+    Attack,
+    Goal,
+    Incumbent,
+    Key,
+    LogitsFn,
+    Threat,
+)
+
+
+class TriedState(NamedTuple):
+    """State of one example."""
+
+    x: Array  # [*S]
+    goal: Goal
+    key: Key
+    best: Incumbent
+    i: Array  # [] int32
+    forwards: Array  # [] int32
+    backwards: Array  # [] int32, 0
+
+
+Points = Callable[[Key, Any, Array, Array], Array]  # (key, threat, x, i) -> [*S]
+
+
+@memoised
+def worst_of(samples: int = 10) -> Attack:
+    """The strongest of random points of the threat set.
+
+    Guarantees: every point is feasible; at least as strong as the clean input, and
+        as with fewer samples; deterministic in key.
+
+    Args:
+        samples: of `threat.sample`, >= 1; one evaluation each.
+    Raises: ValueError: samples is not an integer >= 1.
+    References: "worst-of-k" of Engstrom et al., "Exploring the Landscape of Spatial
+        Robustness", ICML 2019 (k = 10), here for any threat.
+    """
+    checks.positive_integer("samples", samples)
+
+    def point(key: Key, threat: Any, x: Array, i: Array) -> Array:
+        return threat.sample(jax.random.fold_in(key, i), x)
+
+    return _tried(point, samples)
+
+
+@memoised
+def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
+    """The strongest of all points of a grid in a threat of few parameters.
+
+    Guarantees: as `worst_of`; does not depend on the key.
+
+    Args:
+        counts: points along each parameter, evenly from minus eps to eps, >= 1 each;
+            one is the middle. Their product is the number of evaluations. By default
+            the rotations and shifts of the paper.
+    Raises: ValueError: a count that is not an integer >= 1; while tracing, counts for
+        another number of parameters.
+    References: Engstrom et al., ICML 2019, Sec. 4.2. For `through`.
+    """
+    for count in counts:
+        checks.positive_integer("counts", count)
+    lines = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in counts]
+    table = np.array(list(itertools.product(*lines)), np.float32)
+
+    def point(key: Key, threat: Any, z: Array, i: Array) -> Array:
+        if z.shape != table.shape[1:]:
+            raise ValueError(
+                f"counts={counts}; expected one count for each of the parameters "
+                f"{z.shape} of {type(threat).__name__}"
+            )
+        offset = jnp.asarray(table, z.dtype)[jnp.minimum(i, len(table) - 1)]
+        return threat.project(z + threat.eps * offset, z)
+
+    return _tried(point, len(table))
+
+
+def _tried(point: Points, count: int) -> Attack:
+    """An attack that evaluates `count` points, whatever it sees."""
+
+    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> TriedState:
+        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        zero = jnp.zeros((), jnp.int32)
+        return TriedState(x, goal, key, incumbent.nothing_yet(x), zero, zero, zero)
+
+    def step(logits_fn: LogitsFn, threat: Threat, state: TriedState) -> TriedState:
+        here = point(state.key, threat, state.x, state.i)
+        score = verdict(logits_fn(here), state.goal)
+        tried = Incumbent(here, score, threat.distance(here, state.x))
+        return state._replace(
+            best=incumbent.strongest(state.best, tried),
+            i=state.i + 1,
+            forwards=state.forwards + 1,
+        )
+
+    return until_won(init, step, count)

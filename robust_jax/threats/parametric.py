@@ -1,0 +1,181 @@
+"""Threats whose adversary chooses parameters, not pixels: geometry and colour.
+
+Such a threat says what the parameters z are, [*Z], in units of their limits, and what
+they make of an image; projections, samples and distances are those of z, around zero.
+`attacks.through` makes an attack on pixels one on parameters.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from robust_jax.core.images import as_image, from_image, image_shape
+from robust_jax.core.types import Array, Key
+from robust_jax.threats import warps
+from robust_jax.threats.balls import Linf
+
+
+class Parametric(Protocol):
+    """A threat on parameters; see the module."""
+
+    @property
+    def name(self) -> str: ...
+
+    def start(self, x: Array) -> Array:
+        """The parameters that leave x as it is: zeros [*Z]."""
+        ...
+
+    def apply(self, x: Array, z: Array) -> Array:
+        """The image that the parameters make, the shape of x."""
+        ...
+
+
+def _threat(cls: Any) -> Any:
+    """A pytree with traced eps and box, and static limits."""
+    fields = [field.name for field in dataclasses.fields(cls)]
+    traced = ["eps", "lower", "upper"]
+    static = [name for name in fields if name not in traced]
+    return jax.tree_util.register_dataclass(cls, traced, static)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cube:
+    """Parameters of which each may be up to eps of its limit.
+
+    Args:
+        eps: share of the limits, shape [], >= 0; 1 is all of them.
+        lower, upper: of the parameters; -1 and 1, or infinite where there is no limit.
+    """
+
+    eps: Array | float = 1.0
+    lower: Array | float = -1.0
+    upper: Array | float = 1.0
+
+    @property
+    def ball(self) -> Linf:
+        """The set of parameters, as a ball."""
+        return Linf(self.eps, self.lower, self.upper)
+
+    def _replace(self, **fields: Any) -> Any:
+        return dataclasses.replace(self, **fields)
+
+    def project(self, z: Array, z0: Array) -> Array:
+        """The nearest allowed parameters."""
+        return self.ball.project(z, z0)
+
+    def sample(self, key: Key, z0: Array) -> Array:
+        """Uniform among those allowed."""
+        return self.ball.sample(key, z0)
+
+    def steepest(self, grad: Array, z: Array) -> Array:
+        """eps times the signs of the gradient."""
+        return self.ball.steepest(grad, z)
+
+    def distance(self, z: Array, z0: Array) -> Array:
+        """The largest parameter, as a share of its limit; shape []."""
+        return self.ball.distance(z, z0)
+
+
+@_threat
+@dataclasses.dataclass(frozen=True)
+class RotationTranslation(_Cube):
+    """The image is turned about its middle and shifted (Engstrom et al., ICML 2019).
+
+    Parameters: rotation, shift down, shift to the right; [3]. Bilinear, black beyond
+    the edges. The limits are static.
+
+    Args:
+        eps: share of the limits; see `_Cube`.
+        rotation: degrees, either way.
+        translation: pixels, along each axis; the paper's 3 of 28 or 32.
+    References: Engstrom et al., "Exploring the Landscape of Spatial Robustness".
+    """
+
+    rotation: float = 30.0
+    translation: float = 3.0
+
+    @property
+    def name(self) -> str:
+        """As the catalog of attacks has it."""
+        return "rotation-translation"
+
+    def start(self, x: Array) -> Array:
+        """No rotation, no shift: zeros [3]."""
+        return jnp.zeros(3, jnp.promote_types(x.dtype, jnp.float32))
+
+    def apply(self, x: Array, z: Array) -> Array:
+        """The image turned and shifted, the shape of x."""
+        shift = self.translation * z[1:]
+        return warps.turned(x, self.rotation * z[0], shift[0], shift[1])
+
+
+@_threat
+@dataclasses.dataclass(frozen=True)
+class Flow(_Cube):
+    """Each pixel is taken from a place near by (Xiao et al., ICLR 2018).
+
+    Parameters: displacements down and to the right, [H, W, 2]. The limit is static.
+
+    Args:
+        eps: share of the limit; see `_Cube`.
+        reach: pixels, along each axis.
+    """
+
+    reach: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """As the catalog of attacks has it."""
+        return "flow"
+
+    def start(self, x: Array) -> Array:
+        """No displacement: zeros [H, W, 2]."""
+        height, width, _ = image_shape(x.shape)
+        return jnp.zeros((height, width, 2), jnp.promote_types(x.dtype, jnp.float32))
+
+    def apply(self, x: Array, z: Array) -> Array:
+        """The image with its pixels displaced, the shape of x."""
+        return warps.flowed(x, self.reach * z)
+
+
+@_threat
+@dataclasses.dataclass(frozen=True)
+class ColourShift(_Cube):
+    """Each channel becomes lighter or darker and stronger or weaker in contrast.
+
+    Parameters: offset and gain of each channel, [C, 2]; a channel c becomes
+    c * (1 + gain) + offset, clipped to the range. The limits are static.
+
+    Args:
+        eps: share of the limits; see `_Cube`.
+        offset: pixel units.
+        gain: share of the contrast, below 1.
+        low, high: the range of pixels.
+    References: of the kind of Hosseini & Poovendran, "Semantic Adversarial Examples",
+        CVPRW 2018, who shift hue and saturation; this one knows grey images, too.
+    """
+
+    offset: float = 0.2
+    gain: float = 0.3
+    low: float = 0.0
+    high: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """As the catalog of attacks has it."""
+        return "colour-shift"
+
+    def start(self, x: Array) -> Array:
+        """No shift: zeros [C, 2]."""
+        channels = image_shape(x.shape)[2]
+        return jnp.zeros((channels, 2), jnp.promote_types(x.dtype, jnp.float32))
+
+    def apply(self, x: Array, z: Array) -> Array:
+        """The image with its channels shifted, the shape of x."""
+        image = as_image(x)
+        shifted = image * (1 + self.gain * z[:, 1]) + self.offset * z[:, 0]
+        return from_image(jnp.clip(shifted, self.low, self.high), x.shape).astype(
+            x.dtype
+        )
