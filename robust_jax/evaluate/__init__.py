@@ -3,6 +3,7 @@
 from robust_jax.evaluate.audit import Audit, Finding
 from robust_jax.evaluate.claims import Claims, confirm, predict
 from robust_jax.evaluate.comparison import Comparison, compare
+from robust_jax.evaluate.corruption import Corrupted, corrupted_accuracy
 from robust_jax.evaluate.curve import Curve, curve
 from robust_jax.evaluate.distances import Distances, distances, last_radius, optimality
 from robust_jax.evaluate.engine import Layout
@@ -26,6 +27,7 @@ __all__ = [
     "Audit",
     "Claims",
     "Comparison",
+    "Corrupted",
     "Curve",
     "Distances",
     "Failure",
@@ -41,6 +43,7 @@ __all__ = [
     "basic",
     "compare",
     "confirm",
+    "corrupted_accuracy",
     "curve",
     "distances",
     "each_wrong_class",

@@ -2,6 +2,7 @@
 
 import difflib
 
+from robust_jax.threats import corruptions
 from robust_jax.threats.balls import L0, L1, L2, Ball, Linf, ball_then_clip
 from robust_jax.threats.parametric import (
     ColourShift,
@@ -24,6 +25,7 @@ __all__ = [
     "RotationTranslation",
     "ball_then_clip",
     "by_name",
+    "corruptions",
 ]
 
 _BALLS: dict[str, type[Ball]] = {"linf": Linf, "l2": L2, "l1": L1, "l0": L0}
