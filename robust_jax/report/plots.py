@@ -14,6 +14,7 @@ from robust_jax.report import canvas
 
 _TILE, _GAP, _TOP, _LEFT = 0.62, 0.06, 0.55, 1.9  # inches
 _CELL, _CELL_HEIGHT = 0.95, 0.34
+_MARKERS = 20  # Of a line, about.
 
 _BEHIND = {"facecolor": "black", "alpha": 0.6, "pad": 0.8, "linewidth": 0}
 
@@ -185,7 +186,8 @@ def curves(
     for style, (name, (x, y)) in zip(canvas.styles(), lines.items(), strict=False):
         if len(x) != len(y):
             raise ValueError(f"lines[{name!r}]: {len(x)} x for {len(y)} y")
-        axes.plot(x, y, label=name, **style)
+        sparse = max(1, len(x) // _MARKERS)
+        axes.plot(x, y, label=name, **style, markevery=sparse)
     axes.set_ylim(bottom=0)
     if log_x:
         axes.set_xscale("log")

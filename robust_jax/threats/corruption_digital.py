@@ -116,20 +116,26 @@ def elastic(key: Key, x: Array, severity: Array) -> Array:
     rows, columns = jnp.meshgrid(*map(jnp.arange, x.shape[:2]), indexing="ij")
     flow = jax.random.uniform(flow_key, (*x.shape[:2], 2), minval=-1.0)
     flow = reach * blur.smooth(flow, sigmas, severity)
-    # Three corners of a square of a third of the side move by up to `corner`.
     moves = jax.random.uniform(affine_key, (3, 2), minval=-corner, maxval=corner)
-    third = size // 3
-    middle = jnp.array([x.shape[0] // 2, x.shape[1] // 2])
-    slopes = jnp.stack([moves[0] - moves[1], moves[1] - moves[2]]) / (2 * third)
-    y, z = rows - middle[0], columns - middle[1]
-    shift = moves[1] + slopes[1] * (y + third)[..., None]
-    shift = shift + slopes[0] * (z - third)[..., None]
-    places = [
-        rows + flow[..., 0] + shift[..., 0],
-        columns + flow[..., 1] + shift[..., 1],
-    ]
-    places = [_reflected(p, n) for p, n in zip(places, x.shape[:2], strict=True)]
-    return warps.at(x, *places)
+    moved = flow + affine(moves, x.shape[0], x.shape[1])
+    return warps.at(
+        x,
+        _reflected(rows + moved[..., 0], x.shape[0]),
+        _reflected(columns + moved[..., 1], x.shape[1]),
+    )
+
+
+def affine(moves: Array, height: int, width: int) -> Array:
+    """The affine displacement that moves three corners of a square, [H, W, 2].
+
+    The square, about the middle, has sides of two thirds of the height; its corners are
+    (+, +), (+, -) and (-, -), [3, 2] in pixels.
+    """
+    third = max(height // 3, 1)
+    y = jnp.arange(height)[:, None, None] - height // 2
+    z = jnp.arange(width)[None, :, None] - width // 2
+    across, down = moves[0] - moves[1], moves[1] - moves[2]
+    return moves[1] + ((y - third) * down + (z + third) * across) / (2 * third)
 
 
 def _reflected(place: Array, size: int) -> Array:

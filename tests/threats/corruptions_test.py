@@ -10,7 +10,12 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from robust_jax.threats import corruption_blur, corruption_noise, corruptions
+from robust_jax.threats import (
+    corruption_blur,
+    corruption_digital,
+    corruption_noise,
+    corruptions,
+)
 
 KEY = jax.random.key(0)
 # A smooth picture of 32 pixels in three colours.
@@ -107,6 +112,14 @@ def test_contrast_and_pixels():
     assert (
         np.abs(np.diff(coarse, axis=1)).mean() < np.abs(np.diff(PICTURE, axis=1)).mean()
     )
+
+
+def test_an_affine_displacement_moves_its_corners():
+    moves = jnp.array([[1.0, 2.0], [-1.0, 0.5], [3.0, -2.0]])
+    field = corruption_digital.affine(moves, 12, 10)
+    corners = [(6 + 4, 5 + 4), (6 + 4, 5 - 4), (6 - 4, 5 - 4)]
+    for move, corner in zip(moves, corners, strict=True):
+        np.testing.assert_allclose(field[corner], move, atol=1e-6)
 
 
 def test_a_plasma_is_rough_at_all_scales():
