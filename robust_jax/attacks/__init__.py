@@ -49,6 +49,7 @@ from robust_jax.attacks.radius import minimal_apgd, minimise_radius
 from robust_jax.attacks.rays import rays
 from robust_jax.attacks.sampling import grid, worst_of
 from robust_jax.attacks.score_based import bandits, nes, spsa
+from robust_jax.attacks.shared import trained_patch, universal
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.sign_opt import sign_opt
 from robust_jax.attacks.simba import simba
@@ -59,6 +60,7 @@ from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
 from robust_jax.attacks.stadv import stadv
 from robust_jax.attacks.superdeepfool import superdeepfool
+from robust_jax.attacks.surrogates import ensemble
 from robust_jax.attacks.through import through
 from robust_jax.attacks.transfer import (
     di_fgsm,
@@ -98,6 +100,7 @@ __all__ = [
     "deepfool",
     "di_fgsm",
     "ead",
+    "ensemble",
     "estimates",
     "exemplars",
     "expectation",
@@ -151,7 +154,9 @@ __all__ = [
     "then_if_failed",
     "through",
     "ti_fgsm",
+    "trained_patch",
     "translation_invariance",
+    "universal",
     "variance_tuning",
     "vmi_fgsm",
     "vni_fgsm",

@@ -22,6 +22,7 @@ from robust_jax.core.types import (
     Goal,
     Key,
     LogitsFn,
+    SharedAttack,
     Threat,
 )
 
@@ -172,6 +173,39 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
         return program(keys, as_partial(logits_fn), threat, x, goal)
 
     return run_many
+
+
+def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
+    """Gives a shared attack as a function of a set of examples; the host calls steps.
+
+    Step i takes `batch` examples at random, drawn from (key, i); all of them if there
+    are no more.
+
+    Returns: `(key, logits_fn, threat, x [N, *S], goal [N])` to what all examples get;
+        `attack.place` puts it on one.
+    """
+
+    def run_set(key, logits_fn, threat, x, goal):
+        advance = _shared_program(attack, min(batch, len(x)))
+        logits_fn, x = as_partial(logits_fn), jnp.asarray(x)
+        threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
+        state = attack.init(key, threat, x[0])
+        for _ in range(attack.steps):
+            state = advance(logits_fn, threat, state, x, goal)
+        return state.shared
+
+    return run_set
+
+
+@functools.lru_cache(maxsize=32)
+def _shared_program(attack: SharedAttack, batch: int) -> Any:
+    def advance(logits_fn, threat, state, x, goal):
+        key = jax.random.fold_in(state.key, state.i)
+        chosen = jax.random.choice(key, len(x), (batch,), replace=False)
+        part = jax.tree.map(lambda a: a[chosen], (x, goal))
+        return attack.step(logits_fn, threat, state, *part)
+
+    return compiled(advance)
 
 
 def auto(attack: Attack, *, to_the_end: bool = False) -> RunMany:

@@ -128,3 +128,25 @@ class Attack(NamedTuple):
     steps: int  # calls of `step` in the whole budget
     judge: Callable[..., Any] | None = None  # (logits_fn, threat, state) -> State: the
     # last call without its move, for who would save its gradient; None: call `step`
+
+
+class SharedState(NamedTuple):
+    """The state of an attack that finds one perturbation for many examples."""
+
+    key: Key
+    shared: Array  # what all examples get, such as a displacement or a patch
+    rule: Any  # of the step rule
+    i: Array  # [] int32, steps made
+    value: Array  # [] the mean objective of the last batch
+
+
+class SharedAttack(NamedTuple):
+    """One perturbation for many examples: a contract of its own.
+
+    A step sees a batch; what it finds depends on all the examples, unlike an `Attack`.
+    """
+
+    init: Callable[..., SharedState]  # (key, threat, x [*S]) -> state
+    step: Callable[..., SharedState]  # (logits_fn, threat, state, x [B, *S], goal [B])
+    place: Callable[..., Array]  # (key, threat, x [*S], shared) -> x_adv [*S], feasible
+    steps: int

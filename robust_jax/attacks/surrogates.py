@@ -1,0 +1,39 @@
+"""Several models as one, to make examples that transfer."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+from jax.tree_util import Partial
+
+from robust_jax.core.drive import as_partial
+from robust_jax.core.types import Array, LogitsFn
+
+
+def ensemble(models: Sequence[LogitsFn], weights: Sequence[float] = ()) -> Partial:
+    """The weighted mean of the models' logits, as one model.
+
+    Whatever attacks one model attacks this one: `di_fgsm()`, `mim()` and the other
+    gradient transforms are the usual choice for transfer.
+    Guarantees: weights that are data stay so: new ones do not retrace.
+
+    Args:
+        models: one example [*S] -> logits [K], of one K.
+        weights: one for each model, > 0; equal by default. They are scaled to sum to 1.
+    Raises: ValueError: no model; weights of another number or not > 0.
+    References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
+        Sec. 3.4: fusing logits transferred better than fusing probabilities or losses.
+    """
+    if not models:
+        raise ValueError("models=(); expected at least one")
+    given = list(weights) or [1.0] * len(models)
+    if len(given) != len(models) or min(given) <= 0:
+        raise ValueError(
+            f"weights={given}; expected {len(models)} numbers > 0, one for each model"
+        )
+    shares = jnp.asarray(given) / sum(given)
+    return Partial(_mean, tuple(as_partial(m) for m in models), shares)
+
+
+def _mean(models: tuple[Partial, ...], shares: Array, x: Array) -> Array:
+    logits = jnp.stack([model(x) for model in models])
+    return jnp.tensordot(shares.astype(logits.dtype), logits, 1)
