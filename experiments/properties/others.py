@@ -13,7 +13,12 @@ _MOST = 5_000  # training images: kernels take the square of their number
 
 
 def trained(data: Dataset, seed: int) -> dict[str, analysis.PredictFn]:
-    """By name, models fitted to the first images of a training set."""
+    """By name, what models answer that were fitted to a training set's first images."""
+    return {name: _answers(model) for name, model in fitted(data, seed).items()}
+
+
+def fitted(data: Dataset, seed: int) -> dict[str, Any]:
+    """By name, models of scikit-learn, fitted to a training set's first images."""
     n = min(len(data), _MOST)
     pixels, labels = data.pixels()[:n].reshape(n, -1), data.labels[:n]
     linear = pipeline.make_pipeline(
@@ -31,7 +36,7 @@ def trained(data: Dataset, seed: int) -> dict[str, analysis.PredictFn]:
     found = {}
     with common.counted(len(kinds), "train other models", "model") as bar:
         for name, model in kinds.items():
-            found[name] = _answers(model.fit(pixels, labels))
+            found[name] = model.fit(pixels, labels)
             bar.update()
     return found
 
