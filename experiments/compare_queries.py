@@ -20,10 +20,11 @@ from experiments import common, recording
 from experiments.peers import decision, nearest, options, ours
 from experiments.peers.libraries import Libraries
 from experiments.peers.problem import Problem
-from robust_jax import attacks, evaluate, report
+from robust_jax import attacks, report
 from robust_jax.core import checks
 
 _QUERIES = flags.DEFINE_integer("queries", 1_000, "Of an image, about.")
+_ATTACKS = flags.DEFINE_list("attacks", None, "Names of ours; default: all.")
 _NORMS = ("l2", "linf")
 
 _COLUMNS = (
@@ -52,9 +53,13 @@ def main(argv: list[str]) -> None:
             f"queries={_QUERIES.value}; expected an integer >= 300, a round of "
             "HopSkipJump and its bisections"
         )
+    chosen = decision.of_norm(options.NORM.value, _QUERIES.value)
+    known = {rival.ours for rival in chosen}
+    for name in _ATTACKS.value or ():
+        checks.known_name(f"{options.NORM.value} attack", name, known)
+    chosen = tuple(r for r in chosen if r.ours in (_ATTACKS.value or known))
     data, problem, libraries = options.posed()
     run = recording.Run("compare_queries")
-    chosen = decision.of_norm(options.NORM.value, _QUERIES.value)
     with libraries as peers:
         for rival in report.progress(chosen, f"{options.NORM.value} attacks", "attack"):
             run.rows.append(_row(rival, problem, peers))
@@ -84,10 +89,9 @@ def _row(rival: decision.Rival, problem: Problem, peers: Libraries) -> dict[str,
     if isinstance(theirs, str):
         return row | {"error": theirs}
     attack = attacks.by_name(rival.ours).of_queries(int(theirs.forwards))
-    plan = evaluate.NearestPlan(rival.ours, (evaluate.Stage(rival.ours, attack),))
     times: list[tuple[float, float]] = []
     for _ in range(1 + options.REPETITIONS.value):  # Our first one compiles.
-        mine = nearest.measured(problem, ours.nearest(plan, problem, seed))
+        mine = nearest.measured(problem, ours.alone(attack, problem, seed))
         times.append((theirs.seconds, mine.seconds))
         if len(times) <= options.REPETITIONS.value:
             theirs = nearest.measured(problem, peers.run(rival.peer, None, seed))

@@ -3,11 +3,9 @@
     python -m experiments.queries --checkpoint=out/train/model.safetensors \
         --norm=linf --eps=0.1 --count=100 --queries=10000
 
-Every attack of the catalog with that norm that sees scores or labels alone attacks the
-same images, until its first success within eps. One run shows all smaller budgets of an
-attack whose course does not depend on its budget; Square, Sparse-RS and GeoDA plan for
-theirs. Queries are forwards beside that of the clean image. A white-box attack shows
-what is left to be found.
+Every attack of the catalog without gradients attacks the same images, until its first
+success within eps; Square, Sparse-RS and GeoDA plan for the whole budget. Queries are
+forwards beside that of the clean image. A white-box attack shows what is left.
 """
 
 from typing import Any
@@ -30,7 +28,7 @@ _DATASET = flags.DEFINE_string(
     "dataset", None, "Default: the data set that the net was trained on."
 )
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
-_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2 or l0.")
+_NORM = flags.DEFINE_string("norm", "linf", "linf, l2 or l0.")
 _EPS = flags.DEFINE_float(
     "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
 )
@@ -129,8 +127,7 @@ def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
         for name, line in curves.items()
     }
     path = run.figure("queries", "Robust accuracy against queries", caption)
-    axes = "queries", "robust accuracy [%]"
-    report.plots.curves(path, lines, title, *axes, log_x=True)
+    report.plots.curves(path, lines, title, "queries", "accuracy [%]", log_x=True)
     run.save(title, caption, columns)
 
 

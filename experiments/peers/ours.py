@@ -1,12 +1,14 @@
 """Our side of a comparison."""
 
 import time
+from typing import Any
 
 import numpy as np
 
 from experiments.peers.problem import Found, Problem
 from robust_jax import evaluate
 from robust_jax.core import drive, lift
+from robust_jax.core.types import Attack, Untargeted
 
 
 def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
@@ -44,3 +46,15 @@ def nearest(plan: evaluate.NearestPlan, problem: Problem, seed: int) -> Found:
         seed=seed,
     )
     return Found(found.x_adv, found.seconds, found.forwards, found.backwards)
+
+
+def alone(attack: Attack, problem: Problem, seed: int) -> Found:
+    """Runs one attack to its end on all images as one batch, as one program."""
+    run: Any = drive.traced(attack, to_the_end=True)
+    keys, goal = lift.item_keys(seed, problem.ids), Untargeted(problem.labels)
+    start = time.perf_counter()
+    result = run(keys, problem.logits_fn, problem.threat, problem.images, goal)
+    x_adv = np.asarray(result.x_adv)
+    seconds = time.perf_counter() - start
+    calls = float(result.forwards.mean()), float(result.backwards.mean())
+    return Found(x_adv, seconds, *calls)

@@ -40,6 +40,7 @@ from robust_jax.attacks.projected import (
 )
 from robust_jax.attacks.radius import minimal_apgd
 from robust_jax.attacks.rays import rays
+from robust_jax.attacks.sampling import worst_of
 from robust_jax.attacks.score_based import bandits, nes, spsa
 from robust_jax.attacks.sigma_zero import sigma_zero
 from robust_jax.attacks.sign_opt import sign_opt
@@ -224,6 +225,7 @@ _CATALOG = Catalog(
         ),
         Entry("vmi_fgsm", vmi_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (21, 21)),
         Entry("vni_fgsm", vni_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (22, 21)),
+        Entry("worst_of", worst_of, "Engstrom et al., ICML 2019", _ALL, (1, 0)),
         Entry("spsa", spsa, "Uesato et al., ICML 2018", _CUBE_AND_BALL, (257, 0)),
         Entry("nes", nes, "Ilyas et al., ICML 2018", _CUBE_AND_BALL, (51, 0)),
         Entry("bandits", bandits, "Ilyas et al., ICLR 2019", _CUBE_AND_BALL, (3, 0)),

@@ -113,6 +113,7 @@ _TESTS = {
     **dict.fromkeys(("di_fgsm", "ti_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("ni_fgsm", "si_ni_fgsm"), ("transfer_test",)),
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
+    "worst_of": ("through_test",),
     **dict.fromkeys(("spsa", "nes", "bandits"), ("score_based_test",)),
     **dict.fromkeys(("simba", "sparse_rs", "one_pixel"), ("random_search_test",)),
     **dict.fromkeys(

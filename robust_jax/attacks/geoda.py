@@ -1,5 +1,6 @@
 """GeoDA: the boundary's normal from yes and no, and the way from x along it."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -78,80 +79,93 @@ def geoda(
     for name, value in (("tolerance", tolerance), ("share", share)):
         if not 0 < value <= 1:
             raise ValueError(f"{name}={value}; expected a number in (0, 1]")
-    plan = _probes_of_rounds(queries, share)
-
-    def first(threat: Any, answer: Answer) -> GeodaState:
-        _check_norm(threat)
-        zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
-        return GeodaState(
-            phase=zero + _BISECT,
-            anchor=answer.asked,
-            far=answer.asked,
-            bracket=bracket,
-            probes=no_probes(answer.x),
-            round=zero,
-            length=jnp.zeros_like(bracket.low),
-            doublings=zero,
-        )
-
-    def bisected(threat: Any, own: GeodaState, answer: Answer) -> GeodaState:
-        bracket = own.bracket.halved(answer.adversarial)
-        narrow = bracket.high - bracket.low <= tolerance
-        here = between(threat, answer.x, own.far, bracket.high)
-        nearer = threat.distance(here, answer.x) < threat.distance(own.anchor, answer.x)
-        return own._replace(
-            bracket=bracket,
-            anchor=jnp.where(narrow & nearer, here, own.anchor),
-            phase=jnp.where(narrow, _PROBE, _BISECT),
-            probes=no_probes(answer.x),
-        )
-
-    def probed(threat: Any, own: GeodaState, answer: Answer) -> GeodaState:
-        probes = own.probes.after(
-            answer.adversarial, (answer.asked - own.anchor) / sigma
-        )
-        wanted = jnp.asarray(plan)[jnp.minimum(own.round, len(plan) - 1)]
-        return own._replace(
-            probes=probes,
-            phase=jnp.where(probes.asked >= wanted, _WALK, _PROBE),
-            length=threat.distance(own.anchor, answer.x),
-            doublings=jnp.zeros_like(own.doublings),
-        )
-
-    def walked(threat: Any, own: GeodaState, answer: Answer) -> GeodaState:
-        doublings = own.doublings + 1
-        failed = ~answer.adversarial & (doublings >= _DOUBLINGS)
-        done = answer.adversarial | failed
-        return own._replace(
-            phase=jnp.select([answer.adversarial, failed], [_BISECT, _PROBE], _WALK),
-            far=jnp.where(answer.adversarial, answer.asked, own.far),
-            bracket=unit_bracket(answer.x),
-            length=own.length * 2,
-            doublings=doublings,
-            round=own.round + done,
-            probes=chosen(failed, no_probes(answer.x), own.probes),
-        )
+    plan = _Plan(side, sigma, tolerance, _probes_of_rounds(queries, share))
 
     def learn(threat: Any, own: GeodaState, answer: Answer) -> GeodaState:
-        branches = (bisected, probed, walked)
-        steps = [lambda s, f=f: f(threat, s, answer) for f in branches]
+        branches = (_bisected, _probed, _walked)
+        steps = [lambda s, f=f: f(plan, threat, s, answer) for f in branches]
         return jax.lax.switch(own.phase, steps, own)
 
-    def ask(noise: Array, threat: Any, own: GeodaState, x: Array) -> Array:
-        half = between(threat, x, own.far, own.bracket.middle)
-        noise = gaussian(noise)
-        if side is not None:
-            noise = frequencies.smoothed(noise, side)
-        probe = in_box(threat, own.anchor + sigma * noise)
-        normal = own.probes.normal()
-        along = jnp.sign(normal) if threat.name == "linf" else unit(normal)
-        walk = in_box(threat, (x + own.length * along).astype(x.dtype))
-        phase = own.phase
-        return jnp.where(
-            phase == _BISECT, half, jnp.where(phase == _PROBE, probe, walk)
-        )
+    ask = functools.partial(_ask, plan)
+    return decision_based(_first, learn, ask, queries=queries)
 
-    return decision_based(first, learn, ask, queries=queries)
+
+class _Plan(NamedTuple):
+    """The static part of the attack, see `geoda`."""
+
+    side: int | None
+    sigma: float
+    tolerance: float
+    probes: np.ndarray  # [rounds]
+
+
+def _first(threat: Any, answer: Answer) -> GeodaState:
+    _check_norm(threat)
+    zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
+    return GeodaState(
+        phase=zero + _BISECT,
+        anchor=answer.asked,
+        far=answer.asked,
+        bracket=bracket,
+        probes=no_probes(answer.x),
+        round=zero,
+        length=jnp.zeros_like(bracket.low),
+        doublings=zero,
+    )
+
+
+def _bisected(plan: _Plan, threat: Any, own: GeodaState, answer: Answer) -> GeodaState:
+    bracket = own.bracket.halved(answer.adversarial)
+    narrow = bracket.high - bracket.low <= plan.tolerance
+    here = between(threat, answer.x, own.far, bracket.high)
+    nearer = threat.distance(here, answer.x) < threat.distance(own.anchor, answer.x)
+    return own._replace(
+        bracket=bracket,
+        anchor=jnp.where(narrow & nearer, here, own.anchor),
+        phase=jnp.where(narrow, _PROBE, _BISECT),
+        probes=no_probes(answer.x),
+    )
+
+
+def _probed(plan: _Plan, threat: Any, own: GeodaState, answer: Answer) -> GeodaState:
+    probes = own.probes.after(
+        answer.adversarial, (answer.asked - own.anchor) / plan.sigma
+    )
+    wanted = jnp.asarray(plan.probes)[jnp.minimum(own.round, len(plan.probes) - 1)]
+    return own._replace(
+        probes=probes,
+        phase=jnp.where(probes.asked >= wanted, _WALK, _PROBE),
+        length=threat.distance(own.anchor, answer.x),
+        doublings=jnp.zeros_like(own.doublings),
+    )
+
+
+def _walked(plan: _Plan, threat: Any, own: GeodaState, answer: Answer) -> GeodaState:
+    doublings = own.doublings + 1
+    failed = ~answer.adversarial & (doublings >= _DOUBLINGS)
+    done = answer.adversarial | failed
+    return own._replace(
+        phase=jnp.select([answer.adversarial, failed], [_BISECT, _PROBE], _WALK),
+        far=jnp.where(answer.adversarial, answer.asked, own.far),
+        bracket=unit_bracket(answer.x),
+        length=own.length * 2,
+        doublings=doublings,
+        round=own.round + done,
+        probes=chosen(failed, no_probes(answer.x), own.probes),
+    )
+
+
+def _ask(plan: _Plan, noise: Array, threat: Any, own: GeodaState, x: Array) -> Array:
+    half = between(threat, x, own.far, own.bracket.middle)
+    noise = gaussian(noise)
+    if plan.side is not None:
+        noise = frequencies.smoothed(noise, plan.side)
+    probe = in_box(threat, own.anchor + plan.sigma * noise)
+    normal = own.probes.normal()
+    along = jnp.sign(normal) if threat.name == "linf" else unit(normal)
+    walk = in_box(threat, (x + own.length * along).astype(x.dtype))
+    phase = own.phase
+    return jnp.where(phase == _BISECT, half, jnp.where(phase == _PROBE, probe, walk))
 
 
 def _probes_of_rounds(queries: int, share: float) -> np.ndarray:

@@ -69,67 +69,79 @@ def hop_skip_jump(
     checks.positive_integer("most_probes", most_probes)
     checks.positive_number("gamma", gamma)
 
-    def first(threat: Any, answer: Answer) -> HopState:
-        _check_norm(threat)
-        zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
-        return HopState(
-            phase=zero + _BISECT,
-            anchor=answer.asked,
-            far=answer.asked,
-            bracket=bracket,
-            probes=no_probes(answer.x),
-            round=zero,
-            length=jnp.zeros_like(bracket.low),
-            halvings=zero,
-        )
-
-    def bisected(threat: Any, own: HopState, answer: Answer) -> HopState:
-        bracket = own.bracket.halved(answer.adversarial)
-        narrow = bracket.high - bracket.low <= gamma * _tolerance(threat, answer.x)
-        return own._replace(
-            bracket=bracket,
-            anchor=between(threat, answer.x, own.far, bracket.high),
-            phase=jnp.where(narrow, _PROBE, _BISECT),
-            probes=no_probes(answer.x),
-        )
-
-    def probed(threat: Any, own: HopState, answer: Answer) -> HopState:
-        size = _probe_size(threat, own, answer.x)
-        size = jnp.where(size > 0, size, 1)
-        probes = own.probes.after(
-            answer.adversarial, (answer.asked - own.anchor) / size
-        )
-        rounds = (own.round + 1).astype(size.dtype)
-        wanted = jnp.minimum(first_probes * jnp.sqrt(rounds), most_probes)
-        distance = threat.distance(own.anchor, answer.x)
-        return own._replace(
-            probes=probes,
-            phase=jnp.where(probes.asked >= wanted.astype(int), _LEAP, _PROBE),
-            length=distance / jnp.sqrt(rounds),
-            halvings=jnp.zeros_like(own.halvings),
-        )
-
-    def leapt(threat: Any, own: HopState, answer: Answer) -> HopState:
-        halvings = own.halvings + 1
-        failed = ~answer.adversarial & (halvings >= _HALVINGS)
-        return own._replace(
-            phase=jnp.select([answer.adversarial, failed], [_BISECT, _PROBE], _LEAP),
-            far=jnp.where(answer.adversarial, answer.asked, own.far),
-            bracket=unit_bracket(answer.x),
-            length=own.length / 2,
-            halvings=halvings,
-            round=own.round + (answer.adversarial | failed),
-            probes=jax.tree.map(
-                lambda a: jnp.where(failed, jnp.zeros_like(a), a), own.probes
-            ),
-        )
+    plan = _Plan(first_probes, most_probes, gamma)
 
     def learn(threat: Any, own: HopState, answer: Answer) -> HopState:
-        branches = (bisected, probed, leapt)
-        steps = [lambda s, f=f: f(threat, s, answer) for f in branches]
+        branches = (_bisected, _probed, _leapt)
+        steps = [lambda s, f=f: f(plan, threat, s, answer) for f in branches]
         return jax.lax.switch(own.phase, steps, own)
 
-    return decision_based(first, learn, _ask, queries=queries)
+    return decision_based(_first, learn, _ask, queries=queries)
+
+
+class _Plan(NamedTuple):
+    """The static part of the attack, see `hop_skip_jump`."""
+
+    first_probes: int
+    most_probes: int
+    gamma: float
+
+
+def _first(threat: Any, answer: Answer) -> HopState:
+    _check_norm(threat)
+    zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
+    return HopState(
+        phase=zero + _BISECT,
+        anchor=answer.asked,
+        far=answer.asked,
+        bracket=bracket,
+        probes=no_probes(answer.x),
+        round=zero,
+        length=jnp.zeros_like(bracket.low),
+        halvings=zero,
+    )
+
+
+def _bisected(plan: _Plan, threat: Any, own: HopState, answer: Answer) -> HopState:
+    bracket = own.bracket.halved(answer.adversarial)
+    narrow = bracket.high - bracket.low <= plan.gamma * _tolerance(threat, answer.x)
+    return own._replace(
+        bracket=bracket,
+        anchor=between(threat, answer.x, own.far, bracket.high),
+        phase=jnp.where(narrow, _PROBE, _BISECT),
+        probes=no_probes(answer.x),
+    )
+
+
+def _probed(plan: _Plan, threat: Any, own: HopState, answer: Answer) -> HopState:
+    size = _probe_size(threat, own, answer.x)
+    size = jnp.where(size > 0, size, 1)
+    probes = own.probes.after(answer.adversarial, (answer.asked - own.anchor) / size)
+    rounds = (own.round + 1).astype(size.dtype)
+    wanted = jnp.minimum(plan.first_probes * jnp.sqrt(rounds), plan.most_probes)
+    distance = threat.distance(own.anchor, answer.x)
+    return own._replace(
+        probes=probes,
+        phase=jnp.where(probes.asked >= wanted.astype(int), _LEAP, _PROBE),
+        length=distance / jnp.sqrt(rounds),
+        halvings=jnp.zeros_like(own.halvings),
+    )
+
+
+def _leapt(plan: _Plan, threat: Any, own: HopState, answer: Answer) -> HopState:
+    halvings = own.halvings + 1
+    failed = ~answer.adversarial & (halvings >= _HALVINGS)
+    return own._replace(
+        phase=jnp.select([answer.adversarial, failed], [_BISECT, _PROBE], _LEAP),
+        far=jnp.where(answer.adversarial, answer.asked, own.far),
+        bracket=unit_bracket(answer.x),
+        length=own.length / 2,
+        halvings=halvings,
+        round=own.round + (answer.adversarial | failed),
+        probes=jax.tree.map(
+            lambda a: jnp.where(failed, jnp.zeros_like(a), a), own.probes
+        ),
+    )
 
 
 def _ask(noise: Array, threat: Any, own: HopState, x: Array) -> Array:

@@ -103,32 +103,43 @@ def one_pixel(
         )
 
     def step(logits_fn: LogitsFn, threat: Threat, state: PixelState) -> PixelState:
-        def judged(child: Swarm) -> tuple[Incumbent, Array]:
-            point = threat.project(_painted(threat, state.x, child), state.x)
-            logits = logits_fn(point)
-            score = verdict(logits, state.goal)
-            found = Incumbent(point, score, threat.distance(point, state.x))
-            return found, objective(logits, state.goal)
-
-        found, values = jax.vmap(judged)(state.children)
-        top = jnp.argmax(found.margin)
-        better = values > state.values
-        parents = jax.tree.map(
-            lambda new, old: jnp.where(better[:, None, None], new, old),
-            state.children,
-            state.parents,
-        )
-        key = jax.random.fold_in(state.key, state.i + 1)
-        return state._replace(
-            parents=parents,
-            values=jnp.where(better, values, state.values),
-            children=_children(key, parents),
-            best=incumbent.strongest(state.best, jax.tree.map(lambda a: a[top], found)),
-            i=state.i + 1,
-            forwards=state.forwards + population,
-        )
+        return _next_generation(objective, logits_fn, threat, state)
 
     return until_won(init, step, generations)
+
+
+def _next_generation(
+    objective: objectives.Objective,
+    logits_fn: LogitsFn,
+    threat: Threat,
+    state: PixelState,
+) -> PixelState:
+    """Judges the children, keeps the better of each pair, and breeds anew."""
+
+    def judged(child: Swarm) -> tuple[Incumbent, Array]:
+        point = threat.project(_painted(threat, state.x, child), state.x)
+        logits = logits_fn(point)
+        score = verdict(logits, state.goal)
+        found = Incumbent(point, score, threat.distance(point, state.x))
+        return found, objective(logits, state.goal)
+
+    found, values = jax.vmap(judged)(state.children)
+    top = jnp.argmax(found.margin)
+    better = values > state.values
+    parents = jax.tree.map(
+        lambda new, old: jnp.where(better[:, None, None], new, old),
+        state.children,
+        state.parents,
+    )
+    key = jax.random.fold_in(state.key, state.i + 1)
+    return state._replace(
+        parents=parents,
+        values=jnp.where(better, values, state.values),
+        children=_children(key, parents),
+        best=incumbent.strongest(state.best, jax.tree.map(lambda a: a[top], found)),
+        i=state.i + 1,
+        forwards=state.forwards + len(values),
+    )
 
 
 def _first(key: Key, x: Array, population: int, pixels: int) -> Swarm:

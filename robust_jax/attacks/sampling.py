@@ -40,24 +40,24 @@ Points = Callable[[Key, Any, Array, Array], Array]  # (key, threat, x, i) -> [*S
 
 
 @memoised
-def worst_of(samples: int = 10) -> Attack:
+def worst_of(queries: int = 10) -> Attack:
     """The strongest of random points of the threat set.
 
     Guarantees: every point is feasible; at least as strong as the clean input, and
-        as with fewer samples; deterministic in key.
+        as with fewer of them; deterministic in key.
 
     Args:
-        samples: of `threat.sample`, >= 1; one evaluation each.
-    Raises: ValueError: samples is not an integer >= 1.
+        queries: samples of the threat (`threat.sample`), >= 1.
+    Raises: ValueError: queries is not an integer >= 1.
     References: "worst-of-k" of Engstrom et al., "Exploring the Landscape of Spatial
         Robustness", ICML 2019 (k = 10), here for any threat.
     """
-    checks.positive_integer("samples", samples)
+    checks.positive_integer("queries", queries)
 
     def point(key: Key, threat: Any, x: Array, i: Array) -> Array:
         return threat.sample(jax.random.fold_in(key, i), x)
 
-    return _tried(point, samples)
+    return _tried(point, queries)
 
 
 @memoised

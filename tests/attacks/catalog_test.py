@@ -32,7 +32,9 @@ def test_every_factory_that_makes_an_attack_is_in_the_catalog():
         if getattr(getattr(attacks, name), "__annotations__", {}).get("return")
         is attacks.pgd.__annotations__["return"]
     }
-    assert factories - {"projected_ascent", "minimise_radius"} == made
+    made_of_others = {"projected_ascent", "minimise_radius", "through"}
+    no_balls = {"grid", "sparse_rs_patch", "stadv"}  # Their threats have own tests.
+    assert factories - made_of_others - no_balls == made
 
 
 def test_tests_exist_and_speak_of_the_attack():

@@ -54,6 +54,7 @@ SMALL = {
     "spsa": {"steps": 4, "relative_step": 0.4, "samples": 6},
     "nes": {"steps": 4, "relative_step": 0.4, "samples": 6},
     "bandits": {"steps": 6, "relative_step": 0.4, "side": 2},
+    "worst_of": {"queries": 6},
     "simba": {"queries": 7},
     "sparse_rs": {"queries": 6},
     "one_pixel": {"generations": 3, "population": 5},

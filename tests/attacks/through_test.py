@@ -152,7 +152,7 @@ def test_sparse_rs_paints_the_best_patch_of_its_place():
 @pytest.mark.parametrize(
     ("call", "part"),
     [
-        (lambda: attacks.worst_of(0), "samples=0"),
+        (lambda: attacks.worst_of(0), "queries=0"),
         (lambda: attacks.grid((3, 0)), "counts=0"),
         (lambda: attacks.stadv(smoothness=-1.0), "smoothness=-1"),
         (lambda: attacks.sparse_rs_patch(9, 0.0), "initial_share=0"),

@@ -180,6 +180,49 @@ def test_attack_compares_distances(command, checkpoint):
     assert [p.name for p in _figures(out)] == ["curves.png"]
 
 
+def test_queries(command, checkpoint):
+    names = ["square", "bandits", "rays"]
+    options = ["--eps=0.2", "--count=8", "--queries=120"]
+    options.append(f"--attacks={','.join(names)}")
+    done, record, out = command("queries", f"--checkpoint={checkpoint[0]}", *options)
+    assert [row["attack"] for row in record["rows"]] == names
+    for row in record["rows"]:
+        _check_proportion(row["accuracy"], 8)
+        assert row["mean"] <= 120
+        line = record["series"]["curves"][row["attack"]]
+        left = line["robust_accuracy"]
+        assert left == sorted(left, reverse=True) and line["queries"][-1] == 120
+        assert left[-1] == row["accuracy"]["value"]
+    assert "which sees gradients, leaves" in done.stdout
+    assert (out / "figures" / "queries.png").exists()
+
+
+def test_foreign(command, checkpoint):
+    options = ["--eps=0.3", "--count=6", "--queries=40"]
+    done, record, _ = command("foreign", f"--checkpoint={checkpoint[0]}", *options)
+    assert len(record["rows"]) == 5 and "The net itself" in done.stdout
+    for row in record["rows"]:
+        for kind in ("clean", "noise", "transferred", "rays"):
+            _check_proportion(row[kind], 6)
+        assert row["rays"]["successes"] <= row["clean"]["successes"]
+    assert any(
+        row["rays"]["successes"] < row["clean"]["successes"] for row in record["rows"]
+    )
+
+
+def test_corruptions(command, checkpoint):
+    options = ["--count=8", "--corruptions=contrast,fog"]
+    _, record, out = command("corruptions", f"--checkpoint={checkpoint[0]}", *options)
+    assert [row["corruption"] for row in record["rows"]] == ["contrast", "fog"]
+    shares = [
+        row[f"severity_{s}"]["value"] for row in record["rows"] for s in range(1, 6)
+    ]
+    assert record["series"]["mean_corruption_accuracy"] == pytest.approx(
+        np.mean(shares)
+    )
+    assert (out / "figures" / "images.png").exists()
+
+
 def test_compare_attacks(command, checkpoint):
     names = ["fgsm", "apgd_t", "fab_t", "square"]
     options = ["--eps=0.1", "--count=8", "--few=4", f"--attacks={','.join(names)}"]
