@@ -13,7 +13,6 @@ from robust_jax.core.types import AttackResult
 from robust_jax.evaluate.audit import ladder, transfer
 from robust_jax.evaluate.audit.chance import outweighs, tolerated
 from robust_jax.evaluate.audit.hard_label import hard_label
-from robust_jax.evaluate.audit.noise import random_points
 from robust_jax.evaluate.audit.subject import (
     FLAG,
     PASS,
@@ -112,7 +111,7 @@ def random_noise(bench: Bench) -> Finding:
     number, name = 11, "random noise"
     if not len(bench):
         return skipped(number, name, _NO_POINTS)
-    noise = bench.attack(random_points(_POINTS))
+    noise = bench.attack(attacks.worst_of(_POINTS))
     steered = [*ladder.restarts(bench, 1), ladder.longest(bench)]
     reached = np.max([np.asarray(run.margin) for run in steered], axis=0)
     drawn = np.asarray(noise.margin)
