@@ -14,6 +14,7 @@ from absl import flags
 
 from experiments import common, recording
 from robust_jax import evaluate, models, report
+from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
 from robust_jax.threats import corruptions
 
@@ -35,9 +36,11 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Asks the net, prints the table, draws the curves and an image in all versions."""
+    names = _CORRUPTIONS.value or corruptions.names()
+    for name in names:
+        checks.known_name("corruption", name, corruptions.names())
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
-    names = _CORRUPTIONS.value or corruptions.names()
     run = recording.Run("corruptions")
     total = len(names) * len(corruptions.SEVERITIES) * len(data)
     with common.counted(total, "corruptions", "image") as bar:
