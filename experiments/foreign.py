@@ -33,6 +33,7 @@ _DATASET = flags.DEFINE_string(
 )
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
 _EPS = flags.DEFINE_float("eps", 0.2, "Linf radius in pixel units of [0, 1].")
+_VICTIMS = flags.DEFINE_list("victims", None, "Names; default: all.")
 _QUERIES = flags.DEFINE_integer("queries", 1_000, "Of an image, by RayS.")
 
 _COLUMNS = (
@@ -49,6 +50,8 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Fits the victims, attacks them, prints the table."""
     checks.eps("linf", _EPS.value)
+    for name in _VICTIMS.value or ():
+        checks.known_name("victim", name, others.NAMES)
     attack = attacks.by_name("rays").of_queries(_QUERIES.value)
     nets = [models.load(path) for path in _CHECKPOINTS.value]
     train = common.load_for(nets[0], _DATASET.value, "train", None)
@@ -59,7 +62,7 @@ def main(argv: list[str]) -> None:
     keys = _keys(data)
     sample = jax.vmap(lambda key, x: threats.Linf(_EPS.value).sample(key, x))
     noisy = np.asarray(sample(keys, data.pixels()))
-    for name, model in others.fitted(train, common.SEED.value).items():
+    for name, model in others.fitted(train, common.SEED.value, _VICTIMS.value).items():
         run.rows.append(_row(name, model, data, made, noisy, attack))
     right = Proportion(_right(_classes(surrogate, data.pixels()), data), len(data))
     held = Proportion(_right(_classes(surrogate, made), data), len(data))

@@ -1,5 +1,6 @@
 """Models that are no neural nets, as targets of transfer. By scikit-learn."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from experiments import common
 from robust_jax import analysis
 from robust_jax.datasets import Dataset
 
+NAMES = ("linear SVM", "RBF SVM", "k-NN", "random forest", "boosted trees")
 _MOST = 5_000  # training images: kernels take the square of their number
 
 
@@ -17,8 +19,14 @@ def trained(data: Dataset, seed: int) -> dict[str, analysis.PredictFn]:
     return {name: _answers(model) for name, model in fitted(data, seed).items()}
 
 
-def fitted(data: Dataset, seed: int) -> dict[str, Any]:
-    """By name, models of scikit-learn, fitted to a training set's first images."""
+def fitted(
+    data: Dataset, seed: int, names: Collection[str] | None = None
+) -> dict[str, Any]:
+    """By name, models of scikit-learn, fitted to a training set's first images.
+
+    Args:
+        names: of `NAMES`; all by default.
+    """
     n = min(len(data), _MOST)
     pixels, labels = data.pixels()[:n].reshape(n, -1), data.labels[:n]
     linear = pipeline.make_pipeline(
@@ -33,6 +41,7 @@ def fitted(data: Dataset, seed: int) -> dict[str, Any]:
             max_iter=30, random_state=seed
         ),
     }
+    kinds = {name: kinds[name] for name in names or kinds}
     found = {}
     with common.counted(len(kinds), "train other models", "model") as bar:
         for name, model in kinds.items():

@@ -76,6 +76,7 @@ BAD = [
     (f"queries {GIVEN} --eps=0.1 --attacks=spsa --queries=99", "at least 514"),
     (f"corruptions {GIVEN} --corruptions=fogg", "did you mean 'fog'"),
     (f"foreign {GIVEN} --eps=-1", "eps=-1; expected a finite radius >= 0"),
+    (f"foreign {GIVEN} --victims=knn", "unknown victim 'knn'"),
     (f"foreign {GIVEN} --queries=1", "queries=1; expected at least 2"),
     ("compare_queries --norm=l1", "unknown norm 'l1'"),
     ("compare_queries --norm=l2 --queries=9", "queries=9; expected an integer >= 300"),
