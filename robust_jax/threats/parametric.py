@@ -87,7 +87,7 @@ class RotationTranslation(_Cube):
     the edges. The limits are static.
 
     Args:
-        eps: share of the limits; see `_Cube`.
+        eps: share of the limits, shape [], >= 0; 1 is all of them.
         rotation: degrees, either way.
         translation: pixels, along each axis; the paper's 3 of 28 or 32.
     References: Engstrom et al., "Exploring the Landscape of Spatial Robustness".
@@ -119,7 +119,7 @@ class Flow(_Cube):
     Parameters: displacements down and to the right, [H, W, 2]. The limit is static.
 
     Args:
-        eps: share of the limit; see `_Cube`.
+        eps: share of the limit, shape [], >= 0; 1 is all of it.
         reach: pixels, along each axis.
     """
 
@@ -149,7 +149,7 @@ class ColourShift(_Cube):
     c * (1 + gain) + offset, clipped to the range. The limits are static.
 
     Args:
-        eps: share of the limits; see `_Cube`.
+        eps: share of the limits, shape [], >= 0; 1 is all of them.
         offset: pixel units.
         gain: share of the contrast, below 1.
         low, high: the range of pixels.
