@@ -16,7 +16,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 help:
 	@echo 'make demo       train, attack, evaluate and report on real digits: out/demo/index.html'
 	@echo 'make test       lint, type check and all tests; WORKERS=N processes (2)'
-	@echo 'make test-full  also the long products of cases'
+	@echo 'make test-full  also the long products of cases, compiled as users do'
 	@echo 'make peers      PyTorch and attack libraries in an environment of their own, to compare'
 	@echo 'make benchmark  timings; FLAGS="--suite=peers" needs make peers'
 	@echo 'make clean      remove .venv, .venv-peers, out and caches'
@@ -29,7 +29,7 @@ test: lint
 	$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup $(FLAGS)
 
 test-full: lint
-	$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup -m '' $(FLAGS)
+	XLA_FLAGS= $(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup -m '' $(FLAGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check --quiet

@@ -18,11 +18,6 @@ WEIGHTS = jax.tree.map(lambda w: np.asarray(w, np.float64), NET.args[0])
 POINTS = victims.inputs((D,), 3, seed=2)
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def climb(logits):
     return objectives.cross_entropy(logits, Untargeted(LABEL))
 
@@ -56,7 +51,7 @@ def look_at(gradient, points, model=NET, threat=THREAT, climb=climb):
     """Looks at the points in turn: the answers [T], and what the model saw in each."""
     seen, answers, visited = {"at": [], "grads": []}, [], []
 
-    @quickly_compiled
+    @jax.jit
     def look(key, x, memory):
         scene = Scene(key, spied(model, seen), threat, climb, x)
         return gradient.look(scene, memory)

@@ -21,11 +21,6 @@ N, SIZE, EPS = 4, 24, 1.7
 each_kind = pytest.mark.parametrize("radii", [ALONE, SHRINKING])
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def partly_at_the_faces(seed, n=1):
     """A third of the coordinates on a face of the box."""
     rng = np.random.default_rng(seed)
@@ -70,7 +65,7 @@ def program(radii, start=at_gaussian):
         state, iterates = jax.lax.scan(step, state, length=attack.steps)
         return iterates, attack.finish(threat, state)
 
-    return quickly_compiled(jax.vmap(one, in_axes=(0, None, None, 0, 0)))
+    return jax.jit(jax.vmap(one, in_axes=(0, None, None, 0, 0)))
 
 
 def attacked(radii, model, eps, images, labels, **kwargs):
@@ -191,7 +186,7 @@ def test_a_start_without_a_value_is_left_behind():
         return jnp.where(logits[1] == logits[0], jnp.nan, logits[1])
 
     attack, goal = apgd_l1(objective, 1, ALONE), Untargeted(0)
-    step = quickly_compiled(attack.step)
+    step = jax.jit(attack.step)
     model = Partial(lambda x: jnp.stack([jnp.zeros(()), x[0] - 0.5]))
     image, threat = jnp.full(SIZE, 0.5), threats.L1(0.2)
     state = attack.init(jax.random.key(0), threat, image, goal)

@@ -38,12 +38,13 @@ def image(seed):
 def trajectories(kind, norm):
     """Iterates and steps of our attack from the input, in float64, one per net.
 
-    In float32 the sign of a gradient entry near zero is a matter of rounding.
+    In float32 the sign of a gradient entry near zero is a matter of rounding; so it is
+    in float64 once the step has become small, unless the program is optimised.
     """
     attack = KINDS[kind](steps=STEPS, start=projected.at_the_input)
     threat = threats.by_name(norm)(EPS[norm])
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 3})
     def run(model, image, label):
         state = attack.init(jax.random.key(0), threat, image, Untargeted(label))
 

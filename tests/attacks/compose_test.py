@@ -160,16 +160,12 @@ def users_train_step(apply):
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return losses.mean(), x_adv
 
-    @quickly_compiled
+    @jax.jit
     def train_step(variables, key, images, labels):
         found = jax.value_and_grad(loss, has_aux=True)(variables, key, images, labels)
         return found, jax.tree.map(lambda w, g: w - 0.1 * g, variables, found[1])
 
     return train_step
-
-
-def quickly_compiled(function):
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 @pytest.mark.parametrize("kind", ["plain function", "Linen net"])

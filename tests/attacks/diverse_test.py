@@ -16,11 +16,6 @@ LOGITS = np.array([2.0, 0.5, -1.0, 0.0], np.float32)
 LABEL = Untargeted(np.int32(0))
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def climbed_along_each_logit(seed, i):
     """What iterate i climbs at the unit vectors of logits, shape [4]."""
 
@@ -36,7 +31,7 @@ def climbed_along_each_logit(seed, i):
 
 def test_a_direction_per_key_for_two_steps_then_the_margin():
     many = jax.vmap(jax.vmap(climbed_along_each_logit, (None, 0)), (0, None))
-    found = quickly_compiled(many)(jnp.arange(200), jnp.arange(4))
+    found = jax.jit(many)(jnp.arange(200), jnp.arange(4))
     first, second, third, fourth = np.swapaxes(found, 0, 1)
     np.testing.assert_array_equal(first, second)
     margins = [-1, 1, 1, 1]  # Of label 0 at the unit vectors.
@@ -52,7 +47,7 @@ def test_two_full_steps_on_an_affine_model_end_at_a_corner():
     model, image = victims.affine_victim((6,), 4), jnp.full(6, 0.5)
     attack, threat, seeds = diverse.odi_pgd(), threats.Linf(0.1), jnp.arange(5)
 
-    @quickly_compiled
+    @jax.jit
     def corners(model, seeds):
         def one(seed):
             state = attack.init(jax.random.key(seed), threat, image, LABEL)
@@ -79,7 +74,7 @@ def test_the_path_is_that_of_the_oracle(norm):
     label = int(victims.predicted(model, image[None])[0])
     attack, threat = diverse.odi_pgd(steps), threats.by_name(norm)(eps)
 
-    @quickly_compiled
+    @jax.jit
     def ours(model, image, label):
         state = attack.init(jax.random.key(3), threat, image, Untargeted(label))
 

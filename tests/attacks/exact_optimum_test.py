@@ -141,8 +141,7 @@ def regrets(case, norm):
         return run(key, Partial(logits, weights), threat, x, Untargeted(label))
 
     many = np.tile(np.arange(len(x)), case.restarts)
-    quickly = {"xla_backend_optimization_level": 0}  # Compiling is what costs time.
-    result = jax.jit(jax.vmap(one), compiler_options=quickly)(
+    result = jax.jit(jax.vmap(one))(
         lift.item_keys(0, np.arange(len(many), dtype=np.uint64)),
         *jax.tree.map(lambda a: a[many].astype(np.float32), (nets, x)),
         labels[many],

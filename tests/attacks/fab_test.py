@@ -20,14 +20,9 @@ N, SIZE = 4, 12
 NORMS = ["linf", "l2", "l1"]
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 @functools.cache
 def program(attack, **options):
-    return quickly_compiled(lift.over_examples(drive.run(attack, **options)))
+    return jax.jit(lift.over_examples(drive.run(attack, **options)))
 
 
 def nearest(threat, model, images, goal, attack=None, seed=0):
@@ -117,7 +112,7 @@ def test_trajectory_is_that_of_the_oracle(norm):
 
         return jax.lax.scan(step, state, length=steps)[1]
 
-    found = quickly_compiled(jax.vmap(walk))(images, Towards(labels, targets))
+    found = jax.jit(jax.vmap(walk))(images, Towards(labels, targets))
     found = jax.tree.map(np.asarray, found)
     weights = jax.tree.map(lambda a: np.asarray(a, np.float64), model.args[0])
     wins_of_all, on_faces = [], []
@@ -184,7 +179,7 @@ def test_the_scale_of_the_logits_does_not_matter(scale):
 @pytest.mark.parametrize("norm", ["linf", "l1"])
 def test_random_starts_are_halfway_and_in_the_box(norm):
     ball, image = threats.by_name(norm), jnp.full(SIZE, 0.5)
-    start = quickly_compiled(jax.vmap(halfway_at_random, in_axes=(0, None, None)))
+    start = jax.jit(jax.vmap(halfway_at_random, in_axes=(0, None, None)))
     keys = lift.item_keys(0, np.arange(8, dtype=np.uint64))
     points = np.asarray(start(keys, ball(0.4), image), np.float64)
     sizes = [projections.size(norm, p - 0.5) for p in points]
@@ -201,7 +196,7 @@ def test_an_adversarial_start_is_kept():
         return jnp.where(jnp.all(x == 0.75), -1.0, 1.0) * jnp.array([1.0, -1.0])
 
     attack = fab(2, start=lambda key, threat, x: jnp.full_like(x, 0.75))
-    run = quickly_compiled(
+    run = jax.jit(
         lambda x, eps: drive.run(attack, to_the_end=True)(
             jax.random.key(0), model, threats.Linf(eps), x, Untargeted(0)
         )
@@ -222,7 +217,7 @@ def test_a_randomised_gradient_gets_a_fresh_key_each_step_but_no_memory():
     spying = fab(3, gradient=Gradient(lambda x: (), look, 2, 5))
     model, images, labels = curved()
     goal = Towards(labels[0], (labels[0] + 1) % 4)
-    run = quickly_compiled(drive.run(spying, to_the_end=True))
+    run = jax.jit(drive.run(spying, to_the_end=True))
     result = run(jax.random.key(0), model, threats.L2(np.inf), images[0], goal)
     jax.effects_barrier()
     assert len(set(keys)) == 3
@@ -248,7 +243,7 @@ def test_half_precision_and_pytrees_keep_their_form():
         return model(jnp.concatenate([x["a"].ravel(), x["b"]]))
 
     goal, threat = Towards(labels[0], (labels[0] + 1) % 4), threats.L2(np.inf)
-    deep = quickly_compiled(lambda x: run(joined, threat, x, goal))(split(images[0]))
+    deep = jax.jit(lambda x: run(joined, threat, x, goal))(split(images[0]))
     flat = nearest(threat, model, images, Towards(labels, (labels + 1) % 4), fab(30))
     np.testing.assert_allclose(deep.distance, flat.distance[0], rtol=1e-4)
     parts = split(flat.x_adv[0])

@@ -23,11 +23,6 @@ def softmax(z):
     return e / e.sum()
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def climbed(steps, iterates, goal):
     """The objective's values at the logits PROBE, at some iterates."""
 
@@ -42,7 +37,7 @@ def climbed(steps, iterates, goal):
         state = state._replace(i=i, clean_logits=jnp.asarray(CLEAN))
         return attack.step(None, threats.Linf(0.1), state).memory
 
-    return quickly_compiled(jax.vmap(at))(jnp.asarray(iterates))
+    return jax.jit(jax.vmap(at))(jnp.asarray(iterates))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +69,7 @@ def test_steps_of_two_eps_drop_to_tenths_at_60_and_85():
         state = attack.step(None, threat, state)
         return state, state.iterate
 
-    @quickly_compiled
+    @jax.jit
     def visit():
         state = attack.init(KEY, threat, jnp.full(4, 0.5), Untargeted(0))
         state = state._replace(clean_logits=jnp.asarray(CLEAN))
@@ -90,7 +85,7 @@ def test_linf_starts_at_corners_and_l2_inside():
     image = jnp.full(12, 0.5)
     attack = gama.gama_pgd()
 
-    @quickly_compiled
+    @jax.jit
     def starts(seed):
         key, goal = jax.random.key(seed), Untargeted(0)
         corner = attack.init(key, threats.Linf(0.1), image, goal).iterate
@@ -121,7 +116,7 @@ def test_gradients_survive_where_softmax_rounds_to_one():
     image = jnp.asarray(x, jnp.float32)
     state = attack.init(KEY, threat, image, Untargeted(0))
     state = state._replace(iterate=image, i=jnp.asarray(25), clean_logits=model(image))
-    after = quickly_compiled(attack.step)(model, threat, state)
+    after = jax.jit(attack.step)(model, threat, state)
     moved = np.asarray(after.iterate - image)
     expected *= 0.1 / np.linalg.norm(expected)
     np.testing.assert_allclose(moved, expected, rtol=1e-4, atol=1e-6)
@@ -153,7 +148,7 @@ def test_the_path_is_that_of_the_oracle(norm):
     label = int(victims.predicted(model, image[None])[0])
     attack, threat = gama.gama_pgd(steps), threats.by_name(norm)(eps)
 
-    @quickly_compiled
+    @jax.jit
     def ours(model, image, label):
         state = drive.begin(attack, KEY, model, threat, image, Untargeted(label))
 

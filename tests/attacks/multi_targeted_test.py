@@ -17,11 +17,6 @@ from tests import victims
 EPS = 0.1
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 def dead_end(x):
     """Label 0; class 1 leads the others but cannot win, class 2 can, far behind."""
     u = (x[0] - 0.5) / EPS  # In [-1, 1] inside the ball.
@@ -33,7 +28,7 @@ def test_a_far_target_is_found_where_the_margin_leads_to_a_dead_end():
     images = np.full((16, 3), 0.5, np.float32)
     keys = lift.item_keys(0, np.arange(16, dtype=np.uint64))
 
-    @quickly_compiled
+    @jax.jit
     def margins(keys, images):
         goal = Untargeted(jnp.zeros(16, jnp.int32))
         runs = (
@@ -67,7 +62,7 @@ def inner_goals(goal, clean_logits, targets, calls):
         state = attack.step(None, threat, state)
         return state, (state.inner.goal, state.inner.iterate)
 
-    @quickly_compiled
+    @jax.jit
     def visit():
         state = attack.init(jax.random.key(0), threat, jnp.full(4, 0.5), goal)
         state = state._replace(clean_logits=clean_logits)
@@ -110,7 +105,7 @@ def test_equals_a_loop_over_targets_written_out():
     attack = attacks.multi_targeted(6, 0.3, targets=3)
     one_turn = attacks.pgd(6, 0.3, objectives.margin)
 
-    @quickly_compiled
+    @jax.jit
     def both(keys, model, images, labels):
         def by_hand(key, model, threat, x, goal):
             order = jnp.argsort(model(x).at[goal.label].set(-jnp.inf), descending=True)
@@ -146,7 +141,7 @@ def test_turns_of_an_attack_that_asks_for_clean_logits():
     once, threat, key = gama.gama_pgd(8), threats.Linf(0.15), jax.random.key(5)
     twice = in_turn(once, 2, lambda goal, clean_logits, turn: goal)
 
-    @quickly_compiled
+    @jax.jit
     def both(model, image):
         run, single = (drive.run(a, to_the_end=True) for a in (twice, once))
         keys = jax.vmap(lambda turn: jax.random.fold_in(key, turn))(jnp.arange(2))

@@ -41,15 +41,10 @@ def slopes():
     return np.random.default_rng(5).normal(size=SIZE).astype(np.float32)
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 @functools.cache
 def program(name):
     run = drive.run(ATTACKS[name], to_the_end=True)
-    return quickly_compiled(lift.over_examples(run))
+    return jax.jit(lift.over_examples(run))
 
 
 def attacked(name, norm, images, slope):
@@ -121,7 +116,7 @@ def test_the_best_iterate_is_kept_where_ascent_overshoots():
     keys = lift.item_keys(0, np.arange(16, dtype=np.uint64))
     goal = Untargeted(np.ones(16, np.int32))
 
-    @quickly_compiled
+    @jax.jit
     def both(keys, images, goal):
         last = lift.over_examples(drive.last_iterate(attack))
         best = lift.over_examples(drive.run(attack, to_the_end=True))
@@ -150,7 +145,7 @@ def test_stronger_with_eps_and_with_steps():
         state = attack.init(jax.random.key(0), threats.Linf(eps), image, goal)
         return jax.lax.scan(step, state, length=attack.steps)[1]
 
-    margins = quickly_compiled(jax.vmap(best_margins))(jnp.linspace(0, 0.3, 7))
+    margins = jax.jit(jax.vmap(best_margins))(jnp.linspace(0, 0.3, 7))
     assert margins.shape == (7, 9)
     assert (np.diff(margins[:, -1]) > 0).all()
     assert (np.diff(margins) >= 0).all() and (np.diff(margins)[1:, :4] > 0).all()
@@ -186,7 +181,7 @@ def test_goals_with_a_target_go_towards_it():
 
     for objective in (objectives.cross_entropy, objectives.margin):
         run = lift.over_examples(drive.run(attacks.bim(10, 0.2, objective)))
-        reached = quickly_compiled(run)(
+        reached = jax.jit(run)(
             lift.item_keys(0, np.arange(4)),
             model,
             threats.Linf(0.4),
@@ -206,7 +201,7 @@ def test_trajectory_is_that_of_the_oracle(norm):
     eps, label = RADII[norm], int(victims.predicted(model, image[None])[0])
     threat, key = threats.by_name(norm)(eps), jax.random.key(7)
 
-    @quickly_compiled
+    @jax.jit
     def ours(model, image, label):
         state = attack.init(key, threat, image, Untargeted(label))
         step = lambda state, _: (  # noqa: E731

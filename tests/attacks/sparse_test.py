@@ -42,15 +42,10 @@ def near_the_faces():
     return np.where(np.arange(SIZE) % 3 < 2, near, inside).astype(np.float32)
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 @functools.cache
 def program(name):
     run = drive.run(ATTACKS[name], to_the_end=True)
-    return quickly_compiled(lift.over_examples(run))
+    return jax.jit(lift.over_examples(run))
 
 
 def attacked(name, images):
@@ -106,7 +101,7 @@ def test_one_step_of_slide_by_hand():
     threat, attack = threats.L1(0.4), slide(3, 0.5, percentile=75.0)
     state = attack.init(jax.random.key(0), threat, image, Untargeted(0))
     np.testing.assert_array_equal(state.iterate, image)
-    state = quickly_compiled(attack.step)(Partial(rise, slope), threat, state)
+    state = jax.jit(attack.step)(Partial(rise, slope), threat, state)
     # Two of eight move; the third coordinate is at the face that it would go to.
     expected = np.array([0, -0.1, 0, 0.1, 0, 0, 0, 0])
     np.testing.assert_allclose(state.iterate - image, expected, atol=1e-7)
@@ -119,7 +114,7 @@ def test_one_step_of_pgd_l0_by_hand():
     attack = pgd_l0(3, step_size=0.8)
     state = attack.init(jax.random.key(0), threats.L0(2.0), image, Untargeted(0))
     state = state._replace(iterate=image)
-    step = quickly_compiled(attack.step)
+    step = jax.jit(attack.step)
     state = step(Partial(rise, slope), threats.L0(2.0), state)
     # Moves of 0.1, -0.2, 0.3, 0.05, -0.15, of which the box cuts the third to 0.1:
     # it takes 0.3^2 - 0.2^2 off the squared distance, the second 0.2^2.
@@ -167,7 +162,7 @@ def test_trees_of_arrays_are_attacked_as_one_vector(make, kind):
     def of_tree(x):
         return rise(slope, jnp.concatenate([x["a"].ravel(), x["b"]]))
 
-    @quickly_compiled
+    @jax.jit
     def three_steps(model, x):
         state = attack.init(jax.random.key(0), threat, x, Untargeted(0))
         state = state._replace(iterate=x)  # Keys are split among leaves.

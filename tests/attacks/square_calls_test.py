@@ -104,13 +104,9 @@ def keys():
     return jax.vmap(jax.random.key)(jnp.arange(KEYS))
 
 
-def quickly_compiled(function):
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 @functools.cache
 def plain(case):
-    found = quickly_compiled(jax.vmap(functools.partial(plain_search, case)))(keys())
+    found = jax.jit(jax.vmap(functools.partial(plain_search, case)))(keys())
     return jax.tree.map(np.asarray, found)
 
 
@@ -132,7 +128,7 @@ def attacked(case, proposals):
         return jax.lax.fori_loop(0, attack.steps, call, state)._replace(key=0)
 
     both = jax.vmap(jax.vmap(run, (0, None)), (None, 0))
-    states = quickly_compiled(both)(keys(), np.array([True, False]))
+    states = jax.jit(both)(keys(), np.array([True, False]))
     whole, stopped = (jax.tree.map(lambda a: a[k], states) for k in (0, 1))  # noqa: B023
     return whole, stopped
 
@@ -228,8 +224,6 @@ def test_where_nothing_can_change_every_fourth_query_is_evaluated(queries, forwa
     model, image, threat = problem("linf, one channel")
     run = drive.run(square(queries), to_the_end=True)
     still = threat._replace(eps=jnp.float32(0))
-    result = quickly_compiled(run)(
-        jax.random.key(0), model, still, image, Untargeted(0)
-    )
+    result = jax.jit(run)(jax.random.key(0), model, still, image, Untargeted(0))
     assert result.forwards == 1 + forwards  # The clean input besides.
     np.testing.assert_array_equal(result.x_adv, image)

@@ -29,11 +29,6 @@ def rise(slope, offset, x):
     return jnp.stack([jnp.zeros(()), slope @ x.ravel() - offset])
 
 
-def quickly_compiled(function):
-    """Compiling is what costs time here, so the compiler does not optimise."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
-
-
 class Walk(NamedTuple):
     """One row per call: its query, the point evaluated; then what is kept, its value.
 
@@ -70,7 +65,7 @@ def victim():
 
 @functools.cache
 def walker(norm):
-    @quickly_compiled
+    @jax.jit
     def compiled(key, eps, lower, upper, model, image, label):
         threat = threats.by_name(norm)(eps, lower, upper)
         return walk(square(QUERIES), key, model, threat, image, label)
@@ -100,7 +95,7 @@ def windows_of_all(norm):
     numbers, n = np.arange(1, QUERIES + 1), SHAPE[0]
     sides = jnp.array([(reference.side(norm, i - 1, n),) * 2 for i in numbers])
 
-    @quickly_compiled
+    @jax.jit
     @jax.vmap
     def drawn(number, sides):
         key = jax.random.fold_in(jax.random.key(14), number)
@@ -207,7 +202,7 @@ def test_the_first_success_is_kept_even_if_the_objective_does_not_rise():
     attack = square(40, objective=lambda logits, goal: 0 * logits[0])
     model = Partial(rise, slope, 1 + 0.5 * slope.sum())
     threat, grey = threats.Linf(0.5), jnp.full((3, 4), 0.5)
-    walks = quickly_compiled(
+    walks = jax.jit(
         jax.vmap(lambda s: walk(attack, jax.random.key(s), model, threat, grey, 0))
     )(jnp.arange(3, 9))
     late = 0
@@ -306,7 +301,7 @@ def test_an_image_may_come_in_any_rank():
 def test_starts_of_small_and_long_images_use_eps_and_both_signs():
     shapes, norms = [(7,), (4, 3), (2, 13, 4, 2)], ("linf", "l2")
 
-    @quickly_compiled
+    @jax.jit
     def starts():
         return [
             begun(jnp.full(shape, 0.5), threats.by_name(norm)(0.1)).accepted - 0.5

@@ -20,7 +20,6 @@ from tests.looks import (
     climb,
     look_at,
     oracle_gradient,
-    quickly_compiled,
 )
 from tests.reference import transfer as oracle
 
@@ -78,7 +77,7 @@ def test_variance_tuning_adds_what_neighbours_said_one_step_ago(ahead):
 def test_memories_do_not_depend_on_the_scale_of_the_gradient():
     gradient = transfer.nesterov_variance_tuning(3, 1.5, 0.5)
 
-    @quickly_compiled
+    @jax.jit
     @jax.vmap
     def looks(scale):
         def look(memory, key_and_x):
@@ -117,7 +116,7 @@ def test_pytrees_pass_where_no_image_is_needed():
         scene = Scene(jax.random.key(0), model, THREAT, jnp.sum, x)
         return gradient.look(scene, gradient.init(x))[0].grad
 
-    grad = quickly_compiled(look)(x)
+    grad = jax.jit(look)(x)
     np.testing.assert_allclose(grad["a"], 0.75, rtol=1e-6)
     np.testing.assert_allclose(grad["b"], (1 + 0.25) / 2 * 2 * 0.25, rtol=1e-6)
 
@@ -128,7 +127,7 @@ def test_pytrees_pass_where_no_image_is_needed():
 def test_si_ni_fgsm_goes_the_papers_way():
     attack, x = transfer.si_ni_fgsm(4, 0.3, 0.7, copies=3), jnp.asarray(POINTS[0])
 
-    @quickly_compiled
+    @jax.jit
     def iterates(x):
         state, found = attack.init(jax.random.key(0), THREAT, x, Untargeted(LABEL)), []
         for _ in range(4):

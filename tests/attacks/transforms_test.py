@@ -25,7 +25,6 @@ from tests.looks import (
     look_at,
     oracle_climb,
     oracle_gradient,
-    quickly_compiled,
 )
 from tests.reference import pgd as reference, transfer as oracle
 
@@ -99,7 +98,7 @@ def diverse():
     def seen(key):
         return jax.vmap(functools.partial(look, AS_SEEN, key))(images).grad
 
-    run = quickly_compiled(jax.vmap(lambda k: (seen(k), look(None, k, images[0]))))
+    run = jax.jit(jax.vmap(lambda k: (seen(k), look(None, k, images[0]))))
     keys = jax.random.split(jax.random.key(0), DRAWS)
     return images, weights, *jax.tree.map(np.asarray, run(keys))
 
@@ -144,7 +143,7 @@ def test_without_diversity_the_gradient_is_the_plain_one():
     model = victims.two_layer_victim((5, 4, 3), 4)
     x = victims.inputs((5, 4, 3), 1)[0]
     ours, plain = (
-        quickly_compiled(
+        jax.jit(
             lambda x, g=g: g.look(
                 Scene(jax.random.key(0), model, THREAT, climb, x), ()
             )[0]
@@ -179,7 +178,7 @@ def test_expectation_converges_and_is_deterministic_in_key():
     model, x = victims.affine_victim((D,), 4), jnp.asarray(POINTS[0])
     gradient = transforms.expectation(noisy, 4000)
 
-    @quickly_compiled
+    @jax.jit
     def look(key):
         return gradient.look(Scene(key, model, THREAT, lambda z: z[0], x), ())[0]
 
@@ -201,7 +200,7 @@ def test_a_randomised_net_is_drawn_by_its_key():
     attack, x = projected.bim(3, 0.5, gradient=gradient), jnp.asarray(POINTS[0])
     goal = Untargeted(jnp.argmax(net(x)))
     run = functools.partial(drive.run(attack, to_the_end=True), jax.random.key(0), net)
-    result = quickly_compiled(run)(THREAT, x, goal)
+    result = jax.jit(run)(THREAT, x, goal)
     keys = jax.random.split(jax.random.key(5), 4000)
     logits = jax.vmap(lambda key: net(result.x_adv, key))(keys).mean(axis=0)
     margin = objectives.margin(logits, goal)
@@ -264,7 +263,7 @@ def test_only_bpda_gets_through_a_quantiser():
             return run(key, model, threats.Linf(0.45), x, Untargeted(label))
 
         keys = jax.random.split(jax.random.key(0), len(images))
-        result = quickly_compiled(jax.vmap(one))(keys, images, labels)
+        result = jax.jit(jax.vmap(one))(keys, images, labels)
         margins = np.diff(quantise(result.x_adv) @ weights.T)[:, 0]
         margins = np.where(labels == 0, margins, -margins)
         np.testing.assert_allclose(margins, result.margin, atol=1e-4)

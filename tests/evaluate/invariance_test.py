@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+from robust_jax.core import drive
 from robust_jax.evaluate import Layout
 from tests.evaluate import invariance_cases as cases
 from tests.evaluate.invariance_cases import PLANS, TILE, evaluated, findings
@@ -26,6 +27,12 @@ def _full_but(few, cases):
         pytest.param(*case, marks=() if case in few else pytest.mark.full)
         for case in cases
     ]
+
+
+@pytest.fixture(autouse=True)
+def _drivers_optimise(monkeypatch):
+    options = cases.as_users_do()
+    monkeypatch.setattr(drive, "compiler_options", lambda: options)
 
 
 @functools.cache
@@ -86,7 +93,7 @@ def test_tiles_in_flight_and_chunks(name, tiles, chunk):
 
 @pytest.mark.parametrize("name", _full_but([("apgd",)], [(name,) for name in PLANS]))
 def test_one_device_and_eight(name):
-    flags = "--xla_force_host_platform_device_count=8"
+    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=8"
     there = _in_a_process(name, XLA_FLAGS=flags)
     assert there["devices"] == 8
     assert there["digest"] == cases.digest(evaluated(name, slice(0, FEW)))

@@ -110,14 +110,11 @@ def solved(dtype):
         return jax.lax.scan(step, first, length=EVALUATIONS)
 
     with jax.enable_x64(dtype == "float64"):
-        quickly = {"xla_backend_optimization_level": 0}  # Compiling is what costs time.
         cast = jax.tree.map(
             lambda a: a.astype(dtype) if a.dtype == float else a.astype("int32"),
             problems(),
         )
-        return jax.tree.map(
-            np.asarray, jax.jit(jax.vmap(one), compiler_options=quickly)(cast)
-        )
+        return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(cast))
 
 
 @functools.cache
