@@ -38,8 +38,8 @@ _ATTACK = flags.DEFINE_string("attack", "pgd", "As experiments.list_attacks prin
 _OBJECTIVE = flags.DEFINE_enum(
     "objective", None, list(_OBJECTIVES), "What to climb; default: the attack's."
 )
-_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
-_RADII = flags.DEFINE_list("radii", ["0.1"], "In pixel units of [0, 1] (l0: counts).")
+_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1, l0 or patch.")
+_RADII = flags.DEFINE_list("radii", ["0.1"], "In pixel units of [0, 1]; or counts.")
 _STEPS = flags.DEFINE_integer("steps", None, "Moves; default: the attack's.")
 _RELATIVE_STEP = flags.DEFINE_float(
     "relative_step", None, "Step size as a multiple of eps; default: the attack's."

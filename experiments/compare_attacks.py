@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import common, recording, single
-from robust_jax import attacks, evaluate, models, report, threats
+from experiments import adversary, common, recording, single
+from robust_jax import attacks, evaluate, models, report
 from robust_jax.attacks.entry import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
@@ -29,10 +29,6 @@ _DATASET = flags.DEFINE_string(
 )
 _COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
 _FEW = flags.DEFINE_integer("few", 500, "Of these, for attacks that see no gradients.")
-_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
-_EPS = flags.DEFINE_float(
-    "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
-)
 _ATTACKS = flags.DEFINE_list("attacks", None, "Names; default: all of the norm.")
 
 _PARTS = {  # of AutoAttack, by norm
@@ -53,8 +49,7 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Runs every attack alone, prints the table, writes record and page."""
-    entries, threat = _entries(), threats.by_name(_NORM.value)(_EPS.value)
-    checks.eps(_NORM.value, _EPS.value)
+    threat, entries = adversary.threat(), _entries()
     checks.positive_integer("few", _FEW.value)
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
@@ -72,7 +67,7 @@ def main(argv: list[str]) -> None:
             run.notes.append(f"{entry.name} fails its audit: {found.claims}")
     if not run.notes:
         run.notes.append("Every adversarial example passed its audit.")
-    parts = [name for name in _PARTS.get(_NORM.value, ()) if name in broken]
+    parts = [name for name in _PARTS.get(adversary.NORM.value, ()) if name in broken]
     if len(parts) == 3:
         together = np.any([broken[name][:few] for name in parts], axis=0)
         left = Proportion(int((~together).sum()), few)
@@ -83,7 +78,7 @@ def main(argv: list[str]) -> None:
         print(note)
     run.save(
         f"Attacks on {_CHECKPOINT.value}",
-        f"{data.name} test, n = {len(data)}, {_NORM.value} eps={_EPS.value:g}; clean "
+        f"{data.name} test, n = {len(data)}, {adversary.described()}; clean "
         f"accuracy {run.rows[0]['clean']}. Forwards and backwards are per image.",
         _COLUMNS,
     )
@@ -118,13 +113,14 @@ def _verdict(together: np.ndarray, broken: dict[str, np.ndarray], few: int) -> s
 
 
 def _entries() -> tuple[Entry, ...]:
-    checks.known_name("norm", _NORM.value, ("linf", "l2", "l1", "l0"))
-    of_norm = {e.name: e for e in attacks.list() if _NORM.value in e.norms}
+    norm = adversary.NORM.value
+    of_norm = {e.name: e for e in attacks.list() if norm in e.norms}
     for name in _ATTACKS.value or ():
-        checks.known_name(f"{_NORM.value} attack", name, of_norm)
+        checks.known_name(f"{norm} attack", name, of_norm)
     return tuple(of_norm[name] for name in _ATTACKS.value or of_norm)
 
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(adversary)
     common.run_main(main)

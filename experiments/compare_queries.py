@@ -94,7 +94,10 @@ def _row(rival: decision.Rival, problem: Problem, peers: Libraries) -> dict[str,
         mine = nearest.measured(problem, ours.alone(attack, problem, seed))
         times.append((theirs.seconds, mine.seconds))
         if len(times) <= options.REPETITIONS.value:
-            theirs = nearest.measured(problem, peers.run(rival.peer, None, seed))
+            again = nearest.measure(peers, rival.peer, problem, seed)
+            if isinstance(again, str):
+                return row | {"error": again}
+            theirs = again
     seconds, our_seconds = np.median(times[1:], axis=0).tolist()
     return row | {
         "queries": theirs.forwards,

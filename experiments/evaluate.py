@@ -16,8 +16,8 @@ import sys
 
 from absl import flags
 
-from experiments import common, recording
-from robust_jax import evaluate, models, report, threats
+from experiments import adversary, common, recording
+from robust_jax import evaluate, models, report
 from robust_jax.core import checks
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.report import COLUMNS
@@ -30,10 +30,6 @@ _DATASET = flags.DEFINE_string(
 )
 _SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which.")
 _COUNT = flags.DEFINE_integer("count", None, "The first so many examples; default all.")
-_NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1 or l0.")
-_EPS = flags.DEFINE_float(
-    "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
-)
 _PLAN = flags.DEFINE_string(
     "plan", "standard", "standard, swift, plus, strongest or basic."
 )
@@ -47,11 +43,10 @@ _TILE = flags.DEFINE_integer("tile", 64, "Slots of a device program.", lower_bou
 
 def main(argv: list[str]) -> None:
     """Evaluates, prints the table, writes record, examples and page."""
-    checks.eps(_NORM.value, _EPS.value)
-    plans.by_name(_PLAN.value, _NORM.value)  # A bad name, before anything is loaded.
+    threat, norm = adversary.threat(), adversary.NORM.value
+    plans.by_name(_PLAN.value, norm)  # A bad name, before anything is loaded.
     if _LIMIT.value is not None:
         checks.positive_number("limit_minutes", _LIMIT.value)
-    threat = threats.by_name(_NORM.value)(_EPS.value)
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, _SPLIT.value, _COUNT.value)
     run = recording.Run("evaluate")
@@ -124,4 +119,5 @@ def _draw(run, data, result, checkpoint):
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(adversary)
     common.run_main(main)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import common, recording, single
-from robust_jax import attacks, evaluate, models, report, threats
+from experiments import adversary, common, recording, single
+from robust_jax import attacks, evaluate, models, report
 from robust_jax.attacks.entry import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion, median
@@ -28,23 +28,24 @@ _DATASET = flags.DEFINE_string(
     "dataset", None, "Default: the data set that the net was trained on."
 )
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
-_NORM = flags.DEFINE_string("norm", "linf", "linf, l2 or l0.")
-_EPS = flags.DEFINE_float(
-    "eps", None, "Radius in pixel units of [0, 1] (coordinates for l0).", required=True
-)
 _QUERIES = flags.DEFINE_integer("queries", 10_000, "At most, for an image.")
 _ATTACKS = flags.DEFINE_list("attacks", None, "Names; default: all that fit.")
 
-_WHITE_BOX = {"linf": "apgd_t", "l2": "apgd_t", "l0": "sigma_zero"}
+_WHITE_BOX = {
+    "linf": "apgd_t",
+    "l2": "apgd_t",
+    "l1": "apgd_l1_t",
+    "l0": "sigma_zero",
+    "patch": "pgd_margin",
+}
 _SHOWN = (100, 1_000, 10_000)  # Of the table, as far as the budget goes.
 _POINTS = 200  # Of a curve, evenly in the logarithm.
 
 
 def main(argv: list[str]) -> None:
     """Runs every attack, prints the table, draws the curves."""
-    entries, budget = _entries(), _QUERIES.value
-    threat = threats.by_name(_NORM.value)(_EPS.value)
-    checks.eps(_NORM.value, _EPS.value)
+    threat, budget = adversary.threat(), _QUERIES.value
+    entries = _entries()
     made = {entry: entry.of_queries(budget) for entry in entries}
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
@@ -94,7 +95,7 @@ def _curve(needed: np.ndarray, budget: int) -> dict[str, list[float]]:
 
 
 def _white_box(checkpoint: models.Checkpoint, data: Dataset, threat: Threat) -> str:
-    entry = attacks.by_name(_WHITE_BOX[_NORM.value])
+    entry = attacks.by_name(_WHITE_BOX[adversary.NORM.value])
     found = single.attacked(
         entry, entry.make(), checkpoint, data, threat, _CHECKPOINT.value
     )
@@ -121,7 +122,7 @@ def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
     print(*run.notes, sep="\n")
     run.series = {"curves": curves}
     title = f"Black-box attacks on {_CHECKPOINT.value}"
-    caption = f"{what}, {_NORM.value} eps = {_EPS.value:g}; until the first success."
+    caption = f"{what}, {adversary.described()}; until the first success."
     lines = {
         name: (line["queries"], [100 * y for y in line["robust_accuracy"]])
         for name, line in curves.items()
@@ -132,14 +133,10 @@ def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
 
 
 def _entries() -> tuple[Entry, ...]:
-    checks.known_name("norm", _NORM.value, tuple(_WHITE_BOX))
-    able = {
-        e.name: e
-        for e in attacks.list()
-        if _NORM.value in e.norms and not e.per_step[1]
-    }
+    norm = adversary.NORM.value
+    able = {e.name: e for e in attacks.list() if norm in e.norms and not e.per_step[1]}
     for name in _ATTACKS.value or ():
-        checks.known_name(f"attack without gradients for {_NORM.value}", name, able)
+        checks.known_name(f"attack without gradients for {norm}", name, able)
     if _ATTACKS.value:
         return tuple(able[name] for name in _ATTACKS.value)
     return tuple(e for e in able.values() if 2 * e.per_step[0] <= _QUERIES.value)
@@ -147,4 +144,5 @@ def _entries() -> tuple[Entry, ...]:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(adversary)
     common.run_main(main)

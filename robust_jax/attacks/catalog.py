@@ -47,6 +47,7 @@ from robust_jax.attacks.sign_opt import sign_opt
 from robust_jax.attacks.simba import simba
 from robust_jax.attacks.slide import slide
 from robust_jax.attacks.sparse_rs import sparse_rs
+from robust_jax.attacks.sparse_rs_patch import sparse_rs_patch
 from robust_jax.attacks.sparsefool import sparsefool
 from robust_jax.attacks.square import square
 from robust_jax.attacks.superdeepfool import superdeepfool
@@ -63,6 +64,7 @@ from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
 _ALL = ("linf", "l2", "l1", "l0")
+_ANY = (*_ALL, "patch")
 _NO_L0 = ("linf", "l2", "l1")
 _CUBE_AND_BALL = ("linf", "l2")
 
@@ -89,13 +91,13 @@ _CATALOG = Catalog(
     (
         Entry("fgsm", fgsm, "Goodfellow et al., ICLR 2015", _ALL),
         Entry("r_fgsm", r_fgsm, "Tramer et al., ICLR 2018", _CUBE_AND_BALL),
-        Entry("bim", bim, _KURAKIN, _ALL),
-        Entry("pgd", pgd, _MADRY, _ALL),
+        Entry("bim", bim, _KURAKIN, _ANY),
+        Entry("pgd", pgd, _MADRY, _ANY),
         Entry(
             "pgd_margin",
             functools.partial(pgd, objective=objectives.margin),
             f"{_MADRY}; Carlini & Wagner 2017",
-            _ALL,
+            _ANY,
         ),
         Entry(
             "pgd_dlr",
@@ -225,12 +227,19 @@ _CATALOG = Catalog(
         ),
         Entry("vmi_fgsm", vmi_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (21, 21)),
         Entry("vni_fgsm", vni_fgsm, "Wang & He, CVPR 2021", _CUBE_AND_BALL, (22, 21)),
-        Entry("worst_of", worst_of, "Engstrom et al., ICML 2019", _ALL, (1, 0)),
+        Entry("worst_of", worst_of, "Engstrom et al., ICML 2019", _ANY, (1, 0)),
         Entry("spsa", spsa, "Uesato et al., ICML 2018", _CUBE_AND_BALL, (257, 0)),
         Entry("nes", nes, "Ilyas et al., ICML 2018", _CUBE_AND_BALL, (51, 0)),
         Entry("bandits", bandits, "Ilyas et al., ICLR 2019", _CUBE_AND_BALL, (3, 0)),
         Entry("simba", simba, "Guo et al., ICML 2019", _CUBE_AND_BALL, (1, 0)),
         Entry("sparse_rs", sparse_rs, "Croce et al., AAAI 2022", ("l0",), (1, 0)),
+        Entry(
+            "sparse_rs_patch",
+            sparse_rs_patch,
+            "Croce et al., AAAI 2022",
+            ("patch",),
+            (1, 0),
+        ),
         Entry("one_pixel", one_pixel, "Su et al., TEVC 2019", ("l0",), (400, 0)),
         _decision_based("boundary_attack", boundary_attack, _BRENDEL, ("l2",)),
         _decision_based("hop_skip_jump", hop_skip_jump, _CHEN, ("l2", "linf")),

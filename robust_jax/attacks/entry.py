@@ -115,6 +115,7 @@ _TESTS = {
     **dict.fromkeys(("vmi_fgsm", "vni_fgsm"), ("transfer_test",)),
     "worst_of": ("through_test",),
     **dict.fromkeys(("spsa", "nes", "bandits"), ("score_based_test",)),
+    "sparse_rs_patch": ("through_test",),
     **dict.fromkeys(("simba", "sparse_rs", "one_pixel"), ("random_search_test",)),
     **dict.fromkeys(
         ("boundary_attack", "hop_skip_jump", "sign_opt", "rays", "geoda"),

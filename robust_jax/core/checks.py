@@ -56,8 +56,9 @@ def eps(norm: str, value: Any, *, cap: bool = False) -> None:
     """Raises ValueError for a radius that no attack can use.
 
     Args:
-        norm: "linf", "l2", "l1" or "l0".
-        value: the radius or radii, pixel units of [0, 1] (coordinates for l0).
+        norm: "linf", "l2", "l1", "l0" or "patch".
+        value: the radius or radii, pixel units of [0, 1]; coordinates for l0; a
+            patch's side in pixels.
         cap: the radius caps a minimum-norm attack, so inf is allowed.
     """
     radii = np.atleast_1d(np.asarray(value, np.float64))

@@ -129,6 +129,8 @@ def confirm(
 
 
 def _size(norm: str, delta: np.ndarray) -> np.ndarray:
+    if norm == "patch":
+        return _side(delta != 0)
     flat = np.abs(delta.reshape(len(delta), -1))
     if norm == "linf":
         return flat.max(axis=1)
@@ -139,5 +141,18 @@ def _size(norm: str, delta: np.ndarray) -> np.ndarray:
     return (flat > 0).sum(axis=1).astype(np.float64)
 
 
+def _side(changed: np.ndarray) -> np.ndarray:
+    """Of the smallest square around all that changed, by rows and columns."""
+    sides = np.zeros(len(changed))
+    rows = 2 if changed.ndim == 5 else 1  # Frames come before them.
+    for axis in range(rows, min(rows + 2, changed.ndim)):
+        others = tuple(a for a in range(1, changed.ndim) if a != axis)
+        line = np.any(changed, axis=others)
+        first, last = line.argmax(axis=1), line.shape[1] - line[:, ::-1].argmax(axis=1)
+        sides = np.maximum(sides, np.where(line.any(axis=1), last - first, 0))
+    return sides
+
+
 def _coordinates_that_add_up(norm: str, size: int) -> float:
-    return {"linf": 1.0, "l2": size**0.5, "l1": float(size), "l0": 0.0}[norm]
+    counts = {"linf": 1.0, "l2": size**0.5, "l1": float(size), "l0": 0.0, "patch": 0.0}
+    return counts[norm]

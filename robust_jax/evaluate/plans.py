@@ -7,20 +7,16 @@ diverse parameter-free attacks", ICML 2020; L1: Croce & Hein, "Mind the box", IC
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from robust_jax import attacks
 from robust_jax.attacks.acg import at_the_middle
 from robust_jax.attacks.fab import halfway_at_random
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.transforms import Draw
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key
+from robust_jax.evaluate.rules import leading_targets, near
 from robust_jax.evaluate.stages import (
     Goals,
-    History,
-    Only,
     Plan,
     Stage,
     basic,
@@ -30,6 +26,7 @@ from robust_jax.losses import objectives
 from robust_jax.losses.objectives import Objective
 
 _BALLS = ("linf", "l2", "l1")
+_EVERY = (*_BALLS, "l0", "patch")
 _TARGETS = {"linf": 9, "l2": 9, "l1": 5}  # AutoAttack's, of APGD-T
 _LARGE_RADII = (3.0, 2.0, 1.0)  # AutoAttack's use_largereps, in L1
 
@@ -140,25 +137,19 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
 
     For the last tenth of a percent, at five times the cost of `standard`: each
     stage starts elsewhere, climbs another objective or moves by another rule.
-    Edge cases: see `standard`. L0 has PGD alone.
+    Edge cases: see `standard`. L0 and patches have PGD and Sparse-RS alone.
 
     Args:
-        norm: linf, l2, l1 or l0.
+        norm: linf, l2, l1, l0 or patch.
         num_classes: K, >= 2.
     Raises: ValueError: another norm; K < 2.
     """
-    _check("strongest", norm, num_classes, (*_BALLS, "l0"))
+    _check("strongest", norm, num_classes, _EVERY)
     every = likeliest_targets(num_classes - 1)
     dlr, targeted = _dlr(num_classes, 3), _dlr(num_classes, 4)
     ce, margin = objectives.cross_entropy, objectives.margin
-    if norm == "l0":
-        return (
-            *(
-                Stage(f"pgd-l0 {objective.__name__}", _l0(objective), restarts=5)
-                for objective in (ce, margin, dlr)
-            ),
-            Stage("pgd-l0 targeted", _l0(margin), every, 2),
-        )
+    if norm not in _BALLS:
+        return _strongest_where_few_pixels_change(norm, (ce, margin, dlr), every)
     direct = tuple(
         Stage(f"apgd {objective.__name__}", _apgd(norm, objective), restarts=5)
         for objective in (ce, margin, dlr)
@@ -237,49 +228,6 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
     )
 
 
-@memoised
-def near(share: float) -> Only:
-    """Examples that some stage has brought to less than `share` of the clean margin.
-
-    A share says how far an attack got whatever the scale of the logits: 1 is no
-    progress, 0 the decision boundary.
-    Guarantees: about each example alone, so that no result depends on the others.
-
-    Args:
-        share: in (0, 1].
-    Raises: ValueError: a share out of range.
-    """
-    _check_share("share", share)
-
-    def rule(history: History) -> np.ndarray:
-        return history.best_margin > share * history.clean_margin
-
-    return rule
-
-
-@memoised
-def leading_targets(share: float, spread: float) -> Only:
-    """Of the examples that are `near`, the targets at most `spread` behind the best.
-
-    Guarantees: see `near`. Both in units of the clean margin; a target that no stage
-    has tried does not lead.
-
-    Args:
-        share: in (0, 1].
-        spread: in (0, 1].
-    Raises: ValueError: a share out of range.
-    """
-    _check_share("share", share)
-    _check_share("spread", spread)
-
-    def rule(history: History) -> np.ndarray:
-        clean, best = history.clean_margin[:, None], history.best_margin[:, None]
-        leads = history.target_margin >= best + spread * clean
-        return leads & near(share)(history)[:, None]
-
-    return rule
-
-
 _PLANS: dict[str, Callable[[str, int], Plan]] = {
     "basic": lambda norm, num_classes: basic(),
     "plus": plus,
@@ -295,33 +243,28 @@ def by_name(plan: str, norm: str, num_classes: int = 10) -> Plan:
 
     Args:
         plan: basic, plus, rand, standard, strongest or swift.
-        norm: linf, l2, l1; l0 for basic and strongest.
+        norm: linf, l2, l1; l0 and patch for basic and strongest.
         num_classes: K, >= 2.
     Raises: ValueError: an unknown plan, with the nearest name; a norm that the plan
         has no attacks for; K < 2.
     """
     checks.known_name("plan", plan, _PLANS)
-    _check(plan, norm, num_classes, (*_BALLS, "l0"))
+    _check(plan, norm, num_classes, _EVERY)
     return _PLANS[plan](norm, num_classes)
 
 
 def _check(
     plan: str, norm: str, num_classes: int, norms: tuple[str, ...] = _BALLS
 ) -> None:
-    checks.known_name("norm", norm, (*_BALLS, "l0"))
+    checks.known_name("norm", norm, _EVERY)
     if norm not in norms:
         raise ValueError(
             f"norm={norm!r}; expected {', '.join(norms)}: plan {plan!r} is made of "
-            "attacks that L0 lacks; use basic or strongest"
+            "attacks that L0 and patches lack; use basic or strongest"
         )
     checks.positive_integer("num_classes", num_classes)
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}; expected at least 2 classes")
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise ValueError(f"{name}={value!r}; expected a share in (0, 1]")
 
 
 def _dlr(num_classes: int, least: int) -> Objective:
@@ -374,8 +317,23 @@ def _swift_towards(norm: str, num_classes: int, targets: Goals) -> Plan:
     )
 
 
-def _l0(objective: Objective) -> Attack:
-    return attacks.pgd_l0(100, objective=objective)
+def _strongest_where_few_pixels_change(
+    norm: str, climbed: tuple[Objective, ...], every: Goals
+) -> Plan:
+    """Of L0 and of patches."""
+    by_steps: dict[str, Any] = {"l0": attacks.pgd_l0, "patch": attacks.pgd}
+    by_search = {"l0": attacks.sparse_rs, "patch": attacks.sparse_rs_patch}
+    pgd, name = by_steps[norm], f"pgd-{norm}"
+    untargeted = (
+        Stage(f"{name} {objective.__name__}", pgd(100, objective=objective), restarts=5)
+        for objective in climbed
+    )
+    targeted = pgd(100, objective=objectives.margin)
+    return (
+        *untargeted,
+        Stage(f"{name} targeted", targeted, every, 2),
+        Stage("sparse-rs", by_search[norm](10_000), restarts=3),
+    )
 
 
 def _only_linf_l2(norm: str, every: Goals) -> Plan:

@@ -28,18 +28,24 @@ __all__ = [
     "corruptions",
 ]
 
-_BALLS: dict[str, type[Ball]] = {"linf": Linf, "l2": L2, "l1": L1, "l0": L0}
+_NAMED: dict[str, type[Ball | Patch]] = {
+    "linf": Linf,
+    "l2": L2,
+    "l1": L1,
+    "l0": L0,
+    "patch": Patch,
+}
 
 
-def by_name(norm: str) -> type[Ball]:
-    """The threat of a norm's name: linf, l2, l1 or l0.
+def by_name(norm: str) -> type[Ball | Patch]:
+    """The threat of a name: that of a norm, linf, l2, l1 or l0, or patch.
 
-    Raises: ValueError: for any other name, with the nearest of the four.
+    Raises: ValueError: for any other name, with the nearest of the five.
     """
-    if norm not in _BALLS:
-        nearest = difflib.get_close_matches(norm.lower(), _BALLS, n=1, cutoff=0.0)[0]
-        known = ", ".join(_BALLS)
+    if norm not in _NAMED:
+        nearest = difflib.get_close_matches(norm.lower(), _NAMED, n=1, cutoff=0.0)[0]
+        known = ", ".join(_NAMED)
         raise ValueError(
             f"norm={norm!r}; expected one of {known}; did you mean {nearest!r}?"
         )
-    return _BALLS[norm]
+    return _NAMED[norm]

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from robust_jax.core.images import as_image, from_image
 from robust_jax.core.types import Array, Key
 
+_ELSEWHERE = 0.25
+
 
 class Patch(NamedTuple):
     """The pixels of one square of side floor(eps), anywhere, may take any value.
@@ -58,12 +60,14 @@ class Patch(NamedTuple):
     def steepest(self, grad: Array, x: Array) -> Array:
         """The width of the box, signed, in the square that climbs most.
 
-        By the gradient, as far as the box lets each coordinate go along it.
+        By the gradient, as far as the box lets each coordinate go along it. Elsewhere a
+        quarter of the width: projected, a first step lies in that square, and later
+        ones repaint the square where a patch has grown.
         """
         room = jnp.where(grad > 0, self.upper - x, x - self.lower)
         square = from_image(self._best(as_image(jnp.abs(grad) * room)), x.shape)
-        moves = square & (room > 0)
-        return jnp.where(moves, (self.upper - self.lower) * jnp.sign(grad), 0)
+        step = jnp.where(square, 1, _ELSEWHERE) * jnp.sign(grad)
+        return jnp.where(room > 0, (self.upper - self.lower) * step, 0)
 
     def distance(self, x: Array, x0: Array) -> Array:
         """The side of the smallest square that holds all changed pixels, shape []."""

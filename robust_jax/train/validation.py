@@ -15,16 +15,18 @@ IMAGES = 500  # at most so many are attacked
 def quick(norm: str, num_classes: int) -> evaluate.Plan:
     """APGD on the cross entropy, and towards the likeliest class, 20 steps each.
 
-    The targeted one shows what hides from cross entropy, such as MART's nets. In L0
-    and with few classes the nearest substitutes.
+    The targeted one shows what hides from cross entropy, such as MART's nets. In L0,
+    for patches and with few classes the nearest substitutes.
 
     Args:
-        norm: "linf", "l2", "l1" or "l0".
+        norm: "linf", "l2", "l1", "l0" or "patch".
         num_classes: K, >= 2.
     """
     targeted = objectives.dlr if num_classes >= 4 else objectives.margin
     if norm == "l0":
         return (evaluate.Stage("pgd-l0", attacks.pgd_l0(steps=_STEPS)),)
+    if norm == "patch":
+        return (evaluate.Stage("pgd", attacks.pgd(steps=_STEPS)),)
     apgd = attacks.apgd_l1 if norm == "l1" else attacks.apgd
     return (
         evaluate.Stage("apgd-ce", apgd(objectives.cross_entropy, _STEPS)),

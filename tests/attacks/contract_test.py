@@ -2,8 +2,8 @@
 
 A new attack joins by its entry in `attacks.catalog` and, if its budget is large, a
 small one in `small_budgets`. Compiling is what costs time here, so the properties share
-their problem, and with it the compiled programs, where that is not possible the
-compiler does not optimise, and the tests of one attack run in one process.
+their problem, and with it the compiled programs; the tests of one attack run in one
+process.
 """
 
 import functools
@@ -23,7 +23,7 @@ from robust_jax.losses import objectives
 from tests import victims
 from tests.attacks.small_budgets import PER_STEP, SMALL
 
-RADII = {"linf": 0.05, "l2": 0.3, "l1": 1.0, "l0": 3.0}
+RADII = {"linf": 0.05, "l2": 0.3, "l1": 1.0, "l0": 3.0, "patch": 2.0}
 
 ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
 # Their schedule may end before the budget does.
@@ -34,7 +34,6 @@ ESTIMATING = {"spsa", "nes", "bandits"}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.
 LEAST_TARGETED = dict.fromkeys(("pgd_dlr", "apgd_dlr", "alma", "minimal_apgd"), 4)
 
-QUICKLY = {"xla_backend_optimization_level": 0}
 N, SHAPE = 6, (4, 3, 2)
 CASES = [(e.name, norm) for e in ENTRIES.values() for norm in e.norms]
 SHAPES = [(6,), (3, 4), (4, 3, 2), (2, 3, 2, 2)]
@@ -82,16 +81,6 @@ def problem(norm, shape=SHAPE, num_classes=10, n=N):
     return model, images, labels, threats.by_name(norm)(RADII[norm])
 
 
-def quickly_compiled(function):
-    """For programs that run once."""
-    return jax.jit(function, compiler_options=QUICKLY)
-
-
-@pytest.fixture(autouse=True)
-def _drivers_compile_quickly(monkeypatch):
-    monkeypatch.setattr(drive, "compiler_options", lambda: QUICKLY)
-
-
 def program(attack):
     """The attack as one program of a batch; the driver keeps it."""
     return drive.traced(attack)
@@ -133,7 +122,18 @@ def _size(norm, delta):
         "l2": np.sqrt((flat**2).sum(1)),
         "l1": flat.sum(1),
         "l0": (flat > 0).sum(1),
+        "patch": _sides(delta),
     }[norm]
+
+
+def _sides(delta):
+    """Of the smallest squares around all that changed in [N, H, W, C]."""
+    changed = np.argwhere((delta != 0).any(axis=3))
+    sides = np.zeros(len(delta))
+    for image, *place in changed:
+        others = changed[changed[:, 0] == image, 1:]
+        sides[image] = max(sides[image], 1 + (np.array(place) - others).max())
+    return sides
 
 
 @each_case
@@ -191,7 +191,7 @@ def test_every_driver_gives_the_same_numbers(name):
     assert_close(drive.hosted(attack_of(name))(*arguments), solved(name, norm), atol)
     attack = attack_of(name)
     short = attack._replace(steps=min(attack.steps, 2))  # Each costs a compilation.
-    unrolled = quickly_compiled(lift.over_examples(drive.run_unrolled(short)))
+    unrolled = jax.jit(lift.over_examples(drive.run_unrolled(short)))
     assert_close(unrolled(*arguments), program(short)(*arguments), atol)
 
 
@@ -244,7 +244,7 @@ def test_an_adversarial_iterate_is_never_lost(name):
     more, norm = max(0, least_classes(name) - 2), norm_of(name)
     image, seen = jnp.asarray(victims.inputs((6,), 1, high=0.2)[0]), []
     nearest = ENTRIES[name].finds == "minimum norm"
-    radius = {"linf": 0.1, "l2": 0.2, "l1": 0.3, "l0": 2.0}[norm]
+    radius = {"linf": 0.1, "l2": 0.2, "l1": 0.3, "l0": 2.0, "patch": 2.0}[norm]
     threat = threats.by_name(norm)(6.0 if nearest else radius)
 
     def see(*point):
@@ -259,7 +259,7 @@ def test_an_adversarial_iterate_is_never_lost(name):
 
     goal = Untargeted(jnp.asarray(1))
     run_one = drive.run(attack_of(name), to_the_end=True)
-    run = quickly_compiled(lambda key: run_one(key, spied, threat, image, goal))
+    run = jax.jit(lambda key: run_one(key, spied, threat, image, goal))
     for key in keys_for(3):
         seen.clear()
         result = run(key)

@@ -57,6 +57,7 @@ SMALL = {
     "worst_of": {"queries": 6},
     "simba": {"queries": 7},
     "sparse_rs": {"queries": 6},
+    "sparse_rs_patch": {"queries": 6},
     "one_pixel": {"generations": 3, "population": 5},
     "boundary_attack": {"queries": 9},
     "sign_opt": {"queries": 9},

@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 from robust_jax.evaluate.claims import confirm, predict
 
 N, SHAPE = 50, (3, 2)  # More than a tile of the audit, and no multiple of one.
-EPS = {"linf": 0.1, "l2": 0.2, "l1": 0.3, "l0": 2.5}
+EPS = {"linf": 0.1, "l2": 0.2, "l1": 0.3, "l0": 2.5, "patch": 1.5}
 IMAGES = np.random.default_rng(0).uniform(0.3, 0.7, (N, *SHAPE)).astype(np.float32)
 LABELS = np.arange(N, dtype=np.int32) % 3
 
@@ -40,6 +40,10 @@ def moved(norm, factor=1.0):
     """Every image moved by `factor` times eps in the norm, well inside the box."""
     x_adv = IMAGES.astype(np.float64)
     size = x_adv[0].size
+    if norm == "patch":
+        side = int(EPS[norm] + (factor > 1))
+        x_adv[:, 1 : 1 + side, :side] += 0.2
+        return x_adv.astype(np.float32)
     if norm == "l0":
         changed = np.arange(size).reshape(SHAPE) < np.floor(EPS[norm]) + (factor > 1)
         return np.where(changed, x_adv + 0.2, x_adv).astype(np.float32)
@@ -58,7 +62,7 @@ def audited(threat, x_adv, model=None, labels=None):
 def test_honest_examples_on_the_sphere_pass(norm):
     found = audited(Ball(norm), moved(norm))
     assert found.passed and found.n == N and len(found.outside) == 0
-    assert abs(found.excess) <= (0.5 if norm == "l0" else 1e-6)
+    assert abs(found.excess) <= (0.5 if norm in ("l0", "patch") else 1e-6)
     assert found.excess_of_box == 0
     assert "50 adversarial examples: 0 outside the threat set" in str(found)
 
@@ -69,8 +73,30 @@ def test_one_example_outside_the_ball_is_named(norm):
     x_adv[7] = moved(norm, 1 + 1e-4)[7]
     found = audited(Ball(norm), x_adv)
     np.testing.assert_array_equal(found.outside, [7])
-    excess = 0.5 if norm == "l0" else 1e-4 * EPS[norm]
+    excess = 0.5 if norm in ("l0", "patch") else 1e-4 * EPS[norm]
     assert not found.passed and found.excess == pytest.approx(excess, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "places", "side"),
+    [
+        ((9,), [(2,), (6,)], 5),
+        ((5, 7), [(1, 6), (3, 2)], 5),
+        ((5, 7, 2), [(4, 3, 0), (0, 3, 1)], 5),
+        ((4, 5, 7, 2), [(0, 1, 1, 0), (3, 2, 4, 1)], 4),
+        ((5, 7, 2), [(4, 6, 1)], 1),
+        ((5, 7, 2), [], 0),
+    ],
+)
+def test_a_patch_is_as_large_as_the_square_around_all_that_changed(shape, places, side):
+    """In pixels: frames and channels lie on top of each other."""
+    images = np.full((2, *shape), 0.5, np.float32)
+    x_adv = images.copy()
+    for place in places:
+        x_adv[(1, *place)] = 0.7
+    threat, labels = Ball("patch", 9.0), np.ones(2, np.int32)
+    found = confirm(says(0.0, 0.0, 0.0), threat, images, x_adv, labels)
+    np.testing.assert_array_equal(found.size, [0, side])
 
 
 def test_radii_are_each_example_s_own():

@@ -8,7 +8,7 @@ import pytest
 from robust_jax import attacks
 from robust_jax.attacks.fab import halfway_at_random
 from robust_jax.core.types import Towards, Untargeted
-from robust_jax.evaluate import plans, stages
+from robust_jax.evaluate import plans, rules, stages
 from robust_jax.losses import objectives
 
 NORMS = ("linf", "l2", "l1")
@@ -197,7 +197,7 @@ def history(**fields):
     return stages.History(**{**made, **fields})
 
 
-RULES = [plans.near(0.3), plans.leading_targets(0.4, 0.2)]
+RULES = [rules.near(0.3), rules.leading_targets(0.4, 0.2)]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -223,15 +223,15 @@ def test_a_rule_knows_no_scale(rule, scale):
 def test_near_asks_how_much_of_the_clean_margin_is_left():
     clean = np.array([-10.0, -10, -10, -0.1, -10])
     best = np.array([-2.9, -3.1, -10, -0.001, -1e-30])
-    marked = plans.near(0.3)(history(clean_margin=clean, best_margin=best))
+    marked = rules.near(0.3)(history(clean_margin=clean, best_margin=best))
     np.testing.assert_array_equal(marked, [True, False, False, True, True])
     no_progress = history(clean_margin=clean, best_margin=clean)
-    assert not plans.near(1.0)(no_progress).any()
+    assert not rules.near(1.0)(no_progress).any()
 
 
 def test_leading_targets_are_those_close_behind_the_best():
     inf = np.inf
-    marked = plans.leading_targets(0.4, 0.2)(
+    marked = rules.leading_targets(0.4, 0.2)(
         history(
             clean_margin=np.array([-10.0, -10, -10]),
             best_margin=np.array([-3.0, -1, -5]),
@@ -287,12 +287,16 @@ def test_swift_spends_on_the_examples_that_are_near(norm):
     assert middle + 0.15 < close < 0.85
 
 
-def test_l0_has_what_works_there():
-    for plan in (plans.by_name("strongest", "l0", 3), plans.by_name("basic", "l0")):
+@pytest.mark.parametrize("norm", ["l0", "patch"])
+def test_l0_and_patches_have_what_works_there(norm):
+    for plan in (plans.by_name("strongest", norm, 3), plans.by_name("basic", norm)):
         assert len(plan) >= 4
+    searches = [s for s in plans.by_name("strongest", norm, 3) if s.name == "sparse-rs"]
+    search = {"l0": attacks.sparse_rs, "patch": attacks.sparse_rs_patch}[norm]
+    assert [s.attack for s in searches] == [search(10_000)]
     for name in ("standard", "plus", "rand", "swift"):
-        with pytest.raises(ValueError, match="norm='l0'; expected linf, l2, l1"):
-            plans.by_name(name, "l0")
+        with pytest.raises(ValueError, match=f"norm='{norm}'; expected linf, l2, l1"):
+            plans.by_name(name, norm)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -309,9 +313,9 @@ def test_a_name_means_the_plan_of_that_name(name):
         (lambda: plans.by_name("swift", "l3"), "unknown norm 'l3'"),
         (lambda: plans.by_name("basic", "linf", 1), "num_classes=1; expected"),
         (lambda: plans.standard("linf", 2.5), "num_classes=2.5; expected an integer"),
-        (lambda: plans.near(0), "share=0; expected a share in"),
-        (lambda: plans.near(1.5), "share=1.5; expected a share in"),
-        (lambda: plans.leading_targets(0.5, 0), "spread=0; expected a share in"),
+        (lambda: rules.near(0), "share=0; expected a share in"),
+        (lambda: rules.near(1.5), "share=1.5; expected a share in"),
+        (lambda: rules.leading_targets(0.5, 0), "spread=0; expected a share in"),
     ],
 )
 def test_bad_arguments(call, sentence):

@@ -55,9 +55,22 @@ def test_steepest_is_the_square_that_climbs_most(side):
         step = np.asarray(threat.steepest(grad, x), np.float64)
         gain = np.abs(grad) * np.where(grad > 0, 1 - x, x)
         best = max((gain * m).sum() for m in squares(side))
-        climbed = ((np.clip(x + step, 0, 1) - x) * grad).sum()
+        full = np.where(np.abs(step) == 1, step, 0)
+        climbed = ((np.clip(x + full, 0, 1) - x) * grad).sum()
         assert climbed == pytest.approx(best, rel=1e-5)
-        assert set(np.unique(step)) <= {-1.0, 0.0, 1.0}
+        np.testing.assert_array_equal(step - full, (np.sign(grad) - full) / 4)
+
+
+def test_a_step_repaints_the_square_where_a_patch_has_grown():
+    """Though another square climbs more: it would have to begin at nothing."""
+    threat, x0 = threats.Patch(2.0), np.full(SHAPE, 0.5, np.float32)
+    x, grad = x0.copy(), np.full(SHAPE, 0.1, np.float32)
+    x[:2, :2], grad[4:, 3:] = 0.1, 1.0
+    first = np.asarray(threat.project(x0 + 0.25 * threat.steepest(grad, x0), x0))
+    assert (first[4:, 3:] == 0.75).all() and (first != x0).sum() == 8
+    later = np.asarray(threat.project(x + 0.25 * threat.steepest(grad, x), x0))
+    np.testing.assert_allclose(later[:2, :2], 0.1 + 0.25 / 4, atol=1e-6)
+    assert (later != x0).sum() == 8
 
 
 def test_steepest_leaves_faces_that_stop_it():

@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 
 from robust_jax import attacks
-from robust_jax.core.types import AttackResult
+from robust_jax.core.types import Attack, AttackResult
 from robust_jax.evaluate.audit import ladder, transfer
 from robust_jax.evaluate.audit.chance import outweighs, tolerated
 from robust_jax.evaluate.audit.hard_label import hard_label
@@ -147,15 +147,13 @@ def black_box(bench: Bench) -> Finding:
     if black and max(white) < min(black):
         gain, n = int(np.isin(subject.winner, black).sum()), int(subject.clean.sum())
         search = "The plan's search"
-    elif bench.threat.name == "l0":
-        return skipped(number, name, "No search without gradients is known for L0.")
     else:
         steered = [*ladder.restarts(bench, 1), ladder.longest(bench)]
         unsteered = ~np.any([ladder.broke(run) for run in steered], axis=0)
         won = np.isin(subject.winner[bench.index], black) & unsteered
-        square = attacks.square(_QUERIES, horizon=_QUERIES)
-        gain = int(won.sum()) + _gain(bench, ladder.broke(bench.attack(square)))
-        search = f"A Square Attack of {_QUERIES} queries"
+        sought = bench.attack(_search(bench.threat.name))
+        gain = int(won.sum()) + _gain(bench, ladder.broke(sought))
+        search = f"A random search of {_QUERIES} queries"
     allowed = tolerated(n, _GAIN_OF_OTHERS)
     return Finding(
         number,
@@ -199,8 +197,9 @@ def labels_alone(bench: Bench) -> Finding:
     if not len(bench):
         return skipped(number, name, _NO_POINTS)
     box = ladder.whole_box(bench.threat, bench.images.shape[1:])
-    if bench.threat.name == "l0" or not np.isfinite(box):
-        return skipped(number, name, "The search needs a finite box, and not L0.")
+    if bench.threat.name in ("l0", "patch") or not np.isfinite(box):
+        why = "The search needs a finite box, and neither L0 nor a patch."
+        return skipped(number, name, why)
     return _over_the_plan(
         bench,
         (number, name),
@@ -267,6 +266,15 @@ def _over_the_plan(
         f"{what} breaks {gain} of {len(bench)} points that the plan left.",
         remedy,
     )
+
+
+def _search(norm: str) -> Attack:
+    """Without gradients: the Square Attack, or Sparse-RS."""
+    if norm == "l0":
+        return attacks.sparse_rs(_QUERIES)
+    if norm == "patch":
+        return attacks.sparse_rs_patch(_QUERIES)
+    return attacks.square(_QUERIES, horizon=_QUERIES)
 
 
 def _gain(bench: Bench, broken: np.ndarray) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from robust_jax import attacks
 from robust_jax.attacks.projected import at_random
+from robust_jax.core.images import image_shape
 from robust_jax.core.types import Attack, AttackResult
 from robust_jax.evaluate.audit.subject import Bench
 from robust_jax.losses import objectives
@@ -41,6 +42,9 @@ def long(norm: str) -> Attack:
         return attacks.apgd_l1(objectives.margin, 10 * STEPS)
     if norm == "l0":
         return attacks.pgd_l0(10 * STEPS, objective=objectives.margin)
+    if norm == "patch":
+        # From x: the gradient says where a patch pays, a random start does not.
+        return attacks.bim(10 * STEPS, _RELATIVE_STEP, objectives.margin)
     return attacks.apgd(objectives.margin, 10 * STEPS)
 
 
@@ -78,6 +82,7 @@ def whole_box(threat: Any, shape: tuple[int, ...]) -> float:
     width = np.broadcast_to(upper - lower, np.broadcast_shapes(np.shape(upper), shape))
     width = width.reshape(-1, int(np.prod(shape))).max(axis=0)
     sizes = {
+        "patch": float(max(image_shape(shape)[:2])),
         "linf": width.max(),
         "l2": np.sqrt((width**2).sum()),
         "l1": width.sum(),

@@ -107,6 +107,9 @@ def planted_example(bench: Bench) -> Finding:
         return skipped(number, name, _NO_POINTS)
     if ladder.radius_of(bench.threat) == 0:
         return skipped(number, name, "The radius is 0: nothing can be planted.")
+    if bench.threat.name == "patch":
+        why = "Gradients say what to paint, and little of where a patch was planted."
+        return skipped(number, name, why)
     searched = planted.search(bench, ladder.long(bench.threat.name))
     n = int(searched.can_be_found.sum())
     hidden, missed = len(bench) - n, n - int(searched.found.sum())

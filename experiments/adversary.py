@@ -1,0 +1,30 @@
+"""What the adversary may do, by two flags that experiments share."""
+
+from absl import flags
+
+from robust_jax import threats
+from robust_jax.core import checks
+from robust_jax.core.types import Threat
+
+NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1, l0 or patch.")
+EPS = flags.DEFINE_float(
+    "eps",
+    None,
+    "Radius in pixel units of [0, 1]; coordinates for l0, a side for patch.",
+    required=True,
+)
+
+
+def threat() -> Threat:
+    """The threat of the flags.
+
+    Raises: ValueError: an unknown norm; a radius that no attack can use.
+    """
+    kind = threats.by_name(NORM.value)
+    checks.eps(NORM.value, EPS.value)
+    return kind(EPS.value)
+
+
+def described() -> str:
+    """The threat of the flags, for captions."""
+    return f"{NORM.value} eps={EPS.value:g}"
