@@ -36,7 +36,7 @@ _WHITE_BOX = {
     "l2": "apgd_t",
     "l1": "apgd_l1_t",
     "l0": "sigma_zero",
-    "patch": "pgd_margin",
+    "patch": "bim",
 }
 _SHOWN = (100, 1_000, 10_000)  # Of the table, as far as the budget goes.
 _POINTS = 200  # Of a curve, evenly in the logarithm.

@@ -80,6 +80,9 @@ def confirm(
 ) -> Claims:
     """Checks claimed adversarial examples of an untargeted or `Towards` goal.
 
+    Edge cases: of a threat on parameters the answers alone are checked, for an image
+    does not tell which parameters made it.
+
     Args:
         logits_fn: the model, on one example.
         threat: as given to the attack; fields are scalars or per example.
@@ -95,14 +98,13 @@ def confirm(
     if n == 0:
         nobody = np.zeros(0, np.int64)
         return Claims(0, nobody, nobody, 0, nobody, 0.0, 0.0, samples)
-    size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
-    # The box in the type of the pixels: float32(0.1) on the face at 0.1 is inside.
-    lower, upper = (np.asarray(b, x_adv.dtype) for b in (threat.lower, threat.upper))
-    below = lower.astype(np.float64) - x_adv.astype(np.float64)
-    above = x_adv.astype(np.float64) - upper.astype(np.float64)
-    box = np.maximum(below, above).reshape(n, -1).max(axis=1)
-    rounding = _ROUNDING * _coordinates_that_add_up(threat.name, images[0].size)
+    if of_parameters(threat):
+        size, box, rounding = np.zeros(n), np.zeros(n), 0.0
+    else:
+        size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
+        box = _beyond_the_box(threat, x_adv)
+        rounding = _ROUNDING * _coordinates_that_add_up(threat.name, images[0].size)
     is_outside = ~((size <= eps + rounding) & (box <= 0))  # NaN is outside, too.
 
     logits = predict(logits_fn, x_adv, _AUDIT_TILE).astype(np.float64)
@@ -126,6 +128,20 @@ def confirm(
         size,
         np.flatnonzero(is_right & ~is_close),
     )
+
+
+def of_parameters(threat: Any) -> bool:
+    """Whether a threat's limits are those of parameters, not of pixels."""
+    return hasattr(threat, "apply")
+
+
+def _beyond_the_box(threat: Any, x_adv: np.ndarray) -> np.ndarray:
+    """How far the furthest pixel of each image is outside, [N]; at most 0 inside."""
+    # The box in the type of the pixels: float32(0.1) on the face at 0.1 is inside.
+    lower, upper = (np.asarray(b, x_adv.dtype) for b in (threat.lower, threat.upper))
+    below = lower.astype(np.float64) - x_adv.astype(np.float64)
+    above = x_adv.astype(np.float64) - upper.astype(np.float64)
+    return np.maximum(below, above).reshape(len(x_adv), -1).max(axis=1)
 
 
 def _size(norm: str, delta: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from robust_jax.core import lift
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Subject, run_audit
+from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Estimate, Layout
 from robust_jax.evaluate.evaluation import Evaluation, OnProgress, checked
 from robust_jax.evaluate.identity import describe
@@ -69,7 +70,8 @@ def robustness(
         layout: of the work on the devices.
         retire: an example that one stage broke is spared by the next ones; if False
             every stage attacks every example that the model gets right.
-        audit: whether to run the checks of `evaluate.audit`.
+        audit: whether to run the checks of `evaluate.audit`; not of a threat on
+            parameters, such as `threats.RotationTranslation`.
         surrogate: a plain net of one example, for the audit's transfer attack.
         certified: shape [N] bool, examples that are proved robust, for the audit.
         name: of the model, for the report.
@@ -87,6 +89,8 @@ def robustness(
         threat = lift.threat_of(threat, np.asarray(images), some)
         images, labels = np.asarray(images)[some], np.asarray(labels)[some]
         ids, certified = (_of(value, some) for value in (ids, certified))
+    if of_parameters(threat):
+        _check_of_parameters(threat.name, plan, audit)
     net = adapted(model, images, takes, samples, seed)
     examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
     plan = _stages(plan, net, threat.name, examples.logits.shape[1])
@@ -102,6 +106,20 @@ def robustness(
     subject = _subject(run, report, surrogate, _of(certified, slice(None)))
     spent = report.forwards + 2 * report.backwards
     return report.audited(run_audit(subject, budget=_AUDIT_SHARE * spent))
+
+
+def _check_of_parameters(name: str, plan: str | Plan, audit: bool) -> None:
+    """Plans by name and the audit have attacks on pixels alone."""
+    if isinstance(plan, str):
+        raise ValueError(
+            f"plan={plan!r}; expected stages for {name}, such as "
+            "(Stage('grid', attacks.through(attacks.grid())),)"
+        )
+    if audit:
+        raise ValueError(
+            f"audit=True; expected False for {name}: the checks' attacks choose "
+            "pixels, not parameters"
+        )
 
 
 def _stages(plan: str | Plan, net: Model, norm: str, num_classes: int) -> Plan:
