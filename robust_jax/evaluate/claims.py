@@ -30,7 +30,7 @@ class Claims(NamedTuple):
     excess: float  # largest norm minus its eps, in the threat's norm
     excess_of_box: float  # largest step outside the box, pixel units
     samples: int = 1  # fresh answers of a random net, whose majority is asked
-    size: np.ndarray = np.zeros(0)  # [n] float64, in the threat's norm
+    size: np.ndarray = np.zeros(0)  # [n] float64, in its norm; NaN: of parameters
     refuted: np.ndarray = np.zeros(0, np.int64)  # unconfirmed, and not borderline
 
     @property
@@ -43,9 +43,14 @@ class Claims(NamedTuple):
         if self.samples > 1:
             asked = f"the majority of {self.samples} fresh answers"
             border = "with 1/2 in the 95 % interval"
+        inside = (
+            f"{len(self.outside)} outside the threat set (largest excess "
+            f"{self.excess:.1e}, box {self.excess_of_box:.1e})"
+        )
+        if self.n and np.isnan(self.size).all():
+            inside = "the parameters behind them not known"
         return (
-            f"{self.n} adversarial examples: {len(self.outside)} outside the threat "
-            f"set (largest excess {self.excess:.1e}, box {self.excess_of_box:.1e}), "
+            f"{self.n} adversarial examples: {inside}, "
             f"{len(self.unconfirmed)} not confirmed by {asked} "
             f"({self.borderline} of them {border}), "
             f"{len(self.not_finite)} without finite logits"
@@ -100,12 +105,13 @@ def confirm(
         return Claims(0, nobody, nobody, 0, nobody, 0.0, 0.0, samples)
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
     if of_parameters(threat):
-        size, box, rounding = np.zeros(n), np.zeros(n), 0.0
+        size, box, is_outside = np.full(n, np.nan), np.zeros(n), np.zeros(n, bool)
     else:
         size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
         box = _beyond_the_box(threat, x_adv)
         rounding = _ROUNDING * _coordinates_that_add_up(threat.name, images[0].size)
-    is_outside = ~((size <= eps + rounding) & (box <= 0))  # NaN is outside, too.
+        # A pixel without a number is outside, too.
+        is_outside = ~((size <= eps + rounding) & (box <= 0))
 
     logits = predict(logits_fn, x_adv, _AUDIT_TILE).astype(np.float64)
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]

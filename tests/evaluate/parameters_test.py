@@ -35,7 +35,7 @@ def test_the_grid_breaks_what_some_point_of_it_breaks_and_no_more():
         nearest = np.abs(turned[n] - report.x_adv[n]).max(axis=(1, 2, 3)).argmin()
         np.testing.assert_allclose(turned[n][nearest], report.x_adv[n], atol=1e-6)
         assert wrong[n, nearest]
-    assert report.claims.passed and len(report.claims.outside) == 0
+    assert report.claims.passed and "the parameters behind them not" in str(report)
 
 
 def test_limits_of_each_example_and_subsets():
