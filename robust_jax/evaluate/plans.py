@@ -329,7 +329,10 @@ def _strongest_where_few_pixels_change(
         for objective in climbed
     )
     targeted = pgd(100, objective=objectives.margin)
+    # From x gradients choose the place of a patch; chance does from elsewhere.
+    from_x = Stage("bim-patch", attacks.bim(100, objective=objectives.margin), every)
     return (
+        *((from_x,) if norm == "patch" else ()),
         *untargeted,
         Stage(f"{name} targeted", targeted, every, 2),
         Stage("sparse-rs", by_search[norm](10_000), restarts=3),

@@ -26,13 +26,15 @@ def single(norm: str) -> Attack:
 
 
 def short(norm: str) -> Attack:
-    """A few steps from a random start."""
+    """A few steps from a random start; of a patch from x."""
     if norm == "l1":
         return attacks.slide(
             STEPS, _RELATIVE_STEP, objective=objectives.margin, start=at_random
         )
     if norm == "l0":
         return attacks.pgd_l0(STEPS, objective=objectives.margin)
+    if norm == "patch":
+        return _patch(STEPS)
     return attacks.pgd(STEPS, _RELATIVE_STEP, objectives.margin)
 
 
@@ -43,9 +45,13 @@ def long(norm: str) -> Attack:
     if norm == "l0":
         return attacks.pgd_l0(10 * STEPS, objective=objectives.margin)
     if norm == "patch":
-        # From x: the gradient says where a patch pays, a random start does not.
-        return attacks.bim(10 * STEPS, _RELATIVE_STEP, objectives.margin)
+        return _patch(10 * STEPS)
     return attacks.apgd(objectives.margin, 10 * STEPS)
+
+
+def _patch(steps: int) -> Attack:
+    """From x, whose gradient says where a patch pays; a random place seldom does."""
+    return attacks.bim(steps, _RELATIVE_STEP, objectives.margin)
 
 
 def broke(result: AttackResult) -> np.ndarray:
