@@ -47,7 +47,7 @@ class Claims(NamedTuple):
             f"{len(self.outside)} outside the threat set (largest excess "
             f"{self.excess:.1e}, box {self.excess_of_box:.1e})"
         )
-        if self.n and np.isnan(self.size).all():
+        if self.size.size and np.isnan(self.size).all():
             inside = "the parameters behind them not known"
         return (
             f"{self.n} adversarial examples: {inside}, "

@@ -169,7 +169,8 @@ def test_what_a_limit_interrupts_was_spent_all_the_same(monkeypatch):
 
 
 def test_nothing_is_compiled_after_the_first_evaluation():
-    whole("apgd")  # Warm.
+    victims.two_layer_victim(cases.SHAPE, cases.CLASSES)  # Warm.
+    evaluated("apgd", slice(0, FEW))
     compiled = []
     listener = lambda event, seconds, **_: (  # noqa: E731
         compiled.append(event) if "backend_compile" in event else None
