@@ -29,7 +29,7 @@ def from_host(
     `from_host(lambda b: net(torch.from_numpy(b)).detach().numpy(), 10)`.
     Guarantees: the function gets a NumPy array of its own, in the dtype of x.
     Edge cases: it must answer examples independently, and must not call JAX; a label
-    becomes a one-hot logit.
+    becomes a logit of 1 among those of -1.
 
     Args:
         batch_fn: [B, *S] to scores [B, num_classes], higher for likelier, or to class
@@ -142,4 +142,5 @@ def _scores(
             f"batch_fn gave the label {given.max()} or {given.min()}; expected class "
             f"numbers below num_classes={num_classes}"
         )
-    return np.eye(num_classes, dtype=np.float32)[given.astype(int)]
+    # Not ones and zeros, which would look like probabilities.
+    return 2 * np.eye(num_classes, dtype=np.float32)[given.astype(int)] - 1

@@ -32,10 +32,10 @@ def test_answers_one_example_a_batch_and_a_batch_of_batches():
     np.testing.assert_allclose(two, expected, rtol=1e-5)
 
 
-def test_labels_become_one_hot_logits():
+def test_labels_become_logits():
     model = interop.from_host(lambda b: scores(b).argmax(1), 3, answers="labels")
     x = np.full((3, 2), 0.5, np.float32)
-    expected = np.eye(3)[scores(x[None]).argmax(1)[0]]
+    expected = 2 * np.eye(3)[scores(x[None]).argmax(1)[0]] - 1
     np.testing.assert_array_equal(model(x), expected)
 
 
@@ -98,13 +98,15 @@ def test_two_classes_have_two_scores():
     np.testing.assert_array_equal(np.argmax(logits, axis=1), expected)
 
 
-def test_an_evaluation_takes_it():
+@pytest.mark.parametrize("answers", ["scores", "labels"])
+def test_an_evaluation_takes_it(answers):
     data = datasets.load("digits", "test")
     pixels, labels = data.pixels()[:200], data.labels[:200]
     estimator = svm.SVC(kernel="linear").fit(pixels.reshape(200, -1), labels)
-    plan = (evaluate.Stage("square", attacks.square(50)),)
+    attack = {"scores": attacks.square(50), "labels": attacks.rays(50)}[answers]
+    plan = (evaluate.Stage("black box", attack),)
     report = evaluate.robustness(
-        interop.from_sklearn(estimator),
+        interop.from_sklearn(estimator, answers=answers),
         pixels[:16],
         labels[:16],
         threat=threats.Linf(0.3),
