@@ -1,0 +1,32 @@
+"""The audit of an evaluation under patches: what applies runs, the rest says why not."""
+
+import numpy as np
+import pytest
+
+from robust_jax import threats
+from robust_jax.evaluate import robustness
+from tests import victims
+
+SHAPE = (6, 6, 1)
+
+
+@pytest.fixture(scope="module")
+def audit():
+    model = victims.two_layer_victim(SHAPE, 4, seed=1, scale=2.0)
+    images = victims.inputs(SHAPE, 24, seed=2)
+    labels = victims.predicted(model, images)
+    report = robustness(model, images, labels, threats.Patch(2.0), plan="basic")
+    assert 0 < report.robust_accuracy.value < 1 and report.claims.passed
+    return {finding.number: finding for finding in report.audit.findings}
+
+
+def test_places_are_found_that_noise_does_not_find(audit):
+    for number in (9, 10, 11, 17):
+        assert audit[number].verdict == "pass", audit[number]
+
+
+def test_what_is_for_balls_says_so(audit):
+    assert "neither L0 nor a patch" in audit[14].says
+    assert "where a patch was planted" in audit[19].says
+    assert "random search of 300 queries" in audit[12].says
+    assert audit[8].verdict == "pass" and np.isfinite(audit[8].value)
