@@ -294,6 +294,9 @@ def test_l0_and_patches_have_what_works_there(norm):
     searches = [s for s in plans.by_name("strongest", norm, 3) if s.name == "sparse-rs"]
     search = {"l0": attacks.sparse_rs, "patch": attacks.sparse_rs_patch}[norm]
     assert [s.attack for s in searches] == [search(10_000)]
+    from_x = attacks.bim(100, objective=objectives.margin)
+    stages_from_x = [s for s in plans.strongest(norm, 3) if s.attack == from_x]
+    assert len(stages_from_x) == (norm == "patch")
     for name in ("standard", "plus", "rand", "swift"):
         with pytest.raises(ValueError, match=f"norm='{norm}'; expected linf, l2, l1"):
             plans.by_name(name, norm)

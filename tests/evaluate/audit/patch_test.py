@@ -1,10 +1,14 @@
-"""The audit of an evaluation under patches: what applies runs, the rest says why not."""
+"""The audit under patches: what applies runs, the rest says why not."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from robust_jax import threats
+from robust_jax.core.types import Untargeted
 from robust_jax.evaluate import robustness
+from robust_jax.evaluate.audit import ladder
 from tests import victims
 
 SHAPE = (6, 6, 1)
@@ -18,6 +22,15 @@ def audit():
     report = robustness(model, images, labels, threats.Patch(2.0), plan="basic")
     assert 0 < report.robust_accuracy.value < 1 and report.claims.passed
     return {finding.number: finding for finding in report.audit.findings}
+
+
+def test_comparisons_begin_at_the_image():
+    """Whose gradient says where a patch pays; a random place seldom does."""
+    for attack in (ladder.short("patch"), ladder.long("patch")):
+        state = attack.init(
+            jax.random.key(0), threats.Patch(2.0), jnp.full(SHAPE, 0.5), Untargeted(0)
+        )
+        np.testing.assert_array_equal(state.iterate, 0.5)
 
 
 def test_places_are_found_that_noise_does_not_find(audit):
