@@ -89,10 +89,7 @@ def boundary_attack(
         raise ValueError(f"adaptation={adaptation}; expected a number > 1")
 
     def first(threat: Any, answer: Answer) -> BoundaryState:
-        if threat.name != "l2":
-            raise ValueError(
-                f"threat={type(threat).__name__}; expected L2 for boundary_attack"
-            )
+        checks.threat("boundary_attack", threat, "l2")
         zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
         return BoundaryState(
             phase=zero + _BISECT,

@@ -17,6 +17,7 @@ from robust_jax.attacks.decision import (
 from robust_jax.attacks.minimum_norm import in_box
 from robust_jax.attacks.normals import Probes, no_probes, unit
 from robust_jax.attacks.skeleton import chosen
+from robust_jax.core import checks
 from robust_jax.core.types import Array
 
 BISECT, PROBE, MOVE = range(3)
@@ -42,10 +43,7 @@ def first_of(name: str) -> First:
     """What is remembered when a start succeeds; refuses norms but L2 and Linf."""
 
     def first(threat: Any, answer: Answer) -> WalkState:
-        if threat.name not in ("l2", "linf"):
-            raise ValueError(
-                f"threat={type(threat).__name__}; expected L2 or Linf for {name}"
-            )
+        checks.threat(name, threat, "l2", "linf")
         zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
         return WalkState(
             phase=zero + BISECT,

@@ -83,10 +83,7 @@ def one_pixel(
 
     def init(key: Key, threat: Any, x: Array, goal: Goal) -> PixelState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-        if threat.name != "l0":
-            raise ValueError(
-                f"threat={type(threat).__name__}; expected L0 for one_pixel"
-            )
+        checks.threat("one_pixel", threat, "l0")
         swarm = _first(jax.random.fold_in(key, 0), x, population, pixels)
         zero = jnp.zeros((), jnp.int32)
         return PixelState(

@@ -61,8 +61,7 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
         raise ValueError(f"queries={queries}; expected an integer >= 2")
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, RaysState]:
-        if threat.name != "linf":
-            raise ValueError(f"threat={type(threat).__name__}; expected Linf for rays")
+        checks.threat("rays", threat, "linf")
         ones, zero = jnp.ones_like(x), jnp.zeros((), jnp.int32)
         wide = jnp.zeros((), jnp.promote_types(x.dtype, jnp.float32))
         own = RaysState(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from robust_jax import optim, threats
+from robust_jax import optim
 from robust_jax.attacks.gradients import finite
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
@@ -104,10 +104,7 @@ def trained_patch(
         return jnp.clip(shared, threat.lower, threat.upper)
 
     def start(key: Key, threat: Any, x: Array) -> Array:
-        if not isinstance(threat, threats.Patch):
-            raise ValueError(
-                f"threat={type(threat).__name__}; expected Patch for trained_patch"
-            )
+        checks.threat("trained_patch", threat, "patch")
         unit = jax.random.uniform(key, x.shape, x.dtype)
         return threat.lower + unit * (threat.upper - threat.lower)
 

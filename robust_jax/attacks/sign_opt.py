@@ -72,10 +72,7 @@ def sign_opt(
     checks.positive_number("smoothing", smoothing)
 
     def first(threat: Any, answer: Answer) -> SignOptState:
-        if threat.name != "l2":
-            raise ValueError(
-                f"threat={type(threat).__name__}; expected L2 for sign_opt"
-            )
+        checks.threat("sign_opt", threat, "l2")
         radius = threat.distance(answer.asked, answer.x)
         zero, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
         ray = unit(answer.asked - answer.x)

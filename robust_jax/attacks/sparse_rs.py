@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.minimum_norm import box_ends
 from robust_jax.attacks.random_search import SearchState, random_search
+from robust_jax.core import checks
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
@@ -51,10 +52,7 @@ def sparse_rs(
         )
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
-        if threat.name != "l0":
-            raise ValueError(
-                f"threat={type(threat).__name__}; expected L0 for sparse_rs"
-            )
+        checks.threat("sparse_rs", threat, "l0")
         set_key, face_key = jax.random.split(key)
         moved = _some(set_key, jnp.ones(x.shape, bool), threat.eps)
         faces = _faces(face_key, threat, x)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax import threats
 from robust_jax.attacks import square_patterns as patterns
 from robust_jax.attacks.random_search import SearchState, random_search
 from robust_jax.attacks.skeleton import chosen
@@ -61,10 +60,7 @@ def sparse_rs_patch(
     checks.positive_integer("queries", queries)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Painted]:
-        if not isinstance(threat, threats.Patch):
-            raise ValueError(
-                f"threat={type(threat).__name__}; expected Patch for sparse_rs_patch"
-            )
+        checks.threat("sparse_rs_patch", threat, "patch")
         place_key, colour_key = jax.random.split(key)
         image = as_image(x)
         stripes = jax.random.bernoulli(colour_key, shape=(1, *image.shape[1:]))

@@ -52,6 +52,15 @@ def known_name(kind: str, value: str, known: Iterable[str]) -> None:
         raise ValueError(f"unknown {kind} {value!r}{hint} (known: {', '.join(names)})")
 
 
+def threat(attack: str, given: Any, *names: str) -> None:
+    """Raises ValueError unless a threat has one of the names, such as "l2"."""
+    if given.name not in names:
+        known = " or ".join(name.capitalize() for name in names)
+        raise ValueError(
+            f"threat={type(given).__name__}; expected {known} for {attack}"
+        )
+
+
 def eps(norm: str, value: Any, *, cap: bool = False) -> None:
     """Raises ValueError for a radius that no attack can use.
 

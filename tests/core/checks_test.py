@@ -171,6 +171,15 @@ def test_numbers_of_numpy_pass():
         checks.positive_number("relative_step", value)
 
 
+def test_a_threat_has_one_of_the_names():
+    checks.threat("rays", threats.Linf(0.1), "linf")
+    checks.threat("geoda", threats.Linf(0.1), "l2", "linf")
+    sentence = "^threat=L1; expected L2 or Linf for geoda$"
+    refuses(sentence, checks.threat, "geoda", threats.L1(0.1), "l2", "linf")
+    sentence = "^threat=Linf; expected Patch for trained_patch$"
+    refuses(sentence, checks.threat, "trained_patch", threats.Linf(1.0), "patch")
+
+
 def test_unknown_names_suggest_the_nearest():
     known = ("svhn", "mnist", "cifar10")
     sentence = r"^unknown dataset 'cifar'; did you mean 'cifar10'\? \(known: cifar10, "
