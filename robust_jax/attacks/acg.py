@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from robust_jax.attacks.auto_ascent import Course, auto_ascent, exact_projection
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.projected import Start, at_random
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import objectives
 
 
-@memoised
+@factory()
 def acg(
     objective: objectives.Objective = objectives.margin,
     steps: int = 100,

@@ -14,14 +14,14 @@ from robust_jax.attacks.auto_ascent import (
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.projected import Start
 from robust_jax.attacks.radii import Radii
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
 _INERTIA = 0.25  # Sec. 3, Alg. 1: 1 - alpha, with alpha = 0.75.
 
 
-@memoised
+@factory()
 def apgd(
     objective: objectives.Objective = objectives.cross_entropy,
     steps: int = 100,

@@ -10,16 +10,15 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from robust_jax import optim
 from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.radii import Radii, check, judged, lengths, scaled, stages
+from robust_jax.attacks.radii import Call, Radii, call, check, judged, scaled
 from robust_jax.attacks.skeleton import chosen, judging, until_won
 from robust_jax.core import incumbent
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -70,30 +69,22 @@ class ApgdL1State(NamedTuple):
     backwards: Array  # [] int32
 
 
-class Call(NamedTuple):
-    """What one call of `step` has to do; the schedule has a column for each field."""
+class Duty(NamedTuple):
+    """What one call of `step` has to do."""
 
-    radius: Any  # of the iterate to evaluate, times eps
-    next_radius: Any
-    starts: Any  # a stage starts with this iterate
-    ends: Any  # the next iterate starts the next stage
-    checkpoint: Any
-    measures: Any  # the sparsity of the peak
+    call: Call
+    checkpoint: Array  # [] bool
+    measures: Array  # [] bool: the sparsity of the peak
 
 
-def schedule(steps: int, radii: Radii) -> Call:
-    """The table of all calls: `steps` moves and one start for each radius.
-
-    Returns: columns of length steps + len(radii).
-    """
-    table, parts = stages(steps, radii), lengths(steps, radii)
-    each = [max(part // _WINDOWS, 1) for part in parts]
-    windows = np.repeat(each, [part + 1 for part in parts])
-    checkpoint = ~table.starts & (table.place % windows == 0)
+def duty(steps: Any, radii: Radii, i: Array) -> Duty:
+    """That of call i, [], of `steps` moves and one start for each radius."""
+    now = call(steps, radii, i)
+    window = jnp.maximum(now.length // _WINDOWS, 1)
+    checkpoint = ~now.starts & (now.place % window == 0)
     # A single stage starts from what says nothing about its sparsity yet.
-    measures = checkpoint | (table.starts & (len(radii) > 1))
-    radius, next_radius, starts, ends, _ = table
-    return Call(radius, next_radius, starts, ends, checkpoint, measures)
+    measures = checkpoint | now.starts if len(radii) > 1 else checkpoint
+    return Duty(now, checkpoint, measures)
 
 
 def at_gaussian(key: Key, threat: Threat, x: Array) -> Array:
@@ -106,7 +97,7 @@ def at_gaussian(key: Key, threat: Threat, x: Array) -> Array:
     return threat.project(jax.tree.map(jnp.add, x, noise), x)
 
 
-@memoised
+@factory()
 def apgd_l1(
     objective: objectives.Objective = objectives.cross_entropy,
     steps: int = 100,
@@ -151,14 +142,14 @@ def apgd_l1(
     """
     check(steps, radii)
     estimator = exact() if gradient is None else gradient
-    calls = schedule(steps, radii)
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> ApgdL1State:
         iterate = start(key, _at_radius(threat, radii[0]), x)
         return _first_state(key, x, goal, iterate, estimator.init(x))
 
     def step(logits_fn: LogitsFn, threat: Threat, state: ApgdL1State) -> ApgdL1State:
-        now = Call(*(jnp.asarray(column)[state.i] for column in calls))
+        due = duty(steps, radii, state.i)
+        now = due.call
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
         climb = lambda logits: objective(logits, state.goal)  # noqa: E731
         scene = Scene(key, logits_fn, threat, climb, x)
@@ -167,7 +158,7 @@ def apgd_l1(
         here = Peak(x, value.astype(jnp.float32), look.grad)
         higher = now.starts | (here.value > state.peak.value)
         peak = chosen(higher, here, state.peak)
-        pace, sparser = _review(state.pace, now, _changed(peak.x, state.x))
+        pace, sparser = _review(state.pace, due, _changed(peak.x, state.x))
         base = chosen(sparser, peak, here)
         return state._replace(
             iterate=_moved(threat, now, state.x, base, peak, pace),
@@ -182,7 +173,7 @@ def apgd_l1(
             backwards=state.backwards + estimator.backwards,
         )
 
-    return until_won(init, step, len(calls.radius), judging(estimator))
+    return until_won(init, step, steps + len(radii), judging(estimator))
 
 
 def _at_radius(threat: Threat, radius: float | Array) -> L1:
@@ -224,18 +215,18 @@ def _changed(x: Array, x0: Array) -> Array:
     return optax.tree.sum(differ).astype(jnp.int32)
 
 
-def _review(pace: Pace, now: Call, changed: Array) -> tuple[Pace, Array]:
+def _review(pace: Pace, due: Duty, changed: Array) -> tuple[Pace, Array]:
     """The pace after one more evaluation, and whether the peak became sparser."""
-    sparser = now.checkpoint & (20 * changed < 19 * pace.changed)  # By over 5 percent.
+    sparser = due.checkpoint & (20 * changed < 19 * pace.changed)  # By over 5 percent.
     shorter = jnp.maximum(pace.relative_step / _SHRINK, _LEAST_STEP)
-    kept = jnp.where(now.checkpoint, shorter, pace.relative_step)
+    kept = jnp.where(due.checkpoint, shorter, pace.relative_step)
     reviewed = Pace(
-        relative_step=jnp.where(now.starts | sparser, 1.0, kept),
+        relative_step=jnp.where(due.call.starts | sparser, 1.0, kept),
         # The ceil of two thirds, in integers.
         moving=jnp.where(
-            now.measures, jnp.maximum((2 * changed + 2) // 3, 1), pace.moving
+            due.measures, jnp.maximum((2 * changed + 2) // 3, 1), pace.moving
         ),
-        changed=jnp.where(now.measures, changed, pace.changed),
+        changed=jnp.where(due.measures, changed, pace.changed),
     )
     return reviewed, sparser
 

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from robust_jax.attacks.gradients import Gradient, Scene, exact
+from robust_jax.attacks.gradients import Climb, Gradient, Scene, exact
 from robust_jax.attacks.projected import NOISE, Start
-from robust_jax.attacks.radii import Radii, check, judged, lengths, scaled, stages
+from robust_jax.attacks.radii import Call, Radii, call, check, judged, scaled
 from robust_jax.attacks.skeleton import chosen, judging, until_won
 from robust_jax.core import incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -32,7 +32,7 @@ Project = Callable[[Threat, Array, Array], Array]  # (threat, x, x0) -> feasible
 
 _FIRST_STEP = 2.0  # Croce & Hein (2020), Sec. 3.1: eta_0 = 2 eps.
 _RHO = 0.75  # Sec. 3.1, condition 1: a share of the steps that must rise.
-_FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 0.22, 0.03, 0.06  # Sec. 3.1, in units of steps
+_FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 22, 3, 6  # Sec. 3.1, percent of the steps
 
 
 class Course(NamedTuple):
@@ -62,6 +62,13 @@ class Pace(NamedTuple):
     halved: Array  # [] bool, at the checkpoint
 
 
+class Clock(NamedTuple):
+    """Where the next review of the step size is due."""
+
+    window: Array  # [] int32, the length of the window that ends there
+    due: Array  # [] int32, a place in the stage
+
+
 class AutoState(NamedTuple):
     """State of one example; `iterate` is what the next call evaluates."""
 
@@ -72,6 +79,7 @@ class AutoState(NamedTuple):
     previous: Array  # [*S], where the last move began
     course: Any
     highest: Peak
+    clock: Clock
     pace: Pace
     memory: Any  # of the gradient's estimator
     best: Incumbent
@@ -80,27 +88,27 @@ class AutoState(NamedTuple):
     backwards: Array  # [] int32
 
 
-def checkpoints(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the step size is reviewed, by the index of the iterate just evaluated.
+def tick(clock: Clock, now: Call) -> tuple[Clock, Array]:
+    """The clock after one more evaluation, and the window that ends with it, else 0.
 
-    For 100 steps: 22, 41, 57, 70, 80, 87, 93, 99 (windows of 22, 19, 16, ... steps).
+    In a stage of 100 moves windows of 22, 19, 16, ... end at the iterates 22, 41, 57,
+    70, 80, 87, 93, 99.
 
     Args:
-        steps: moves in all, >= 1.
-    Returns: bool [steps + 1], whether iterate i ends a window; int32 [steps + 1], the
-        length of the window that it ends, else 0.
+        clock: anything, if a stage starts now.
+        now: the call.
     References: Croce & Hein (2020), Sec. 3.1; rounding as in the authors' code.
     """
-    window, shrink, least = (
-        max(int(share * steps), 1) for share in (_FIRST_WINDOW, _SHRINK, _LAST_WINDOW)
+    first, shrink, least = (
+        jnp.maximum(percent * now.length // 100, 1)
+        for percent in (_FIRST_WINDOW, _SHRINK, _LAST_WINDOW)
     )
-    lengths = np.zeros(steps + 1, np.int32)
-    at = window
-    while at <= steps:
-        lengths[at] = window
-        window = max(window - shrink, least)
-        at += window
-    return lengths > 0, lengths
+    window = jnp.where(now.starts, first, clock.window)
+    due = jnp.where(now.starts, first, clock.due)
+    ends = now.place == due
+    shorter = jnp.where(ends, jnp.maximum(window - shrink, least), window)
+    after = jnp.where(ends, due + shorter, due)
+    return Clock(shorter, after), jnp.where(ends, window, 0)
 
 
 def review(
@@ -139,6 +147,7 @@ def exact_projection(threat: Threat, x: Array, x0: Array) -> Array:
     return threat.project(x, x0)
 
 
+@factory()
 def auto_ascent(
     objective: objectives.Objective,
     course: Course,
@@ -175,8 +184,7 @@ def auto_ascent(
     """
     check(steps, radii)
     estimator = exact() if gradient is None else gradient
-    table, is_staged = stages(steps, radii), len(radii) > 1
-    windows = np.concatenate([checkpoints(n)[1] for n in lengths(steps, radii)])
+    is_staged = len(radii) > 1
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
         first = start(key, scaled(threat, radii[0]) if is_staged else threat, x)
@@ -184,7 +192,7 @@ def auto_ascent(
 
     def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
-        now, climb = table.at(state.i), lambda logits: objective(logits, state.goal)
+        now, climb = call(steps, radii, state.i), _climbing(objective, state.goal)
         scene = Scene(key, logits_fn, threat, climb, x)
         look, memory = estimator.look(scene, state.memory)
         ball = scaled(threat, now.radius) if is_staged else threat
@@ -192,7 +200,8 @@ def auto_ascent(
         value = look.value.astype(state.pace.last.dtype)
         arrived = Peak(x, value, look.grad, state.course)
         highest = chosen(value > state.highest.value, arrived, state.highest)
-        seen = value, highest.value, now.starts, jnp.asarray(windows)[state.i]
+        clock, window = tick(state.clock, now)
+        seen = value, highest.value, now.starts, window
         pace, halved = review(state.pace, *seen)
         base = chosen(halved, highest, arrived)
         direction, turned = course.turn(base.grad, base.course)
@@ -203,6 +212,7 @@ def auto_ascent(
             previous=base.x,
             course=turned,
             highest=highest,
+            clock=clock,
             pace=pace,
             memory=memory,
             best=incumbent.strongest(state.best, here),
@@ -241,6 +251,10 @@ def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
     return threat.project(out, x)
 
 
+def _climbing(objective: objectives.Objective, goal: Goal) -> Climb:
+    return lambda logits: objective(logits, goal)
+
+
 def _first_state(
     key: Key, x: Array, goal: Goal, first: Array, course: Any, memory: Any
 ) -> AutoState:
@@ -255,6 +269,7 @@ def _first_state(
         previous=first,
         course=course,
         highest=Peak(first, lowest, jax.tree.map(jnp.zeros_like, x), course),
+        clock=Clock(zero, zero),
         pace=pace,
         memory=memory,
         best=incumbent.nothing_yet(x),

@@ -18,8 +18,8 @@ from robust_jax.attacks.minimum_norm import in_box
 from robust_jax.attacks.projected import NOISE, Start, at_the_input
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -45,7 +45,7 @@ class FabState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@memoised
+@factory()
 def fab(
     steps: int = 100,
     alpha_max: float = 0.1,
@@ -91,9 +91,9 @@ def fab(
         back is not judged, and there is no final search.
     """
     checks.positive_integer("steps", steps)
-    _in_range("alpha_max", alpha_max, 0 <= alpha_max <= 1, "a weight in [0, 1]")
-    _in_range("eta", eta, 1 <= eta < float("inf"), "a finite factor >= 1")
-    _in_range("beta", beta, 0 < beta < 1, "a share in (0, 1)")
+    checks.holds("alpha_max", alpha_max, lambda v: 0 <= v <= 1, "a weight in [0, 1]")
+    checks.holds("eta", eta, lambda v: 1 <= v < float("inf"), "a finite factor >= 1")
+    checks.holds("beta", beta, lambda v: 0 < v < 1, "a share in (0, 1)")
     first = at_the_input if start is None else start
     estimator = exact() if gradient is None else gradient
 
@@ -197,8 +197,3 @@ def _across(
         return ((1 - alpha) * ahead + alpha * beside).astype(x.dtype)
 
     return in_box(threat, jax.tree.map(mixed, here, from_here, x, from_x))
-
-
-def _in_range(name: str, value: Any, holds: bool, expected: str) -> None:
-    if isinstance(value, bool) or not holds:
-        raise ValueError(f"{name}={value!r}; expected {expected}")

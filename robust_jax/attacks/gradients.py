@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Key, LogitsFn, Threat
 
 Climb = Callable[[Array], Array]  # logits [K] -> [], what is to be climbed
@@ -48,7 +48,7 @@ class Gradient(NamedTuple):
     backwards: int  # gradients of one look
 
 
-@memoised
+@factory()
 def exact() -> Gradient:
     """The gradient itself, by one forward and one backward pass.
 
@@ -67,7 +67,7 @@ def exact() -> Gradient:
     return Gradient(lambda x: (), look, forwards=1, backwards=1)
 
 
-@memoised
+@factory()
 def without() -> Gradient:
     """No gradient, zeros in its place: for attacks that ask for values alone."""
 

@@ -114,7 +114,7 @@ def minimum_norm(
             backwards=state.backwards + estimator.backwards,
         )
 
-    judge = _judging(kept) if estimator is exact() else None
+    judge = _judging(kept) if estimator == exact() else None
     return until_won(init, step, steps + 1, judge)
 
 

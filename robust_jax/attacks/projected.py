@@ -14,8 +14,8 @@ from robust_jax import optim
 from robust_jax.attacks.gradients import Climb, Gradient, Scene, exact
 from robust_jax.attacks.skeleton import judging, until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -49,6 +49,7 @@ class ProjectedState(NamedTuple):
     backwards: Array  # [] int32
 
 
+@factory()
 def projected_ascent(
     objective: objectives.Objective,
     rule: optim.Rule,
@@ -82,6 +83,7 @@ def projected_ascent(
     return ascent(climb_of, rule, start, steps=steps, gradient=gradient)
 
 
+@factory()
 def ascent(
     climb_of: Callable[[ProjectedState], Climb],
     rule: optim.Rule,
@@ -154,6 +156,7 @@ def at_random(key: Key, threat: Threat, x: Array) -> Array:
     return threat.sample(key, x)
 
 
+@factory()
 def at_random_signs(relative_start: float) -> Start:
     """Starts from x + relative_start * eps * sign(gaussian), projected.
 
@@ -168,7 +171,7 @@ def at_random_signs(relative_start: float) -> Start:
     return start
 
 
-@memoised
+@factory()
 def fgsm(
     objective: objectives.Objective = objectives.cross_entropy,
     gradient: Gradient | None = None,
@@ -183,7 +186,7 @@ def fgsm(
     )
 
 
-@memoised
+@factory()
 def r_fgsm(
     relative_start: float = 0.5,
     objective: objectives.Objective = objectives.cross_entropy,
@@ -198,8 +201,9 @@ def r_fgsm(
     References: Tramer et al., "Ensemble Adversarial Training", ICLR 2018, Sec. 3.3
         (alpha = eps / 2).
     """
-    if not 0 < relative_start < 1:
-        raise ValueError(f"relative_start={relative_start}; expected a share in (0, 1)")
+    checks.holds(
+        "relative_start", relative_start, lambda v: 0 < v < 1, "a share in (0, 1)"
+    )
     return projected_ascent(
         objective,
         optim.steepest(1.0 - relative_start),
@@ -209,7 +213,7 @@ def r_fgsm(
     )
 
 
-@memoised
+@factory()
 def bim(
     steps: int = 10,
     relative_step: float = 0.2,
@@ -231,7 +235,7 @@ def bim(
     )
 
 
-@memoised
+@factory()
 def pgd(
     steps: int = 40,
     relative_step: float = _MADRY_STEP,
@@ -257,7 +261,7 @@ def pgd(
     )
 
 
-@memoised
+@factory()
 def mim(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -276,7 +280,7 @@ def mim(
     )
 
 
-@memoised
+@factory()
 def nesterov(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -291,7 +295,7 @@ def nesterov(
     )
 
 
-@memoised
+@factory()
 def adam_pgd(
     steps: int = 40,
     relative_step: float = 0.1,

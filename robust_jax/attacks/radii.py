@@ -8,8 +8,8 @@ import math
 import numbers
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 
 from robust_jax.core import checks
 from robust_jax.core.margin import verdict
@@ -18,23 +18,22 @@ from robust_jax.core.types import Array, Incumbent, Threat
 Radii = tuple[float, ...]  # multiples of eps, the last one 1
 
 
-class Stages(NamedTuple):
-    """A row per call of `step`, or one of them."""
+class Call(NamedTuple):
+    """What is known of one call of `step`, of several stages."""
 
-    radius: Any  # of the iterate to evaluate, times eps
-    next_radius: Any  # of the iterate after it
-    starts: Any  # a stage starts with this iterate
-    ends: Any  # the next iterate starts the next stage
-    place: Any  # of the iterate in its stage
-
-    def at(self, i: Array) -> "Stages":
-        """The row of a traced index."""
-        return Stages(*(jnp.asarray(column)[i] for column in self))
+    radius: Array  # [] of the iterate to evaluate, times eps
+    next_radius: Array  # [] of the iterate after it
+    length: Array  # [] int32, the moves of the stage
+    place: Array  # [] int32, of the iterate in its stage
+    starts: Array  # [] bool: the stage starts with this iterate
+    ends: Array  # [] bool: the next iterate starts the next stage
 
 
-def check(steps: int, radii: Radii) -> None:
+def check(steps: Any, radii: Radii) -> None:
     """Raises ValueError for steps < len(radii), and radii that do not end in 1."""
     checks.positive_integer("steps", steps)
+    if any(map(checks.is_traced, jax.tree.leaves((steps, radii)))):
+        return
 
     def is_radius(value: Any) -> bool:
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
@@ -51,31 +50,27 @@ def check(steps: int, radii: Radii) -> None:
         )
 
 
-def lengths(steps: int, radii: Radii) -> list[int]:
+def lengths(steps: Any, radii: Radii) -> list[Any]:
     """The moves of each stage.
 
     The last of m radii gets what the others leave, each of which gets 90 / m percent
     of the steps: 30, 30 and 40 percent for three.
     """
-    shorter = max(9 * steps // (10 * len(radii)), 1)
+    shorter = jnp.maximum(9 * steps // (10 * len(radii)), 1)
     others = [shorter] * (len(radii) - 1)
     return [*others, steps - sum(others)]
 
 
-def stages(steps: int, radii: Radii) -> Stages:
-    """The table of all calls: the moves of each stage, and one start each.
-
-    Returns: columns of length steps + len(radii).
-    """
-    rows = [
-        (radius, j == 0, j == length, j)
-        for radius, length in zip(radii, lengths(steps, radii), strict=True)
-        for j in range(length + 1)
-    ]
-    radius, starts, ends, place = (
-        np.array(column) for column in zip(*rows, strict=True)
-    )
-    return Stages(radius, np.append(radius[1:], radii[-1]), starts, ends, place)
+def call(steps: Any, radii: Radii, i: Array) -> Call:
+    """The row of call i, [], of the moves of all stages and one start of each."""
+    moves = jnp.stack([jnp.asarray(n, jnp.int32) for n in lengths(steps, radii)])
+    firsts = jnp.cumsum(moves + 1) - (moves + 1)  # Calls that start a stage.
+    sizes = jnp.stack([jnp.asarray(radius, jnp.float32) for radius in radii])
+    stage = jnp.sum(i >= firsts) - 1
+    place, length = i - firsts[stage], moves[stage]
+    ends = place >= length
+    after = jnp.minimum(stage + ends, len(radii) - 1)
+    return Call(sizes[stage], sizes[after], length, place, place == 0, ends)
 
 
 def scaled(threat: Any, radius: float | Array) -> Any:

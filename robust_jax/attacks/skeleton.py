@@ -23,7 +23,7 @@ from robust_jax.core.types import (
 def until_won(
     init: Callable[..., Any],
     step: Callable[..., Any],
-    calls: int,
+    calls: int | Array,
     judge: Callable[..., Any] | None = None,
 ) -> Attack:
     """An attack that gives its incumbent, and is done when that is adversarial.
@@ -50,7 +50,7 @@ def judging(estimator: Gradient) -> Callable[..., Any] | None:
     None for an estimator that judges otherwise than by the model's logits at the
     iterate, as EOT does.
     """
-    return _judge_iterate if estimator is exact() else None
+    return _judge_iterate if estimator == exact() else None
 
 
 def _judge_iterate(logits_fn: LogitsFn, threat: Threat, state: Any) -> Any:

@@ -3,12 +3,12 @@
 from robust_jax import optim
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.projected import Start, at_the_input, projected_ascent
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
 
-@memoised
+@factory("percentile")
 def slide(
     steps: int = 20,
     relative_step: float = 0.1,

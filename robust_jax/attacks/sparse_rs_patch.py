@@ -9,8 +9,8 @@ from robust_jax.attacks import square_patterns as patterns
 from robust_jax.attacks.random_search import SearchState, random_search
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
+from robust_jax.core.factories import factory
 from robust_jax.core.images import as_image, from_image
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key, Towards
 from robust_jax.losses import objectives
 
@@ -26,7 +26,6 @@ class Painted(NamedTuple):
     at: Array  # [2] int32
 
 
-@memoised
 def sparse_rs_patch(
     queries: int = 10_000,
     initial_share: float = 0.4,
@@ -52,12 +51,20 @@ def sparse_rs_patch(
         authors' code in: starts from stripes, one of its options, by default it paints
         1,000 squares; changes of a single channel are left out.
     """
-    if not 0 < initial_share <= 1:
-        raise ValueError(
-            f"initial_share={initial_share}; expected a share in (0, 1]; 0.4 is the "
-            "authors' for patches"
-        )
+    wanted = "a share in (0, 1]; 0.4 is the authors' for patches"
+    checks.holds("initial_share", initial_share, lambda v: 0 < v <= 1, wanted)
     checks.positive_integer("queries", queries)
+    halvings = patterns.halvings(queries)
+    return _sparse_rs_patch(queries, halvings, initial_share, objective)
+
+
+@factory()
+def _sparse_rs_patch(
+    queries: int,
+    halvings: tuple[int, ...],
+    initial_share: float,
+    objective: objectives.Objective,
+) -> Attack:
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Painted]:
         checks.threat("sparse_rs_patch", threat, "patch")
@@ -74,7 +81,7 @@ def sparse_rs_patch(
         period = _TARGETED_PERIOD if targeted else _PERIOD
         left = 1 - state.i / queries
         moved = _moved(place_key, threat, state.x, state.own, left)
-        share = initial_share * 0.5 ** patterns.stage(queries, queries, state.i)
+        share = initial_share * 0.5 ** patterns.stage(halvings, state.i)
         painted = _repainted(
             (window_key, colour_key), threat, state.x, state.own, share
         )

@@ -12,8 +12,8 @@ import numpy as np
 from robust_jax.attacks import square_l2_l1, square_linf, square_patterns as patterns
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, images, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -47,7 +47,6 @@ class SquareState(NamedTuple):
     backwards: Array  # [] int32, 0
 
 
-@memoised
 def square(
     queries: int = 5000,
     initial_share: float = 0.8,
@@ -104,8 +103,19 @@ def square(
             f"initial_share={initial_share}; expected a share in (0, 1]; "
             "0.8 is the authors'"
         )
-    shares = patterns.shares(queries, horizon, initial_share)
-    plan = _Plan(queries, horizon, shares, proposals)
+    halvings = patterns.halvings(horizon)
+    return _square(queries, halvings, initial_share, objective, proposals)
+
+
+@factory("initial_share", "proposals")  # They decide tables of windows and a shape.
+def _square(
+    queries: int,
+    halvings: tuple[int, ...],
+    initial_share: float,
+    objective: objectives.Objective,
+    proposals: int,
+) -> Attack:
+    plan = _Plan(queries, halvings, patterns.shares(initial_share), proposals)
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> SquareState:
         return _first_state(plan, key, threat, x, goal)
@@ -127,10 +137,10 @@ def square(
 
 
 class _Plan(NamedTuple):
-    """The static part of a search, see `square`."""
+    """What a search follows, see `square`."""
 
     queries: int
-    horizon: int
+    halvings: tuple[int, ...]  # see `square_patterns.halvings`
     shares: list[float]
     proposals: int
 
@@ -229,7 +239,7 @@ def _draw_ahead(
 
     def draw(number: Array) -> patterns.Draw:
         key = jax.random.fold_in(state.key, number)
-        stage = patterns.stage(plan.queries, plan.horizon, number - 1)
+        stage = patterns.stage(plan.halvings, number - 1)
         sides = jnp.asarray(moves.sides)[stage]
         windows = patterns.draw_windows(key, sides, shape)
         return patterns.Draw(number, stage, sides, windows)

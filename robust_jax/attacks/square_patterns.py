@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from robust_jax.core.types import Array, Key, Threat
 
@@ -61,22 +62,19 @@ def never_equal(draw: Draw) -> Array:
     return jnp.full((), -1, jnp.int32)
 
 
-def shares(queries: int, horizon: int, initial_share: float) -> list[float]:
-    """The share of the pixels that a window covers, in each stage of the search.
-
-    Stages that `queries` do not reach are left out.
-    """
-    return [initial_share / 2**k for k in range(len(_reached(queries, horizon)) + 1)]
+def shares(initial_share: float) -> list[float]:
+    """The share of the pixels that a window covers, in each stage of a search."""
+    return [initial_share / 2**k for k in range(len(_HALVINGS) + 1)]
 
 
-def stage(queries: int, horizon: int, i: Array) -> Array:
+def halvings(horizon: int) -> tuple[int, ...]:
+    """The last query of each stage but the last one, which has no end."""
+    return tuple(math.ceil((at + 1) * horizon / _HORIZON) - 1 for at in _HALVINGS)
+
+
+def stage(halvings: tuple[ArrayLike, ...], i: Array) -> Array:
     """The stage of proposal i, counted from 0; shape []."""
-    return jnp.sum(i > np.array(_reached(queries, horizon), np.int32))
-
-
-def _reached(queries: int, horizon: int) -> list[int]:
-    last = (math.ceil((at + 1) * horizon / _HORIZON) - 1 for at in _HALVINGS)
-    return [halving for halving in last if halving < queries]
+    return jnp.sum(i > jnp.stack([jnp.asarray(at, jnp.int32) for at in halvings]))
 
 
 def square_side(side: float) -> int:

@@ -1,13 +1,14 @@
 """Refusing bad input with one sentence: the argument, its value and the remedy.
 
 Factories check their Python arguments when they are called; the host layer checks
-arrays before anything runs. Nothing is repaired silently.
+arrays before anything runs. Nothing is repaired silently. Traced numbers pass: the
+factory that traces its body has been called with their values before.
 """
 
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -16,31 +17,41 @@ import numpy as np
 _SIMPLEX_TOLERANCE = 1e-4  # Softmax outputs sum to one; logits practically never do.
 
 
+def is_traced(value: Any) -> bool:
+    """Whether a number has no value yet; see `core.factories`."""
+    return isinstance(value, jax.core.Tracer)
+
+
+def holds(name: str, value: Any, condition: Callable[[Any], bool], wanted: str) -> None:
+    """Raises ValueError unless `value` is a number for which the condition holds."""
+    if is_traced(value):
+        return
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (is_number and condition(value)):
+        raise ValueError(f"{name}={value!r}; expected {wanted}")
+
+
 def positive_integer(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is an integer >= 1."""
+    if is_traced(value):
+        return
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise ValueError(f"{name}={value!r}; expected an integer >= 1")
 
 
 def positive_number(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a finite number > 0."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}={value!r}; expected a finite number > 0")
+    holds(name, value, lambda v: math.isfinite(v) and v > 0, "a finite number > 0")
 
 
 def non_negative_number(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a finite number >= 0."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name}={value!r}; expected a finite number >= 0")
+    holds(name, value, lambda v: math.isfinite(v) and v >= 0, "a finite number >= 0")
 
 
 def share(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a number in (0, 1)."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and 0 < value < 1):
-        raise ValueError(f"{name}={value!r}; expected a number in (0, 1)")
+    holds(name, value, lambda v: 0 < v < 1, "a number in (0, 1)")
 
 
 def known_name(kind: str, value: str, known: Iterable[str]) -> None:

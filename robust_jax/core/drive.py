@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from robust_jax.core import incumbent, lift
+from robust_jax.core import factories, incumbent, lift
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -141,36 +141,37 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
 def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """Gives the attack as a function of a batch whose steps the host calls.
 
-    Stops as soon as every example is finished. The compiled programs are kept per
-    attack, so that new weights, radii and calls do not compile again.
+    Stops as soon as every example is finished. The attack is an argument of the
+    compiled programs, so that new weights, radii and calls, and another number of a
+    factory's attack, do not compile again.
 
     Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B]) -> AttackResult [B]`;
         a sixth argument `start` [B, *S] is the first iterate of an attack whose state
         has an `iterate`, in place of the attack's own.
     """
-    programs = _host_programs(attack, to_the_end)
+    programs, product = _host_programs(to_the_end), factories.as_product(attack)
 
     def run_many(keys, logits_fn, threat, x, goal, start=None):
         logits_fn, threat = as_partial(logits_fn), lift.threat_per_example(threat, x)
-        state = programs.begin(keys, logits_fn, threat, x, goal)
+        state = programs.begin(product, keys, logits_fn, threat, x, goal)
         if start is not None:
             state = state._replace(iterate=jnp.asarray(start))
         for i in range(attack.steps):
-            state, running = programs.advance(logits_fn, threat, state)
+            state, running = programs.advance(product, logits_fn, threat, state)
             if (i + 1) % _CHUNK == 0 and not running:
                 break
-        return programs.finish(threat, state)
+        return programs.finish(product, threat, state)
 
     return run_many
 
 
 def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """As `hosted`, as one compiled program with the loop inside."""
-    program = _traced_program(attack, to_the_end)
+    program, product = _traced_program(to_the_end), factories.as_product(attack)
 
     def run_many(keys, logits_fn, threat, x, goal):
         threat = jax.tree.map(jnp.asarray, threat)  # A float's type would be weak.
-        return program(keys, as_partial(logits_fn), threat, x, goal)
+        return program(product, keys, as_partial(logits_fn), threat, x, goal)
 
     return run_many
 
@@ -224,8 +225,12 @@ def as_partial(logits_fn: LogitsFn) -> Partial:
 
 
 @functools.cache
-def compiler_options() -> dict[str, Any]:
+def compiler_options(*, brief: bool = False) -> dict[str, Any]:
     """XLA options for the present back end, as `jax.jit` takes them; {} off CPU.
+
+    Args:
+        brief: whether to leave out optimisation, for a program that computes little:
+            compiling takes a third of the time.
 
     On CPU, without YNN fusion ten PGD steps on SmallCNN took 0.35 of the time that
     they take with XLA's defaults (`experiments.benchmark --suite=peers`); on the
@@ -234,7 +239,9 @@ def compiler_options() -> dict[str, Any]:
     """
     if jax.default_backend() != "cpu":
         return {}
-    options = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    options: dict[str, Any] = {"xla_cpu_experimental_ynn_fusion_type": ""}
+    if brief:
+        options["xla_backend_optimization_level"] = 0
     try:
         jax.jit(lambda x: x + 1, compiler_options=options).lower(0.0).compile()
     except (jax.errors.JaxRuntimeError, ValueError):
@@ -248,10 +255,14 @@ def compiled(function: Callable[..., Any], **kwargs: Any) -> Any:
 
 
 class _HostPrograms:
-    """The three compiled programs of one attack over a batch."""
+    """The three compiled programs of attacks over a batch."""
 
-    def __init__(self, attack: Attack, to_the_end: bool):
-        def advance_all(logits_fn, threat, state):
+    def __init__(self, to_the_end: bool):
+        def begin_all(attack, keys, logits_fn, threat, x, goal):
+            one = functools.partial(begin, attack)
+            return jax.vmap(one, (0, None, 0, 0, 0))(keys, logits_fn, threat, x, goal)
+
+        def advance_all(attack, logits_fn, threat, state):
             state = jax.vmap(
                 lambda t, s: advance(attack, logits_fn, t, s, to_the_end=to_the_end)
             )(threat, state)
@@ -260,18 +271,19 @@ class _HostPrograms:
                 over = state.i >= attack.steps
             return state, ~jnp.all(over)
 
-        self.begin = compiled(
-            jax.vmap(functools.partial(begin, attack), in_axes=(0, None, 0, 0, 0))
-        )
-        self.advance = compiled(advance_all)
-        self.finish = compiled(jax.vmap(attack.finish))
+        self.begin, self.advance = compiled(begin_all), compiled(advance_all)
+        self.finish = compiled(lambda attack, t, s: jax.vmap(attack.finish)(t, s))
 
 
-@functools.lru_cache(maxsize=128)
-def _host_programs(attack: Attack, to_the_end: bool) -> _HostPrograms:
-    return _HostPrograms(attack, to_the_end)
+@functools.cache
+def _host_programs(to_the_end: bool) -> _HostPrograms:
+    return _HostPrograms(to_the_end)
 
 
-@functools.lru_cache(maxsize=128)
-def _traced_program(attack: Attack, to_the_end: bool) -> Any:
-    return compiled(lift.over_examples(run(attack, to_the_end=to_the_end)))
+@functools.cache
+def _traced_program(to_the_end: bool) -> Any:
+    def run_all(attack, *arguments):
+        run_one = run(attack, to_the_end=to_the_end)
+        return lift.over_examples(run_one)(*arguments)
+
+    return compiled(run_all)

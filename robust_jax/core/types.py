@@ -119,13 +119,16 @@ class Attack(NamedTuple):
 
     Call i of `step` evaluates iterate i, then moves. `init` and `finish` do not call
     the model, so that refilling a slot of a running batch is a masked select.
+    What a factory of the library gives (`core.factories`) is this and a pytree, whose
+    leaves are the numbers of the attack: programs take it as an argument, and two
+    settings share them. Of an attack made by hand the numbers are constants.
     """
 
     init: Callable[..., Any]  # (key, threat, x, goal) -> State
     step: Callable[..., Any]  # (logits_fn, threat, state) -> State
     finish: Callable[..., AttackResult]  # (threat, state) -> AttackResult
     done: Callable[..., Array]  # (threat, state) -> bool: won, or budget used
-    steps: int  # calls of `step` in the whole budget
+    steps: Any  # calls of `step` in the whole budget, an integer; traced in a program
     judge: Callable[..., Any] | None = None  # (logits_fn, threat, state) -> State: the
     # last call without its move, for who would save its gradient; None: call `step`
 

@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from robust_jax.core import factories
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.engine import Layout, Work
+from robust_jax.evaluate.engine.programs import text
 from robust_jax.evaluate.stages import Plan
 
 
@@ -32,8 +34,9 @@ def identity(
 ) -> dict[str, Any]:
     """All that finished work items depend on.
 
-    Attacks and net are known by the programs that they are traced to, so that another
-    step size or objective is another evaluation; weights by the clean logits.
+    Attacks and net are known by the programs that they are traced to and by their
+    numbers, so that another step size or objective is another evaluation; weights by
+    the clean logits.
 
     Args:
         plan: the stages.
@@ -45,8 +48,8 @@ def identity(
         retire: see `robustness`.
     """
     examples = works[0].examples
-    programs = [
-        layout.programs(stage.attack)[0].text(logits_fn, work.order([None]))
+    texts = [
+        text(factories.as_product(stage.attack), logits_fn, work.order([None]))
         for stage, work in zip(plan, works, strict=True)
     ]
     return {
@@ -63,7 +66,7 @@ def identity(
         "examples": _digest(examples.images, examples.labels, examples.ids),
         "clean logits of the model": _digest(examples.logits),
         "jax": jax.__version__,
-        "programs of the attacks": [_digest(text.encode()) for text in programs],
+        "programs of the attacks": [_digest(one.encode()) for one in texts],
     }
 
 

@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import optax
 
 from robust_jax.core import checks
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Threat
 
 Rule = Callable[[Threat], optax.GradientTransformation]
 
 
+@factory()
 def steepest(relative_step: float | optax.Schedule) -> Rule:
     """Steps of `relative_step * eps` along the threat's steepest direction.
 
@@ -39,6 +41,7 @@ def steepest(relative_step: float | optax.Schedule) -> Rule:
     return rule
 
 
+@factory()
 def momentum(relative_step: float, decay: float = 1.0) -> Rule:
     """Steepest steps along an accumulated direction of L1-normalised gradients.
 
@@ -53,6 +56,7 @@ def momentum(relative_step: float, decay: float = 1.0) -> Rule:
     return _accumulated(relative_step, optax.trace(decay))
 
 
+@factory()
 def nesterov(relative_step: float, decay: float = 1.0) -> Rule:
     """As `momentum`, with Nesterov's correction: the step is for grad + decay * m.
 
@@ -63,6 +67,7 @@ def nesterov(relative_step: float, decay: float = 1.0) -> Rule:
     return _accumulated(relative_step, optax.trace(decay, nesterov=True))
 
 
+@factory()
 def adam(relative_step: float, b1: float = 0.9, b2: float = 0.999) -> Rule:
     """Adam's direction at the Euclidean length of the steepest step.
 

@@ -14,12 +14,14 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
 from robust_jax.core import checks
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Threat
 from robust_jax.optim.rules import Rule, l1_unit
 from robust_jax.threats import L1, Linf
 from robust_jax.threats.search import keep_largest
 
 
+@factory("percentile")  # Shares of the coordinates are counted in double precision.
 def sparse_sign(relative_step: float, percentile: float) -> Rule:
     """Equal steps on the largest gradient entries, `relative_step * eps` in all.
 
@@ -63,6 +65,7 @@ def sparse_sign(relative_step: float, percentile: float) -> Rule:
     return rule
 
 
+@factory()
 def l1_normalised(step_size: float) -> Rule:
     """Dense steps: the gradient itself, at L1 length `step_size`.
 

@@ -9,7 +9,8 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks.apgd_l1 import apgd_l1, at_gaussian, schedule
+from robust_jax.attacks import radii as stages
+from robust_jax.attacks.apgd_l1 import apgd_l1, at_gaussian
 from robust_jax.core import lift
 from robust_jax.core.margin import margin
 from robust_jax.core.types import Untargeted
@@ -215,15 +216,19 @@ def test_the_default_start_is_gaussian_noise_projected_on_the_first_radius():
 @pytest.mark.parametrize("radii", [ALONE, (2.0, 1.0), SHRINKING])
 def test_every_budget_is_spent_with_a_step_for_each_stage(radii):
     for steps in range(len(radii), 60):
-        calls = schedule(steps, radii)
-        assert (
-            len(calls.radius)
-            == steps + len(radii)
-            == apgd_l1(steps=steps, radii=radii).steps
-        )
-        lengths = np.diff([*np.flatnonzero(calls.starts), len(calls.starts)]) - 1
+        count = apgd_l1(steps=steps, radii=radii).steps
+        assert count == steps + len(radii)
+        call = functools.partial(stages.call, steps, radii)
+        calls = jax.vmap(call)(jnp.arange(count))
+        starts, ends = np.flatnonzero(calls.starts), np.flatnonzero(calls.ends)
+        assert ends.tolist() == [*(starts[1:] - 1), count - 1]
+        lengths = ends - starts
         assert len(lengths) == len(radii) and lengths.min() >= 1
         assert lengths[-1] >= lengths[0]
+        np.testing.assert_array_equal(calls.length, np.repeat(lengths, lengths + 1))
+        np.testing.assert_allclose(calls.radius, np.repeat(radii, lengths + 1))
+        after = np.append(calls.radius[1:], radii[-1])
+        np.testing.assert_array_equal(calls.next_radius, after)
 
 
 @pytest.mark.parametrize(

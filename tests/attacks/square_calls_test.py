@@ -67,7 +67,7 @@ def plain_search(case, key):
     Returns: the search at its end; per query: idle, rose, the state after it.
     """
     model, image, threat = problem(case)
-    shares = patterns.shares(QUERIES, HORIZON, 0.8)
+    shares = patterns.shares(0.8)
     shape = image_shape(image.shape)
     moves = MOVES[CASES[case][0]](shares, shape)
 
@@ -77,7 +77,7 @@ def plain_search(case, key):
 
     def query(state, number):
         key_now = jax.random.fold_in(key, number)
-        stage = patterns.stage(QUERIES, HORIZON, number - 1)
+        stage = patterns.stage(patterns.halvings(HORIZON), number - 1)
         sides = jnp.asarray(moves.sides)[stage]
         windows = patterns.draw_windows(key_now, sides, shape)
         draw = patterns.Draw(number, stage, sides, windows)

@@ -76,7 +76,7 @@ def test_the_host_stops_at_the_first_look_at_which_all_are_finished(
     monkeypatch, chunk, calls
 ):
     monkeypatch.setattr(drive, "_CHUNK", chunk)
-    programs, count = drive._host_programs(attack_of(12), False), []
+    programs, count = drive._host_programs(False), []
     advance = programs.advance
     monkeypatch.setattr(
         programs, "advance", lambda *state: count.append(1) or advance(*state)

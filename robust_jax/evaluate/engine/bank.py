@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from robust_jax.core.types import AttackResult, LogitsFn
-from robust_jax.evaluate.engine.programs import Compiled, Look, Programs
+from robust_jax.evaluate.engine.programs import Compiled, Look, Programs, Slots
 from robust_jax.evaluate.engine.queue import Item
 from robust_jax.evaluate.engine.work import Work
 
@@ -28,15 +28,17 @@ class Bank:
 
     Args:
         compiled: the programs of the attack.
-        logits_fn: the model, on the device of the programs.
+        attack: a product, on the device of the programs.
+        logits_fn: the model, likewise.
         owner: of the programs, which puts host arrays there.
     """
 
     def __init__(
-        self, compiled: Compiled, logits_fn: LogitsFn, owner: Programs
+        self, compiled: Compiled, attack: Any, logits_fn: LogitsFn, owner: Programs
     ) -> None:
         slots, self._placed = owner.slots, owner.placed
-        self.compiled, self._logits_fn = compiled, logits_fn
+        self.compiled, self._attack, self._logits_fn = compiled, attack, logits_fn
+        self._nowhere = np.zeros(slots, bool), np.zeros(slots, np.int32)
         self._slots = compiled.blank()
         self._budget = np.zeros(slots, np.int64)  # Calls left, as of the last look.
         self._counted = np.zeros((slots, 3), np.int64)
@@ -62,17 +64,23 @@ class Bank:
         mask[list(new)] = True
         items = [new.get(slot) for slot in range(len(self.items))]
         order = self._placed(work.order(items))
-        self._slots = self.compiled.refill(self._slots, self._placed(mask), order)
+        self._slots = self.compiled.refill(
+            self._attack, self._slots, self._placed(mask), order
+        )
         for slot, item in new.items():
             self.items[slot], self._budget[slot] = item, steps
 
     def advance(self, chunk: int) -> None:
         """Dispatches the next steps; at most `chunk`, fewer if an item ends before."""
         live = self.live
-        least = int(self._budget[live].min()) - (self.compiled.judge is not None)
+        least = int(self._budget[live].min()) - self.compiled.judges
         count = min(chunk, max(least, _LEAST_CALLS))
         self._slots = self.compiled.chunk(
-            self._logits_fn, self._slots, self._placed(live), np.int32(count)
+            self._attack,
+            self._logits_fn,
+            self._slots,
+            self._placed(live),
+            np.int32(count),
         )
         self.calls += count * len(live)
 
@@ -81,17 +89,17 @@ class Bank:
         judge, live = self.compiled.judge, self._placed(self.live)
         if judge is None:
             return
-        self._slots = judge(self._logits_fn, self._slots, live)
+        self._slots = judge(self._attack, self._logits_fn, self._slots, live)
         self.calls += len(self.items)
 
     def look(self) -> Ended:
         """Waits for the dispatched steps."""
-        look: Look = self.compiled.look(self._slots)
+        look = self._exchange(self._slots, *self._nowhere)
         done, left, calls, spent = jax.device_get(look[:4])
         self._budget, self._result = left.astype(np.int64), look.result
         counts = np.column_stack([calls, spent]).astype(np.int64)
         since, self._counted = counts - self._counted, counts
-        last = (left == 1) & (self.compiled.judge is not None)
+        last = (left == 1) & self.compiled.judges
         return Ended(done & self.live, last & ~done & self.live, since)
 
     def results(self) -> AttackResult:
@@ -112,6 +120,11 @@ class Bank:
             mask[slot], index[slot] = True, source
             self.items[slot], other.items[source] = other.items[source], None
             self._budget[slot] = other._budget[source]
-        rows = self._placed((other._slots, mask, index))  # From another device, too.
-        self._slots = self.compiled.merge(self._slots, *rows)
+        self._exchange(other._slots, mask, index)
         return moving[count:]
+
+    def _exchange(self, others: Slots, mask: np.ndarray, index: np.ndarray) -> Look:
+        """Takes rows of others', which may be on another device; looks at all."""
+        rows = self._placed((others, mask, index))
+        self._slots, look = self.compiled.exchange(self._attack, self._slots, *rows)
+        return look

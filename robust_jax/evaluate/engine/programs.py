@@ -6,8 +6,6 @@ margins of a dense net on 8 CPU devices), and results must not depend on the dev
 """
 
 import concurrent.futures
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -52,10 +50,9 @@ class Look(NamedTuple):
 
 
 class Programs:
-    """Refill, step, judge, look and merge; see `programs`.
+    """Refill, step, exchange and judge; see `programs`.
 
     Args:
-        attack: any attack.
         tile: how many slots.
         device: where they are.
         loops: whether a chunk is one program with the loop inside, or calls of one
@@ -63,54 +60,42 @@ class Programs:
             convolutions.
     """
 
-    def __init__(self, attack: Attack, tile: int, device: Any, loops: bool) -> None:
-        self.attack, self.slots, self.loops = attack, tile, loops
+    def __init__(self, tile: int, device: Any, loops: bool) -> None:
+        self.slots, self.loops = tile, loops
         self._sharding = SingleDeviceSharding(device)
         self._compiled: dict[Any, Compiled] = {}
 
-    def compiled_for(self, logits_fn: Any, order: Order) -> "Compiled":
-        """The programs for this model's and these inputs' shapes, compiled once."""
-        args = jax.tree.map(_struct, (logits_fn, order))
+    def compiled_for(self, attack: Any, logits_fn: Any, order: Order) -> "Compiled":
+        """The programs for these shapes of model, inputs and numbers, compiled once."""
+        args = jax.tree.map(_struct, (attack, logits_fn, order))
         leaves, structure = jax.tree.flatten(args)
         signature = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if signature not in self._compiled:
             self._compiled[signature] = Compiled(self, *args)
         return self._compiled[signature]
 
-    def text(self, logits_fn: LogitsFn, order: Order) -> str:
-        """What begins and moves an item, as the compiler's text, equal for equal code.
-
-        Args:
-            logits_fn: the model on one example.
-            order: of any number of slots.
-        """
-        model, order = jax.tree.map(_struct, (drive.as_partial(logits_fn), order))
-        functions = traced(self.attack)
-        slots = jax.eval_shape(functions["fresh"], order)
-        live = jax.ShapeDtypeStruct(order.key_data.shape[:1], bool)
-        begins = drive.compiled(functions["fresh"]).lower(order)
-        moves = drive.compiled(functions["step"]).lower(model, slots, live)
-        return begins.as_text() + moves.as_text()
-
     def built(self, plans: dict[str, Any]) -> dict[str, Any]:
         """Compiles several programs at once: XLA works outside Python's lock.
 
         Args:
-            plans: name to (function, shapes of its arguments, donated positions).
+            plans: name to (function, shapes of its arguments, donated positions, XLA's
+                options).
         """
         with concurrent.futures.ThreadPoolExecutor(len(plans)) as pool:
             compiling = {n: pool.submit(self._built, *p) for n, p in plans.items()}
             return {name: one.result() for name, one in compiling.items()}
 
-    def _built(self, function: Any, arguments: Any, donated: tuple[int, ...]) -> Any:
-        here = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(
-                leaf.shape, leaf.dtype, sharding=self._sharding
-            ),
-            arguments,
-        )
-        jitted = drive.compiled(function, donate_argnums=donated)
+    def _built(
+        self, function: Any, arguments: Any, donated: tuple[int, ...], options: Any
+    ) -> Any:
+        here = jax.tree.map(self._here, arguments)
+        jitted = jax.jit(function, donate_argnums=donated, compiler_options=options)
         return jitted.lower(*here).compile()
+
+    def _here(self, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=self._sharding, weak_type=leaf.weak_type
+        )
 
     def placed(self, tree: Any) -> Any:
         """Arrays where the programs expect them."""
@@ -118,36 +103,66 @@ class Programs:
 
 
 @memoised
-def programs(attack: Attack, tile: int, device: Any, loops: bool) -> Programs:
-    """The programs of an attack, kept so that later calls compile nothing."""
-    return Programs(attack, tile, device, loops)
+def programs(structure: Any, tile: int, device: Any, loops: bool) -> Programs:
+    """The programs of attacks of one structure (see `core.factories`).
+
+    They are kept, so that later calls, and attacks that differ in numbers, compile
+    nothing.
+    """
+    return Programs(tile, device, loops)
+
+
+def text(attack: Any, logits_fn: LogitsFn, order: Order) -> str:
+    """What begins and moves an item, as the compiler's text, equal for equal code.
+
+    The attack's numbers come after it.
+
+    Args:
+        attack: any attack, a product.
+        logits_fn: the model on one example.
+        order: of any number of slots.
+    """
+    shapes = jax.tree.map(_struct, (attack, drive.as_partial(logits_fn), order))
+    attack_shape, model, order = shapes
+    slots = jax.eval_shape(fresh, attack_shape, order)
+    live = jax.ShapeDtypeStruct(order.key_data.shape[:1], bool)
+    begins = jax.jit(fresh).lower(attack_shape, order)
+    moves = jax.jit(stepped).lower(attack_shape, model, slots, live)
+    numbers = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(attack)]
+    return begins.as_text() + moves.as_text() + repr(numbers)
 
 
 class Compiled:
-    """The programs of one attack, ahead of time: another shape is an error."""
+    """The programs of one structure, ahead of time: another shape is an error.
 
-    def __init__(self, owner: Programs, logits_fn: Any, order: Any) -> None:
-        self._owner, functions = owner, traced(owner.attack)
-        self._shape = slots = jax.eval_shape(functions["fresh"], order)
+    All take the attack, whose numbers are arguments. What computes little is compiled
+    without optimisation, which takes a third of the time.
+    """
+
+    def __init__(
+        self, owner: Programs, attack: Any, logits_fn: Any, order: Any
+    ) -> None:
+        self._owner = owner
+        self._shape = slots = jax.eval_shape(fresh, attack, order)
         live = jax.ShapeDtypeStruct((owner.slots,), bool)
         index = jax.ShapeDtypeStruct((owner.slots,), np.int32)
         count = jax.ShapeDtypeStruct((), np.int32)
-        step = (logits_fn, slots, live)
-        arguments = {
-            "refill": ((slots, live, order), (0,)),
-            "look": ((slots,), ()),
-            "merge": ((slots, slots, live, index), (0,)),
+        step = (attack, logits_fn, slots, live)
+        fast, brief = drive.compiler_options(), drive.compiler_options(brief=True)
+        plans: dict[str, Any] = {
+            "refill": (refilled, (attack, slots, live, order), (1,), brief),
+            "exchange": (exchanged, (attack, slots, slots, live, index), (), brief),
         }
         if owner.loops:
-            arguments["chunk"] = (*step, count), (1,)
+            plans["chunk"] = (looped, (*step, count), (2,), fast)
         else:
-            arguments["step"] = step, (1,)
-        if "judge" in functions:
-            arguments["judge"] = step, (1,)
-        plans = {name: (functions[name], *plan) for name, plan in arguments.items()}
+            plans["step"] = (stepped, step, (2,), fast)
+        self.judges = jax.eval_shape(_can_judge, attack) is not None
+        if self.judges:
+            plans["judge"] = (judged, step, (2,), fast)
         self._programs = owner.built(plans)
-        self.refill, self.merge = self._programs["refill"], self._programs["merge"]
-        self.look, self.judge = self._programs["look"], self._programs.get("judge")
+        self.refill, self.exchange = (self._programs[n] for n in ("refill", "exchange"))
+        self.judge = self._programs.get("judge")
         self.chunk = self._programs["chunk"] if owner.loops else self._called
 
     @property
@@ -165,36 +180,16 @@ class Compiled:
         """Slots without items."""
         return self._owner.placed(jax.tree.map(_zeros, self._shape))
 
-    def _called(self, logits_fn: Any, slots: Slots, live: Any, count: Any) -> Slots:
+    def _called(
+        self, attack: Any, logits_fn: Any, slots: Slots, live: Any, count: Any
+    ) -> Slots:
         step = self._programs["step"]
         for _ in range(int(count)):
-            slots = step(logits_fn, slots, live)
+            slots = step(attack, logits_fn, slots, live)
         return slots
 
 
-def traced(attack: Attack) -> dict[str, Callable[..., Any]]:
-    """What is compiled, by name, as pure functions of whole tiles.
-
-    fresh (order) and refill (slots, mask, order) begin items; step (logits_fn, slots,
-    live), chunk (.., count of steps) and judge move them; look (slots) says what to
-    know of them; merge (slots, others, mask, index) takes rows of another tile.
-    """
-    step = functools.partial(_stepped, attack)
-    fresh = functools.partial(_fresh, attack)
-    functions: dict[str, Callable[..., Any]] = {
-        "fresh": fresh,
-        "refill": functools.partial(_refilled, fresh),
-        "step": step,
-        "chunk": functools.partial(_looped, step),
-        "look": functools.partial(_looked_at, attack),
-        "merge": _merged,
-    }
-    if attack.judge is not None:
-        functions["judge"] = functools.partial(_judged, attack)
-    return functions
-
-
-def _fresh(attack: Attack, order: Order) -> Slots:
+def fresh(attack: Attack, order: Order) -> Slots:
     """Slots that are about to begin; the clean logits are known, no model is asked."""
     keys = jax.random.wrap_key_data(jnp.asarray(order.key_data), impl=_THREEFRY)
 
@@ -208,15 +203,13 @@ def _fresh(attack: Attack, order: Order) -> Slots:
     return Slots(state, order.threat, calls, jnp.zeros((len(calls), 2), jnp.int32))
 
 
-def _refilled(
-    fresh: Callable[[Order], Slots], slots: Slots, mask: Array, order: Order
-) -> Slots:
-    new = fresh(order)  # The counters go on: they are the slot's, not the item's.
-    new = new._replace(calls=slots.calls, spent=slots.spent)
-    return _select(mask, new, slots)
+def refilled(attack: Attack, slots: Slots, mask: Array, order: Order) -> Slots:
+    """Begins the items of an order in the slots of the mask."""
+    new = fresh(attack, order)  # The counters go on: they are the slot's.
+    return _select(mask, new._replace(calls=slots.calls, spent=slots.spent), slots)
 
 
-def _stepped(attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array) -> Slots:
+def stepped(attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array) -> Slots:
     """One call of `step` in every slot; those that have ended stay as they are."""
     calls = attack.steps - (attack.judge is not None)
     over = jax.vmap(attack.done)(slots.threat, slots.state)
@@ -225,12 +218,16 @@ def _stepped(attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array) -> 
     return _moved(slots, step(logits_fn, slots.threat, slots.state), runs)
 
 
-def _judged(attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array) -> Slots:
+def judged(attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array) -> Slots:
     """The last call, without a gradient, in the slots that wait for it."""
     over = jax.vmap(attack.done)(slots.threat, slots.state)
     waits = live & ~over & (slots.state.i == attack.steps - 1)
     judge = jax.vmap(attack.judge or attack.step, (None, 0, 0))
     return _moved(slots, judge(logits_fn, slots.threat, slots.state), waits)
+
+
+def _can_judge(attack: Attack) -> Any:
+    return None if attack.judge is None else ()
 
 
 def _moved(slots: Slots, moved: Any, runs: Array) -> Slots:
@@ -244,28 +241,28 @@ def _moved(slots: Slots, moved: Any, runs: Array) -> Slots:
     )
 
 
-def _looped(
-    step: Callable[..., Slots],
-    logits_fn: LogitsFn,
-    slots: Slots,
-    live: Array,
-    count: Array,
+def looped(
+    attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array, count: Array
 ) -> Slots:
-    return jax.lax.fori_loop(0, count, lambda _, s: step(logits_fn, s, live), slots)
+    """`stepped` as often as `count` says."""
+
+    def step(_: Array, slots: Slots) -> Slots:
+        return stepped(attack, logits_fn, slots, live)
+
+    return jax.lax.fori_loop(0, count, step, slots)
 
 
-def _looked_at(attack: Attack, slots: Slots) -> Look:
+def exchanged(
+    attack: Attack, slots: Slots, others: Slots, mask: Array, index: Array
+) -> tuple[Slots, Look]:
+    """Slots with rows of another tile's where the mask says so, and a look at them."""
+    taken = jax.tree.map(lambda leaf: leaf[index], others)
+    taken = taken._replace(calls=slots.calls, spent=slots.spent)
+    slots = _select(mask, taken, slots)
     done = jax.vmap(attack.done)(slots.threat, slots.state)
     left = attack.steps - slots.state.i
     result = jax.vmap(attack.finish)(slots.threat, slots.state)
-    return Look(done, left, slots.calls, slots.spent, result)
-
-
-def _merged(slots: Slots, others: Slots, mask: Array, index: Array) -> Slots:
-    """Slots with rows of another tile's where the mask says so."""
-    taken = jax.tree.map(lambda leaf: leaf[index], others)
-    taken = taken._replace(calls=slots.calls, spent=slots.spent)
-    return _select(mask, taken, slots)
+    return slots, Look(done, left, slots.calls, slots.spent, result)
 
 
 def _select(mask: Array, new: Any, old: Any) -> Any:
@@ -276,14 +273,16 @@ def _select(mask: Array, new: Any, old: Any) -> Any:
 
 
 def _struct(leaf: Any) -> jax.ShapeDtypeStruct:
-    if isinstance(leaf, jax.Array):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    array = np.asarray(leaf)
-    return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
+    """Shape and type as a program's argument has them; Python's numbers are weak."""
+    weak = isinstance(leaf, int | float) or getattr(leaf, "weak_type", False)
+    if not isinstance(leaf, jax.Array):
+        leaf = np.asarray(leaf)
+        leaf = leaf.astype(jax.dtypes.canonicalize_dtype(leaf.dtype))
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, weak_type=weak)
 
 
-def _zeros(struct: jax.ShapeDtypeStruct) -> Array:
+def _zeros(struct: jax.ShapeDtypeStruct) -> Any:
     if jax.dtypes.issubdtype(struct.dtype, jax.dtypes.prng_key):
-        data = jnp.zeros((*struct.shape, 2), jnp.uint32)
+        data = jnp.asarray(np.zeros((*struct.shape, 2), np.uint32))  # Nothing compiles.
         return jax.random.wrap_key_data(data, impl=_THREEFRY)
-    return jnp.zeros(struct.shape, struct.dtype)
+    return np.zeros(struct.shape, struct.dtype)

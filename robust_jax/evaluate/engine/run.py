@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robust_jax.core import checks, drive
+from robust_jax.core import checks, drive, factories
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.engine.bank import Bank
 from robust_jax.evaluate.engine.programs import Programs, programs
@@ -42,10 +42,14 @@ class Layout:
             checks.positive_integer(name, getattr(self, name))
 
     def programs(self, attack: Attack) -> list[Programs]:
-        """The compiled programs of an attack in this layout, of each device."""
+        """The compiled programs of an attack in this layout, of each device.
+
+        Those of attacks that differ in numbers are the same.
+        """
         devices = jax.local_devices() if self.devices is None else self.devices
         loops = jax.default_backend() != "cpu" if self.loops is None else self.loops
-        return [programs(attack, self.tile, device, loops) for device in devices]
+        structure = jax.tree.structure(factories.as_product(attack))
+        return [programs(structure, self.tile, device, loops) for device in devices]
 
 
 @dataclasses.dataclass
@@ -154,13 +158,14 @@ def banks_for(
 
     And a last one, on the first device, for items that wait for their judgement.
     """
-    model, order = drive.as_partial(logits_fn), work.order([None] * layout.tile)
+    model, product = drive.as_partial(logits_fn), factories.as_product(attack)
+    order = work.order([None] * layout.tile)
     wanted = -(-len(work.attacked) // layout.tile)
     some = layout.programs(attack)[:wanted]
 
     def compiled(one: Programs) -> tuple[Any, ...]:
-        placed = one.placed(model)
-        return one.compiled_for(model, order), placed, one
+        compiled = one.compiled_for(product, model, order)
+        return compiled, *one.placed((product, model)), one
 
     with concurrent.futures.ThreadPoolExecutor(len(some)) as pool:
         ready = list(pool.map(compiled, some))

@@ -220,18 +220,17 @@ def test_a_looped_chunk_finds_what_the_host_drives_to():
 @EACH
 def test_chunks_export_for_cpu_cuda_and_tpu(name):
     attack = PLANS[name][0].attack
-    functions = programs.traced(attack)
     model, n = cases.NET, 4
 
-    def run(order, weights, count):
-        slots, live = functions["fresh"](order), jnp.ones(n, bool)
+    def run(attack, order, weights, count):
+        slots, live = programs.fresh(attack, order), jnp.ones(n, bool)
         bound = Partial(victims.two_layers, weights)
-        slots = functions["chunk"](bound, slots, live, count)
-        if "judge" in functions:
-            slots = functions["judge"](bound, slots, live)
-        slots = functions["refill"](slots, ~live, order)
-        slots = functions["merge"](slots, slots, live, jnp.arange(n, dtype=jnp.int32))
-        return functions["look"](slots)
+        slots = programs.looped(attack, bound, slots, live, count)
+        if attack.judge is not None:
+            slots = programs.judged(attack, bound, slots, live)
+        slots = programs.refilled(attack, slots, ~live, order)
+        index = jnp.arange(n, dtype=jnp.int32)
+        return programs.exchanged(attack, slots, slots, live, index)
 
     order = programs.Order(
         np.zeros((n, 2), np.uint32),
@@ -244,7 +243,7 @@ def test_chunks_export_for_cpu_cuda_and_tpu(name):
         ),
         np.zeros((n, cases.CLASSES), np.float32),
     )
-    arguments = order, model.args[0], np.int32(3)
+    arguments = attack, order, model.args[0], np.int32(3)
     export = jax.export.export(jax.jit(run), platforms=("cpu", "cuda", "tpu"))
     text = export(*arguments).mlir_module()
     for forbidden in ("f64", "callback", "tensor<?"):

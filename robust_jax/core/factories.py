@@ -1,0 +1,198 @@
+"""Factories whose products are pytrees: their numbers are leaves, the rest structure.
+
+A compiled program takes a product as an argument, so that two settings of one attack,
+which differ in numbers only, share their programs. Anything that is a few functions
+with parameters may be such a product: an attack, a gradient's estimator, a step rule.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+
+import jax
+import numpy as np
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_KEPT = 1024  # Products of each factory whose identity is remembered.
+
+
+class _Hole:
+    """Where a number was."""
+
+    def __repr__(self) -> str:
+        return "·"
+
+
+_HOLE = _Hole()
+
+
+class Structure(NamedTuple):
+    """All of a product but its numbers; hashable."""
+
+    function: Callable[..., Any]
+    signature: inspect.Signature
+    fixed: tuple[tuple[str, type, Any], ...]  # arguments that decide the program
+    tree: Any  # of the other arguments
+    leaves: tuple[Any, ...]  # of the tree, with holes
+
+    def arguments(self, numbers: Any) -> inspect.BoundArguments:
+        """What the factory is called with."""
+        rest = iter(numbers)
+        leaves = [next(rest) if leaf is _HOLE else leaf for leaf in self.leaves]
+        given = jax.tree.unflatten(self.tree, leaves)
+        given |= {name: value for name, _, value in self.fixed}
+        order = [name for name in self.signature.parameters if name in given]
+        return inspect.BoundArguments(
+            self.signature, cast(Any, {name: given[name] for name in order})
+        )
+
+
+@jax.tree_util.register_pytree_node_class
+class Product:
+    """What a factory makes, and of what: a pytree whose leaves are its numbers.
+
+    Looks and is called like what the factory's body returns, which is made again from
+    traced numbers wherever a product is an argument of a program. Products are equal
+    where factory and arguments are.
+    """
+
+    __slots__ = ("_made", "numbers", "structure")
+
+    def __init__(self, structure: Structure, numbers: tuple[Any, ...]) -> None:
+        self.structure, self.numbers = structure, numbers
+
+    @property
+    def made(self) -> Any:
+        """What the factory's body returns for these numbers."""
+        try:
+            return self._made
+        except AttributeError:
+            given = self.structure.arguments(self.numbers)
+            self._made: Any = self.structure.function(*given.args, **given.kwargs)
+            return self._made
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in self.__slots__:
+            raise AttributeError(name)
+        return getattr(self.made, name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.made(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Product):
+            return NotImplemented
+        pairs = zip(self.numbers, other.numbers, strict=False)
+        return self.structure == other.structure and all(_same(*pair) for pair in pairs)
+
+    def __hash__(self) -> int:
+        return hash(self.structure)
+
+    def __repr__(self) -> str:
+        given = self.structure.arguments(self.numbers).arguments
+        shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.items())
+        return f"{self.structure.function.__name__}({shown})"
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Structure]:
+        return self.numbers, self.structure
+
+    @classmethod
+    def tree_unflatten(cls, structure: Structure, numbers: Any) -> "Product":
+        return cls(structure, tuple(numbers))
+
+
+def factory(*fixed: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """A decorator: gives a factory's products numbers that programs need not know.
+
+    Integers and floats among the arguments, in tuples and in products too, become
+    leaves; functions, names and switches are structure. Equal arguments, however they
+    are written, give equal products, mostly the same object; `True` and `1.0` do not
+    pass for `1`. So
+
+        @factory()
+        def pgd(steps: int = 40, relative_step: float = 1 / 30): ...
+
+    lets `pgd(10)` run the compiled programs of `pgd(40)`. The body is run once, with
+    the numbers given, when the factory is called, and again with traced ones in each
+    trace: what it derives of them is JAX, and `core.checks` lets traced numbers pass.
+
+    Args:
+        fixed: arguments whose numbers decide shapes or the text of the program, such
+            as the length of a table.
+    Raises: TypeError: at the call, if an argument is not hashable.
+    """
+
+    def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
+        signature = inspect.signature(function)
+        remembered = functools.lru_cache(maxsize=_KEPT, typed=True)(
+            lambda structure, *numbers: _checked(Product(structure, numbers))
+        )
+
+        @functools.wraps(function)
+        def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            structure, numbers = _split(function, signature, fixed, bound.arguments)
+            if _is_lasting(structure, numbers):
+                return cast(_T, remembered(structure, *numbers))
+            return cast(_T, _checked(Product(structure, numbers)))
+
+        return wrapper
+
+    return decorate
+
+
+@factory()
+def by_hand(functions: _T) -> _T:
+    """A tuple of functions and numbers as a product; a product as it is."""
+    return functions
+
+
+def as_product(made: _T) -> _T:
+    """What a factory made as it is, a tuple of functions as a product of itself."""
+    return made if isinstance(made, Product) else by_hand(made)
+
+
+def _split(
+    function: Callable[..., Any],
+    signature: inspect.Signature,
+    fixed: tuple[str, ...],
+    arguments: dict[str, Any],
+) -> tuple[Structure, tuple[Any, ...]]:
+    given = dict(arguments)
+    constant = tuple((n, type(given[n]), given.pop(n)) for n in fixed)
+    leaves, tree = jax.tree.flatten(given)
+    numbers = tuple(leaf for leaf in leaves if _is_number(leaf))
+    static = tuple(_HOLE if _is_number(leaf) else leaf for leaf in leaves)
+    return Structure(function, signature, constant, tree, static), numbers
+
+
+def _is_number(leaf: Any) -> bool:
+    if isinstance(leaf, bool | np.bool_):
+        return False
+    return isinstance(leaf, int | float | np.number | np.ndarray | jax.Array)
+
+
+def _is_lasting(structure: Structure, numbers: tuple[Any, ...]) -> bool:
+    """Whether a product may outlive its call: nothing in it can be traced."""
+    values = (*numbers, *structure.leaves)
+    if any(getattr(value, "__closure__", None) for value in values):
+        return False
+    return all(isinstance(number, int | float | np.number) for number in numbers)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, int | float) and type(one) is type(other):
+        return one == other
+    return one is other  # Arrays may be large, traced numbers have no value.
+
+
+def _checked(product: Product) -> Product:
+    _ = product.made  # Bad arguments are refused by the body, at once.
+    return product
+
+
+def _shown(value: Any) -> str:
+    return getattr(value, "__name__", None) or repr(value)
