@@ -11,7 +11,7 @@ from absl import flags
 from experiments import common
 from experiments.peers import child, pytorch
 from robust_jax import attacks, datasets, models, threats, train
-from robust_jax.core import drive, lift
+from robust_jax.core import compiling, drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.train import loop
 
@@ -45,7 +45,7 @@ def drivers(notes: list[str]) -> Iterator[Groups]:
         plain = lift.over_examples(drive.run(attack, to_the_end=True))
         group["traced, XLA's defaults"] = _bind(jax.jit(plain), arguments)
         unrolled = lift.over_examples(drive.run_unrolled(attack, to_the_end=True))
-        group["unrolled"] = _bind(drive.compiled(unrolled), arguments)
+        group["unrolled"] = _bind(compiling.compiled(unrolled), arguments)
         groups[f"PGD-{_STEPS}, {name}, {lift.TILE} digits"] = group
     yield groups
 
@@ -90,7 +90,7 @@ def peers(notes: list[str]) -> Iterator[Groups]:
     images = (data.pixels() * (1 - 0.5 / 255) + noise).astype(np.float32)
     arguments = keys, net, threat, images, Untargeted(data.labels)
     ten_steps = lift.over_examples(drive.last_iterate(attack))
-    ours = drive.compiled(ten_steps)
+    ours = compiling.compiled(ten_steps)
     judged = drive.auto(attack, to_the_end=True)
     problem: dict[str, Any] = {"steps": _STEPS, "eps": _EPS, "step_size": _STEP_SIZE}
     problem |= {"images": images, "labels": data.labels}

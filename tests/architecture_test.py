@@ -28,7 +28,7 @@ LAYERS = {
 }
 PURE = {"core", "threats", "losses", "optim", "attacks"}
 HOST_MODULES = {f"robust_jax/core/{name}.py" for name in ("ids", "metrics", "records")}
-JIT_MODULE = "robust_jax/core/drive.py"  # The only pure module that compiles.
+JIT_MODULE = "robust_jax/core/compiling.py"  # The only pure module that compiles.
 HOST_ONLY_IMPORTS = {
     "absl",
     "io",
@@ -267,7 +267,7 @@ BAD = [
         ATTACK,
         "@functools.partial(jax.jit, static_argnums=0)\ndef f(): ...",
     ),
-    (purity_violations, "robust_jax/core/drive.py", "print(jax.jit(f))"),
+    (purity_violations, "robust_jax/core/compiling.py", "print(jax.jit(f))"),
     (purity_violations, ATTACK, "def f():\n    global x"),
     (purity_violations, ATTACK, "_SEEN = {}"),
     (purity_violations, ATTACK, "_SEEN: dict[str, int] = dict()"),
@@ -286,7 +286,7 @@ GOOD = [
     (layer_violations, ATTACK, "from . import projected"),
     (layer_violations, ATTACK, "from ..core import margin"),
     (layer_violations, "experiments/good.py", "import robust_jax as rj"),
-    (purity_violations, "robust_jax/core/drive.py", "step = jax.jit(f)"),
+    (purity_violations, "robust_jax/core/compiling.py", "step = jax.jit(f)"),
     (purity_violations, "robust_jax/core/records.py", "open('x')"),
     (purity_violations, "robust_jax/report/pages.py", "open('x')"),
     (purity_violations, ATTACK, "__all__ = ['f']\n_TABLE = {'a': 1}\nx = _TABLE['a']"),

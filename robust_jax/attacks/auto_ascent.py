@@ -201,8 +201,7 @@ def auto_ascent(
         arrived = Peak(x, value, look.grad, state.course)
         highest = chosen(value > state.highest.value, arrived, state.highest)
         clock, window = tick(state.clock, now)
-        seen = value, highest.value, now.starts, window
-        pace, halved = review(state.pace, *seen)
+        pace, halved = review(state.pace, value, highest.value, now.starts, window)
         base = chosen(halved, highest, arrived)
         direction, turned = course.turn(base.grad, base.course)
         kept = jnp.where(now.starts, 0.0, inertia)

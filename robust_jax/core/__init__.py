@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from robust_jax.core import (
         checks as checks,
+        compiling as compiling,
         drive as drive,
+        factories as factories,
         flops as flops,
         ids as ids,
         incumbent as incumbent,
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "checks",
+    "compiling",
     "drive",
+    "factories",
     "flops",
     "ids",
     "incumbent",

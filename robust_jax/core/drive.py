@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from robust_jax.core import factories, incumbent, lift
+from robust_jax.core.compiling import compiled
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -222,36 +223,6 @@ def as_partial(logits_fn: LogitsFn) -> Partial:
     ones do not compile again. Weights closed over by a plain function are constants.
     """
     return logits_fn if isinstance(logits_fn, Partial) else Partial(logits_fn)
-
-
-@functools.cache
-def compiler_options(*, brief: bool = False) -> dict[str, Any]:
-    """XLA options for the present back end, as `jax.jit` takes them; {} off CPU.
-
-    Args:
-        brief: whether to leave out optimisation, for a program that computes little:
-            compiling takes a third of the time.
-
-    On CPU, without YNN fusion ten PGD steps on SmallCNN took 0.35 of the time that
-    they take with XLA's defaults (`experiments.benchmark --suite=peers`); on the
-    smaller nets it made little difference.
-    An XLA that does not know the option raises, which a trial compilation finds out.
-    """
-    if jax.default_backend() != "cpu":
-        return {}
-    options: dict[str, Any] = {"xla_cpu_experimental_ynn_fusion_type": ""}
-    if brief:
-        options["xla_backend_optimization_level"] = 0
-    try:
-        jax.jit(lambda x: x + 1, compiler_options=options).lower(0.0).compile()
-    except (jax.errors.JaxRuntimeError, ValueError):
-        return {}
-    return options
-
-
-def compiled(function: Callable[..., Any], **kwargs: Any) -> Any:
-    """`jax.jit` with the library's compiler options for the present back end."""
-    return jax.jit(function, compiler_options=compiler_options(), **kwargs)
 
 
 class _HostPrograms:

@@ -1,5 +1,6 @@
 """From one example to many: keys of items, threats per example, canonical tiles."""
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robust_jax.core.compiling import compiled
 from robust_jax.core.types import Array, Key
 
 TILE = 64  # Slots of a device program. A constant: a row's last bits depend on it.
@@ -86,18 +88,24 @@ def item_key_data(
     names = np.empty((len(ids), 5), np.uint32)
     names[:, 0], names[:, 1] = ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)
     names[:, 2:] = stage, target, restart
-
-    def fold(names):
-        key = jax.random.key(seed, impl=_THREEFRY)
-        for k in range(names.shape[0]):
-            key = jax.random.fold_in(key, names[k])
-        return jax.random.key_data(key)
-
+    first = jax.random.key_data(jax.random.key(seed, impl=_THREEFRY))
     data = np.empty((len(ids), 2), np.uint32)
     # Blocks of one size: any number of items runs the same program.
     for index, real in tiles(len(ids), _KEY_BLOCK):
-        data[index[:real]] = np.asarray(jax.vmap(fold)(names[index]))[:real]
+        data[index[:real]] = np.asarray(_folded()(first, names[index]))[:real]
     return data
+
+
+@functools.cache
+def _folded() -> Callable[..., Any]:
+    """(key data [2], names [B, 5]) -> key data [B, 2]: the names folded in, in turn."""
+
+    def fold(data, names):
+        key = jax.random.wrap_key_data(data, impl=_THREEFRY)
+        one = lambda k, key: jax.random.fold_in(key, names[k])  # noqa: E731
+        return jax.random.key_data(jax.lax.fori_loop(0, len(names), one, key))
+
+    return compiled(jax.vmap(fold, (None, 0)), brief=True)
 
 
 def tiles(n: int, tile: int = TILE) -> Iterator[tuple[np.ndarray, int]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from robust_jax.core import drive, lift
+from robust_jax.core import compiling, drive, lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
 from robust_jax.core.types import LogitsFn
@@ -71,7 +71,7 @@ def predict(logits_fn: LogitsFn, images: np.ndarray, tile: int) -> np.ndarray:
 
 @memoised
 def _forward(tile: int) -> Any:
-    return drive.compiled(jax.vmap(lambda f, x: f(x), in_axes=(None, 0)))
+    return compiling.compiled(jax.vmap(lambda f, x: f(x), in_axes=(None, 0)))
 
 
 def confirm(

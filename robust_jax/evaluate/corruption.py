@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_jax import threats
-from robust_jax.core import checks, drive, lift
+from robust_jax.core import checks, compiling, drive, lift
 from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn, Untargeted
@@ -121,4 +121,4 @@ def _program(name: str) -> Callable[..., jax.Array]:
         changed = corruptions.corrupt(name, key, x, severity)
         return verdict(model(changed), goal) < 0
 
-    return drive.compiled(jax.vmap(one, in_axes=(0, None, None, 0, 0)))
+    return compiling.compiled(jax.vmap(one, in_axes=(0, None, None, 0, 0)))

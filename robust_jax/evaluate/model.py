@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks, drive, lift
+from robust_jax.core import checks, compiling, drive, lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Key
 from robust_jax.interop import per_example
@@ -96,7 +96,7 @@ def _answers() -> Any:
         is_label = jnp.arange(len(logits)) == label
         return logits[label] > jnp.max(jnp.where(is_label, -jnp.inf, logits))
 
-    return drive.compiled(jax.vmap(is_right, (None, 0, 0, 0)))
+    return compiling.compiled(jax.vmap(is_right, (None, 0, 0, 0)))
 
 
 def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> Array:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from robust_jax import threats
-from robust_jax.core import drive, lift
+from robust_jax.core import compiling, drive, lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
@@ -170,6 +170,6 @@ def _look(tile: int) -> Any:
         return objectives.margin(model(x), Untargeted(label))
 
     look = jax.value_and_grad(margin)
-    return drive.compiled(
+    return compiling.compiled(
         jax.vmap(lambda model, x, label: look(x, model, label), in_axes=(None, 0, 0))
     )

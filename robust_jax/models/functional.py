@@ -10,11 +10,9 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 
 from robust_jax.core import flops as flops_of
+from robust_jax.core.compiling import compiled
 from robust_jax.core.types import Array, Key
 from robust_jax.models.normalisation import BatchMode
-
-# The optimised code draws in no time that counts, but takes 4 times as long to compile.
-_UNOPTIMISED = {"xla_backend_optimization_level": 0}
 
 Variables = Any  # A Flax tree of collections, such as {"params": {...}}.
 
@@ -91,11 +89,7 @@ def init(module: nn.Module, key: Key, input_shape: tuple[int, ...]) -> Variables
         key: the key of parameters that are drawn.
         input_shape: the shape *S of one example, such as (28, 28, 1).
     """
-    on_cpu = jax.default_backend() == "cpu"
-    draw = jax.jit(
-        lambda key: module.init(key, jnp.zeros(input_shape)),
-        compiler_options=_UNOPTIMISED if on_cpu else None,
-    )
+    draw = compiled(lambda key: module.init(key, jnp.zeros(input_shape)), brief=True)
     return draw(key)
 
 

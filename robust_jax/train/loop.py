@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from robust_jax.core import drive
+from robust_jax.core import compiling
 from robust_jax.core.types import Array, Key
 from robust_jax.train import devices
 from robust_jax.train.batches import Batching
@@ -92,7 +92,7 @@ def traced(
     over its devices; state and feed lie everywhere.
     """
 
-    @functools.partial(drive.compiled, static_argnames="steps")
+    @functools.partial(compiling.compiled, static_argnames="steps")
     def stretch(state, feed, key, first, steps):
         order_key, steps_key = jax.random.split(key)
 
@@ -126,12 +126,12 @@ def hosted(
     mesh the batch is split over its devices; state and feed lie everywhere.
     """
 
-    @functools.partial(drive.compiled, donate_argnums=0)
+    @functools.partial(compiling.compiled, donate_argnums=0)
     def step(state, examples, positions, key):
         after = _step(learner, batching, mesh, state, examples, positions, key)
         return devices.whole(after, mesh)
 
-    order_of = drive.compiled(batching.order, static_argnums=(1, 2))
+    order_of = compiling.compiled(batching.order, static_argnums=(1, 2))
 
     def run(state, feed, key, at=None):
         order_key, steps_key = jax.random.split(key)

@@ -12,7 +12,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.core import drive, lift
+from robust_jax.core import compiling, drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims
@@ -127,10 +127,10 @@ def test_auto_lets_the_host_drive_on_cpu_only(monkeypatch):
 
 
 def test_compiler_options_are_for_cpu_alone(monkeypatch):
-    options = drive.compiler_options.__wrapped__  # Without its memory.
+    options = compiling.compiler_options.__wrapped__  # Without its memory.
     on_cpu = options()
     compiled = jax.jit(lambda x: x + 1, compiler_options=on_cpu).lower(0.0).compile()
-    assert compiled(1.0) == 2 and on_cpu == drive.compiler_options()
+    assert compiled(1.0) == 2 and on_cpu == compiling.compiler_options()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert options() == {}
 
@@ -144,7 +144,7 @@ def test_an_xla_without_the_option_is_survived(monkeypatch):
         return jit(function, compiler_options=renamed)
 
     monkeypatch.setattr(jax, "jit", jit_without)
-    assert drive.compiler_options.__wrapped__() == {}
+    assert compiling.compiler_options.__wrapped__() == {}
     assert tried  # XLA itself has refused the name.
 
 

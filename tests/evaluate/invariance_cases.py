@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from robust_jax import attacks, threats
-from robust_jax.core import drive
+from robust_jax.core import compiling
 from robust_jax.evaluate import Layout, Stage, likeliest_targets, robustness
 from robust_jax.losses import objectives
 from tests import victims
@@ -61,7 +61,7 @@ def digest(report):
 
 def as_users_do():
     """Options of the drivers' programs: optimised, which other tests are not."""
-    return {**drive.compiler_options(), "xla_backend_optimization_level": 3}
+    return {**compiling.compiler_options(), "xla_backend_optimization_level": 3}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from robust_jax.core import drive
+from robust_jax.core import compiling
 from robust_jax.evaluate import Layout
 from tests.evaluate import invariance_cases as cases
 from tests.evaluate.invariance_cases import PLANS, TILE, evaluated, findings
@@ -32,7 +32,7 @@ def _full_but(few, cases):
 @pytest.fixture(autouse=True)
 def _drivers_optimise(monkeypatch):
     options = cases.as_users_do()
-    monkeypatch.setattr(drive, "compiler_options", lambda: options)
+    monkeypatch.setattr(compiling, "compiler_options", lambda: options)
 
 
 @functools.cache

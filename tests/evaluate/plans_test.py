@@ -72,10 +72,10 @@ def test_standard_in_l1_has_larger_radii_more_restarts_and_fewer_targets():
         "square": (1, 1),
     }
     ce, targeted, fab, square = (stage.attack for stage in plan)
-    assert ce is attacks.apgd_l1(objectives.cross_entropy, radii=(3.0, 2.0, 1.0))
-    assert targeted is attacks.apgd_l1(objectives.dlr, radii=(3.0, 2.0, 1.0))
-    assert fab is attacks.fab()
-    assert square is attacks.square()
+    assert ce == attacks.apgd_l1(objectives.cross_entropy, radii=(3.0, 2.0, 1.0))
+    assert targeted == attacks.apgd_l1(objectives.dlr, radii=(3.0, 2.0, 1.0))
+    assert fab == attacks.fab()
+    assert square == attacks.square()
     costs = np.sum([cost(stage) for stage in plan], axis=0)
     assert costs[0] + 1 == pytest.approx(7873, rel=0.01)
     assert costs[1] == pytest.approx(1930, rel=0.01)
@@ -94,9 +94,9 @@ def test_plus_is_the_authors(norm):
         "fab-t": (1, 9),
     }
     by_name = {stage.name: stage.attack for stage in plan}
-    assert by_name["apgd-dlr"] is attacks.apgd(objectives.dlr)
-    assert by_name["fab"] is attacks.fab()
-    assert by_name["fab restarts"] is attacks.fab(start=halfway_at_random)
+    assert by_name["apgd-dlr"] == attacks.apgd(objectives.dlr)
+    assert by_name["fab"] == attacks.fab()
+    assert by_name["fab restarts"] == attacks.fab(start=halfway_at_random)
     # The first of the authors' five FAB runs starts at the input as well.
     forwards, backwards = np.sum([cost(stage) for stage in plan], axis=0)
     assert forwards == pytest.approx(9780, rel=0.01)
@@ -105,7 +105,7 @@ def test_plus_is_the_authors(norm):
 
 def test_plus_in_l1_stays_at_the_radius():
     by_name = {stage.name: stage.attack for stage in plans.plus("l1")}
-    assert by_name["apgd-t"] is attacks.apgd_l1(objectives.dlr, radii=(1.0,))
+    assert by_name["apgd-t"] == attacks.apgd_l1(objectives.dlr, radii=(1.0,))
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -114,11 +114,11 @@ def test_rand_averages_twenty_versions_of_the_net(norm):
     plan = plans.rand(norm)
     assert table(plan) == {"apgd-ce": (1, 1), "apgd-dlr": (1, 1)}
     if norm != "l1":
-        assert plan[0].attack is attacks.apgd(objectives.cross_entropy, gradient=mean)
-        assert plan[1].attack is attacks.apgd(objectives.dlr, gradient=mean)
+        assert plan[0].attack == attacks.apgd(objectives.cross_entropy, gradient=mean)
+        assert plan[1].attack == attacks.apgd(objectives.dlr, gradient=mean)
     else:
         ce = attacks.apgd_l1(objectives.cross_entropy, radii=(1.0,), gradient=mean)
-        assert plan[0].attack is ce
+        assert plan[0].attack == ce
     assert 20 * sum(cost(stage)[0] for stage in plan) == pytest.approx(4045, rel=0.01)
 
 

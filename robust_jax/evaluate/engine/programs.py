@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import SingleDeviceSharding
 
 from robust_jax.core import drive, incumbent
+from robust_jax.core.compiling import compiled
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, AttackResult, Goal, LogitsFn
 
@@ -78,18 +79,18 @@ class Programs:
         """Compiles several programs at once: XLA works outside Python's lock.
 
         Args:
-            plans: name to (function, shapes of its arguments, donated positions, XLA's
-                options).
+            plans: name to (function, shapes of its arguments, donated positions,
+                whether to leave out optimisation).
         """
         with concurrent.futures.ThreadPoolExecutor(len(plans)) as pool:
             compiling = {n: pool.submit(self._built, *p) for n, p in plans.items()}
             return {name: one.result() for name, one in compiling.items()}
 
     def _built(
-        self, function: Any, arguments: Any, donated: tuple[int, ...], options: Any
+        self, function: Any, arguments: Any, donated: tuple[int, ...], brief: bool
     ) -> Any:
         here = jax.tree.map(self._here, arguments)
-        jitted = jax.jit(function, donate_argnums=donated, compiler_options=options)
+        jitted = compiled(function, brief=brief, donate_argnums=donated)
         return jitted.lower(*here).compile()
 
     def _here(self, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
@@ -148,18 +149,17 @@ class Compiled:
         index = jax.ShapeDtypeStruct((owner.slots,), np.int32)
         count = jax.ShapeDtypeStruct((), np.int32)
         step = (attack, logits_fn, slots, live)
-        fast, brief = drive.compiler_options(), drive.compiler_options(brief=True)
         plans: dict[str, Any] = {
-            "refill": (refilled, (attack, slots, live, order), (1,), brief),
-            "exchange": (exchanged, (attack, slots, slots, live, index), (), brief),
+            "refill": (refilled, (attack, slots, live, order), (1,), True),
+            "exchange": (exchanged, (attack, slots, slots, live, index), (), True),
         }
         if owner.loops:
-            plans["chunk"] = (looped, (*step, count), (2,), fast)
+            plans["chunk"] = (looped, (*step, count), (2,), False)
         else:
-            plans["step"] = (stepped, step, (2,), fast)
+            plans["step"] = (stepped, step, (2,), False)
         self.judges = jax.eval_shape(_can_judge, attack) is not None
         if self.judges:
-            plans["judge"] = (judged, step, (2,), fast)
+            plans["judge"] = (judged, step, (2,), False)
         self._programs = owner.built(plans)
         self.refill, self.exchange = (self._programs[n] for n in ("refill", "exchange"))
         self.judge = self._programs.get("judge")
