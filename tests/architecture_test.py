@@ -27,7 +27,9 @@ LAYERS = {
     "analysis": 7,
 }
 PURE = {"core", "threats", "losses", "optim", "attacks"}
-HOST_MODULES = {f"robust_jax/core/{name}.py" for name in ("ids", "metrics", "records")}
+HOST_MODULES = {
+    f"robust_jax/core/{name}.py" for name in ("exports", "ids", "metrics", "records")
+}
 JIT_MODULE = "robust_jax/core/compiling.py"  # The only pure module that compiles.
 HOST_ONLY_IMPORTS = {
     "absl",

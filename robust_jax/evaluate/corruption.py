@@ -15,7 +15,7 @@ from robust_jax.core import checks, compiling, drive, lift
 from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn, Untargeted
-from robust_jax.evaluate.evaluation import checked
+from robust_jax.evaluate.examples import checked
 from robust_jax.threats import corruptions
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from robust_jax.core import checks, drive, lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, LogitsFn, Untargeted
-from robust_jax.evaluate.evaluation import checked
+from robust_jax.evaluate.examples import checked
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from robust_jax.core import checks, drive, lift
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
-from robust_jax.evaluate.evaluation import checked
+from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.nearest import NearestPlan, nearest
 from robust_jax.evaluate.polish import polished, refined
 from robust_jax.evaluate.stages import Stage

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robust_jax.core import checks, lift
-from robust_jax.core.ids import example_ids
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import PathLike
-from robust_jax.core.types import AttackResult, Goal, LogitsFn, Towards
-from robust_jax.evaluate.claims import Claims, confirm, predict
+from robust_jax.core.types import AttackResult, Goal, Towards
+from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import (
     Entry,
     Estimate,
@@ -22,9 +21,11 @@ from robust_jax.evaluate.engine import (
     Layout,
     Queue,
     Work,
+    begun,
     measured,
     run_stage,
 )
+from robust_jax.evaluate.engine.programs import Compiled
 from robust_jax.evaluate.identity import identity
 from robust_jax.evaluate.model import CLAIMS, VERDICT, Model, fresh_right
 from robust_jax.evaluate.report import StageResult
@@ -44,32 +45,6 @@ class Progress(NamedTuple):
 
 
 OnProgress = Callable[[Progress], None]
-
-
-def checked(
-    model: LogitsFn, images: Any, labels: Any, threat: Any, ids: Any, tile: int
-) -> Examples:
-    """The examples with their clean logits, or one sentence on what is wrong.
-
-    Raises: ValueError: see `core.checks`.
-    """
-    checks.positive_integer("tile", tile)
-    checks.eps(threat.name, threat.eps)
-    checks.images(images, lower=threat.lower, upper=threat.upper)
-    images = np.asarray(images, np.float32)
-    if np.shape(threat.eps) not in ((), (len(images),)):
-        raise ValueError(
-            f"eps.shape={np.shape(threat.eps)}; expected one radius, or one per image: "
-            f"({len(images)},)"
-        )
-    logits = predict(model, images, tile)
-    checks.clean_logits(logits)
-    checks.labels(labels, len(images), logits.shape[1])
-    labels = np.asarray(labels, np.int32)
-    names = example_ids(images, labels) if ids is None else np.asarray(ids, np.uint64)
-    if names.shape != labels.shape:
-        raise ValueError(f"ids.shape={names.shape}; expected {labels.shape}, one each")
-    return Examples(images, labels, names, np.asarray(logits, np.float32))
 
 
 class Evaluation:
@@ -148,11 +123,19 @@ class Evaluation:
             self._kept.setdefault(entry.stage, []).append(entry)
 
     def all_stages(self) -> Iterator[StageResult]:
-        """Runs the stages; each result as it is known. The journal is written."""
+        """Runs the stages; each result as it is known. The journal is written.
+
+        Programs of later stages are compiled while the first ones run; none is begun
+        any more once every example has fallen.
+        """
+        ahead = self._begun()
         try:
             for stage in range(len(self.plan)):
                 yield self._stage(stage)
+                if not self._attacked().size:
+                    _cancel(ahead)
         finally:
+            _cancel(ahead)
             if self._journal is not None:
                 self._journal.flush()
 
@@ -205,8 +188,7 @@ class Evaluation:
 
     def _stage(self, number: int) -> StageResult:
         start, stage = time.perf_counter(), self.plan[number]
-        alive = self.winner == _HOLDS if self._retire else self.clean
-        attacked = np.flatnonzero(alive)
+        attacked = self._attacked()
         allowed = self._allowed(number, attacked)
         work, queue, found = self._prepared(number, attacked, allowed)
         row_of = {int(position): row for row, position in enumerate(attacked)}
@@ -241,9 +223,29 @@ class Evaluation:
                 on_look=on_look,
             )
         broken = self._settle(number, attacked, found)
-        self._done += len(alive) * allowed.shape[1] * stage.attack.steps
+        self._done += len(self.clean) * allowed.shape[1] * stage.attack.steps
         seconds = time.perf_counter() - start
         return _stage_result(stage, broken, attacked, found, queue, seconds)
+
+    def _attacked(self) -> np.ndarray:
+        """Positions of the examples that the next stage attacks."""
+        return np.flatnonzero(self.winner == _HOLDS if self._retire else self.clean)
+
+    def _begun(self) -> list[Compiled]:
+        """The programs of all stages, in the order in which they will be needed."""
+        tiles = -(-len(self._attacked()) // self.layout.tile)
+        one = np.arange(1), np.ones((1, 1), bool)
+        return [
+            program
+            for k, stage in enumerate(self.plan)
+            for program in begun(
+                self.layout,
+                stage.attack,
+                self.model.logits_fn,
+                self._prepared(k, *one)[0],
+                tiles,
+            )
+        ]
 
     def _places(self, number: int) -> int:
         return len(self._goals[number]) * self.plan[number].restarts
@@ -334,6 +336,11 @@ class Evaluation:
             holds[attacked[list(found.x_adv)]] = False
         share = Proportion(int(holds.sum()), len(holds))
         self._on_progress(Progress(done, sum(calls), share, stage.name))
+
+
+def _cancel(programs: list[Compiled]) -> None:
+    for one in programs:
+        one.ahead.cancel()
 
 
 def _of_goal(

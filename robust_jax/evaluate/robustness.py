@@ -11,7 +11,8 @@ from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Subject, run_audit
 from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Estimate, Layout
-from robust_jax.evaluate.evaluation import Evaluation, OnProgress, checked
+from robust_jax.evaluate.evaluation import Evaluation, OnProgress
+from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult

@@ -3,7 +3,7 @@
 from robust_jax.evaluate.engine.estimate import Estimate, measured
 from robust_jax.evaluate.engine.journal import Entry, Journal
 from robust_jax.evaluate.engine.queue import Item, Queue
-from robust_jax.evaluate.engine.run import Findings, Layout, run_stage
+from robust_jax.evaluate.engine.run import Findings, Layout, begun, run_stage
 from robust_jax.evaluate.engine.work import Examples, Work
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Layout",
     "Queue",
     "Work",
+    "begun",
     "measured",
     "run_stage",
 ]

@@ -80,16 +80,18 @@ class Bank:
             self._logits_fn,
             self._slots,
             self._placed(live),
-            np.int32(count),
+            count,
         )
         self.calls += count * len(live)
 
     def judge(self) -> None:
         """Dispatches the last calls of items that wait for them."""
-        judge, live = self.compiled.judge, self._placed(self.live)
-        if judge is None:
+        if not self.compiled.judges:
             return
-        self._slots = judge(self._attack, self._logits_fn, self._slots, live)
+        live = self._placed(self.live)
+        self._slots = self.compiled.judge(
+            self._attack, self._logits_fn, self._slots, live
+        )
         self.calls += len(self.items)
 
     def look(self) -> Ended:

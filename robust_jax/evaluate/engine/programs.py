@@ -5,7 +5,8 @@ over a mesh: what XLA makes of a partitioned program rounds differently (1e-6 in
 margins of a dense net on 8 CPU devices), and results must not depend on the devices.
 """
 
-import concurrent.futures
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
-from robust_jax.core import drive, incumbent
-from robust_jax.core.compiling import compiled
+from robust_jax.core import drive, exports, incumbent
+from robust_jax.core.compiling import compiled, compiler_options
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, AttackResult, Goal, LogitsFn
+from robust_jax.evaluate.engine.ahead import Ahead
 
 _THREEFRY = "threefry2x32"
 
@@ -66,30 +68,29 @@ class Programs:
         self._sharding = SingleDeviceSharding(device)
         self._compiled: dict[Any, Compiled] = {}
 
-    def compiled_for(self, attack: Any, logits_fn: Any, order: Order) -> "Compiled":
-        """The programs for these shapes of model, inputs and numbers, compiled once."""
+    def begun(self, attack: Any, logits_fn: Any, order: Order) -> "Compiled":
+        """The programs for these shapes of model, inputs and numbers.
+
+        Compiled once, in threads: whoever calls one waits for it alone.
+        """
         args = jax.tree.map(_struct, (attack, logits_fn, order))
         leaves, structure = jax.tree.flatten(args)
-        signature = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        signature = structure, shapes, tuple(compiler_options().items())
         if signature not in self._compiled:
             self._compiled[signature] = Compiled(self, *args)
+        self._compiled[signature].ahead.begin()
         return self._compiled[signature]
 
-    def built(self, plans: dict[str, Any]) -> dict[str, Any]:
-        """Compiles several programs at once: XLA works outside Python's lock.
+    def built(self, plan: exports.Plan, brief: bool) -> Any:
+        """A compiled program.
 
         Args:
-            plans: name to (function, shapes of its arguments, donated positions,
-                whether to leave out optimisation).
+            plan: the function, its arguments and results.
+            brief: whether to leave out optimisation.
         """
-        with concurrent.futures.ThreadPoolExecutor(len(plans)) as pool:
-            compiling = {n: pool.submit(self._built, *p) for n, p in plans.items()}
-            return {name: one.result() for name, one in compiling.items()}
-
-    def _built(
-        self, function: Any, arguments: Any, donated: tuple[int, ...], brief: bool
-    ) -> Any:
-        here = jax.tree.map(self._here, arguments)
+        here = jax.tree.map(self._here, plan.arguments)
+        function, donated = exports.kept(plan), plan.donated
         jitted = compiled(function, brief=brief, donate_argnums=donated)
         return jitted.lower(*here).compile()
 
@@ -145,31 +146,66 @@ class Compiled:
     ) -> None:
         self._owner = owner
         self._shape = slots = jax.eval_shape(fresh, attack, order)
+        self.judges = jax.eval_shape(_can_judge, attack) is not None
         live = jax.ShapeDtypeStruct((owner.slots,), bool)
         index = jax.ShapeDtypeStruct((owner.slots,), np.int32)
-        count = jax.ShapeDtypeStruct((), np.int32)
         step = (attack, logits_fn, slots, live)
-        plans: dict[str, Any] = {
-            "refill": (refilled, (attack, slots, live, order), (1,), True),
-            "exchange": (exchanged, (attack, slots, slots, live, index), (), True),
+        take = (attack, slots, slots, live, index)
+        of = (attack, order)
+        model = functools.cache(lambda: exports.model_name(logits_fn, _one(order.x)))
+
+        def optimised(function: Any, *more: Any) -> Any:
+            plan = exports.Plan(function, (*step, *more), slots, (2,), of, model())
+            return owner.built(plan, brief=False)
+
+        def refill() -> Any:
+            arguments = (attack, slots, live, order)
+            plan = exports.Plan(refilled, arguments, slots, (1,), of, "")
+            return owner.built(plan, brief=True)
+
+        def exchange() -> Any:
+            result = jax.eval_shape(exchanged, *take)
+            plan = exports.Plan(exchanged, take, result, (), of, "")
+            return owner.built(plan, brief=True)
+
+        count = jax.ShapeDtypeStruct((), np.int32)
+        chunk = functools.partial(optimised, looped, count)
+        plans: dict[str, Callable[[], Any]] = {
+            "refill": refill,
+            "step": chunk if owner.loops else functools.partial(optimised, stepped),
+            "exchange": exchange,
         }
-        if owner.loops:
-            plans["chunk"] = (looped, (*step, count), (2,), False)
-        else:
-            plans["step"] = (stepped, step, (2,), False)
-        self.judges = jax.eval_shape(_can_judge, attack) is not None
         if self.judges:
-            plans["judge"] = (judged, step, (2,), False)
-        self._programs = owner.built(plans)
-        self.refill, self.exchange = (self._programs[n] for n in ("refill", "exchange"))
-        self.judge = self._programs.get("judge")
-        self.chunk = self._programs["chunk"] if owner.loops else self._called
+            plans["judge"] = functools.partial(optimised, judged)
+        self.ahead = Ahead(plans)
+
+    def refill(self, attack: Any, slots: Slots, mask: Any, order: Order) -> Slots:
+        """See `refilled`."""
+        return self.ahead.made("refill")(attack, slots, mask, order)
+
+    def exchange(self, attack: Any, slots: Slots, *rows: Any) -> tuple[Slots, Look]:
+        """See `exchanged`."""
+        return self.ahead.made("exchange")(attack, slots, *rows)
+
+    def judge(self, attack: Any, logits_fn: Any, slots: Slots, live: Any) -> Slots:
+        """See `judged`."""
+        return self.ahead.made("judge")(attack, logits_fn, slots, live)
+
+    def chunk(
+        self, attack: Any, logits_fn: Any, slots: Slots, live: Any, count: int
+    ) -> Slots:
+        """`stepped`, `count` times."""
+        step = self.ahead.made("step")
+        if self._owner.loops:
+            return step(attack, logits_fn, slots, live, np.int32(count))
+        for _ in range(count):
+            slots = step(attack, logits_fn, slots, live)
+        return slots
 
     @property
     def device_bytes(self) -> int:
         """What the largest program needs on each device, weights and slots included."""
-        heavy = self._programs["chunk" if self._owner.loops else "step"]
-        analysis = heavy.memory_analysis()
+        analysis = self.ahead.made("step").memory_analysis()
         if analysis is None:
             return 0
         sizes = "argument", "output", "temp"
@@ -179,14 +215,6 @@ class Compiled:
     def blank(self) -> Slots:
         """Slots without items."""
         return self._owner.placed(jax.tree.map(_zeros, self._shape))
-
-    def _called(
-        self, attack: Any, logits_fn: Any, slots: Slots, live: Any, count: Any
-    ) -> Slots:
-        step = self._programs["step"]
-        for _ in range(int(count)):
-            slots = step(attack, logits_fn, slots, live)
-        return slots
 
 
 def fresh(attack: Attack, order: Order) -> Slots:
@@ -263,6 +291,10 @@ def exchanged(
     left = attack.steps - slots.state.i
     result = jax.vmap(attack.finish)(slots.threat, slots.state)
     return slots, Look(done, left, slots.calls, slots.spent, result)
+
+
+def _one(batch: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(batch.shape[1:], batch.dtype)
 
 
 def _select(mask: Array, new: Any, old: Any) -> Any:

@@ -1,6 +1,5 @@
 """Running the work items of one stage on tiles of device slots."""
 
-import concurrent.futures
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from robust_jax.core import checks, drive, factories
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.engine.bank import Bank
-from robust_jax.evaluate.engine.programs import Programs, programs
+from robust_jax.evaluate.engine.programs import Compiled, Programs, programs
 from robust_jax.evaluate.engine.queue import Item, Queue
 from robust_jax.evaluate.engine.work import Work
 
@@ -159,18 +158,29 @@ def banks_for(
     And a last one, on the first device, for items that wait for their judgement.
     """
     model, product = drive.as_partial(logits_fn), factories.as_product(attack)
-    order = work.order([None] * layout.tile)
     wanted = -(-len(work.attacked) // layout.tile)
-    some = layout.programs(attack)[:wanted]
-
-    def compiled(one: Programs) -> tuple[Any, ...]:
-        compiled = one.compiled_for(product, model, order)
-        return compiled, *one.placed((product, model)), one
-
-    with concurrent.futures.ThreadPoolExecutor(len(some)) as pool:
-        ready = list(pool.map(compiled, some))
+    compiled = begun(layout, attack, logits_fn, work, wanted)
+    owners = layout.programs(attack)
+    ready = [
+        (one, *owner.placed((product, model)), owner)
+        for one, owner in zip(compiled, owners, strict=False)
+    ]
     count = min(layout.tiles * len(ready), wanted)
     return [Bank(*ready[k % len(ready)]) for k in (*range(count), 0)]
+
+
+def begun(
+    layout: Layout, attack: Attack, logits_fn: LogitsFn, work: Work, tiles: int
+) -> list[Compiled]:
+    """A stage's programs of each device that as many tiles need, compiled in threads.
+
+    Args:
+        work: with any rows, for the shapes.
+    """
+    model, product = drive.as_partial(logits_fn), factories.as_product(attack)
+    order = work.order([None] * layout.tile)
+    some = layout.programs(attack)[:tiles]
+    return [one.begun(product, model, order) for one in some]
 
 
 def _fits(bank: Bank, others: list[Bank]) -> bool:

@@ -15,9 +15,10 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks
+from robust_jax.core import exports
 from robust_jax.core.types import Untargeted
 from robust_jax.evaluate import Layout, Stage, robustness
-from robust_jax.evaluate.engine import Entry, Journal, programs
+from robust_jax.evaluate.engine import Entry, Journal, programs, run
 from tests import victims
 from tests.evaluate import invariance_cases as cases
 from tests.evaluate.invariance_cases import PLANS, TILE, evaluated, findings
@@ -248,6 +249,20 @@ def test_chunks_export_for_cpu_cuda_and_tpu(name):
     text = export(*arguments).mlir_module()
     for forbidden in ("f64", "callback", "tensor<?"):
         assert forbidden not in text
+
+
+def test_programs_kept_on_disk_find_the_same_bytes(monkeypatch, tmp_path):
+    found = []
+    for folder in (None, tmp_path, tmp_path):  # Not kept, kept now, kept before.
+        exports.keep_in(folder)
+        fresh = functools.cache(programs.programs.__wrapped__)
+        monkeypatch.setattr(run, "programs", fresh)
+        found.append(evaluated("apgd", slice(0, FEW)))
+        kept = len(list(tmp_path.iterdir()))
+    exports.keep_in(None)
+    assert kept == 4  # Refill, step, exchange and judge, once.
+    for other in found[1:]:
+        assert_same(other, found[0])
 
 
 def test_failures_reproduce_from_their_keys():

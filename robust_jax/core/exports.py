@@ -1,0 +1,238 @@
+"""Traced programs on disk: a later process neither traces nor lowers them (host).
+
+An entry is `jax.export`'s form of a program, under a name that is a digest of all that
+it depends on: the source of this library, the versions, the device, the settings of
+JAX, the functions and shapes, and the model by the text of its value and gradient.
+What has no such name, a function of the user's in an attack for one, is not kept.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import pathlib
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from robust_jax.core import records
+from robust_jax.core.factories import Product
+
+_DIGEST = 32  # Bytes at the head of an entry, of what follows.
+_SETTINGS = (
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_enable_x64",
+    "jax_numpy_dtype_promotion",
+    "jax_threefry_partitionable",
+)
+
+_folder: pathlib.Path | None = None
+
+
+class NamelessError(Exception):
+    """Something that another process could not know to be the same."""
+
+
+class Plan(NamedTuple):
+    """A program to be made."""
+
+    function: Callable[..., Any]  # of this library, at the top of a module
+    arguments: tuple[Any, ...]  # shapes
+    result: Any  # shapes
+    donated: tuple[int, ...]  # positions of arguments
+    of: Any  # all functions and containers that the arguments consist of, but the model
+    model: str | None  # its name, see `model_name`; "" without one, None if nameless
+
+
+def keep_in(folder: records.PathLike | None) -> None:
+    """Keeps programs in a folder from now on, which is made; None for nowhere.
+
+    Raises: ValueError: a folder that cannot be made or written.
+    """
+    global _folder
+    _folder = None if folder is None else records.prepare_out_dir(folder)
+
+
+def kept(plan: Plan) -> Callable[..., Any]:
+    """A plan's function, by its kept program where there is one; else it is kept now.
+
+    Guarantees: the same numbers with a program that was kept before and one that is
+    kept now; a damaged entry, or one of other versions, is made again.
+    """
+    if _folder is None or plan.model is None:
+        return plan.function
+    try:
+        name = _name(plan)
+    except NamelessError:
+        return plan.function
+    exported = _read(_folder / name)
+    if exported is None:
+        exported = _exported(plan)
+        _write(_folder / name, exported)
+    structure = jax.tree.structure(plan.result)
+
+    @functools.wraps(plan.function)
+    def through(*arguments: Any) -> Any:
+        leaves = exported.call(*jax.tree.leaves(arguments))
+        return jax.tree.unflatten(structure, leaves)
+
+    return through
+
+
+def model_name(model: Any, x: Any) -> str | None:
+    """The text of a model's value and gradient, whatever the weights; its digest.
+
+    A forward pass alone would not tell one rule of differentiation from another.
+
+    Args:
+        model: one example to logits, weights as arguments (a `Partial`); shapes.
+        x: the shape of one example.
+    Returns: None if it has no gradient or calls back to the host, or nothing is kept.
+    """
+    if _folder is None:
+        return None
+    try:
+        return _model_name(jax.tree.structure((model, x)), *_shapes((model, x)))
+    except NamelessError:
+        return None
+
+
+@functools.lru_cache(maxsize=32)
+def _model_name(structure: Any, *leaves: Any) -> str:
+    model, x = jax.tree.unflatten(structure, [leaf.struct() for leaf in leaves])
+
+    def value_and_gradient(model: Any, x: Any) -> Any:
+        logits, back = jax.vjp(lambda x: model(x), x)
+        return logits, back(jnp.ones_like(logits))
+
+    try:
+        text = jax.jit(value_and_gradient).lower(model, x).as_text()
+    except (NotImplementedError, TypeError, ValueError) as error:  # It has no gradient.
+        raise NamelessError(str(error)) from error
+    if "callback" in text:
+        raise NamelessError("a callback")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class _Shape(NamedTuple):
+    """A leaf's shape, hashable."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    weak: bool
+
+    def struct(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(self.shape, self.dtype, weak_type=self.weak)
+
+
+def _shapes(tree: Any) -> list[_Shape]:
+    leaves = jax.tree.leaves(tree)
+    return [
+        _Shape(a.shape, a.dtype, bool(getattr(a, "weak_type", False))) for a in leaves
+    ]
+
+
+def _name(plan: Plan) -> str:
+    parts = [
+        _code(),
+        jax.default_backend(),
+        jax.local_devices()[0].device_kind,
+        *(f"{name}={getattr(jax.config, name)}" for name in _SETTINGS),
+        _called(plan.function),
+        repr(plan.donated),
+        repr(_shapes(plan.arguments)),
+        repr(_shapes(plan.result)),
+        str(plan.model),
+        _text(plan.of),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _text(value: Any) -> str:
+    """Which functions and containers a value is made of.
+
+    Raises: NamelessError: one that is not of this library.
+    """
+    if isinstance(value, Product):
+        structure = value.structure
+        given = structure.arguments(value.numbers).arguments
+        return f"{_called(structure.function)}{_text(dict(given))}"
+    if isinstance(value, jax.ShapeDtypeStruct | jax.Array | np.ndarray):
+        return "array"
+    if isinstance(value, bool | int | float | str | None):
+        return repr(value)
+    if isinstance(value, dict):
+        return repr({k: _text(v) for k, v in value.items()})
+    if isinstance(value, tuple | list):
+        kind = "" if type(value) in (tuple, list) else _called(type(value))
+        return f"{kind}({', '.join(_text(v) for v in value)})"
+    if isinstance(value, type | types.FunctionType):
+        return _called(value)
+    return f"{_called(type(value))}{jax.tree.structure(value)}"
+
+
+def _called(function: Any) -> str:
+    """The address of a function or class of this library."""
+    module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__qualname__", "<")
+    if not module.startswith("robust_jax.") or "<" in name:
+        raise NamelessError(repr(function))
+    return f"{module}.{name}"
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of this library's source, and the versions of what it is built on."""
+    total = hashlib.sha256()
+    root = pathlib.Path(__file__).parents[1]
+    for path in sorted(root.rglob("*.py")):
+        total.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]
+    return " ".join([total.hexdigest(), *versions])
+
+
+def _exported(plan: Plan) -> jax.export.Exported:
+    leaves, structure = jax.tree.flatten(plan.arguments)
+
+    def flat(*leaves: Any) -> Any:
+        arguments = jax.tree.unflatten(structure, leaves)
+        return tuple(jax.tree.leaves(plan.function(*arguments)))
+
+    positions = tuple(_positions(plan))
+    jitted = jax.jit(flat, donate_argnums=positions, keep_unused=True)
+    return jax.export.export(jitted)(*leaves)
+
+
+def _positions(plan: Plan) -> Iterator[int]:
+    """Which leaves of the arguments are donated."""
+    at = 0
+    for number, argument in enumerate(plan.arguments):
+        count = len(jax.tree.leaves(argument))
+        if number in plan.donated:
+            yield from range(at, at + count)
+        at += count
+
+
+def _read(path: pathlib.Path) -> jax.export.Exported | None:
+    try:
+        entry = path.read_bytes()
+    except OSError:
+        return None
+    head, body = entry[:_DIGEST], entry[_DIGEST:]
+    if hashlib.sha256(body).digest() != head:
+        return None
+    return jax.export.deserialize(bytearray(body))
+
+
+def _write(path: pathlib.Path, exported: jax.export.Exported) -> None:
+    body = bytes(exported.serialize())
+    try:
+        with records.atomic_path(path) as temporary:
+            temporary.write_bytes(hashlib.sha256(body).digest() + body)
+    except OSError:
+        return  # A full disk costs time, not the evaluation.

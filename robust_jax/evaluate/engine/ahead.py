@@ -1,0 +1,42 @@
+"""Programs that are compiled in threads, while others run (host)."""
+
+import concurrent.futures
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+
+@functools.cache
+def _pool() -> concurrent.futures.ThreadPoolExecutor:
+    """XLA works outside Python's lock: a thread for each core, first come first served.
+
+    Of the whole process, so that all evaluations together begin no more.
+    """
+    count = os.cpu_count() or 1
+    return concurrent.futures.ThreadPoolExecutor(count, thread_name_prefix="compile")
+
+
+class Ahead:
+    """Things that are made in threads, each on its own; see `made`."""
+
+    def __init__(self, plans: dict[str, Callable[[], Any]]) -> None:
+        self._plans = plans
+        self._futures: dict[str, Future[Any]] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begins what has not begun, or was cancelled."""
+        for name, plan in self._plans.items():
+            if name not in self._futures or self._futures[name].cancelled():
+                self._futures[name] = _pool().submit(plan)
+
+    def made(self, name: str) -> Any:
+        """Waits for one of them."""
+        return self._futures[name].result()
+
+    def cancel(self) -> None:
+        """Gives up what no thread has begun; `begin` takes it up again."""
+        for future in self._futures.values():
+            future.cancel()

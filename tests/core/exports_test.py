@@ -1,0 +1,132 @@
+"""Programs on disk are found again where all that they depend on is the same."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from robust_jax import attacks, interop
+from robust_jax.core import drive, exports, factories, incumbent
+from robust_jax.losses import objectives
+
+X = jax.ShapeDtypeStruct((3,), np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    exports.keep_in(tmp_path)
+    yield tmp_path
+    exports.keep_in(None)
+
+
+def plan(of=(), model="", function=incumbent.nothing_yet, arguments=(X,)):
+    result = jax.eval_shape(function, *arguments)
+    return exports.Plan(function, arguments, result, (), of, model)
+
+
+def entries(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_entry_answers_as_the_function_itself(folder):
+    x = jnp.arange(3.0)
+    direct = incumbent.nothing_yet(x)
+    for _ in range(2):  # Kept now, kept before.
+        found = jax.jit(exports.kept(plan()))(x)
+        assert jax.tree.structure(found) == jax.tree.structure(direct)
+        jax.tree.map(np.testing.assert_array_equal, found, direct)
+    assert len(entries(folder)) == 1
+
+
+def test_nothing_is_kept_unless_asked_for():
+    assert exports.kept(plan()) is incumbent.nothing_yet
+    assert exports.model_name(Partial(jnp.sin), X) is None
+
+
+def test_what_is_kept_is_not_traced_again(folder, monkeypatch):
+    traces, real = [], incumbent.nothing_yet
+
+    def counting(x):
+        traces.append(1)
+        return real(x)
+
+    counting.__module__, counting.__qualname__ = real.__module__, real.__qualname__
+    one = plan(function=counting)
+    traces.clear()
+    exports.kept(one)
+    assert traces == [1]
+    jax.jit(exports.kept(one))(jnp.zeros(3))
+    assert traces == [1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", None])
+def test_a_damaged_entry_is_made_again(folder, damage):
+    exports.kept(plan())
+    (name,) = entries(folder)
+    whole = (folder / name).read_bytes()
+    flipped = whole[:-1] + bytes([whole[-1] ^ 1])
+    (folder / name).write_bytes(flipped if damage is None else damage)
+    found = jax.jit(exports.kept(plan()))(jnp.zeros(3))
+    assert found.margin == -jnp.inf
+    assert exports._read(folder / name) is not None
+
+
+def test_the_name_tells_attacks_apart_and_not_their_numbers(folder):
+    def name_of(attack, shape=(3,)):
+        structs = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((), jnp.result_type(a)), attack
+        )
+        x = jax.ShapeDtypeStruct(shape, np.float32)
+        return exports._name(plan((structs,), arguments=(x,)))
+
+    pgd = name_of(attacks.pgd(7))
+    assert pgd == name_of(attacks.pgd(9, relative_step=0.5))
+    others = [
+        name_of(attacks.bim(7)),
+        name_of(attacks.pgd(7, objective=objectives.margin)),
+        name_of(attacks.pgd(7), shape=(4,)),
+        name_of(attacks.apgd(objectives.dlr)),
+        name_of(attacks.apgd(objectives.dlr, radii=(2.0, 1.0))),
+    ]
+    assert len({pgd, *others}) == len(others) + 1
+
+
+def test_functions_of_the_user_are_not_kept(folder):
+    attack = attacks.pgd(objective=lambda logits, goal: logits[0])
+    surrogate = Partial(jnp.sin, jnp.zeros(3))
+    for of in (attack, surrogate, factories.as_product(drive.RunOne), jnp.sin):
+        one = plan((of,))
+        assert exports.kept(one) is one.function
+    assert entries(folder) == []
+
+
+def test_a_model_is_known_by_its_gradient_too(folder):
+    def ruled(slope):
+        @jax.custom_vjp
+        def rule(x):
+            return x * 2.0
+
+        rule.defvjp(lambda x: (rule(x), None), lambda _, g: (slope * g,))
+        return Partial(lambda w, x: rule(x) + w, jnp.zeros(3))
+
+    def closed(constant):
+        return Partial(lambda x: x * constant)
+
+    one = exports.model_name(ruled(2.0), X)
+    assert one == exports.model_name(ruled(2.0), X)
+    others = [
+        exports.model_name(ruled(3.0), X),
+        exports.model_name(closed(np.arange(3.0)), X),
+        exports.model_name(closed(np.arange(3.0) + 1), X),
+        exports.model_name(ruled(2.0), jax.ShapeDtypeStruct((3,), np.float16)),
+    ]
+    assert len({one, *others}) == 5
+    on_host = interop.from_host(lambda batch: batch, 3)
+    assert exports.model_name(on_host, X) is None
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="expected a directory, found a file"):
+        exports.keep_in(tmp_path / "file")
