@@ -99,11 +99,11 @@ class EvaluationBar:
 
     def __call__(self, progress: evaluate.Progress) -> None:
         if self._bar is None:
-            self._bar = counted(progress.total, self._description, "step")
-        robust = f"<= {100 * progress.robust.value:.1f} %"
-        self._bar.set(stage=progress.stage, robust=robust)
-        self._bar.update(progress.done - self._done)
-        self._done = progress.done
+            self._bar = counted(100, self._description, "%")
+        robust, percent = progress.robust.value, int(100 * progress.share)
+        self._bar.set(stage=progress.stage, robust=f"<= {100 * robust:.1f} %")
+        self._bar.update(percent - self._done)
+        self._done = percent
 
     def __enter__(self) -> "EvaluationBar":
         return self

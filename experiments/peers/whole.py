@@ -13,6 +13,7 @@ from experiments.peers.libraries import Libraries, LibraryError
 from experiments.peers.pair import autoattack
 from experiments.peers.problem import Found, Problem
 from robust_jax import evaluate, report
+from robust_jax.core import lift
 from robust_jax.core.metrics import Proportion
 
 REFERENCE = "AutoAttack"
@@ -64,13 +65,10 @@ class Match:
         return rows
 
     def _compiled(self, plan: str) -> float:
-        """Seconds of a first evaluation, of one image, whose estimate asks all."""
-        nothing = {"on_estimate": lambda estimate: None}
-        return self._ours(plan, self.seeds[0], count=1, **nothing).seconds
+        """Seconds of a first evaluation, of one tile, which compiles the programs."""
+        return self._ours(plan, self.seeds[0], count=lift.TILE).seconds
 
-    def _ours(
-        self, plan: str, seed: int, count: int | None = None, **options: Any
-    ) -> Found:
+    def _ours(self, plan: str, seed: int, count: int | None = None) -> Found:
         problem, start = self.problem, time.perf_counter()
         result = evaluate.robustness(
             problem.logits_fn,
@@ -81,7 +79,6 @@ class Match:
             ids=problem.ids[:count],
             seed=seed,
             audit=False,
-            **options,
         )
         seconds = time.perf_counter() - start
         n, holds = len(result.clean), result.winner == -1

@@ -9,6 +9,7 @@ What has no such name, a function of the user's in an attack for one, is not kep
 import functools
 import hashlib
 import importlib.metadata
+import json
 import pathlib
 import types
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ import numpy as np
 
 from robust_jax.core import records
 from robust_jax.core.factories import Product
+from robust_jax.core.flops import Sketch
 
 _DIGEST = 32  # Bytes at the head of an entry, of what follows.
 _SETTINGS = (
@@ -58,22 +60,25 @@ def keep_in(folder: records.PathLike | None) -> None:
     _folder = None if folder is None else records.prepare_out_dir(folder)
 
 
-def kept(plan: Plan) -> Callable[..., Any]:
+def kept(plan: Plan) -> tuple[Callable[..., Any], Sketch | None]:
     """A plan's function, by its kept program where there is one; else it is kept now.
+
+    Returns: the function, and of a kept program how large it is.
 
     Guarantees: the same numbers with a program that was kept before and one that is
     kept now; a damaged entry, or one of other versions, is made again.
     """
     if _folder is None or plan.model is None:
-        return plan.function
+        return plan.function, None
     try:
         name = _name(plan)
     except NamelessError:
-        return plan.function
-    exported = _read(_folder / name)
-    if exported is None:
-        exported = _exported(plan)
-        _write(_folder / name, exported)
+        return plan.function, None
+    entry = _read(_folder / name)
+    if entry is None:
+        entry = _exported(plan)
+        _write(_folder / name, *entry)
+    exported, sketch = entry
     structure = jax.tree.structure(plan.result)
 
     @functools.wraps(plan.function)
@@ -81,7 +86,7 @@ def kept(plan: Plan) -> Callable[..., Any]:
         leaves = exported.call(*jax.tree.leaves(arguments))
         return jax.tree.unflatten(structure, leaves)
 
-    return through
+    return through, sketch
 
 
 def model_name(model: Any, x: Any) -> str | None:
@@ -196,7 +201,7 @@ def _code() -> str:
     return " ".join([total.hexdigest(), *versions])
 
 
-def _exported(plan: Plan) -> jax.export.Exported:
+def _exported(plan: Plan) -> tuple[jax.export.Exported, Sketch]:
     leaves, structure = jax.tree.flatten(plan.arguments)
 
     def flat(*leaves: Any) -> Any:
@@ -205,7 +210,8 @@ def _exported(plan: Plan) -> jax.export.Exported:
 
     positions = tuple(_positions(plan))
     jitted = jax.jit(flat, donate_argnums=positions, keep_unused=True)
-    return jax.export.export(jitted)(*leaves)
+    sketch = Sketch.of(jitted.trace(*leaves).jaxpr.jaxpr)
+    return jax.export.export(jitted)(*leaves), sketch
 
 
 def _positions(plan: Plan) -> Iterator[int]:
@@ -218,7 +224,7 @@ def _positions(plan: Plan) -> Iterator[int]:
         at += count
 
 
-def _read(path: pathlib.Path) -> jax.export.Exported | None:
+def _read(path: pathlib.Path) -> tuple[jax.export.Exported, Sketch] | None:
     try:
         entry = path.read_bytes()
     except OSError:
@@ -226,11 +232,14 @@ def _read(path: pathlib.Path) -> jax.export.Exported | None:
     head, body = entry[:_DIGEST], entry[_DIGEST:]
     if hashlib.sha256(body).digest() != head:
         return None
-    return jax.export.deserialize(bytearray(body))
+    sketch, _, program = body.partition(b"\n")
+    flops, equations = json.loads(sketch)
+    exported = jax.export.deserialize(bytearray(program))
+    return exported, Sketch(flops, equations, kept=True)
 
 
-def _write(path: pathlib.Path, exported: jax.export.Exported) -> None:
-    body = bytes(exported.serialize())
+def _write(path: pathlib.Path, exported: jax.export.Exported, sketch: Sketch) -> None:
+    body = json.dumps(sketch[:2]).encode() + b"\n" + bytes(exported.serialize())
     try:
         with records.atomic_path(path) as temporary:
             temporary.write_bytes(hashlib.sha256(body).digest() + body)

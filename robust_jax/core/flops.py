@@ -9,7 +9,7 @@ compiler would merge it. Of the branches of a choice the most expensive one coun
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -41,6 +41,32 @@ def exact(function: Callable[..., Any], *args: Any) -> int:
     forward pass but for the first layer, see `train.step_cost`.
     """
     return _program_flops(_without_zeros, function, *args)
+
+
+class Sketch(NamedTuple):
+    """How large a traced program is."""
+
+    flops: float  # as `nominal`; nan where a loop has no fixed length
+    equations: int  # what its compilation costs goes with
+    kept: bool = False  # found on disk, see `core.exports`
+
+    @classmethod
+    def of(cls, jaxpr: jex.Jaxpr) -> "Sketch":
+        """Of a program as it is, with what nobody reads."""
+        try:
+            flops = float(_jaxpr_flops(jaxpr, _padded))
+        except ValueError:
+            flops = math.nan
+        return cls(flops, _equations(jaxpr))
+
+
+def _equations(jaxpr: jex.Jaxpr) -> int:
+    inner = (
+        _equations(one)
+        for equation in jaxpr.eqns
+        for one in jex.jaxprs_in_params(equation.params)
+    )
+    return len(jaxpr.eqns) + sum(inner)
 
 
 def _program_flops(

@@ -1,8 +1,8 @@
 """One evaluation: a plan's stages on an engine, and what is known of each example."""
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from robust_jax.core.types import AttackResult, Goal, Towards
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import (
     Entry,
-    Estimate,
     Examples,
     Findings,
     Item,
@@ -22,29 +21,22 @@ from robust_jax.evaluate.engine import (
     Queue,
     Work,
     begun,
-    measured,
     run_stage,
 )
 from robust_jax.evaluate.engine.programs import Compiled
+from robust_jax.evaluate.forecast import (
+    Forecast,
+    OnProgress,
+    Progress,
+    Work as StageWork,
+)
 from robust_jax.evaluate.identity import identity
 from robust_jax.evaluate.model import CLAIMS, VERDICT, Model, fresh_right
 from robust_jax.evaluate.report import StageResult
 from robust_jax.evaluate.stages import History, Plan, Stage
 
 _HOLDS, _WRONG = -1, -2  # Winners of examples that no stage has broken.
-_CONDITIONAL_SHARE = 0.25  # Of the examples; a guess, for estimates only.
-
-
-class Progress(NamedTuple):
-    """How far an evaluation is, at a look of the host."""
-
-    done: int  # calls of attacks' steps, those of spared and cancelled items included
-    total: int
-    robust: Proportion  # so far: an upper bound
-    stage: str
-
-
-OnProgress = Callable[[Progress], None]
+_TELLS = 0.2  # Seconds between two words on compilation.
 
 
 class Evaluation:
@@ -86,12 +78,17 @@ class Evaluation:
         self._goals = [s.goals(examples.labels, examples.logits) for s in plan]
         self._journal: Journal | None = None
         self._kept: dict[int, list[Entry]] = {}
-        self._on_progress: OnProgress = lambda progress: None
+        self._on_progress: OnProgress | None = None
+        self._forecast: Forecast | None = None
+        self._told = 0.0
         self._deadline = float("inf")
-        self._done = 0
 
-    def watch(self, on_progress: OnProgress, limit_minutes: float | None) -> None:
+    def watch(
+        self, on_progress: OnProgress | None, limit_minutes: float | None
+    ) -> None:
         """Calls back at every look of the host; stops when the time is over.
+
+        Needs `forecast`, if there is something to be called.
 
         Raises: ValueError: a limit that is not a number > 0.
         """
@@ -130,6 +127,7 @@ class Evaluation:
         """
         ahead = self._begun()
         try:
+            self._wait(ahead)
             for stage in range(len(self.plan)):
                 yield self._stage(stage)
                 if not self._attacked().size:
@@ -139,21 +137,26 @@ class Evaluation:
             if self._journal is not None:
                 self._journal.flush()
 
-    def estimate(self) -> Estimate:
-        """What the plan will take; compiles its programs.
+    def forecast(self, audit_share: float) -> Forecast:
+        """What all will take; the programs begin to be compiled.
 
-        A stage that a rule restricts is taken to attack a quarter of the examples.
+        Args:
+            audit_share: of the plan's cost that an audit may spend; 0 without one.
         """
-        attacked, seconds, device_bytes, kept = np.flatnonzero(self.clean), 0.0, 0, 0
-        for number, stage in enumerate(self.plan if len(attacked) else ()):
-            items = np.ones((len(attacked), self._places(number)), bool)
-            work, _, found = self._prepared(number, attacked, items)
-            each, size = measured(stage.attack, self.model.logits_fn, work, self.layout)
-            share = 1.0 if stage.only is None else _CONDITIONAL_SHARE
-            seconds += share * items.size * stage.attack.steps * each
-            device_bytes = max(device_bytes, size)
-            kept += sum(side.nbytes for side in (found.margin, found.forwards)) * 2
-        return Estimate(seconds, device_bytes, 2 * self.examples.images.nbytes + kept)
+        slots, n = self.layout.tile, int(self.clean.sum())
+        stages = []
+        for k, (stage, programs) in enumerate(
+            zip(self.plan, self._begun(), strict=True)
+        ):
+            items = n * self._places(k)
+            calls = -(-items // slots) * stage.attack.steps
+            is_conditional = stage.only is not None
+            stages.append(StageWork(programs, calls, is_conditional, 12 * items))
+        self._forecast = Forecast(
+            self.model.logits_fn, self.examples.images, slots, self.layout.tiles,
+            stages, audit_share,
+        )  # fmt: skip
+        return self._forecast
 
     def claims(self) -> Claims:
         """An independent look at every example that a stage broke."""
@@ -205,10 +208,10 @@ class Evaluation:
 
         def on_end(item: Item) -> None:
             if self._journal is not None:
-                self._journal.add(_entry(number, attacked, found, item))
+                self._journal.add(found.entry(item, number, int(attacked[item.row])))
 
-        def on_look() -> bool:
-            self._report(number, attacked, queue, found)
+        def on_look(left: float) -> bool:
+            self._report(number, attacked, 1 - left / allowed.sum(), found)
             return time.monotonic() < self._deadline
 
         if len(attacked):
@@ -223,7 +226,6 @@ class Evaluation:
                 on_look=on_look,
             )
         broken = self._settle(number, attacked, found)
-        self._done += len(self.clean) * allowed.shape[1] * stage.attack.steps
         seconds = time.perf_counter() - start
         return _stage_result(stage, broken, attacked, found, queue, seconds)
 
@@ -231,21 +233,29 @@ class Evaluation:
         """Positions of the examples that the next stage attacks."""
         return np.flatnonzero(self.winner == _HOLDS if self._retire else self.clean)
 
-    def _begun(self) -> list[Compiled]:
-        """The programs of all stages, in the order in which they will be needed."""
+    def _begun(self) -> list[list[Compiled]]:
+        """The programs of each stage, in the order in which they will be needed."""
         tiles = -(-len(self._attacked()) // self.layout.tile)
         one = np.arange(1), np.ones((1, 1), bool)
         return [
-            program
-            for k, stage in enumerate(self.plan)
-            for program in begun(
+            begun(
                 self.layout,
                 stage.attack,
                 self.model.logits_fn,
                 self._prepared(k, *one)[0],
                 tiles,
             )
+            for k, stage in enumerate(self.plan if tiles else ())
         ]
+
+    def _wait(self, programs: list[list[Compiled]]) -> None:
+        """Tells how far the first stage's compilation is, until that is over."""
+        while self._on_progress is not None and programs:
+            first = [one.ahead.wait(_TELLS) for one in programs[0]]
+            every = [share for stage in programs for one in stage for share in one.made]
+            self._tell(0, float(np.mean(every)), "compilation", self.winner == _HOLDS)
+            if all(first):
+                return
 
     def _places(self, number: int) -> int:
         return len(self._goals[number]) * self.plan[number].restarts
@@ -323,24 +333,29 @@ class Evaluation:
         return right / self.model.samples
 
     def _report(
-        self, number: int, attacked: np.ndarray, queue: Queue, found: Findings
+        self, number: int, attacked: np.ndarray, share: float, found: Findings
     ) -> None:
-        stage = self.plan[number]
-        calls = [
-            len(self.clean) * self._places(k) * s.attack.steps
-            for k, s in enumerate(self.plan)
-        ]
-        done = self._done + calls[number] - queue.left * stage.attack.steps
         holds = self.winner == _HOLDS
         if not self.model.is_random:
             holds[attacked[list(found.x_adv)]] = False
-        share = Proportion(int(holds.sum()), len(holds))
-        self._on_progress(Progress(done, sum(calls), share, stage.name))
+        self._tell(number + 1, share, self.plan[number].name, holds)
+
+    def tell_audit(self, share: float) -> None:
+        """Tells how far the audit is."""
+        self._tell(-1, share, "audit", self.winner == _HOLDS)
+
+    def _tell(self, part: int, within: float, stage: str, holds: np.ndarray) -> None:
+        if self._on_progress is None or self._forecast is None:
+            return
+        self._told = max(self._told, self._forecast.share(part, within))
+        robust = Proportion(int(holds.sum()), len(holds))
+        self._on_progress(Progress(self._told, robust, stage))
 
 
-def _cancel(programs: list[Compiled]) -> None:
-    for one in programs:
-        one.ahead.cancel()
+def _cancel(programs: list[list[Compiled]]) -> None:
+    for stage in programs:
+        for one in stage:
+            one.ahead.cancel()
 
 
 def _of_goal(
@@ -352,20 +367,6 @@ def _of_goal(
     if not isinstance(goal, Towards):
         return np.asarray(says.any(axis=1))
     return says[rows, np.asarray(goal.target)[attacked]]
-
-
-def _entry(number: int, attacked: np.ndarray, found: Findings, item: Item) -> Entry:
-    margin = float(found.margin[item])
-    place, x_adv = found.x_adv.get(item.row, (None, None))
-    return Entry(
-        number,
-        int(attacked[item.row]),
-        item.place,
-        margin,
-        int(found.forwards[item]),
-        int(found.backwards[item]),
-        x_adv if place == item.place else None,
-    )
 
 
 def _stage_result(

@@ -11,8 +11,9 @@ from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Subject, run_audit
 from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Estimate, Layout
-from robust_jax.evaluate.evaluation import Evaluation, OnProgress
+from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import checked
+from robust_jax.evaluate.forecast import OnProgress
 from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
@@ -42,7 +43,7 @@ def robustness(
     journal: PathLike | None = None,
     limit_minutes: float | None = None,
     on_estimate: Callable[[Estimate], None] | None = None,
-    on_progress: OnProgress = lambda progress: None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Clean and robust accuracy, every adversarial example checked, the whole audited.
 
@@ -79,9 +80,10 @@ def robustness(
         journal: folder in which finished items are kept (at least every 30 s), and
             from which an interrupted evaluation of the same goes on.
         limit_minutes: after which the evaluation stops with a partial report.
-        on_estimate: called before the plan begins with what it will take, which costs
-            a few steps of each attack.
-        on_progress: called at every look of the host.
+        on_estimate: called before the plan begins with what all will take, which costs
+            a few forward passes.
+        on_progress: called while programs compile, at every look of the host, and after
+            every check of the audit.
     Raises: ValueError: bad images, labels, radius or model, in one sentence; a journal
         of another evaluation.
     """
@@ -99,14 +101,17 @@ def robustness(
     run.watch(on_progress, limit_minutes)
     if journal is not None:
         run.keep(journal)
-    if on_estimate is not None:
-        on_estimate(run.estimate())
+    if on_estimate is not None or on_progress is not None:
+        forecast = run.forecast(_AUDIT_SHARE if audit else 0.0)
+        if on_estimate is not None:
+            on_estimate(forecast.estimate)
     report = _report(run, tuple(run.all_stages()), name)
     if not audit:
         return report
     subject = _subject(run, report, surrogate, _of(certified, slice(None)))
     spent = report.forwards + 2 * report.backwards
-    return report.audited(run_audit(subject, budget=_AUDIT_SHARE * spent))
+    found = run_audit(subject, budget=_AUDIT_SHARE * spent, on_check=run.tell_audit)
+    return report.audited(found)
 
 
 def _check_of_parameters(name: str, plan: str | Plan, audit: bool) -> None:

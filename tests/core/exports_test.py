@@ -33,14 +33,14 @@ def test_an_entry_answers_as_the_function_itself(folder):
     x = jnp.arange(3.0)
     direct = incumbent.nothing_yet(x)
     for _ in range(2):  # Kept now, kept before.
-        found = jax.jit(exports.kept(plan()))(x)
+        found = jax.jit(exports.kept(plan())[0])(x)
         assert jax.tree.structure(found) == jax.tree.structure(direct)
         jax.tree.map(np.testing.assert_array_equal, found, direct)
     assert len(entries(folder)) == 1
 
 
 def test_nothing_is_kept_unless_asked_for():
-    assert exports.kept(plan()) is incumbent.nothing_yet
+    assert exports.kept(plan()) == (incumbent.nothing_yet, None)
     assert exports.model_name(Partial(jnp.sin), X) is None
 
 
@@ -54,10 +54,12 @@ def test_what_is_kept_is_not_traced_again(folder, monkeypatch):
     counting.__module__, counting.__qualname__ = real.__module__, real.__qualname__
     one = plan(function=counting)
     traces.clear()
-    exports.kept(one)
-    assert traces == [1]
-    jax.jit(exports.kept(one))(jnp.zeros(3))
-    assert traces == [1]
+    _, sketch = exports.kept(one)
+    once = list(traces)
+    assert exports.kept(one)[1] == sketch._replace(kept=True)
+    assert not sketch.kept
+    jax.jit(exports.kept(one)[0])(jnp.zeros(3))
+    assert traces == once
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", None])
@@ -67,7 +69,7 @@ def test_a_damaged_entry_is_made_again(folder, damage):
     whole = (folder / name).read_bytes()
     flipped = whole[:-1] + bytes([whole[-1] ^ 1])
     (folder / name).write_bytes(flipped if damage is None else damage)
-    found = jax.jit(exports.kept(plan()))(jnp.zeros(3))
+    found = jax.jit(exports.kept(plan())[0])(jnp.zeros(3))
     assert found.margin == -jnp.inf
     assert exports._read(folder / name) is not None
 
@@ -97,7 +99,7 @@ def test_functions_of_the_user_are_not_kept(folder):
     surrogate = Partial(jnp.sin, jnp.zeros(3))
     for of in (attack, surrogate, factories.as_product(drive.RunOne), jnp.sin):
         one = plan((of,))
-        assert exports.kept(one) is one.function
+        assert exports.kept(one) == (one.function, None)
     assert entries(folder) == []
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from robust_jax.core import checks as arguments
@@ -114,6 +114,7 @@ def run_audit(
     points: int = POINTS,
     budget: float | None = None,
     checks: Sequence[Check] = CHECKS,
+    on_check: Callable[[float], None] = lambda share: None,
 ) -> Audit:
     """Asks every check about an evaluation.
 
@@ -130,6 +131,7 @@ def run_audit(
         budget: forward-equivalents (a backward is two) that the audit may cost; it
             lowers the number of points, to 16 at the least. None is no limit.
         checks: which ones, in this order.
+        on_check: called after each check with the share of them that is over.
     Returns: findings in the order of the checks, and the cost.
     Raises: ValueError: points below 1, or a budget that is not above 0.
     """
@@ -140,9 +142,12 @@ def run_audit(
         points = min(points, max(_FEWEST, int(budget / each)))
     start = time.perf_counter()
     bench = Bench(subject, points)
-    findings = tuple(_asked(check, bench) for check in checks)
+    findings = []
+    for check in checks:
+        findings.append(_asked(check, bench))
+        on_check(len(findings) / len(checks))
     seconds = time.perf_counter() - start
-    return Audit(findings, len(bench), bench.forwards, bench.backwards, seconds)
+    return Audit(tuple(findings), len(bench), bench.forwards, bench.backwards, seconds)
 
 
 def _asked(check: Check, bench: Bench) -> Finding:

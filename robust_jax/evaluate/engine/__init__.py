@@ -1,6 +1,6 @@
 """Work items on canonical tiles of device slots, with a journal of what has ended."""
 
-from robust_jax.evaluate.engine.estimate import Estimate, measured
+from robust_jax.evaluate.engine.estimate import Estimate
 from robust_jax.evaluate.engine.journal import Entry, Journal
 from robust_jax.evaluate.engine.queue import Item, Queue
 from robust_jax.evaluate.engine.run import Findings, Layout, begun, run_stage
@@ -17,6 +17,5 @@ __all__ = [
     "Queue",
     "Work",
     "begun",
-    "measured",
     "run_stage",
 ]

@@ -36,6 +36,14 @@ class Ahead:
         """Waits for one of them."""
         return self._futures[name].result()
 
+    def is_made(self, name: str) -> bool:
+        """Whether one of them is there already."""
+        return self._futures[name].done() and not self._futures[name].cancelled()
+
+    def wait(self, seconds: float) -> bool:
+        """Waits for all of them, at most so long; whether all are there."""
+        return not concurrent.futures.wait(self._futures.values(), seconds).not_done
+
     def cancel(self) -> None:
         """Gives up what no thread has begun; `begin` takes it up again."""
         for future in self._futures.values():

@@ -43,6 +43,7 @@ class Bank:
         self._budget = np.zeros(slots, np.int64)  # Calls left, as of the last look.
         self._counted = np.zeros((slots, 3), np.int64)
         self._result: Any = None
+        self._steps = 0
         self.items: list[Item | None] = [None] * slots
         self.calls = 0  # of `step`, times slots
 
@@ -56,10 +57,17 @@ class Bank:
         """The slots without an item."""
         return [slot for slot, item in enumerate(self.items) if item is None]
 
+    @property
+    def parts(self) -> float:
+        """How much of its items' budgets was used at the last look, 1 an item."""
+        used = 1 - self._budget[self.live] / max(self._steps, 1)
+        return float(used.sum())
+
     def fill(self, new: Mapping[int, Item], work: Work, steps: int) -> None:
         """Puts items into free slots."""
         if not new:
             return
+        self._steps = steps
         mask = np.zeros(len(self.items), bool)
         mask[list(new)] = True
         items = [new.get(slot) for slot in range(len(self.items))]

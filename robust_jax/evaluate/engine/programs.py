@@ -6,7 +6,6 @@ margins of a dense net on 8 CPU devices), and results must not depend on the dev
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,11 +15,13 @@ from jax.sharding import SingleDeviceSharding
 
 from robust_jax.core import drive, exports, incumbent
 from robust_jax.core.compiling import compiled, compiler_options
+from robust_jax.core.flops import Sketch
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, AttackResult, Goal, LogitsFn
 from robust_jax.evaluate.engine.ahead import Ahead
 
 _THREEFRY = "threefry2x32"
+_BRIEF = ("refill", "exchange")  # Programs that ask no model.
 
 
 class Order(NamedTuple):
@@ -82,17 +83,18 @@ class Programs:
         self._compiled[signature].ahead.begin()
         return self._compiled[signature]
 
-    def built(self, plan: exports.Plan, brief: bool) -> Any:
-        """A compiled program.
+    def traced(self, plan: exports.Plan, brief: bool) -> tuple[Any, Sketch]:
+        """A traced program, to be lowered and compiled, and how large it is.
 
         Args:
             plan: the function, its arguments and results.
             brief: whether to leave out optimisation.
         """
         here = jax.tree.map(self._here, plan.arguments)
-        function, donated = exports.kept(plan), plan.donated
-        jitted = compiled(function, brief=brief, donate_argnums=donated)
-        return jitted.lower(*here).compile()
+        function, sketch = exports.kept(plan)
+        jitted = compiled(function, brief=brief, donate_argnums=plan.donated)
+        traced = jitted.trace(*here)
+        return traced, sketch or Sketch.of(traced.jaxpr.jaxpr)
 
     def _here(self, leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(
@@ -151,33 +153,26 @@ class Compiled:
         index = jax.ShapeDtypeStruct((owner.slots,), np.int32)
         step = (attack, logits_fn, slots, live)
         take = (attack, slots, slots, live, index)
-        of = (attack, order)
-        model = functools.cache(lambda: exports.model_name(logits_fn, _one(order.x)))
-
-        def optimised(function: Any, *more: Any) -> Any:
-            plan = exports.Plan(function, (*step, *more), slots, (2,), of, model())
-            return owner.built(plan, brief=False)
-
-        def refill() -> Any:
-            arguments = (attack, slots, live, order)
-            plan = exports.Plan(refilled, arguments, slots, (1,), of, "")
-            return owner.built(plan, brief=True)
-
-        def exchange() -> Any:
-            result = jax.eval_shape(exchanged, *take)
-            plan = exports.Plan(exchanged, take, result, (), of, "")
-            return owner.built(plan, brief=True)
-
-        count = jax.ShapeDtypeStruct((), np.int32)
-        chunk = functools.partial(optimised, looped, count)
-        plans: dict[str, Callable[[], Any]] = {
-            "refill": refill,
-            "step": chunk if owner.loops else functools.partial(optimised, stepped),
-            "exchange": exchange,
+        of, model = (attack, order), exports.model_name(logits_fn, _one(order.x))
+        looked = jax.eval_shape(exchanged, *take)
+        plans = {
+            "refill": exports.Plan(
+                refilled, (attack, slots, live, order), slots, (1,), of, ""
+            ),
+            "step": exports.Plan(stepped, step, slots, (2,), of, model),
+            "exchange": exports.Plan(exchanged, take, looked, (), of, ""),
+            "judge": exports.Plan(judged, step, slots, (2,), of, model),
         }
-        if self.judges:
-            plans["judge"] = functools.partial(optimised, judged)
-        self.ahead = Ahead(plans)
+        if owner.loops:
+            count = jax.ShapeDtypeStruct((), np.int32)
+            plans["step"] = exports.Plan(looped, (*step, count), slots, (2,), of, model)
+        if not self.judges:
+            del plans["judge"]
+        traced = {n: owner.traced(plan, n in _BRIEF) for n, plan in plans.items()}
+        self.sketches = {name: sketch for name, (_, sketch) in traced.items()}
+        self.ahead = Ahead(
+            {name: functools.partial(_built, one) for name, (one, _) in traced.items()}
+        )
 
     def refill(self, attack: Any, slots: Slots, mask: Any, order: Order) -> Slots:
         """See `refilled`."""
@@ -203,18 +198,23 @@ class Compiled:
         return slots
 
     @property
-    def device_bytes(self) -> int:
-        """What the largest program needs on each device, weights and slots included."""
-        analysis = self.ahead.made("step").memory_analysis()
-        if analysis is None:
-            return 0
-        sizes = "argument", "output", "temp"
-        total = sum(getattr(analysis, f"{size}_size_in_bytes") for size in sizes)
-        return int(total - analysis.alias_size_in_bytes)
+    def slot_bytes(self) -> int:
+        """What the slots of a tile need."""
+        sizes = (one.size * one.dtype.itemsize for one in jax.tree.leaves(self._shape))
+        return int(sum(sizes))
+
+    @property
+    def made(self) -> list[bool]:
+        """Which of its programs are compiled."""
+        return [self.ahead.is_made(name) for name in self.sketches]
 
     def blank(self) -> Slots:
         """Slots without items."""
         return self._owner.placed(jax.tree.map(_zeros, self._shape))
+
+
+def _built(traced: Any) -> Any:
+    return traced.lower().compile()
 
 
 def fresh(attack: Attack, order: Order) -> Slots:

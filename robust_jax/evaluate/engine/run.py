@@ -10,6 +10,7 @@ import numpy as np
 from robust_jax.core import checks, drive, factories
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.engine.bank import Bank
+from robust_jax.evaluate.engine.journal import Entry
 from robust_jax.evaluate.engine.programs import Compiled, Programs, programs
 from robust_jax.evaluate.engine.queue import Item, Queue
 from robust_jax.evaluate.engine.work import Work
@@ -85,6 +86,19 @@ class Findings:
         if item.row not in self.x_adv or item.place < self.x_adv[item.row][0]:
             self.x_adv[item.row] = (item.place, x_adv)
 
+    def entry(self, item: Item, stage: int, position: int) -> Entry:
+        """What the journal keeps of an item that has ended."""
+        place, x_adv = self.x_adv.get(item.row, (None, None))
+        return Entry(
+            stage,
+            position,
+            item.place,
+            float(self.margin[item]),
+            int(self.forwards[item]),
+            int(self.backwards[item]),
+            x_adv if place == item.place else None,
+        )
+
     def useful(self) -> np.ndarray:
         """[N, 2] int64: the cost of an example's items up to its winner, whatever ran.
 
@@ -112,7 +126,7 @@ def run_stage(
     layout: Layout,
     *,
     on_end: OnEnd = lambda item: None,
-    on_look: Callable[[], bool] = lambda: True,
+    on_look: Callable[[float], bool] = lambda left: True,
 ) -> None:
     """Runs the queue's items to their ends, into `findings`.
 
@@ -127,13 +141,14 @@ def run_stage(
         findings: of the same rows and places, items of an earlier session included.
         layout: of the slots.
         on_end: called after an item has ended and was added.
-        on_look: called at each look of the host; False stops the stage there.
+        on_look: called at each look of the host with the number of wanted items that
+            are left, less the parts of them that are done; False stops the stage there.
     """
     if not queue.left:
         return
     *banks, room = banks_for(layout, attack, logits_fn, work)
     running = _Running(attack, work, queue, findings, on_end, room)
-    while queue.left and on_look():
+    while queue.left and on_look(queue.left - sum(one.parts for one in banks)):
         for one in list(banks):
             running.collect(one)
             running.fill(one)

@@ -158,12 +158,17 @@ def test_what_a_limit_interrupts_was_spent_all_the_same(monkeypatch):
     looks = itertools.count()  # The clock: an hour passes at each look but the first.
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    def on_progress(progress):
+        if progress.stage == "apgd":
+            now[0] = 3600.0 * next(looks)
+
     report = evaluated(
         "apgd",
         slice(0, FEW),
         layout=Layout(tile=TILE, tiles=1),
         limit_minutes=30,
-        on_progress=lambda _: now.__setitem__(0, 3600.0 * next(looks)),
+        on_progress=on_progress,
     )
     assert report.unfinished > 0
     assert report.stages[0].spent_forwards.sum() >= TILE
