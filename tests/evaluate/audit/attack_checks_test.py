@@ -102,15 +102,19 @@ def test_robustness_that_rises_with_eps_is_flagged():
     assert finding.value > 0.1
 
 
+@pytest.mark.parametrize("begins_without_gradients", [False, True])
 @pytest.mark.parametrize(("won", "verdict"), [(0, PASS), (3, FLAG)])
-def test_what_the_plans_own_search_won_counts(won, verdict):
-    broken = scenes.can_be_broken()
-    winner = np.where(broken, 0, -1)
-    winner[np.flatnonzero(broken)[:won]] = 1
+def test_what_the_plans_own_search_won_counts(won, verdict, begins_without_gradients):
+    """After all gradients; another search that came before them changes nothing."""
+    broken, last = scenes.can_be_broken(), 1 + begins_without_gradients
+    winner = np.where(broken, last - 1, -1)
+    winner[np.flatnonzero(broken)[:won]] = last
     plan = [
-        scenes.stage(winner == 0),
+        scenes.stage(winner == last - 1),
         scenes.stage(winner >= 0, with_gradients=False),
     ]
+    if begins_without_gradients:
+        plan.insert(0, scenes.stage(winner < -1, with_gradients=False))
     finding = attack_checks.black_box(scenes.bench(winner=winner, stages=plan))
     assert finding.verdict == verdict
     assert finding.value == won / scenes.N
