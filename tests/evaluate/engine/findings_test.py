@@ -1,4 +1,4 @@
-"""What the items of a stage found: the example of the earliest success, and its cost."""
+"""What the items of a stage found: the earliest success's example, and its cost."""
 
 import numpy as np
 import pytest
