@@ -87,6 +87,13 @@ def test_noise_that_comes_closer_than_gradients_is_flagged_without_a_success():
     assert " breaks 0 " in finding.says
 
 
+def test_noise_beyond_a_success_of_gradients_counts_for_nothing():
+    """In a large ball both succeed at most points; gradients stop at the first."""
+    wide = scenes.bench(threat=threats.Linf(0.4), winner=np.zeros(scenes.N, int))
+    finding = attack_checks.random_noise(wide)
+    assert finding.verdict == PASS and finding.value == 0
+
+
 def test_one_step_that_beats_many_is_flagged():
     # The plan broke all that can be broken: it is the inversion that is flagged.
     finding = attack_checks.order_of_strength(scenes.bench(scenes.net(KILLED_OFF_DATA)))
