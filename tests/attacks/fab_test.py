@@ -207,10 +207,10 @@ def test_an_adversarial_start_is_kept():
 
 
 def test_an_iterate_without_a_number_is_drawn_back_towards_x():
-    """Where a logit is infinite there is no plane to go to."""
+    """Where a logit is infinite there is no plane to go to, whatever the slope."""
 
     def model(x):
-        return jnp.stack([jnp.where(x[0] > 0.6, -jnp.inf, 1.0), jnp.zeros(())])
+        return jnp.stack([jnp.where(x[0] > 0.6, -jnp.inf, 1.0), 0.1 * x[0]])
 
     attack = fab(40, start=lambda key, threat, x: x.at[0].set(0.9))
     run = jax.jit(drive.run(attack, to_the_end=True))
