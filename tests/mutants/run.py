@@ -27,7 +27,7 @@ from tests.mutants.table import ROOT, Mutant, mutated, read
 KILLED, LIVES, LATE, BROKEN = "killed", "lives", "late", "broken"
 _VERDICTS = {0: LIVES, 1: KILLED}  # By pytest's exit status; all else is no verdict.
 _LEFT_OUT = (".*", "out", "build", "__pycache__", "*.egg-info")
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)
 
 
 class Outcome(NamedTuple):
