@@ -10,7 +10,6 @@ from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
 from robust_jax.attacks import projected
-from robust_jax.attacks.gradients import Gradient, exact
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.losses import objectives
@@ -167,24 +166,6 @@ def test_random_starts_differ_by_key_and_r_fgsm_spends_half():
     slope = jnp.asarray(slopes())
     after = attacks.r_fgsm().step(Partial(rise, slope, 3.0), threat, state).iterate
     np.testing.assert_allclose(after - state.iterate, 0.05 * np.sign(slope), rtol=1e-5)
-
-
-def test_a_randomised_gradient_gets_a_fresh_key_at_each_step():
-    """None of which is the start's."""
-
-    def look(scene, memory):
-        return exact().look(scene, ())[0], jax.random.key_data(scene.key)
-
-    spying = Gradient(lambda x: jnp.zeros(2, jnp.uint32), look, 1, 1)
-    attack, key = attacks.bim(3, gradient=spying), jax.random.key(0)
-    threat, model = threats.Linf(0.1), Partial(rise, jnp.ones(3), 9.0)
-    state = attack.init(key, threat, jnp.full(3, 0.5), Untargeted(0))
-    seen = [jax.random.key_data(key)]
-    step = jax.jit(attack.step)
-    for _ in range(3):
-        state = step(model, threat, state)
-        seen.append(state.memory)
-    assert len(np.unique(seen, axis=0)) == 4
 
 
 def test_goals_with_a_target_go_towards_it():

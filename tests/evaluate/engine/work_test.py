@@ -42,3 +42,11 @@ def test_a_slot_has_the_example_the_target_and_the_key_of_its_item():
         key = lift.item_keys(SEED, data.ids[[example]], **names)
         np.testing.assert_array_equal(order.key_data[slot], jax.random.key_data(key)[0])
     assert len(np.unique(order.key_data[:-1], axis=0)) == len(items)
+
+
+def test_a_tie_of_clean_logits_is_no_right_answer():
+    logits = np.array([[2, 1, 2], [2, 1, 1.9], [1, 2, 3]], np.float32)
+    none = np.zeros((3, 1), np.float32)
+    data = Examples(none, np.zeros(3, np.int32), np.arange(3, dtype="u8"), logits)
+    np.testing.assert_allclose(data.margin, [0, -0.1, 2], rtol=1e-6)
+    np.testing.assert_array_equal(data.right, [False, True, False])
