@@ -111,16 +111,8 @@ def test_loss_and_gradient_are_those_of_constant_images():
 
 
 def test_gradient_entries_without_a_number_leave_delta_alone():
-    """A root's slope is infinite at zero, and times zero it is no number."""
-
-    def apply_fn(variables, images, mode, key=None):
-        logits, variables = APPLY(variables, images, mode)
-        roots = jnp.sqrt(images[:, 0, 0, 0])[:, None]
-        return logits + jnp.array([1.0, 0.0, 0.0, 0.0]) * roots, variables
-
-    x = BATCH.images.at[:, 0, 0, 0].set(0.0)
-    start = BATCH._replace(images=x, memory=jnp.zeros((B, *SHAPE)))
-    made = free.free_adversarial(apply_fn, threat_fn, **SIZES)
+    start = tanh_net.first_pixel_zero(BATCH)._replace(memory=jnp.zeros((B, *SHAPE)))
+    made = free.free_adversarial(tanh_net.rooted, threat_fn, **SIZES)
     loss, aux, _ = tanh_net.value_and_gradient(made.objective, VARIABLES, start)
     assert np.isfinite(loss)
     np.testing.assert_array_equal(aux.memory[:, 0, 0, 0], 0)
