@@ -28,66 +28,67 @@ def test_every_package_and_every_kind_of_mistake_has_its_mutants():
     assert len(names) == len(set(names)) >= 60
 
 
+SOURCES = {  # A checkout of one module, with a test of one of its two functions.
+    "robust_jax/__init__.py": "",
+    "robust_jax/core/sums.py": """
+        def add(a, b):
+            return a + b
+
+
+        def half(a):
+            return a / 2
+    """,
+    "tests/sums_test.py": """
+        from robust_jax.core.sums import add
+
+
+        def test_add():
+            assert add(2, 3) == 5
+    """,
+    "tests/mutants/table/core.toml": """
+        [add]
+        file = "robust_jax/core/sums.py"
+        old = "a + b"
+        new = "a - b"
+        kind = "sign"
+        tests = ["tests/sums_test.py"]
+
+        [half]
+        file = "robust_jax/core/sums.py"
+        old = "a / 2"
+        new = "a / 3"
+        kind = "off-by-one"
+        tests = ["tests/sums_test.py"]
+
+        [same]
+        file = "robust_jax/core/sums.py"
+        old = "def half(a):"
+        new = "def half(a, b=0):"
+        kind = "guard"
+        tests = ["tests/sums_test.py"]
+        equivalent = "Nobody passes it."
+
+        [late]
+        file = "robust_jax/core/sums.py"
+        old = "return a + b"
+        new = "import time; time.sleep(60)"
+        kind = "guard"
+        tests = ["tests/sums_test.py"]
+
+        [broken]
+        file = "robust_jax/core/sums.py"
+        old = "def add"
+        new = "def minus"
+        kind = "index"
+        tests = ["tests/sums_test.py"]
+    """,
+}
+
+
 @pytest.fixture
 def tree(tmp_path):
-    """A checkout of one module, with a test of one of its two functions."""
     root = tmp_path / "checkout"
-    sources = {
-        "robust_jax/__init__.py": "",
-        "robust_jax/core/sums.py": """
-            def add(a, b):
-                return a + b
-
-
-            def half(a):
-                return a / 2
-        """,
-        "tests/sums_test.py": """
-            from robust_jax.core.sums import add
-
-
-            def test_add():
-                assert add(2, 3) == 5
-        """,
-        "tests/mutants/table/core.toml": """
-            [add]
-            file = "robust_jax/core/sums.py"
-            old = "a + b"
-            new = "a - b"
-            kind = "sign"
-            tests = ["tests/sums_test.py"]
-
-            [half]
-            file = "robust_jax/core/sums.py"
-            old = "a / 2"
-            new = "a / 3"
-            kind = "off-by-one"
-            tests = ["tests/sums_test.py"]
-
-            [same]
-            file = "robust_jax/core/sums.py"
-            old = "def half(a):"
-            new = "def half(a, b=0):"
-            kind = "guard"
-            tests = ["tests/sums_test.py"]
-            equivalent = "Nobody passes it."
-
-            [late]
-            file = "robust_jax/core/sums.py"
-            old = "return a + b"
-            new = "import time; time.sleep(60)"
-            kind = "guard"
-            tests = ["tests/sums_test.py"]
-
-            [broken]
-            file = "robust_jax/core/sums.py"
-            old = "def add"
-            new = "def minus"
-            kind = "index"
-            tests = ["tests/sums_test.py"]
-        """,
-    }
-    for name, text in sources.items():
+    for name, text in SOURCES.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(textwrap.dedent(text).lstrip())
     return root
