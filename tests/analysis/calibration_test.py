@@ -21,6 +21,13 @@ def test_errors_of_one_bin_cancel_and_those_of_two_do_not():
     assert analysis.calibration_error(low_and_high, correct, 2) == pytest.approx(0.6)
 
 
+def test_a_bin_holds_its_upper_end():
+    """Guo et al.'s bins are open below: 1/2 is of the lower of two."""
+    confidence, correct = np.array([0.5, 0.4]), np.array([False, True])
+    # One bin: |0.9 - 1| of 2; in two bins it would be |0.5 - 0| + |0.4 - 1| of 2.
+    assert analysis.calibration_error(confidence, correct, 2) == pytest.approx(0.05)
+
+
 def test_the_ends_count():
     ends = np.array([0.0, 1.0])
     assert analysis.calibration_error(ends, np.array([False, True])) == 0

@@ -117,3 +117,19 @@ def test_l0_is_refused():
 def test_bad_arguments_are_refused(changes, words):
     with pytest.raises(ValueError, match=words):
         attacks.brendel_bethge(**changes)
+
+
+def test_the_first_step_ends_on_the_boundary_of_an_affine_model():
+    """Nothing older than its gradient is averaged into the first plane."""
+    slope = jnp.array([0.3, -1.0, 0.5, 0.8, -0.2])
+    x, threat = jnp.full(D, 0.5), threats.L2(np.inf)
+    attack = attacks.brendel_bethge(2, step_size=1.0, last_step=1.0, overshoot=1.0)
+
+    @jax.jit
+    def first_iterate(x):
+        state = attack.init(jax.random.key(0), threat, x, Untargeted(jnp.int32(0)))
+        model = lambda x: jnp.stack([0.1, slope @ (x - 0.5)])  # noqa: E731
+        return attack.step(model, threat, state).iterate
+
+    nearest = x + 0.1 * slope / (slope @ slope)
+    np.testing.assert_allclose(first_iterate(x), nearest, atol=1e-5)

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from robust_jax import attacks, models, threats
 from robust_jax.attacks import compose
 from robust_jax.core import drive, lift
-from robust_jax.core.types import Towards, Untargeted
+from robust_jax.core.types import AttackResult, Towards, Untargeted
 from robust_jax.losses import objectives
 from tests import victims
 
@@ -58,6 +58,19 @@ def test_strongest_of_keeps_the_largest_margin_and_pays_for_all():
     assert_picked(result, parts, picked)
     np.testing.assert_array_equal(result.forwards, sum(p.forwards for p in parts))
     np.testing.assert_array_equal(result.backwards, sum(p.backwards for p in parts))
+
+
+def test_of_equal_margins_the_earlier_runs_stays():
+    def run_to(place):
+        margin = np.array([1.0, float(place), -1.0], np.float32)
+        x_adv, cost = np.full((3, 2), float(place)), np.ones(3, np.int32)
+        return lambda *_: AttackResult(x_adv, margin, 0 * margin, cost, cost)
+
+    keys = lift.item_keys(0, np.arange(3, dtype=np.uint64))
+    result = compose.strongest_of(run_to(1), run_to(2))(keys, *[None] * 4)
+    np.testing.assert_array_equal(result.x_adv[:, 0], [1, 2, 1])
+    result = compose.then_if_failed(run_to(1), run_to(2))(keys, *[None] * 4)
+    np.testing.assert_array_equal(result.x_adv[:, 0], [1, 1, 1])
 
 
 def test_restarts_are_the_strongest_of_the_same():

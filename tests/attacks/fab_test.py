@@ -206,6 +206,19 @@ def test_an_adversarial_start_is_kept():
     assert (too_far.x_adv == 0.5).all() and too_far.margin == -2
 
 
+def test_an_iterate_without_a_number_is_drawn_back_towards_x():
+    """Where a logit is infinite there is no plane to go to, whatever the slope."""
+
+    def model(x):
+        return jnp.stack([jnp.where(x[0] > 0.6, -jnp.inf, 1.0), 0.1 * x[0]])
+
+    attack = fab(40, start=lambda key, threat, x: x.at[0].set(0.9))
+    run = jax.jit(drive.run(attack, to_the_end=True))
+    x, goal = jnp.full(SIZE, 0.5), Untargeted(0)
+    found = run(jax.random.key(0), Partial(model), threats.Linf(np.inf), x, goal)
+    assert found.margin == np.inf and 0.1 < found.distance < 0.13
+
+
 def test_a_randomised_gradient_gets_a_fresh_key_each_step_but_no_memory():
     keys = []
 

@@ -124,6 +124,43 @@ def test_within_one_percent_of_the_boundary_of_an_affine_model(name, norm):
     assert median <= MEDIAN.get(name, 1 + min(most, 0.04))
 
 
+def test_rounds_halve_between_failure_and_the_distance_of_a_success():
+    """Which may be less than its radius; each round draws by a key of its own."""
+    attack = attacks.minimise_radius(attacks.bim(2, 0.5, objectives.margin), 4, 0.3)
+    model = Partial(lambda x: jnp.stack([0.62, x[0]]))  # From 0.5, 0.12 away.
+    threat, goal = threats.Linf(np.inf), Untargeted(0)
+    state = attack.init(jax.random.key(0), threat, jnp.array([0.5]), goal)
+    step, radii, keys = jax.jit(attack.step), {}, {}
+    while not attack.done(threat, state._replace(best=state.clean)):
+        radii[int(state.round)] = float(state.radius)
+        keys[int(state.round)] = tuple(np.asarray(jax.random.key_data(state.inner.key)))
+        state = step(model, threat, state)
+    # A success at 0.15 by half of 0.3, then two failures, then a success.
+    expected = [0.3, 0.075, 0.1125, 0.13125]
+    np.testing.assert_allclose(list(radii.values()), expected, rtol=1e-5)
+    assert len(set(keys.values())) == 4
+
+
+def test_fmns_radius_is_that_of_the_nearest_success_at_most():
+    """Whatever its own, which a late success may leave far too large."""
+    model, images, labels = affine_problem()
+    threat, attack = threats.L2(np.inf), attacks.fmn(10)
+    far = images + 2 * least_distances("l2", model, images, labels)[:, None]
+
+    @jax.jit
+    @jax.vmap
+    def step(image, iterate, label):
+        state = attack.init(jax.random.key(0), threat, image, Untargeted(label))
+        state = state._replace(iterate=iterate, own=jnp.float32(50))
+        return attack.step(model, threat, state)
+
+    state = step(images, far.astype(np.float32), labels)
+    won = np.asarray(state.best.margin >= 0)
+    assert won.any()
+    ahead = np.linalg.norm(state.iterate - images, axis=-1)
+    assert (ahead <= state.best.distance * (1 + 1e-5))[won].all()
+
+
 # Distances over the least ones on these problems, to three digits, that pdpgd of
 # adversarial-library 0.2.8 (PyTorch, num_steps=500, otherwise its defaults) finds.
 PDPGD_BY_AUTHORS = {

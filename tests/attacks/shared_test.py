@@ -3,10 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
+from robust_jax.attacks import shared
 from robust_jax.core import drive
 from robust_jax.core.types import Reach, Untargeted
 from robust_jax.losses import objectives
@@ -146,6 +148,30 @@ def test_a_patch_learns_its_target_wherever_it_lies():
 def test_bad_arguments_get_one_clear_sentence(call, part):
     with pytest.raises(ValueError, match=part):
         call()
+
+
+def test_each_step_places_by_keys_of_its_own():
+    """Each example's, too: the value is the mean of what they draw."""
+    parts = shared._Parts(
+        start=lambda key, threat, x: jnp.zeros_like(x),
+        place=lambda key, threat, x, found: x + found + jax.random.uniform(key),
+        rule=lambda threat: optax.set_to_zero(),
+        project=lambda threat, found: found,
+        objective=objectives.margin,
+    )
+    attack, x = shared._shared(parts, 3), jnp.zeros((2, 1))
+    state, values = attack.init(KEY, threats.Linf(1.0), x[0]), []
+    goal = Untargeted(jnp.zeros(2, jnp.int32))
+    step = jax.jit(lambda s: attack.step(pair_of, threats.Linf(1.0), s, x, goal))
+    for _ in range(3):
+        state = step(state)
+        values.append(float(state.value))
+    assert len(set(values)) == 3 and 0 < min(values) < max(values) < 1
+
+
+def pair_of(x):
+    """Logits of two classes, whose margin is x."""
+    return jnp.stack([0.0, x[0]])
 
 
 def test_an_ensemble_is_the_mean_of_logits():

@@ -65,3 +65,47 @@ def test_the_clean_point_is_judged_like_any_other(goal, logits, expected):
     best = incumbent.clean_point(threats.L2(0.1), CLEAN, jnp.array(logits), goal)
     np.testing.assert_array_equal(best.x, CLEAN)
     assert (best.margin, best.distance) == (expected, 0)
+
+
+EPS, LEAST = 1.0, 0.5
+
+
+def seen(distance, margin):
+    """A point of its own for each distance and margin."""
+    values = np.float32([margin, distance])
+    return Incumbent(jnp.asarray(values), *jnp.asarray(values))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "is_new"),
+    [
+        # (distance, margin): both adversarial, the nearer one stays,
+        ((0.8, 2.0), (0.4, 1.0), True),
+        ((0.4, 1.0), (0.8, 2.0), False),
+        ((0.4, 1.0), (0.4, 2.0), False),  # and the older one on equality.
+        # One is adversarial, however far.
+        ((0.4, -1.0), (0.9, 1.0), True),
+        ((0.9, 1.0), (0.4, -1.0), False),
+        # None is: the larger margin stays, however far; the older one on equality.
+        ((0.4, -2.0), (0.9, -1.0), True),
+        ((0.9, -1.0), (0.4, -2.0), False),
+        ((0.9, -1.0), (0.4, -1.0), False),
+        # From the least margin on, inclusive, a point counts.
+        ((0.8, 2.0), (0.4, LEAST), True),
+        ((0.8, 2.0), (0.4, 0.4), False),
+        ((0.8, 0.2), (0.4, 0.4), True),
+        # Within eps, inclusive.
+        ((0.4, -1.0), (EPS, 1.0), True),
+        ((0.4, -1.0), (1.1, 1.0), False),
+        ((0.4, -2.0), (1.1, -1.0), False),
+        # NaN replaces nothing; a first point replaces the start.
+        ((0.4, -1.0), (0.2, NAN), False),
+        ((0.4, 1.0), (0.2, NAN), False),
+        ((0.0, -INF), (0.4, -1.0), True),
+    ],
+)
+def test_the_nearest_adversarial_point_stays(old, new, is_new):
+    best = incumbent.closest(seen(*old), seen(*new), EPS, LEAST)
+    expected = seen(*new) if is_new else seen(*old)
+    for ours, theirs in zip(best, expected, strict=True):  # All fields move together.
+        np.testing.assert_array_equal(ours, theirs)

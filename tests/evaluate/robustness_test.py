@@ -94,6 +94,11 @@ def test_robust_accuracy_is_the_worst_case_and_no_better_than_clean():
             assert report.robust_accuracy.value <= stage.accuracy.value
 
 
+def test_the_best_margin_says_who_holds():
+    for report in (whole(), unretired()):
+        np.testing.assert_array_equal(report.best_margin >= 0, report.winner != -1)
+
+
 def test_errors_without_an_attack_count_as_broken_and_are_left_alone():
     for report in (whole(), unretired()):
         np.testing.assert_array_equal(report.clean, ~WRONG)

@@ -10,8 +10,8 @@ import pytest
 from experiments.peers import judging, ours, pairs
 from experiments.peers.libraries import Libraries, LibraryError
 from experiments.peers.pair import Peer
-from experiments.peers.problem import Found, Problem
-from robust_jax import attacks, evaluate, models, threats
+from experiments.peers.problem import Found, Problem, pose
+from robust_jax import attacks, datasets, evaluate, models, threats
 from robust_jax.core.metrics import Proportion
 from robust_jax.losses import objectives
 from tests import victims
@@ -112,6 +112,16 @@ _GOALS = tuple(
     lambda labels, logits, k=k: evaluate.each_wrong_class(labels, logits)[k : k + 1]
     for k in range(2)
 )
+
+
+def test_a_tie_of_clean_logits_is_not_attacked():
+    """A net without weights gives all classes the same."""
+    net, data = models.FastCNN(num_classes=10), datasets.load("digits", "validation")
+    variables = models.functional.abstract_variables(net, (8, 8, 1))
+    variables = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), variables)
+    checkpoint = models.Checkpoint(net, variables, (8, 8, 1), {})
+    with pytest.raises(ValueError, match="checkpoint=net gets all 5 images wrong"):
+        pose("net", checkpoint, data.take(range(5)), threats.Linf(EPS))
 
 
 def test_claims_outside_the_ball_or_the_box_do_not_count(problem, x_adv):

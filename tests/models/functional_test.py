@@ -63,6 +63,17 @@ def test_options_reach_the_call():
         models.logits_fn(module, variables, train=True)(x)
 
 
+def test_dropout_draws_in_every_mode_but_evaluation():
+    module = models.by_name("small_cnn", dropout=0.5)
+    variables, x = random_weights(module, (16, 16, 1)), jnp.ones((1, 16, 16, 1))
+    apply_fn, clean = models.ApplyMode(module), module.apply(variables, x)
+    for mode in ("eval", "frozen", "batch"):
+        without, _ = apply_fn(variables, x, mode)
+        drawn, _ = apply_fn(variables, x, mode, jax.random.key(1))
+        np.testing.assert_array_equal(without, clean)
+        assert jnp.array_equal(drawn, clean) == (mode == "eval")
+
+
 def test_unhashable_modules_are_refused():
     module = models.MLP(hidden=[3])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="module=MLP; expected hashable"):

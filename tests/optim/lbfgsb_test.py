@@ -4,6 +4,7 @@ Problems of 2 to 60 variables share one program: the coordinates that a small on
 are pinned by equal bounds.
 """
 
+import collections
 import functools
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from robust_jax.optim import lbfgsb
+from robust_jax.optim import compact, lbfgsb
+from tests.reference import lbfgsb_aim as reference
 
 MOST, UNITS, EVALUATIONS = 60, 20, 400
 SIZES = (2, 5, 10, 20, 40, 60)
@@ -192,3 +194,82 @@ def test_a_function_without_numbers_beyond_the_feasible_and_without_bounds():
     assert nowhere.converged and (nowhere.x == jnp.array([-0.01, -1.0])).all()
     with pytest.raises(ValueError, match="evaluations=0; expected an integer >= 1"):
         lbfgsb.minimise(logarithm, start, 0.0, 1.0, evaluations=0)
+
+
+@functools.cache
+def second_point():
+    """(value, slope) -> how many points were accepted after the first, in float32.
+
+    The first point has value 1 and a slope so small that no decrease can be seen.
+    """
+    options, (low, high) = lbfgsb.Options(gtol=0.0), (-jnp.inf, jnp.inf)
+
+    @jax.jit
+    def run(value, slope):
+        state = lbfgsb.init(jnp.zeros(1), low, high)
+        first = jnp.float32(1), jnp.float32([-1e-6])
+        state = lbfgsb.update(state, *first, low, high, options)
+        return lbfgsb.judge(state, value, slope[None], low, high, options).iterations
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("roundings", "slope", "accepted"),
+    [
+        (0, 0.0, True),
+        (1, 0.0, True),  # Hager & Zhang: by the slope, as no decrease can be seen,
+        (2, 0.0, False),  # but within one rounding only,
+        (1, 1.1e-6, False),  # and not where it rises as steeply as it fell,
+        (1, -0.95e-6, False),  # nor, by Wolfe, where it falls nearly as steeply.
+    ],
+)
+def test_near_a_minimum_the_slope_decides(roundings, slope, accepted):
+    value = np.float32(1) + np.float32(roundings) * np.finfo(np.float32).eps
+    assert second_point()(value, np.float32(slope)) == accepted
+
+
+AIMS, DIMENSIONS = 1000, 3
+
+
+def dense_models():
+    """Hessians, conjugate moves, which tell all of one, x on some faces, gradients."""
+    rng = np.random.default_rng(0)
+    scales = np.exp(3 * rng.normal(size=(AIMS, DIMENSIONS)))
+    bases, turns = np.linalg.qr(rng.normal(size=(2, AIMS, DIMENSIONS, DIMENSIONS)))[0]
+    matrices = np.einsum("nij,nj,nkj->nik", bases, scales, bases)
+    moves = np.einsum("nij,nj,njk->nki", bases, scales**-0.5, turns)
+    x = rng.uniform(size=(AIMS, DIMENSIONS))
+    x = np.where(rng.random(x.shape) < 0.3, np.round(x), x)
+    grads = rng.normal(size=x.shape) * np.exp(rng.normal(size=(AIMS, 1)))
+    steep = np.arange(AIMS)[:, None] % 2 == 0
+    grads = np.where(steep, np.einsum("nij,nj->ni", matrices, grads), grads)
+    return matrices, moves, x, grads
+
+
+def test_a_search_goes_where_the_dense_model_says():
+    matrices, moves, x, grads = dense_models()
+
+    def aim(matrix, moves, x, grad):
+        state, pairs = lbfgsb.init(x, 0.0, 1.0), compact.no_pairs(x, DIMENSIONS)
+        for k, move in enumerate(moves):
+            pairs = compact.with_pair(pairs, move, matrix @ move, jnp.array(True), k)
+        state = state._replace(
+            grad=grad,
+            pairs=pairs,
+            turning=jnp.array(True),
+            iterations=jnp.int32(DIMENSIONS),
+        )
+        return lbfgsb.turn(state, 0.0, 1.0).aim, pairs.theta
+
+    with jax.enable_x64(True):
+        found = jax.jit(jax.vmap(aim))(matrices, moves, x, grads)
+        aims, thetas = jax.tree.map(np.asarray, found)
+    often = collections.Counter()
+    for k, (matrix, theta) in enumerate(zip(matrices, thetas, strict=True)):
+        expected, branches = reference.aim(matrix, theta, x[k], grads[k], 0.0, 1.0)
+        np.testing.assert_allclose(aims[k], expected, atol=1e-6, err_msg=str(branches))
+        often.update(branches)
+    # Newton's step is shortened, tried in vain and taken; projection loses the descent.
+    least = {"newton": 100, "short": 50, "long": 20, "cut": 5, "stays": 20}
+    assert all(often[name] >= count for name, count in least.items()), often

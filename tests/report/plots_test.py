@@ -46,8 +46,8 @@ def test_colours_of_numbers():
 
 def test_a_heat_map_is_darker_for_more(tmp_path):
     path = tmp_path / "a.png"
-    values = np.array([[0.0, 1.0], [np.nan, 0.5]])
-    plots.heat_map(path, values, ["a", "b"], ["x", "y"], "Title")
+    values = np.array([[0.0, 1.0, 0.2], [np.nan, 0.5, 0.2]])
+    plots.heat_map(path, values, ["a", "b"], ["x", "y", "z"], "Title")
     picture = pixels(path)
     row = int((0.95 + 0.06) * 150)  # Above the numbers.
     low, high = (picture[row, int((1.9 + 0.95 * j + 0.1) * 150)] for j in (0, 1))

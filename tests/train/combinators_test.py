@@ -120,6 +120,17 @@ def test_msd_takes_the_worst_step_of_all_threats():
     np.testing.assert_allclose(aux.attacked, found, atol=1e-5)
 
 
+def test_multi_steepest_descent_leaves_entries_without_a_number_alone():
+    batch = tanh_net.first_pixel_zero(BATCH)
+    both = [(0.5, SMALL), (0.5, ROUND)]
+    objective = unions.multi_steepest_descent(tanh_net.rooted, both, steps=1)
+    loss, aux, _ = tanh_net.value_and_gradient(objective, VARIABLES, batch)
+    assert np.isfinite(loss)
+    np.testing.assert_array_equal(aux.attacked[:, 0, 0, 0], 0)
+    moved = np.abs(np.asarray(aux.attacked - batch.images)).reshape(len(Y), -1)
+    assert moved.max(axis=1).min() > 0.02
+
+
 class Normalised(nn.Module):
     """A net with batch statistics."""
 

@@ -110,6 +110,16 @@ def test_loss_and_gradient_are_those_of_constant_images():
     np.testing.assert_allclose(mixture[1].memory, aux.memory, atol=1e-6)
 
 
+def test_gradient_entries_without_a_number_leave_delta_alone():
+    start = tanh_net.first_pixel_zero(BATCH)._replace(memory=jnp.zeros((B, *SHAPE)))
+    made = free.free_adversarial(tanh_net.rooted, threat_fn, **SIZES)
+    loss, aux, _ = tanh_net.value_and_gradient(made.objective, VARIABLES, start)
+    assert np.isfinite(loss)
+    np.testing.assert_array_equal(aux.memory[:, 0, 0, 0], 0)
+    moved = np.abs(np.asarray(aux.memory).reshape(B, -1)[:, 1:])
+    assert moved.max(axis=1).min() > 0.9 * EPS
+
+
 def test_at_moved_weights_the_images_are_those_found_before():
     made = free.free_adversarial(APPLY, threat_fn, **SIZES)
     start = BATCH._replace(memory=jnp.full((B, *SHAPE), 0.05))

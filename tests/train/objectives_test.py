@@ -8,6 +8,7 @@ import pytest
 from robust_jax import attacks, models, threats, train
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
+from robust_jax.train import pieces
 from robust_jax.train.state import Batch
 from tests import victims
 
@@ -39,6 +40,11 @@ def perturbed(variables, batch, key, threat):
     model = jax.tree_util.Partial(NET.apply, variables)
     attack = lift.over_examples(drive.last_iterate(ATTACK))
     return attack(keys, model, threat, batch.images, Untargeted(batch.labels))
+
+
+def test_a_tie_is_no_right_answer():
+    logits = jnp.array([[2.0, 1, 2], [2, 1, 1.9], [1, 2, 3], [0, 0, 0]])
+    assert pieces.accuracy(logits, jnp.array([0, 0, 0, 0])) == 0.25
 
 
 def test_standard_is_mean_cross_entropy():

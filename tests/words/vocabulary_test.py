@@ -27,8 +27,10 @@ def test_common_words_first_and_rare_ones_left_out():
 
 
 def test_equal_counts_go_by_the_alphabet_and_most_is_a_cut():
-    assert of(SENTENCES, min_count=1).vocabulary.words == ("a", "b", "c", "d")
-    assert of(SENTENCES, min_count=1, most=3).vocabulary.words == ("a", "b", "c")
+    backwards = [["d", "c", "b"], ["a", "b", "a"], ["a"]]
+    for sentences in (SENTENCES, backwards):
+        assert of(sentences, min_count=1).vocabulary.words == ("a", "b", "c", "d")
+        assert of(sentences, min_count=1, most=3).vocabulary.words == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(

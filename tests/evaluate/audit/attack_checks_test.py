@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robust_jax import threats
-from robust_jax.evaluate.audit import attack_checks
+from robust_jax.evaluate.audit import attack_checks, ladder
 from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import (
@@ -87,6 +87,16 @@ def test_noise_that_comes_closer_than_gradients_is_flagged_without_a_success():
     assert " breaks 0 " in finding.says
 
 
+def test_noise_beyond_a_success_of_gradients_counts_for_nothing():
+    """In a large ball a start is a success now and then, and noise a larger one."""
+    wide = {"threat": threats.Linf(0.4), "winner": np.zeros(scenes.N, int)}
+    killed = scenes.bench(scenes.net(KILLED), **wide)
+    runs = [*ladder.restarts(killed, 1), ladder.longest(killed)]
+    left = ~np.any([ladder.broke(run) for run in runs], axis=0)
+    assert not left.all()
+    assert attack_checks.random_noise(killed).value <= left.mean()
+
+
 def test_one_step_that_beats_many_is_flagged():
     # The plan broke all that can be broken: it is the inversion that is flagged.
     finding = attack_checks.order_of_strength(scenes.bench(scenes.net(KILLED_OFF_DATA)))
@@ -102,15 +112,19 @@ def test_robustness_that_rises_with_eps_is_flagged():
     assert finding.value > 0.1
 
 
+@pytest.mark.parametrize("begins_without_gradients", [False, True])
 @pytest.mark.parametrize(("won", "verdict"), [(0, PASS), (3, FLAG)])
-def test_what_the_plans_own_search_won_counts(won, verdict):
-    broken = scenes.can_be_broken()
-    winner = np.where(broken, 0, -1)
-    winner[np.flatnonzero(broken)[:won]] = 1
+def test_what_the_plans_own_search_won_counts(won, verdict, begins_without_gradients):
+    """After all gradients; another search that came before them changes nothing."""
+    broken, last = scenes.can_be_broken(), 1 + begins_without_gradients
+    winner = np.where(broken, last - 1, -1)
+    winner[np.flatnonzero(broken)[:won]] = last
     plan = [
-        scenes.stage(winner == 0),
+        scenes.stage(winner == last - 1),
         scenes.stage(winner >= 0, with_gradients=False),
     ]
+    if begins_without_gradients:
+        plan.insert(0, scenes.stage(winner < -1, with_gradients=False))
     finding = attack_checks.black_box(scenes.bench(winner=winner, stages=plan))
     assert finding.verdict == verdict
     assert finding.value == won / scenes.N
