@@ -53,7 +53,7 @@ def single(tmp_path_factory):
 def assert_same(found, single):
     for name in ("step_order", "step_key"):
         np.testing.assert_array_equal(found[name], single[name])
-    assert len(np.unique(single["step_key"], axis=0)) == 20
+    assert len(np.unique(single["step_key"], axis=0)) == 5
     assert {"main_0", "step_order"} <= found.keys() <= single.keys()
     for name, leaf in found.items():
         np.testing.assert_allclose(
