@@ -1,7 +1,8 @@
 """Five steps on all devices: `... OUT [PROCESSES PROCESS PORT]`.
 
 Writes the state's leaves, and what each step was given: the order of its examples and
-its key. A process alone also writes those of methods that keep a memory.
+its key. A process alone also writes those of methods that keep a memory, and with
+several devices prints what a step costs.
 """
 
 import sys
@@ -89,6 +90,8 @@ def main():
         found |= mindful(data, mesh, key)
     if jax.process_index() == 0:
         np.savez(sys.argv[1], **found)
+    if len(sys.argv) == 2 and jax.device_count() > 1:
+        print_costs()
     if len(sys.argv) > 2:
         jax.distributed.shutdown()
 
@@ -125,10 +128,10 @@ def compiled(count):
 
 
 def print_costs():
-    """Operations per device of one and eight (loops once), and all-gathers of eight."""
-    one, eight = compiled(1), compiled(jax.device_count())
-    gathers = eight.as_text().count(" all-gather")
-    flops = [program.cost_analysis()["flops"] for program in (one, eight)]
+    """Operations per device of one and all (loops once), and all-gathers of all."""
+    one, every = compiled(1), compiled(jax.device_count())
+    gathers = every.as_text().count(" all-gather")
+    flops = [program.cost_analysis()["flops"] for program in (one, every)]
     sys.stdout.write(f"{flops[0]} {flops[1]} {gathers}\n")
 
 
