@@ -96,10 +96,11 @@ def test_a_finished_run_gives_its_result_again(finished):
     assert sorted(p.name for p in directory.iterdir()) == ["3", "6"]
 
 
-def test_broken_checkpoints_give_way_to_earlier_ones(finished, tmp_path):
+@pytest.mark.parametrize("part", ["arrays", "progress"])
+def test_broken_checkpoints_give_way_to_earlier_ones(finished, part, tmp_path):
     directory, trained = finished
     shutil.copytree(directory, tmp_path / "copy")
-    for path in (tmp_path / "copy" / "6").rglob("*"):
+    for path in (tmp_path / "copy" / "6" / part).rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     steps = []

@@ -94,6 +94,7 @@ def forked(directory, event, at):
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    signal.alarm(120)  # Nobody else would end a sitting that hangs.
     code = 1
     try:
         # No file, as a full disk has no room for it either.
