@@ -17,7 +17,6 @@ OTHER_NUMBERS = {
     "mnist",
     "pgd_l2_digits",
     "pgd_large_digits",
-    "smoothing_digits",
     "trades_awp_digits",
     "trades_l2_digits",
     "trades_mnist",
