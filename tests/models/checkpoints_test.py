@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from robust_jax import models
-from tests.models.weights import random_weights
+from tests.models.weights import SMALL, random_weights
 
 SHAPE = (6, 6, 1)
 
@@ -37,7 +37,7 @@ def assert_refused(path, message, error=ValueError):
 
 @pytest.mark.parametrize("name", models.names())
 def test_what_comes_back_is_what_was_saved(tmp_path, name):
-    module = models.by_name(name, num_classes=3, mean=(0.1,))
+    module = models.by_name(name, num_classes=3, mean=(0.1,), **SMALL.get(name, {}))
     variables = random_weights(module, (16, 16, 1))
     metadata = {"recipe": "pgd", "accuracy": np.float32(0.5), "history": [1, None]}
     path = tmp_path / "net.safetensors"

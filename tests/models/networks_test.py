@@ -9,13 +9,7 @@ import pytest
 from flax import linen as nn
 
 from robust_jax import models
-from tests.models.weights import random_weights
-
-SHAPES = {"digits_cnn": (8, 8, 1)}
-
-
-def shape(name):
-    return SHAPES.get(name, (28, 28, 1))
+from tests.models.weights import SMALL, random_weights
 
 
 class PlainSmall(nn.Module):
@@ -71,9 +65,9 @@ def test_nets_are_the_published_layers(name, plain):
 
 @pytest.mark.parametrize("name", models.names())
 def test_one_example_a_batch_and_batches_of_batches_agree(name):
-    module = models.by_name(name, num_classes=7)
-    variables = random_weights(module, shape(name))
-    x = jax.random.uniform(jax.random.key(1), (2, 2, *shape(name)))
+    module = models.by_name(name, num_classes=7, **SMALL.get(name, {}))
+    variables = random_weights(module, (16, 16, 1))
+    x = jax.random.uniform(jax.random.key(1), (2, 2, 16, 16, 1))
     logits = jax.jit(module.apply)(variables, x)
     assert logits.shape == (2, 2, 7)
     one_by_one = jax.vmap(jax.vmap(lambda x: module.apply(variables, x)))

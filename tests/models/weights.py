@@ -4,6 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+SMALL = {  # What the larger nets of the catalogue are given, to be compiled soon.
+    "preact_resnet18": {"width": 4},
+    "resnet18": {"width": 4},
+    "vit": {"depth": 2, "width": 24},
+    "wide_resnet": {"depth": 10, "width": 1},
+}
+
 
 def random_weights(module, shape, seed=0):
     """Weights of the shapes that `init` would give, scaled by fan-in; biases too."""

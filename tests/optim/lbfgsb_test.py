@@ -182,10 +182,8 @@ def test_a_function_without_numbers_beyond_the_feasible_and_without_bounds():
     def logarithm(x):
         return jnp.sum(x - 2 * jnp.log(x)), 1 - 2 / x
 
+    run = jax.jit(lambda x, lower, upper: lbfgsb.minimise(logarithm, x, lower, upper))
     for lower, upper in ((-1.0, 9.0), (-jnp.inf, jnp.inf), (-jnp.inf, 1.5)):
-        run = jax.jit(
-            lambda x, lower, upper: lbfgsb.minimise(logarithm, x, lower, upper)
-        )
         start = jnp.array([0.01, 1.4])
         found = run(start, jnp.full(2, lower), jnp.full(2, upper))
         np.testing.assert_allclose(found.x, min(upper, 2.0), rtol=1e-3)

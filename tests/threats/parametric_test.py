@@ -29,13 +29,13 @@ def test_parameters_keep_to_their_set(threat):
     x = image((6, 5, 2))
     z0, half = threat.start(x), threat._replace(eps=0.5)
     keys = jax.random.split(jax.random.key(0), 50)
-    drawn = jax.vmap(lambda k: half.sample(k, z0))(keys)
+    drawn = jax.jit(jax.vmap(lambda k: half.sample(k, z0)))(keys)
     assert jnp.abs(drawn).max() <= 0.5 and jnp.abs(drawn).max() > 0.4
     sizes = jax.vmap(lambda z: half.distance(z, z0))(drawn)
     assert (sizes <= 0.5).all()
     far = half.project(z0 + 3, z0)
     assert (far == 0.5).all()
-    made = jax.vmap(lambda z: threat.apply(x, z))(drawn)
+    made = jax.jit(jax.vmap(lambda z: threat.apply(x, z)))(drawn)
     assert made.shape == (50, 6, 5, 2) and made.min() >= 0 and made.max() <= 1
 
 
@@ -82,6 +82,7 @@ def test_images_follow_parameters_smoothly(threat):
     weights = image((12, 12), 1)
     z = 0.3 * jax.random.normal(jax.random.key(2), threat.start(x).shape)
 
+    @jax.jit
     def value(z):
         return jnp.sum(weights * threat.apply(x, z))
 

@@ -83,7 +83,7 @@ def test_steepest_leaves_faces_that_stop_it():
 def test_samples_change_one_square_anywhere():
     threat, x0 = threats.Patch(2.0), images(1)[0]
     keys = jax.random.split(jax.random.key(0), 300)
-    found = np.asarray(jax.vmap(lambda k: threat.sample(k, x0))(keys))
+    found = np.asarray(jax.jit(jax.vmap(lambda k: threat.sample(k, x0)))(keys))
     changed = (found != x0).any(-1).reshape(300, -1)
     assert (changed.sum(1) == 4).all()
     assert changed.any(0).all()

@@ -22,8 +22,12 @@ Y = np.asarray(BATCH.labels)
 PGD = attacks.pgd(2, 0.6)
 SMALL, LARGE = (lambda step, e=e: threats.Linf(e) for e in (0.05, 0.3))
 ROUND = lambda step: threats.L2(0.35)  # noqa: E731
-ADVERSARIAL = train.adversarial(APPLY, PGD, LARGE)
-run = functools.partial(tanh_net.value_and_gradient, variables=VARIABLES, batch=BATCH)
+CLEAN, ADVERSARIAL = train.standard(APPLY), train.adversarial(APPLY, PGD, LARGE)
+
+
+@functools.cache
+def run(objective):
+    return tanh_net.value_and_gradient(objective, VARIABLES, BATCH)
 
 
 def loss_at(w, x):
@@ -69,7 +73,7 @@ def test_awp_waits_for_its_first_step():
 
 
 def test_averages_and_mixtures_are_sums():
-    clean, other = train.standard(APPLY), train.adversarial(APPLY, PGD, SMALL)
+    clean, other = CLEAN, train.adversarial(APPLY, PGD, SMALL)
     parts = [run(objective) for objective in (ADVERSARIAL, clean, other)]
     average = run(combinators.average_of(ADVERSARIAL, clean, other))
     mixture = run(combinators.mixed(ADVERSARIAL, clean, 0.3))
@@ -86,7 +90,8 @@ def test_averages_and_mixtures_are_sums():
 
 def test_the_worst_is_chosen_for_each_example():
     pairs = [(PGD, LARGE), (PGD, ROUND)]
-    singles = [run(train.adversarial(APPLY, *pair))[1].attacked for pair in pairs]
+    round_one = train.adversarial(APPLY, PGD, ROUND)
+    singles = [run(each)[1].attacked for each in (ADVERSARIAL, round_one)]
     by_hand = [
         pair_losses.cross_entropy(pair_losses.net(W, np.asarray(x, np.float64)), Y)
         for x in singles

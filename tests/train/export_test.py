@@ -10,9 +10,27 @@ from robust_jax.train import loop
 
 SHAPES = {"digits": (8, 8, 1), "mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
 PLATFORMS = ("cpu", "cuda", "tpu")
-# Deep nets are traced for long.
+# Each part of these is in a step of the others: attack, norm, method and averages.
+OTHER_NUMBERS = {
+    "collapsing_digits",
+    "fgsm_rs_digits",
+    "mnist",
+    "pgd_l2_digits",
+    "pgd_large_digits",
+    "trades_awp_digits",
+    "trades_l2_digits",
+    "trades_mnist",
+    "watched_digits",
+}
+
+
+def is_full(name):
+    """Deep nets are traced for long."""
+    return "cifar10" in name or name in OTHER_NUMBERS
+
+
 NAMES = [
-    pytest.param(name, marks=pytest.mark.full if "cifar10" in name else ())
+    pytest.param(name, marks=pytest.mark.full if is_full(name) else ())
     for name in train.RECIPES
 ]
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from robust_jax import datasets, models, train
+from robust_jax import attacks, datasets, evaluate, models, train
 from robust_jax.train import loop, setup, validation
 
 PLAIN = train.Recipe(
@@ -26,6 +26,11 @@ ROBUST = PLAIN.changed(
         "attack.relative_step": 0.6,
     }
 )
+
+
+def quick(norm, num_classes):
+    """A short plan for where validation is not what is looked at."""
+    return (evaluate.Stage("pgd", attacks.pgd(1)),)
 
 
 def data(split, n):
@@ -102,6 +107,7 @@ def test_the_best_epoch_is_kept_and_averages_are_given(monkeypatch):
 
 
 def test_after_a_collapse_the_remedy_trains(monkeypatch):
+    monkeypatch.setattr(validation, "quick", quick)
     looks, runs = iter([0.4, 0.6, 0.45, 0.3, 0.9]), []
 
     def look(*arguments):
@@ -161,6 +167,7 @@ def test_the_watch_compares_with_the_best_and_with_the_own_attack(
 def test_the_own_attack_counts_once_the_radius_has_grown(
     monkeypatch, growth, healing_since
 ):
+    monkeypatch.setattr(validation, "quick", quick)
     monkeypatch.setattr(
         setup.watch, "look", lambda *arguments: lambda variables, key: 0.0
     )

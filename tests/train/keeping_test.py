@@ -1,5 +1,6 @@
 """Resumed runs equal whole ones; foreign, broken and full directories."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from robust_jax import train
-from robust_jax.train import keeping, loop, setup
+from robust_jax.train import catalog, keeping, loop, setup
 from tests.train import resumed_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -21,51 +22,48 @@ QUICK = resumed_run.RECIPE.changed(
 
 
 @pytest.fixture(scope="module")
-def sitting(tmp_path_factory):
-    """Runs one sitting in a directory: its steps and its hash, or what it said."""
+def sittings(tmp_path_factory):
+    """Runs sittings (directory, event, step); of each, what it said."""
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled")),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
 
-    def run(directory, event="none", step=0):
-        command = [sys.executable, "-m", "tests.train.resumed_run"]
+    def run(*each):
+        flat = [str(part) for one in each for part in one]
         done = subprocess.run(
-            [*command, str(directory), event, str(step)],
+            [sys.executable, "-m", "tests.train.resumed_run", *flat],
             cwd=ROOT,
             env=environment,
             capture_output=True,
             text=True,
             timeout=300,
         )
-        assert (done.returncode == 0) == (event != "kill"), done.stderr
-        return done.stdout.strip()
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
 
     return run
 
 
-@pytest.fixture(scope="module")
-def whole(sitting, tmp_path_factory):
-    steps, fingerprint = sitting(tmp_path_factory.mktemp("whole")).split()
-    assert int(steps) == 20
-    return fingerprint
-
-
-def test_ten_steps_a_sigterm_and_ten_are_twenty(sitting, whole, tmp_path):
-    said = sitting(tmp_path, "term", 10)
-    assert said == f"stopped after step 10; the state is in {tmp_path / '10'}"
-    assert sitting(tmp_path) == f"10 {whole}"
-
-
-def test_a_killed_run_loses_at_most_one_interval(sitting, whole, tmp_path):
-    sitting(tmp_path, "kill", 11)
-    assert sitting(tmp_path) == f"12 {whole}"  # From step 8 on.
-
-
-def test_a_full_disk_leaves_what_was_whole(sitting, whole, tmp_path):
-    said = sitting(tmp_path, "full", 10)
-    assert "cannot be written (File too large); make room and run the same" in said
-    assert sitting(tmp_path) == f"12 {whole}"
+def test_a_run_that_is_killed_finds_no_room_and_hears_a_sigterm_is_a_whole_one(
+    sittings, tmp_path
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    said = sittings(
+        (whole, "none", 0),
+        (parts, "kill", 7),
+        (parts, "full", 5),
+        (parts, "term", 3),
+        (parts, "none", 0),
+    )
+    steps, fingerprint = said[0].split()
+    assert steps == "20"
+    # A killed run loses at most one interval: the next starts from step 4.
+    assert said[1] == "killed"
+    # A full disk leaves what was whole: of step 8, where the next one starts.
+    assert "cannot be written (File too large); make room and run the same" in said[2]
+    assert said[3] == f"stopped after step 11; the state is in {parts / '11'}"
+    assert said[4] == f"9 {fingerprint}"
 
 
 def fit(directory, recipe=QUICK, every=3, n=96, seed=0, on_step=lambda: None):
@@ -98,10 +96,11 @@ def test_a_finished_run_gives_its_result_again(finished):
     assert sorted(p.name for p in directory.iterdir()) == ["3", "6"]
 
 
-def test_broken_checkpoints_give_way_to_earlier_ones(finished, tmp_path):
+@pytest.mark.parametrize("part", ["arrays", "progress"])
+def test_broken_checkpoints_give_way_to_earlier_ones(finished, part, tmp_path):
     directory, trained = finished
     shutil.copytree(directory, tmp_path / "copy")
-    for path in (tmp_path / "copy" / "6").rglob("*"):
+    for path in (tmp_path / "copy" / "6" / part).rglob("*"):
         if path.is_file():
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     steps = []
@@ -135,26 +134,29 @@ def test_stretches_as_one_program_resume_as_well(monkeypatch, tmp_path):
         return loop.traced(learner, batching, on_step, mesh)
 
     monkeypatch.setattr(setup.loop, "auto", traced)
-    trained, _ = fit(tmp_path / "whole")
+    once = QUICK.changed({"epochs": 1})
+    trained, _ = fit(tmp_path / "whole", once)
     keeper = keeping.Keeper(tmp_path / "stopped", every=2)
     few = resumed_run.data("train", 96), resumed_run.data("validation", 20)
     with pytest.raises(train.Stopped, match="after step 2; the state is in"):
-        train.fit(QUICK, *few, keeper=keeper, on_step=lambda: keeper.ask())
-    again, _ = fit(tmp_path / "stopped", every=2)
+        train.fit(once, *few, keeper=keeper, on_step=lambda: keeper.ask())
+    again, _ = fit(tmp_path / "stopped", once, every=2)
     assert_equal(again, trained)
 
 
-def test_teachers_hear_signals_and_go_on(tmp_path):
-    hat = train.recipe("hat_digits", {"model": "mlp", "epochs": 2, "attack.steps": 1})
-    whole, _ = fit(tmp_path / "whole", hat, every=50)
-    keeper = keeping.Keeper(tmp_path / "stopped", every=50)
+def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path):
+    monkeypatch.setitem(catalog.RECIPES, "small", QUICK.changed({"epochs": 1}))
+    hat = QUICK.changed({"method.name": "helper_based", "epochs": 1})
+    hat = dataclasses.replace(hat, teachers=("small",))
+    keeper = keeping.Keeper(tmp_path, every=50)
     few = resumed_run.data("train", 96), resumed_run.data("validation", 20)
     keeper.ask()
-    with pytest.raises(train.Stopped, match="step 1; the state is in .*/digits/1$"):
+    with pytest.raises(train.Stopped, match="step 1; the state is in .*/small/1$"):
         train.fit(hat, *few, keeper=keeper)
-    again, _ = fit(tmp_path / "stopped", hat, every=50)
-    assert_equal(again, whole)
-    assert (tmp_path / "stopped" / "digits" / "80").exists()
+    steps = []
+    fit(tmp_path, hat, every=50, on_step=lambda: steps.append(1))
+    assert len(steps) == 3  # Of the net itself.
+    assert (tmp_path / "small" / "3").exists() and (tmp_path / "3").exists()
 
 
 @pytest.mark.parametrize("name", ["every", "keep"])
