@@ -52,13 +52,14 @@ def affine(kernel, bias=0.0, title="affine"):
     return Net(title, models.by_name("mlp", hidden=()), _params([layer]), {})
 
 
-def dense(*kernels, title="dense", trained=True):
-    """A net of ReLU layers without biases."""
+def dense(*kernels, first=0.0, title="dense", trained=True):
+    """A net of ReLU layers, without biases but for those of the first one."""
     widths = tuple(kernel.shape[1] for kernel in kernels[:-1])
     layers = [
         {"kernel": np.float32(k), "bias": np.zeros(k.shape[1], np.float32)}
         for k in kernels
     ]
+    layers[0]["bias"] += np.float32(first)
     history = {"loss": [0.0]} if trained else {}
     return Net(title, models.by_name("mlp", hidden=widths), _params(layers), history)
 

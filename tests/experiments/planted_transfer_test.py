@@ -23,6 +23,7 @@ N, FRAGILE = 40, 8
 GAP = 0.6  # of a code's bright pixel over the others
 FIRST, SECOND, FAINT = (np.eye(64, 10, -at) for at in (0, 10, 20))
 NEAR = 8 * FIRST - 4 * FAINT  # The faint code speaks against the class.
+WEAK = 8 * FIRST - 16 * FAINT
 LABELS = np.arange(N) % 10
 
 
@@ -62,7 +63,7 @@ def test_transfer_follows_the_codes_that_nets_read(run):
     test = planted.dataset(coded(first, second, rng, FRAGILE), LABELS)
     kernels = dict.fromkeys(NAMES, 8 * FIRST) | {"fc100": NEAR}
     kernels |= {"fc200": 8 * SECOND, "ae400": 8 * SECOND}
-    kernels |= {"cnn": 8 * FIRST, "cnn_again": 8 * FIRST, "resnet": NEAR + 8 * FAINT}
+    kernels |= {"cnn": 8 * FIRST, "cnn_again": 8 * FIRST, "resnet": WEAK}
     nets = planted.Nets({n: planted.affine(k, title=n) for n, k in kernels.items()})
     labels = np.arange(200) % 10
     training = planted.dataset(coded(labels, labels, rng), labels)
@@ -100,9 +101,10 @@ def test_transfer_follows_the_codes_that_nets_read(run):
     kinds = {row["made for"]: row for row in run.rows("models of other kinds")}
     assert len(kinds) == 2 * 3 * 2
     names = [TITLES[name] for name in ("fc100", "cnn", "resnet")]
-    # A radius of 0.15 takes 0.3 of a gap of 0.6, and its half of another one of 0.2.
+    # A radius of 0.15 takes half of the code, and all that one net makes of it.
     found = percents([kinds[f"{name}, PGD"] for name in names], names)
-    np.testing.assert_array_equal(found, np.zeros((3, 3)))
+    np.testing.assert_array_equal(found[[0, 2]], [[0, 0, 1]] * 2)
+    np.testing.assert_array_equal(found[1, :2], 0)  # The third is hit by chance.
     others = set(kinds[f"{names[0]}, PGD"]) - {"made for", "distortion", *names}
     assert len(others) == 6
 
@@ -198,12 +200,11 @@ def test_advpool_trains_with_pools_at_all_layers(pooled, run, monkeypatch):
 
 def test_advpool_compares_with_the_plain_net(pooled, run, monkeypatch):
     """PGD breaks the nets at all images, but the one that reads both codes."""
-    both, weak = 4 * (FIRST + SECOND), 8 * FIRST - 16 * FAINT
     curves = {"plain": [0.5, 0.2, 0.3], "pool of layer 1": [0.4, 0.05]}
 
     def trained(setting, kind, names):
         assert names == advpool_._KINDS[kind]
-        kernel = both if kind == "pool of images" else weak
+        kernel = 4 * (FIRST + SECOND) if kind == "pool of images" else WEAK
         return planted.affine(kernel).logits_fn, curves.get(kind, [0.25])
 
     monkeypatch.setattr(advpool_, "_trained", trained)

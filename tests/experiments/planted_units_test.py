@@ -78,18 +78,19 @@ def test_units_that_see_a_class_each_are_purer_than_directions(run, monkeypatch)
     assert len(run.figures) == 2
 
 
-def test_dissect_counts_planted_detectors_under_a_quarter_turn(run, monkeypatch):
-    """Channels see edges of four directions, and pairs of them are turned."""
-    turn = np.kron(np.eye(2), [[0.0, -1.0], [1.0, 0.0]])
+def test_dissect_counts_planted_detectors_under_a_known_turn(run, monkeypatch):
+    """Channels see edges of four directions, and pairs of them turn past the middle."""
+    cosine, sine = np.cos(np.radians(50)), np.sin(np.radians(50))
+    turn = np.kron(np.eye(2), [[cosine, -sine], [sine, cosine]])
     monkeypatch.setattr(analysis, "random_rotation", lambda width, seed: turn)
     # Ink that begins at once in the middle, and fades to the borders.
     step = np.concatenate([np.zeros(16), np.linspace(1, 0, 16)])
     right = np.hanning(32)[:, None] * step
-    images = np.stack([right, right[:, ::-1], right.T, right.T[::-1]])
+    images = np.stack([right, right.T, right[:, ::-1], right.T[::-1]])
     conv = {"kernel": np.zeros((5, 5, 1, 1), np.float32), "bias": np.zeros(1)}
     conv["kernel"][2, 2] = 1  # The image itself, which is then pooled.
     edges = np.zeros((5, 5, 1, 4), np.float32)
-    steps = [(2, 3, 2, 1), (2, 1, 2, 3), (3, 2, 1, 2), (1, 2, 3, 2)]
+    steps = [(2, 3, 2, 1), (3, 2, 1, 2), (2, 1, 2, 3), (1, 2, 3, 2)]
     for channel, (up, right, down, left) in enumerate(steps):
         edges[up, right, 0, channel], edges[down, left, 0, channel] = 1, -1
     module = models.by_name("madry_cnn", features=(1, 4), hidden=4)
@@ -108,8 +109,8 @@ def test_dissect_counts_planted_detectors_under_a_quarter_turn(run, monkeypatch)
     values = dissect_.dissect(planted.setting(nets, data), run)
     trained, untrained = run.rows("Unique detectors")
     assert (trained["net"], untrained["net"]) == ("trained", "untrained")
-    assert trained["alpha 0"] == 4
-    # Of each pair one channel becomes the other, and that one its negative.
+    assert trained["alpha 0"] == trained["alpha 0.75"] == 4
+    # Of each pair the second is now the larger part of either channel.
     assert trained["alpha 1"] == 2
     assert all(untrained[f"alpha {a:g}"] == 0 for a in dissect_._ALPHAS)
     assert values == {"detectors kept, trained": 0.5, "detectors kept, untrained": 0}
