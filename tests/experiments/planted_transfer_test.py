@@ -11,7 +11,7 @@ import threadpoolctl
 
 from experiments.properties import advpool as advpool_
 from experiments.properties.crosstrain import crosstrain
-from experiments.properties.minimal import NAMES
+from experiments.properties.minimal import NAMES, minimal
 from experiments.properties.nets import TITLES, Net
 from experiments.properties.transfer import transfer
 from robust_jax import models, train
@@ -107,6 +107,40 @@ def test_transfer_follows_the_codes_that_nets_read(run):
     np.testing.assert_array_equal(found[1, :2], 0)  # The third is hit by chance.
     others = set(kinds[f"{names[0]}, PGD"]) - {"made for", "distortion", *names}
     assert len(others) == 6
+
+
+def test_minimal_finds_the_exact_distances_of_affine_nets(run):
+    """A boundary is half a gap away on two pixels, or on four for both codes."""
+    test = planted.dataset(coded(LABELS, LABELS, np.random.default_rng(0)), LABELS)
+    kernels = dict.fromkeys(NAMES, 8 * FIRST) | {"fc10_1e-2": 8 * (FIRST + SECOND)}
+    nets = planted.Nets({n: planted.affine(k) for n, k in kernels.items()})
+    nets["fc100"] = planted.affine(WEAK)
+    asked = planted.setting(nets, test)
+    moved = swapped(test.pixels(), LABELS, asked.goals(), 0, 0.01)
+    asked._moved["ae400"] = moved
+    moved[25:30] = np.nan  # None was found.
+    values = minimal(asked, run)
+    rows = {row["name"]: row for row in run.rows("Minimal distortion")}
+    assert list(rows) == list(NAMES)
+    one = GAP / 2**0.5 / 8
+    for name, row in rows.items():
+        if name in ("fc10_1", "fc10_1e-4", "fc200"):
+            assert row["distortion"] == pytest.approx(one, rel=0.03), name
+        assert row["test_error"] == row["train_error"] == 0
+        assert row["found"] == f"{35 if name == 'ae400' else 40} of 40"
+        assert name == "ae400" or 0.999 < row["over_exact"] < 1.03
+    assert rows["fc10_1"]["exact"] == pytest.approx(one, rel=1e-4)
+    assert rows["fc10_1e-2"]["exact"] == pytest.approx(2**0.5 * one, rel=1e-4)
+    assert rows["fc100"]["exact"] < 0.3 * one
+    assert values["share of images moved"] == rows["ae400"]["share"] == 35 / 40
+    size = {name: row["distortion"] for name, row in rows.items()}
+    first = "distortion, FC10(1e-2) / FC10(1e-4)"
+    assert values[first] == pytest.approx(2**0.5, rel=0.03)
+    over = values["distortion, FC10(1e-4) / FC100"]
+    assert over == size["fc10_1e-4"] / size["fc100"]
+    assert values["distortion of FC100 / paper's"] == size["fc100"] / 0.058
+    largest = max(rows[name]["over_exact"] for name in NAMES[:3])
+    assert values["distortion of FC10 / exact"] == largest
 
 
 def test_crosstrain_tells_nets_that_read_the_same_from_others(run):

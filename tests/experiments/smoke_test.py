@@ -113,7 +113,7 @@ def test_compare_training(command):
 
 
 def test_evaluate(command, checkpoint):
-    options = ["--eps=0.1", "--count=16", "--plan=swift", "--noaudit"]
+    options = ["--eps=0.1", "--count=16", "--plan=basic", "--noaudit"]
     done, record, out = command("evaluate", f"--checkpoint={checkpoint[0]}", *options)
     assert len(record["rows"]) >= 4
     accuracies = [v for r in record["rows"] for v in r.values() if isinstance(v, dict)]
@@ -121,7 +121,7 @@ def test_evaluate(command, checkpoint):
     for value in accuracies:
         _check_proportion(value, 16)
     table = done.out.splitlines()
-    assert any("apgd-ce" in line and "[" in line for line in table)
+    assert any("pgd-40 ce" in line and "[" in line for line in table)
     assert any("on each device" in line for line in table)
     with np.load(out / "adversarial.npz") as found:
         assert found["x_adv"].shape == (16, 8, 8, 1)
@@ -146,10 +146,10 @@ def test_attack(command, checkpoint):
 
 
 def test_attack_compares_distances(command, checkpoint):
-    options = ["--compare=fmn,nearest", "--norm=linf", "--count=16"]
+    options = ["--compare=fmn,deepfool", "--norm=linf", "--count=16"]
     done, record, out = command("attack", f"--checkpoint={checkpoint[0]}", *options)
     rows = {row["attack"]: row for row in record["rows"]}
-    assert set(rows) == {"nearest", "fmn"}
+    assert set(rows) == {"deepfool", "fmn"}
     for row in rows.values():
         assert 0 < row["median"]["low"] <= row["median"]["value"]
         assert (
@@ -240,6 +240,7 @@ def test_compare_lbfgs(command):
     assert done.out.count("0 flags differ") == 2
 
 
+@pytest.mark.full  # The study on planted nets, and its program: by tests beside this.
 def test_properties(command):
     done, record, out = command("properties", "--study=minimal", "--check")
     assert {row["study"] for row in record["rows"]} == {"minimal"}
@@ -284,7 +285,10 @@ def test_list_attacks(command):
 
 
 def test_quickstart(command):
-    options = ["--epochs=1", "--count=24", "--steps=2", "--restarts=1"]
+    options = [
+        "--epochs=1",
+        "--count=24",
+    ]  # Attacks as evaluate's, whose programs serve.
     done, record, out = command("quickstart", *options)
     assert {row["model"] for row in record["rows"]} == {"plain", "robust"}
     accuracies = [v for r in record["rows"] for v in r.values() if isinstance(v, dict)]
