@@ -162,8 +162,9 @@ ALL = pytest.param("all", {"nearest", "ddn", "fmn", "fab"}, marks=pytest.mark.fu
 
 @pytest.mark.parametrize(("attacks", "least"), [("ddn,fmn", {"ddn", "fmn"}), ALL])
 def test_the_table_has_both_sides_and_one_sentence_for_what_is_missing(
-    folder, attacks, least
+    folder, attacks, least, monkeypatch
 ):
+    monkeypatch.setenv("XLA_FLAGS", "")  # Hundreds of steps run faster optimised.
     options = "--count=12 --norm=l2 --libraries=foolbox,adv_lib --out=out"
     options += f" --attacks={attacks}"
     command = [*GIVEN.split(), f"--peers_python={folder / 'python'}", *options.split()]

@@ -111,14 +111,15 @@ def test_transfer_follows_the_codes_that_nets_read(run):
 
 def test_minimal_finds_the_exact_distances_of_affine_nets(run):
     """A boundary is half a gap away on two pixels, or on four for both codes."""
-    test = planted.dataset(coded(LABELS, LABELS, np.random.default_rng(0)), LABELS)
+    labels = LABELS[:24]
+    test = planted.dataset(coded(labels, labels, np.random.default_rng(0)), labels)
     kernels = dict.fromkeys(NAMES, 8 * FIRST) | {"fc10_1e-2": 8 * (FIRST + SECOND)}
     nets = planted.Nets({n: planted.affine(k) for n, k in kernels.items()})
     nets["fc100"] = planted.affine(WEAK)
     asked = planted.setting(nets, test)
-    moved = swapped(test.pixels(), LABELS, asked.goals(), 0, 0.01)
+    moved = swapped(test.pixels(), labels, asked.goals(), 0, 0.01)
     asked._moved["ae400"] = moved
-    moved[25:30] = np.nan  # None was found.
+    moved[22:] = np.nan  # None was found.
     values = minimal(asked, run)
     rows = {row["name"]: row for row in run.rows("Minimal distortion")}
     assert list(rows) == list(NAMES)
@@ -127,12 +128,13 @@ def test_minimal_finds_the_exact_distances_of_affine_nets(run):
         if name in ("fc10_1", "fc10_1e-4", "fc200"):
             assert row["distortion"] == pytest.approx(one, rel=0.03), name
         assert row["test_error"] == row["train_error"] == 0
-        assert row["found"] == f"{35 if name == 'ae400' else 40} of 40"
-        assert name == "ae400" or 0.999 < row["over_exact"] < 1.03
+        assert row["found"] == f"{22 if name == 'ae400' else 24} of 24"
+        if name in NAMES[:3]:
+            assert 0.999 < row["over_exact"] < 1.03
     assert rows["fc10_1"]["exact"] == pytest.approx(one, rel=1e-4)
     assert rows["fc10_1e-2"]["exact"] == pytest.approx(2**0.5 * one, rel=1e-4)
     assert rows["fc100"]["exact"] < 0.3 * one
-    assert values["share of images moved"] == rows["ae400"]["share"] == 35 / 40
+    assert values["share of images moved"] == rows["ae400"]["share"] == 22 / 24
     size = {name: row["distortion"] for name, row in rows.items()}
     first = "distortion, FC10(1e-2) / FC10(1e-4)"
     assert values[first] == pytest.approx(2**0.5, rel=0.03)
