@@ -67,7 +67,7 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 def _keep_compiled_programs() -> None:
     folder = COMPILE_CACHE.value
-    if folder is None and jax.config.jax_compilation_cache_dir:
+    if folder is None and jax.config.values["jax_compilation_cache_dir"]:
         return  # The user's own, with its own bounds.
     if folder is None:
         caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
