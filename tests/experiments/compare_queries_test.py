@@ -44,7 +44,7 @@ def test_ours_gets_as_many_queries_and_both_are_judged(tmp_path):
     assert "geoda of art failed: TypeError: no such thing" in record["notes"]
     row = rows["boundary_attack"]
     theirs, ours = (
-        np.array([np.inf if d is None else d for d in row[name]])
+        np.array([np.inf if d is None else float(d) for d in row[name]])
         for name in ("distances", "our_distances")
     )
     assert row["n"] == len(theirs) == len(ours) and row["queries"] == 311
