@@ -136,6 +136,11 @@ def test_align_is_the_angle_of_image_and_normal(given, run):
     }
 
 
+def sure(scale, size):
+    """The softmax of one logit of ten."""
+    return np.exp(scale * size) / (np.exp(scale * size) + 9)
+
+
 def test_confidence_is_that_of_a_planted_net(run):
     """The net reads ten pixels, sure by how bright the brightest is."""
     kernel = 8 * np.eye(64, 10)
@@ -157,9 +162,6 @@ def test_confidence_is_that_of_a_planted_net(run):
         asked._moved[name] = images["moved"]
         asked.by_pgd[name] = images["pgd"]
     values = confidence(asked, run)
-
-    def sure(scale, size):
-        return np.exp(scale * size) / (np.exp(scale * size) + 9)
 
     by_net = np.split(np.array(run.rows("Confidence")), 2)
     for scale, rows in zip((8, 4), by_net, strict=True):
