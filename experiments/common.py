@@ -28,8 +28,8 @@ DATA_DIR = flags.DEFINE_string(
 COMPILE_CACHE = flags.DEFINE_string(
     "compile_cache",
     None,
-    "Directory of compiled programs, for later runs; default ~/.cache/robust_jax "
-    "($XDG_CACHE_HOME counts); empty for none.",
+    "Of compiled programs; default $JAX_COMPILATION_CACHE_DIR, else "
+    "~/.cache/robust_jax ($XDG_CACHE_HOME counts); empty for none.",
 )
 _LEAST_SECONDS = 0.3  # Of a compilation that is worth keeping.
 
@@ -65,8 +65,8 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 
 def _keep_compiled_programs() -> None:
-    folder = COMPILE_CACHE.value
-    if folder is None:
+    folder, own = COMPILE_CACHE.value, jax.config.values["jax_compilation_cache_dir"]
+    if folder is None and not own:
         caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         folder = os.path.join(caches, "robust_jax")
     if folder:

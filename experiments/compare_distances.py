@@ -34,6 +34,10 @@ _LIBRARIES = flags.DEFINE_list(
     "libraries", list(rivals.LIBRARIES), "Beside ours; empty for none."
 )
 
+_ATTACKS = flags.DEFINE_list(
+    "attacks", ["all"], "Of ours: names, nearest for the library's plan, or all."
+)
+
 _COLUMNS = (
     report.Column("attack", "attack"),
     report.Column("library", "library"),
@@ -53,10 +57,11 @@ def main(argv: list[str]) -> None:
     """Runs both sides, judges them, prints the table, writes the record."""
     _check_flags()
     norm, budget = options.NORM.value, SHORT_BUDGET
+    plans = distance_plans.named(norm, _ATTACKS.value, "short")
     chosen = list(rivals.of_norm(norm, budget, tuple(_LIBRARIES.value)))
     data, problem, libraries = options.posed()
     run = recording.Run("compare_distances")
-    for plan in distance_plans.named(norm, ["all"], "short"):
+    for plan in plans:
         found = _ours(plan, problem)
         run.rows.append(distance_rows.row(plan.name, "robust_jax", found, problem))
         run.rows[-1]["settings"] = distance_plans.settings(plan, "short")

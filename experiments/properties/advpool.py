@@ -120,7 +120,7 @@ def _cut(setting: Setting, setup: Any, name: str) -> train.Cut:
     """The net taken apart below a layer, with a radius from the plain net's outputs."""
     plain = setting.nets["fc100"]
     inputs = analysis.layer_inputs(plain.module, plain.variables, name, setup.shape)
-    few = setting.training.take(np.arange(1_000))
+    few = setting.training.take(np.arange(min(1_000, len(setting.training))))
     found = analysis.features(inputs, few.pixels())
     eps = _RELATIVE * float(np.linalg.norm(found, axis=1).mean())
     ends = (0.0, 1.0)  # Of pixels, and of sigmoid units.

@@ -60,6 +60,7 @@ def explained_by_all(features: Values, values: Values) -> float:
 
     Ridge regression on the first half, whose strength is chosen by leaving one out; R^2
     on the second half, the mean over the factor's columns.
+    Edge cases: 0 of features that are all constant.
 
     Args:
         features: shape [N, D], N >= 4, in random order.
@@ -69,7 +70,10 @@ def explained_by_all(features: Values, values: Values) -> float:
         raise ValueError(f"{len(features)} images; expected at least 4, for two halves")
     half = len(features) // 2
     x, y = np.asarray(features, np.float64), np.asarray(values, np.float64)
-    model = linear_model.RidgeCV(_STRENGTHS * x[:half].var(axis=0).sum())
+    variance = x[:half].var(axis=0).sum()
+    if variance == 0:
+        return 0.0
+    model = linear_model.RidgeCV(_STRENGTHS * variance)
     return float(model.fit(x[:half], y[:half]).score(x[half:], y[half:]))
 
 

@@ -37,6 +37,10 @@ def test_nothing_is_explained_of_unseen_noise():
     assert analysis.explained_by_all(noise, FACTOR) < 0.05
 
 
+def test_a_layer_that_never_varies_explains_nothing():
+    assert analysis.explained_by_all(np.ones((600, 4)), FACTOR) == 0
+
+
 def test_classes_one_hot():
     classes = np.eye(3)[RNG.integers(0, 3, 600)]
     assert analysis.explained_by_all(classes, classes) > 0.99

@@ -70,6 +70,9 @@ def test_the_product_bounds_every_slope_that_is_seen(name):
     module, variables = net(name, std=(0.5,))
     norms = analysis.layer_norms(module, variables, SHAPE, jax.random.key(1))
     bound = analysis.product_bound(module, norms)
+    steep = 0.25 if name == "fc100_100_10" else 1.0  # A sigmoid, or ReLU.
+    bounds = [steep * each.bound for each in norms]
+    assert bound == pytest.approx(np.prod(bounds) / steep / 0.5)
     logits_fn = models.logits_fn(module, variables)
     rng = np.random.default_rng(0)
     points = rng.random((2, 50, *SHAPE), np.float32)

@@ -2,9 +2,13 @@
 
 Importing JAX and Flax takes seconds. One process imports them, then forks for each
 command and runs the experiment as `__main__` in the child, which starts with fresh
-flags and a back end of its own.
+flags and a back end of its own. The process serves all tests of a session, and its
+children share JAX's cache of compiled programs, as most programs are the same.
 """
 
+import atexit
+import functools
+import gc
 import importlib
 import json
 import os
@@ -12,10 +16,24 @@ import pathlib
 import runpy
 import subprocess
 import sys
+import tempfile
 import traceback
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 ROOT = pathlib.Path(__file__).parents[2]
+_IMPORTED = (  # No flags but those of experiments.common.
+    "experiments.recording",
+    "experiments.distances",
+    "experiments.properties.studies",
+    "experiments.peers.nearest",
+    "robust_jax.evaluate",
+    "robust_jax.interop",
+    "robust_jax.report.figures",
+    "robust_jax.train",
+    "robust_jax.words",
+    "orbax.checkpoint",
+    "tensorflow_datasets",
+)
 
 
 class Outcome(NamedTuple):
@@ -28,30 +46,61 @@ class Outcome(NamedTuple):
 
 def run_all(commands: list[list[str]], cwd: pathlib.Path) -> list[Outcome]:
     """Runs commands (name, *options) one after the other in the directory `cwd`."""
-    done = subprocess.run(
+    server, variables = _server(), dict(os.environ)
+    ends = []
+    for command in commands:
+        server.stdin.write(json.dumps([str(cwd), command, variables]) + "\n")
+        server.stdin.flush()
+        ends.append(Outcome(*json.loads(server.stdout.readline())))
+    return ends
+
+
+def run(command: list[str], cwd: pathlib.Path) -> Outcome:
+    """Runs one command."""
+    return run_all([command], cwd)[0]
+
+
+@functools.cache
+def cache() -> pathlib.Path:
+    """Where the commands' compiled programs are, until the session ends."""
+    folder = tempfile.TemporaryDirectory(prefix="programs")
+    atexit.register(folder.cleanup)
+    return pathlib.Path(folder.name)
+
+
+@functools.cache
+def _server() -> Any:
+    shared = {
+        "JAX_COMPILATION_CACHE_DIR": str(cache()),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    server = subprocess.Popen(
         [sys.executable, "-m", "tests.experiments.command_line"],
-        input=json.dumps([str(cwd), commands]),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**shared, **os.environ, "PYTHONPATH": str(ROOT)},
         cwd=ROOT,
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return [Outcome(*outcome) for outcome in json.loads(done.stdout)]
+    atexit.register(server.communicate)  # The end of its input ends it.
+    return server
 
 
-def _forked(command: list[str], folder: pathlib.Path) -> Outcome:
-    out, err = folder / ".stdout", folder / ".stderr"
-    child = os.fork()
-    if child == 0:
-        for path, descriptor in ((out, 1), (err, 2)):
-            os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
-        _become(command)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    outcome = Outcome(code, out.read_text(), err.read_text())
-    out.unlink(), err.unlink()
-    return outcome
+def _forked(folder: str, command: list[str], variables: dict[str, str]) -> Outcome:
+    with tempfile.TemporaryDirectory() as own:
+        out, err = pathlib.Path(own, "out"), pathlib.Path(own, "err")
+        child = os.fork()
+        if child == 0:
+            for path, descriptor in ((out, 1), (err, 2)):
+                os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), descriptor)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.chdir(folder)
+            os.environ.clear()
+            os.environ.update(variables)
+            _become(command)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return Outcome(code, out.read_text(), err.read_text())
 
 
 def _become(command: list[str]) -> None:
@@ -70,9 +119,9 @@ def _become(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    folder, todo = json.load(sys.stdin)
-    os.chdir(folder)
-    for shared in ("experiments.recording", "robust_jax.evaluate", "robust_jax.train"):
+    for shared in _IMPORTED:
         importlib.import_module(shared)
-    ends = [_forked(command, pathlib.Path(folder)) for command in todo]
-    json.dump(ends, sys.stdout)
+    gc.freeze()  # A child that collects would copy all pages.
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(_forked(*json.loads(line))) + "\n")
+        sys.stdout.flush()

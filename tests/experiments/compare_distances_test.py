@@ -39,6 +39,7 @@ BAD = [
     (f"{GIVEN} --eps=0.1", "eps=0.1; minimum-norm attacks have no radius"),
     (f"{GIVEN} --libraries=foolbux", "did you mean 'foolbox'"),
     (f"{GIVEN} --norm=l3", "norm"),
+    (f"{GIVEN} --norm=l2 --attacks=dnn", "did you mean 'ddn'"),
 ]
 
 # The libraries' side: foolbox halves the way to black, adv_lib is missing.
@@ -156,11 +157,16 @@ def test_steps_are_what_the_budget_allows(norm, budget):
             assert budget - slack <= cost <= budget, (peer.attack, given)
 
 
+ALL = pytest.param("all", {"nearest", "ddn", "fmn", "fab"}, marks=pytest.mark.full)
+
+
+@pytest.mark.parametrize(("attacks", "least"), [("ddn,fmn", {"ddn", "fmn"}), ALL])
 def test_the_table_has_both_sides_and_one_sentence_for_what_is_missing(
-    folder, monkeypatch
+    folder, attacks, least, monkeypatch
 ):
-    monkeypatch.setenv("XLA_FLAGS", "")  # Thousands of steps run faster optimised.
+    monkeypatch.setenv("XLA_FLAGS", "")  # Hundreds of steps run faster optimised.
     options = "--count=12 --norm=l2 --libraries=foolbox,adv_lib --out=out"
+    options += f" --attacks={attacks}"
     command = [*GIVEN.split(), f"--peers_python={folder / 'python'}", *options.split()]
     (end,) = command_line.run_all([command], folder)
     assert end.code == 0, end.err
@@ -168,7 +174,7 @@ def test_the_table_has_both_sides_and_one_sentence_for_what_is_missing(
     rows, n = record["rows"], len(record["rows"][0]["distances"])
     by = {name: [r for r in rows if r["library"] == name] for name in _LIBRARIES}
     assert sum(map(len, by.values())) == len(rows) and all(by.values())
-    assert {row["attack"] for row in by["robust_jax"]} >= {"ddn", "fmn", "fab"}
+    assert {row["attack"] for row in by["robust_jax"]} >= least
     for row in by["robust_jax"]:
         assert row["forwards"] + row["backwards"] <= BUDGET and row["seconds"] > 0
         assert 0 <= row["optimality"] <= 1 and row["area"] > 0

@@ -18,32 +18,23 @@ from experiments.properties import (
 from experiments.properties.studies import MEANING
 from experiments.wordvectors import rotations
 from robust_jax import analysis, datasets, train, words
+from tests.experiments import planted
 
 pytestmark = pytest.mark.xdist_group("meaning")
-QUICK = ("proposals", "occlude", "correspond", "curves", "deconv")
+PLANTED = ("occlude", "correspond", "curves")  # By planted_meaning_test.
+QUICK = ("proposals", "deconv")
 SLOW = ("invariance", "amax", "attribution", "tcav", "sae")
-
-
-class Notebook:
-    """A run that keeps tables, and gives figures a file."""
-
-    def __init__(self, folder):
-        self.folder, self.tables, self.figures = folder, {}, []
-
-    def table(self, title, caption, rows, columns=None):
-        self.tables[title] = rows
-
-    def figure(self, name, title, caption):
-        self.figures.append(self.folder / f"{name}.png")
-        return self.figures[-1]
 
 
 @pytest.fixture(scope="module")
 def given():
     parts = [datasets.load("digits", s) for s in ("train", "validation", "test")]
     made = nets.Nets("digits", 0, *parts[:2])
+    small = {"model_config": (("features", (3, 4)), ("hidden", 8))}
     made._recipes = {
-        name: recipe.changed({"epochs": 2, "validate_every": 2})
+        name: recipe.changed(
+            {"epochs": 2, "validate_every": 2} | (small if name == "pooled" else {})
+        )
         for name, recipe in made._recipes.items()
     }
     few = parts[2].take(np.arange(120))
@@ -53,8 +44,10 @@ def given():
 @pytest.mark.parametrize(
     "name", [*QUICK, *(pytest.param(s, marks=pytest.mark.full) for s in SLOW)]
 )
-def test_studies_run_and_leave_numbers_and_figures(given, name, tmp_path):
-    run = Notebook(tmp_path)
+def test_studies_run_and_leave_numbers_and_figures(given, name, tmp_path, monkeypatch):
+    make = canvases.made  # Of a hundred canvases there are thousands of regions.
+    monkeypatch.setattr(canvases, "made", lambda data, n, rng: make(data, 4, rng))
+    run = planted.Notebook(tmp_path)
     values = MEANING[name](given, run)
     assert all(np.isfinite(v) for v in values.values())
     assert run.figures or run.tables
@@ -63,7 +56,7 @@ def test_studies_run_and_leave_numbers_and_figures(given, name, tmp_path):
 
 
 def test_every_study_is_tried():
-    assert {*QUICK, *SLOW, "wordvectors"} == set(MEANING)
+    assert {*PLANTED, *QUICK, *SLOW, "wordvectors"} == set(MEANING)
 
 
 def test_frames_are_one_more_kind_of_change(given, tmp_path):

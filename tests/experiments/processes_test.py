@@ -24,7 +24,8 @@ def started(tmp_path):
     running = []
 
     def start(devices, *options):
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = os.environ.get("XLA_FLAGS", "")  # How much is optimised.
+        flags += f" --xla_force_host_platform_device_count={devices}"
         command = [sys.executable, "-m", "experiments.train", "--recipe=digits"]
         command += [f"--set={path}={value}" for path, value in CHANGES.items()]
         command += [f"--count={COUNT}", f"--out={tmp_path}", "--save_every=1000"]

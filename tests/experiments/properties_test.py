@@ -1,9 +1,20 @@
 """The studies of nets' properties: the table of gates, the nets, and one small run."""
 
+import json
+
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
-from experiments.properties import gate as gate_, gates, nets, recipes, studies
+from experiments.properties import (
+    __main__ as program,
+    gate as gate_,
+    gates,
+    nets,
+    recipes,
+    studies,
+)
 from experiments.properties.nearest import distances, nearest, targets
 from robust_jax import datasets, models
 
@@ -85,3 +96,29 @@ def test_kept_nets_are_found_again(parts, tmp_path):
     x = parts[2].pixels()[0]
     assert (models.logits_fn(*first[1:3])(x) == again.logits_fn(x)).all()
     assert again.history == first.history  # Its seconds, too: it was not trained anew.
+
+
+@pytest.mark.parametrize(("change", "passed"), [(1e-9, True), (1e-3, False)])
+def test_the_program_writes_and_checks_the_gates(change, passed, monkeypatch, tmp_path):
+    def study(setting, run):
+        run.table("Found", "A caption.", [{"change": change}])
+        names = (gate.value for gate in gates.GATES if gate.study == "cka")
+        return dict.fromkeys(names, 1.0) | {"rotation's change": change}
+
+    monkeypatch.setitem(studies.STUDIES, "cka", study)
+    given = ["properties", "--study=cka", "--check", f"--out={tmp_path}"]
+    with flagsaver.flagsaver():
+        flags.FLAGS(given)
+        if passed:
+            program.main([])
+        else:
+            with pytest.raises(SystemExit, match="1"):
+                program.main([])
+    record = json.loads((tmp_path / "record.json").read_text())
+    by_value = {row["value"]: row["passed"] for row in record["rows"]}
+    assert by_value.pop("rotation's change") is passed and all(by_value.values())
+    assert len(record["notes"]) == (not passed)
+    assert record["series"]["tables"] == {"Found": [{"change": change}]}
+    held = len(by_value) + passed
+    page = (tmp_path / "index.html").read_text()
+    assert f"{held} of {len(by_value) + 1} gates hold" in page and "A caption." in page
