@@ -28,8 +28,8 @@ DATA_DIR = flags.DEFINE_string(
 COMPILE_CACHE = flags.DEFINE_string(
     "compile_cache",
     None,
-    "Directory of compiled programs, for later runs; default ~/.cache/robust_jax "
-    "($XDG_CACHE_HOME counts); empty for none.",
+    "Directory of compiled programs, kept for later; default that of JAX's variable, "
+    "else ~/.cache/robust_jax ($XDG_CACHE_HOME counts); empty for none.",
 )
 _LEAST_SECONDS = 0.3  # Of a compilation that is worth keeping.
 
@@ -66,10 +66,10 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 def _keep_compiled_programs() -> None:
     folder = COMPILE_CACHE.value
-    if folder is None:
+    if folder is None and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         folder = os.path.join(caches, "robust_jax")
-    if folder:
+    if folder is not None:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
 

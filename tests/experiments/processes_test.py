@@ -24,13 +24,14 @@ def started(tmp_path):
     running = []
 
     def start(devices, *options):
-        flags = f"--xla_force_host_platform_device_count={devices}"
+        flags = os.environ["XLA_FLAGS"]
+        flags += f" --xla_force_host_platform_device_count={devices}"
         command = [sys.executable, "-m", "experiments.train", "--recipe=digits"]
         command += [f"--set={path}={value}" for path, value in CHANGES.items()]
         command += [f"--count={COUNT}", f"--out={tmp_path}", "--save_every=1000"]
         running.append(
             subprocess.Popen(
-                [*command, "--compile_cache=", *options],
+                [*command, *options],
                 cwd=ROOT,
                 env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
                 stdout=subprocess.PIPE,

@@ -1,10 +1,6 @@
-"""Every experiment on the digits, small, as its command line runs it.
-
-The commands share JAX's cache of compiled programs, as most programs are the same.
-"""
+"""Every experiment on the digits, small, as its command line runs it."""
 
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -23,12 +19,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def command(tmp_path_factory):
     """Runs an experiment with --out; its process and what it wrote."""
-    cache = tmp_path_factory.mktemp("programs")
-    variables = {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
 
     def run(name, *options):
         out = tmp_path_factory.mktemp(name) / "out"
@@ -36,7 +26,6 @@ def command(tmp_path_factory):
         done = subprocess.run(
             [sys.executable, "-m", f"experiments.{name}", *arguments],
             cwd=ROOT,
-            env={**os.environ, **variables},
             capture_output=True,
             text=True,
             check=False,
