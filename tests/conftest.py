@@ -24,7 +24,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 import jax
 from hypothesis import settings
 
+pytest_plugins = ["tests.scheduling"]
+
 settings.register_profile("fixed", derandomize=True, deadline=None)
+# `make test-full` draws anew, from a seed that it prints.
+settings.register_profile("anew", derandomize=False, deadline=None, database=None)
 settings.load_profile("fixed")
 
 MAPS = pathlib.Path("/proc/self/maps")  # Linux's own.
