@@ -13,11 +13,12 @@ PYTEST = $(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup --max-wo
 # Matplotlib's font cache belongs to the environment: HOME may be read-only.
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test test-full lint peers benchmark clean
+.PHONY: help demo quick test test-full lint peers benchmark clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo       train, attack, evaluate and report on real digits: out/demo/index.html'
+	@echo 'make quick      lint, and the tests that a change can break first; SINCE=HEAD~1'
 	@echo 'make test       lint, type check and all tests; WORKERS=N processes (2)'
 	@echo 'make test-full  also the long products of cases, compiled as users do; SEED=N'
 	@echo 'make peers      PyTorch and attack libraries in an environment of their own, to compare'
@@ -27,6 +28,9 @@ help:
 
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.quickstart --out=out/demo $(FLAGS)
+
+quick: lint
+	$(BIN)/python tools/quick.py $(SINCE)
 
 test: lint
 	$(PYTEST) $(FLAGS)
