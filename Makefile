@@ -6,17 +6,21 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 WORKERS ?= 2
 FLAGS ?=
+SEED := $(shell date +%s)
+# A process that a hanging test ended is not replaced: its test would hang again.
+PYTEST = $(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup --max-worker-restart=0
 
 # Matplotlib's font cache belongs to the environment: HOME may be read-only.
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo test test-full lint peers benchmark clean
+.PHONY: help demo quick test test-full lint peers benchmark clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo       train, attack, evaluate and report on real digits: out/demo/index.html'
+	@echo 'make quick      lint, and the tests that a change can break first; SINCE=HEAD~1'
 	@echo 'make test       lint, type check and all tests; WORKERS=N processes (2)'
-	@echo 'make test-full  also the long products of cases, compiled as users do'
+	@echo 'make test-full  also the long products of cases, compiled as users do; SEED=N'
 	@echo 'make peers      PyTorch and attack libraries in an environment of their own, to compare'
 	@echo 'make benchmark  timings; FLAGS="--suite=peers" needs make peers'
 	@echo 'make clean      remove .venv, .venv-peers, out and caches'
@@ -25,11 +29,18 @@ help:
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.quickstart --out=out/demo $(FLAGS)
 
-test: lint
-	$(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup $(FLAGS)
+quick: lint
+	$(BIN)/python tools/quick.py $(SINCE)
 
+test: lint
+	$(PYTEST) $(FLAGS)
+
+# Nothing compiled earlier counts, and SEED=N draws the examples of an earlier run.
 test-full: lint
-	XLA_FLAGS= $(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup -m '' $(FLAGS)
+	@echo 'make test-full SEED=$(SEED) draws these examples again.'
+	XLA_FLAGS= JAX_ENABLE_COMPILATION_CACHE=false $(PYTEST) -m '' \
+		-o faulthandler_timeout=3600 \
+		--hypothesis-profile=anew --hypothesis-seed=$(SEED) $(FLAGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check --quiet

@@ -65,11 +65,11 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 
 def _keep_compiled_programs() -> None:
-    folder, own = COMPILE_CACHE.value, jax.config.values["jax_compilation_cache_dir"]
+    folder, own = COMPILE_CACHE.value, jax.config.jax_compilation_cache_dir
     if folder is None and not own:
         caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         folder = os.path.join(caches, "robust_jax")
-    if folder:
+    if folder is not None:
         jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
 

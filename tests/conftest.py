@@ -3,19 +3,32 @@
 import gc
 import os
 import pathlib
+import sys
 
 import pytest
 
-# Before anything imports JAX. Compiling is most of the suite's time, and half of that
-# is optimisation; `make test-full` and processes of their own compile as users do.
+# Before anything imports JAX, and for the processes that tests start too. Compiling is
+# most of the suite's time, and half of that is optimisation: programs are not
+# optimised, and those of earlier runs and other processes are kept. `make test-full`
+# compiles all of them, as users do.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
+    # JAX's key of a program has JAX's version, the flags and what the processor can do.
+    programs = os.path.join(sys.prefix, "jax-cache-tests")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", programs)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax
 from hypothesis import settings
 
+pytest_plugins = ["tests.scheduling"]
+
 settings.register_profile("fixed", derandomize=True, deadline=None)
+# `make test-full` draws anew, from a seed that it prints.
+settings.register_profile("anew", derandomize=False, deadline=None, database=None)
 settings.load_profile("fixed")
 
 MAPS = pathlib.Path("/proc/self/maps")  # Linux's own.

@@ -157,6 +157,12 @@ def _write(
 
         name = stock.name
 
+        def _info(self) -> Any:
+            info = super()._info()
+            # Asking tfds's bucket would leave a temporary directory behind.
+            info.initialize_from_bucket = lambda: None
+            return info
+
         def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
             del dl_manager
             for feature, names in class_names.items():

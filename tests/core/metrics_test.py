@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 from scipy import stats
 
 from robust_jax.core import metrics
@@ -23,7 +23,6 @@ def test_published_intervals(successes, n, low, high):
     assert metrics.wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
 
 
-@settings(derandomize=True, deadline=None)
 @given(counts, st.sampled_from([0.5, 0.9, 0.95, 0.999]))
 def test_agrees_with_scipy(count, confidence):
     successes, n = count
@@ -32,7 +31,6 @@ def test_agrees_with_scipy(count, confidence):
     assert found == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
-@settings(derandomize=True, deadline=None)
 @given(counts)
 def test_interval_holds_the_value_and_stays_within_0_and_1(count):
     share = metrics.Proportion(*count)

@@ -29,7 +29,7 @@ def refuse_constant(name):
     raise AssertionError(f"{name} is not JSON")
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(json_data)
 def test_data_survive_the_disk(data):
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,7 @@
 """Twenty-image archives in the official layouts, there and back."""
 
+import tempfile
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -70,6 +72,14 @@ def test_plain_tfds_reads_it_with_the_stock_features(name, tmp_path):
             assert record["coarse_label"] == written.coarse[index]
     if name == "cifar100":
         assert source.dataset_info.features["label"].names[7] == "fine7"
+
+
+def test_nothing_is_left_in_the_temporary_directory(tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    write_idx(tmp_path)
+    prepare("mnist", tmp_path, tmp_path / "data", verify=False)
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_the_order_is_that_of_tfds_own_builder(tmp_path):

@@ -31,7 +31,7 @@ def started(tmp_path):
         command += [f"--count={COUNT}", f"--out={tmp_path}", "--save_every=1000"]
         running.append(
             subprocess.Popen(
-                [*command, "--compile_cache=", *options],
+                [*command, *options],
                 cwd=ROOT,
                 env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
                 stdout=subprocess.PIPE,
