@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from robust_jax.evaluate import evaluation
 from robust_jax.evaluate.engine import Findings, Item
 
 PLACES = 4
@@ -46,7 +45,7 @@ def test_the_journal_keeps_an_example_with_its_own_item_alone(order):
         won = place == 1
         example = np.full(3, place) if won else None
         found.add(Item(1, place), float(won) - 0.5, COSTS[place], example)
-        kept[place] = evaluation._entry(4, attacked, found, Item(1, place))
+        kept[place] = found.entry(Item(1, place), 4, int(attacked[1]))
     for place, entry in kept.items():
         assert entry[:3] == (4, 9, place)
         assert (entry.forwards, entry.backwards) == COSTS[place]

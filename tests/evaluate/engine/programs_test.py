@@ -22,15 +22,14 @@ def test_steps_move_slots_with_an_item_that_has_not_ended_up_to_its_last_call():
     threat = threats.Linf(1e-4 * ones, zeros, ones)
     keys = np.arange(6, dtype=np.uint32).reshape(3, 2)
     order = programs.Order(keys, x, Untargeted(labels), threat, logits)
-    functions = programs.traced(attack)
-    assert "judge" in functions
+    assert attack.judge is not None
 
     @jax.jit
-    def run(order, live):
-        slots = functions["fresh"](order)
-        return slots, functions["chunk"](model, slots, live, STEPS + 5)
+    def run(attack, order, live):
+        slots = programs.fresh(attack, order)
+        return slots, programs.looped(attack, model, slots, live, STEPS + 5)
 
-    first, slots = run(order, np.arange(3) != FREE)
+    first, slots = run(attack, order, np.arange(3) != FREE)
     np.testing.assert_array_equal(slots.calls, [0, 0, STEPS])
     np.testing.assert_array_equal(slots.state.i, [0, 0, STEPS])
     np.testing.assert_array_equal(
