@@ -51,6 +51,15 @@ def test_the_root_package_loads_nothing_heavy():
     assert run(code).strip() == "set()"
 
 
+def test_an_evaluation_loads_nothing_heavy_either():
+    """SciPy's statistics alone would take as long as JAX."""
+    heavy = {*HEAVY, "scipy"}
+    code = (
+        f"import sys, robust_jax as rj; rj.evaluate; print({heavy} & set(sys.modules))"
+    )
+    assert run(code).strip() == "set()"
+
+
 def test_packages_load_on_first_use():
     code = (
         "import sys, robust_jax as rj\n"

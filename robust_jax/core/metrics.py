@@ -6,7 +6,6 @@ import statistics
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +77,8 @@ def median(values: np.ndarray) -> Median:
     n = len(ordered)
     if n == 0:
         raise ValueError("values is empty; expected at least one for a median")
+    from scipy import stats  # 0.7 s, for one number
+
     below = int(stats.binom.ppf(0.025, n, 0.5))  # P(fewer than `below`) <= 0.025
     first = max(below - 1, 0)
     middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
