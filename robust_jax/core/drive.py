@@ -187,20 +187,21 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
     """
 
     def run_set(key, logits_fn, threat, x, goal):
-        advance = _shared_program(attack, min(batch, len(x)))
+        advance = _shared_program(min(batch, len(x)))
         logits_fn, x = as_partial(logits_fn), jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
         state = attack.init(key, threat, x[0])
         for _ in range(attack.steps):
-            state = advance(logits_fn, threat, state, x, goal)
+            state = advance(product, logits_fn, threat, state, x, goal)
         return state.shared
 
+    product = factories.as_product(attack)
     return run_set
 
 
 @functools.lru_cache(maxsize=32)
-def _shared_program(attack: SharedAttack, batch: int) -> Any:
-    def advance(logits_fn, threat, state, x, goal):
+def _shared_program(batch: int) -> Any:
+    def advance(attack, logits_fn, threat, state, x, goal):
         key = jax.random.fold_in(state.key, state.i)
         chosen = jax.random.choice(key, len(x), (batch,), replace=False)
         part = jax.tree.map(lambda a: a[chosen], (x, goal))
