@@ -63,7 +63,7 @@ def advance(
     threat: Threat,
     state: Any,
     *,
-    to_the_end: bool = False,
+    to_the_end: bool | Array = False,
 ) -> Any:
     """One step of one example; a finished example stays as it is.
 
@@ -72,11 +72,16 @@ def advance(
     budget finishes an example: a success does not.
     """
     moved = attack.step(logits_fn, threat, state)
-    if to_the_end:
-        over = state.i >= attack.steps
-    else:
-        over = attack.done(threat, state)
+    over = is_over(attack, threat, state, to_the_end)
     return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
+
+
+def is_over(
+    attack: Attack, threat: Threat, state: Any, to_the_end: bool | Array = False
+) -> Array:
+    """Whether an example is finished, [] bool; see `advance`."""
+    spent = state.i >= attack.steps
+    return jnp.where(to_the_end, spent, attack.done(threat, state))
 
 
 def run(attack: Attack, *, to_the_end: bool = False) -> RunOne:
@@ -267,10 +272,8 @@ class _HostPrograms:
             state = jax.vmap(
                 lambda t, s: advance(attack, logits_fn, t, s, to_the_end=to_the_end)
             )(threat, state)
-            over = jax.vmap(attack.done)(threat, state)
-            if to_the_end:
-                over = state.i >= attack.steps
-            return state, ~jnp.all(over)
+            over = jax.vmap(lambda t, s: is_over(attack, t, s, to_the_end))
+            return state, ~jnp.all(over(threat, state))
 
         self.begin, self.advance = compiled(begin_all), compiled(advance_all)
         self.finish = compiled(lambda attack, t, s: jax.vmap(attack.finish)(t, s))

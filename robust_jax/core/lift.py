@@ -46,15 +46,24 @@ def threat_per_example(threat: Any, x: Array) -> Any:
         x: a batch of inputs, shape [B, *S], or a pytree of such.
     Returns: the same threat, fields as arrays of x's float type.
     """
+    return _per_example(jnp, threat, x)
+
+
+def threat_on_host(threat: Any, x: np.ndarray) -> Any:
+    """As `threat_per_example`, NumPy arrays: on the host nothing is compiled for it."""
+    return _per_example(np, threat, x)
+
+
+def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
     leaf = jax.tree.leaves(x)[0]
     n, dtype = leaf.shape[0], jnp.promote_types(leaf.dtype, jnp.float32)
-    eps = jnp.broadcast_to(jnp.asarray(threat.eps, dtype), (n,))
+    eps = numpy.broadcast_to(numpy.asarray(threat.eps, dtype), (n,))
 
     def face(bound):
-        bound = jnp.asarray(bound, dtype)
+        bound = numpy.asarray(bound, dtype)
         if bound.ndim == leaf.ndim:
             return bound
-        return jnp.broadcast_to(bound, (n, *bound.shape))
+        return numpy.broadcast_to(bound, (n, *bound.shape))
 
     lower, upper = jax.tree.map(face, (threat.lower, threat.upper))
     return threat._replace(eps=eps, lower=lower, upper=upper)

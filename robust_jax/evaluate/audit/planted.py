@@ -13,7 +13,7 @@ import numpy as np
 
 from robust_jax.core import lift
 from robust_jax.core.types import Array, Attack, Key, LogitsFn, Threat, Untargeted
-from robust_jax.evaluate.audit import stepwise
+from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.audit.subject import Bench
 
 _OTHERS = 16  # Random points that the planted one must stand apart from.
@@ -67,13 +67,12 @@ def plant(model: LogitsFn, key: Key, threat: Threat, x: Array) -> Plant:
 def search(bench: Bench, attack: Attack) -> Search:
     """Plants one point per example of a bench and lets an attack look for it."""
     subject = bench.subject
-    threat = lift.threat_per_example(bench.threat, jnp.asarray(bench.images))
-    rows = (bench.keys, jax.tree.map(np.asarray, threat), bench.images)
+    rows = bench.keys, lift.threat_on_host(bench.threat, bench.images), bench.images
     plants = bench.map(plant, *rows, forwards=_OTHERS + 2)
     can_be_found = np.isfinite(plants.answer).all(axis=1)
     can_be_found &= np.isfinite(plants.radius) & (plants.radius > 0)
     goals: Any = Untargeted(np.full(len(bench), _BENIGN, np.int32))
-    run = lift.in_tiles(stepwise.under(attack, head), tile=subject.tile)
+    run = lift.in_tiles(drivers.under(attack, head), tile=subject.tile)
     result = run(bench.keys, subject.model, bench.threat, bench.images, (goals, plants))
     bench.count(int(result.forwards.sum()), int(result.backwards.sum()))
     return Search(can_be_found, can_be_found & (np.asarray(result.margin) >= 0))

@@ -124,8 +124,7 @@ def look(model: LogitsFn, x: Array, label: Array, walk: Array) -> tuple[Looks, A
 def _probes(bench: Bench) -> Probes:
     x = bench.images
     start, slope = _look(bench, x, np.zeros_like(x))
-    threat = lift.threat_per_example(bench.threat, jnp.asarray(x))
-    threat = jax.tree.map(np.asarray, threat)
+    threat = lift.threat_on_host(bench.threat, x)
     around = bench.map(ends, bench.keys, threat, x, slope)
 
     def walks(end: np.ndarray, where: str) -> tuple[Walk, Walk]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Attack, AttackResult, Goal, LogitsFn, Untargeted
+from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import Claims, predict
 
 PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
@@ -143,9 +144,8 @@ class Bench:
             restart=restart,
         )
         threat = self.threat if eps is None else self.threat._replace(eps=eps)
-        run = lift.in_tiles(
-            drive.auto(attack, to_the_end=to_the_end), tile=subject.tile
-        )
+        driver = drivers.auto(attack, to_the_end=to_the_end)
+        run = lift.in_tiles(driver, tile=subject.tile)
         towards = Untargeted(self.labels) if goal is None else goal
         result = run(keys, subject.model, threat, self.images, towards)
         spent = int(result.forwards.sum()), int(result.backwards.sum())
@@ -162,6 +162,10 @@ class Bench:
     def keys(self) -> Any:
         """One key per example of the subset, for draws of the checks' own."""
         return self.keys_of(self.index)
+
+    def some_keys(self, order: np.ndarray) -> Any:
+        """Those of `keys` at some positions, shape [M]."""
+        return self.keys_of(self.index[order])
 
     def keys_of(self, rows: np.ndarray) -> Any:
         """As `keys`, of any examples of the subject."""

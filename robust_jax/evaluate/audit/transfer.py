@@ -6,6 +6,7 @@ from jax.tree_util import Partial
 
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Array, Attack, LogitsFn, Untargeted
+from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.audit.subject import Bench, Subject
 
 _EXAMPLES = 1024  # At most, for the fit: it solves a system of so many equations.
@@ -51,7 +52,9 @@ def against(bench: Bench, surrogate: LogitsFn, attack: Attack) -> np.ndarray:
     The attack goes on to the largest margin: the first error of the surrogate would
     hardly be one of the model. The surrogate's calls are counted.
     """
-    run = lift.in_tiles(drive.auto(attack, to_the_end=True), tile=bench.subject.tile)
+    is_affine = getattr(surrogate, "func", None) is _affine
+    driver = drive.traced if is_affine else drivers.auto  # One program, no convolution.
+    run = lift.in_tiles(driver(attack, to_the_end=True), tile=bench.subject.tile)
     goal = Untargeted(bench.labels)
     result = run(bench.keys, surrogate, bench.threat, bench.images, goal)
     bench.count(int(result.forwards.sum()), int(result.backwards.sum()))
