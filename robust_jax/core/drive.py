@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
 from robust_jax.core import factories, incumbent, lift
@@ -175,10 +176,17 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     program, product = _traced_program(to_the_end), factories.as_product(attack)
 
     def run_many(keys, logits_fn, threat, x, goal):
-        threat = jax.tree.map(jnp.asarray, threat)  # A float's type would be weak.
+        threat = jax.tree.map(_strong, threat)
         return program(product, keys, as_partial(logits_fn), threat, x, goal)
 
     return run_many
+
+
+def _strong(number: Any) -> Any:
+    """A Python number as an array, as its type would be weak and compile again."""
+    if isinstance(number, float | int):
+        return np.asarray(number, jnp.result_type(type(number)))
+    return number
 
 
 def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:

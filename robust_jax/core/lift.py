@@ -83,7 +83,11 @@ def item_keys(
     Returns: keys of shape [B], threefry whatever the user's configuration says.
     """
     names = {"stage": stage, "target": target, "restart": restart}
-    data = jnp.asarray(item_key_data(seed, ids, **names))
+    return keys_from(item_key_data(seed, ids, **names))
+
+
+def keys_from(data: Array) -> Key:
+    """Keys of shape [B] from their data, [B, 2]; nothing is compiled for it."""
     return jax.random.wrap_key_data(data, impl=_THREEFRY)
 
 
@@ -144,7 +148,7 @@ def in_tiles(
         parts = []
         for index, real in tiles(len(data), tile):
             part = run_many(
-                jax.random.wrap_key_data(data[index], impl=_THREEFRY),
+                keys_from(data[index]),
                 logits_fn,
                 threat_of(threat, x, index),
                 jax.tree.map(lambda a: a[index], x),  # noqa: B023

@@ -222,7 +222,9 @@ def _on(bench: Bench, order: np.ndarray, run_many: Any) -> Any:
     threat = lift.threat_of(bench.threat, bench.images, order)
     goal = Untargeted(bench.labels[order])
     run = lift.in_tiles(run_many, tile=subject.tile)
-    return run(bench.some_keys(order), subject.model, threat, images, goal)
+    return run(
+        lift.keys_from(bench.key_data[order]), subject.model, threat, images, goal
+    )
 
 
 def _differing(bench: Bench) -> int:

@@ -163,14 +163,15 @@ class Bench:
         """One key per example of the subset, for draws of the checks' own."""
         return self.keys_of(self.index)
 
-    def some_keys(self, order: np.ndarray) -> Any:
-        """Those of `keys` at some positions, shape [M]."""
-        return self.keys_of(self.index[order])
-
     def keys_of(self, rows: np.ndarray) -> Any:
         """As `keys`, of any examples of the subject."""
         ids = self.subject.ids[rows]
         return lift.item_keys(self.subject.seed, ids, stage=_STAGE, target=1)
+
+    @functools.cached_property
+    def key_data(self) -> np.ndarray:
+        """The data of `keys`, [M, 2]: rows for `map`, which are picked on the host."""
+        return np.asarray(jax.random.key_data(self.keys))
 
     def map(
         self,

@@ -41,9 +41,7 @@ def affine_copy(subject: Subject) -> LogitsFn | None:
     ridge = max(ridge, np.finfo(np.float64).tiny)
     weights = x.T @ np.linalg.solve(gram + ridge * np.eye(len(x)), y)
     bias = mean_y - mean_x @ weights
-    return Partial(
-        _affine, jnp.asarray(weights, jnp.float32), jnp.asarray(bias, jnp.float32)
-    )
+    return Partial(_affine, weights.astype(np.float32), bias.astype(np.float32))
 
 
 def against(bench: Bench, surrogate: LogitsFn, attack: Attack) -> np.ndarray:
