@@ -263,9 +263,12 @@ def compiler_options(*, brief: bool = False) -> dict[str, Any]:
     return options
 
 
-def compiled(function: Callable[..., Any], **kwargs: Any) -> Any:
-    """`jax.jit` with the library's compiler options for the present back end."""
-    return jax.jit(function, compiler_options=compiler_options(), **kwargs)
+def compiled(
+    function: Callable[..., Any], *, brief: bool = False, **kwargs: Any
+) -> Any:
+    """`jax.jit` with the library's `compiler_options` for the present back end."""
+    options = compiler_options(brief=brief)
+    return jax.jit(function, compiler_options=options, **kwargs)
 
 
 class _HostPrograms:

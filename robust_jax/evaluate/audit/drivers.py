@@ -100,7 +100,7 @@ def programs_under(head: Head) -> Programs:
         moved, running, was_inside = jax.vmap(one)(threat, state, rows)
         return Advanced(moved, running.any(), was_inside)
 
-    return Programs(drive.compiled(begin), drive.compiled(advance))
+    return Programs(drive.compiled(begin, brief=True), drive.compiled(advance))
 
 
 def _is_inside(threat: Threat, state: Any) -> Array:

@@ -69,7 +69,7 @@ def search(bench: Bench, attack: Attack) -> Search:
     """Plants one point per example of a bench and lets an attack look for it."""
     subject = bench.subject
     rows = bench.key_data, lift.threat_on_host(bench.threat, bench.images), bench.images
-    plants = bench.map(plant, *rows, forwards=_OTHERS + 2)
+    plants = bench.map(plant, *rows, forwards=_OTHERS + 2, brief=True)
     can_be_found = np.isfinite(plants.answer).all(axis=1)
     can_be_found &= np.isfinite(plants.radius) & (plants.radius > 0)
     goals: Any = Untargeted(np.full(len(bench), _BENIGN, np.int32))

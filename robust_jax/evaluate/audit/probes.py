@@ -125,7 +125,7 @@ def _probes(bench: Bench) -> Probes:
     x = bench.images
     start, slope = _look(bench, x, np.zeros_like(x))
     threat = lift.threat_on_host(bench.threat, x)
-    around = bench.map(ends, bench.key_data, threat, x, slope)
+    around = bench.map(ends, bench.key_data, threat, x, slope, brief=True)
 
     def walks(end: np.ndarray, where: str) -> tuple[Walk, Walk]:
         whole = _walk(bench, start, end - x, _MIDPOINTS, where)

@@ -179,6 +179,7 @@ class Bench:
         *rows: Any,
         forwards: int = 0,
         backwards: int = 0,
+        brief: bool = False,
     ) -> Any:
         """`function(model, *rows of one example)` for each of M, NumPy arrays [M, ...].
 
@@ -188,8 +189,9 @@ class Bench:
             rows: pytrees of arrays with a leading axis M.
             forwards: model evaluations per example, counted.
             backwards: gradients per example, counted.
+            brief: whether to compile it without optimisation: it is asked once.
         """
-        program, model = batched(function), drive.as_partial(self.subject.model)
+        program, model = batched(function, brief), drive.as_partial(self.subject.model)
         parts = []
         n = len(jax.tree.leaves(rows)[0])
         for index, real in lift.tiles(n, self.subject.tile):
@@ -229,8 +231,9 @@ def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=128)
-def batched(function: Callable[..., Any]) -> Any:
+def batched(function: Callable[..., Any], brief: bool = False) -> Any:
     """A function of (model, one example's arrays...) over a batch, compiled once."""
     return drive.compiled(
-        lambda model, *rows: jax.vmap(functools.partial(function, model))(*rows)
+        lambda model, *rows: jax.vmap(functools.partial(function, model))(*rows),
+        brief=brief,
     )
