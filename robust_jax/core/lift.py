@@ -86,8 +86,8 @@ def item_keys(
     return keys_from(item_key_data(seed, ids, **names))
 
 
-def keys_from(data: Array | np.ndarray) -> Key:
-    """Keys of shape [B] from their data, [B, 2]; nothing is compiled for it."""
+def keys_from(data: Any) -> Key:
+    """Threefry keys of shape [B] from their data, [B, 2]; compiles nothing."""
     return jax.random.wrap_key_data(data, impl=_THREEFRY)
 
 

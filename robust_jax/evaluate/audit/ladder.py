@@ -57,11 +57,11 @@ def long(norm: str) -> Attack:
 
 
 @factory()
-def _climb(steps: int, relative_step: float, at_random: int) -> Attack:
+def _climb(steps: int, relative_step: float, from_random: int) -> Attack:
     """PGD; FGSM where the start is not at random. One program, as all are numbers."""
 
     def start(key: Key, threat: Threat, x: Array) -> Array:
-        return chosen(jnp.asarray(at_random) > 0, threat.sample(key, x), x)
+        return chosen(jnp.asarray(from_random) > 0, threat.sample(key, x), x)
 
     rule = optim.steepest(relative_step)
     return projected_ascent(objectives.margin, rule, start, steps=steps)
