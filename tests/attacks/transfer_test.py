@@ -169,7 +169,8 @@ def test_presets_are_momentum_with_their_estimators():
             transfer.nesterov_variance_tuning(6, 2.0, 0.3, 0.7, inner),
         ),
     ):
-        assert preset is mim(4, 0.3, 0.7, margin, estimator)  # Equal ones are the same.
+        made = mim(4, 0.3, 0.7, margin, estimator)  # Equal ones are the same.
+        assert preset.made is made
 
 
 @pytest.mark.parametrize(
