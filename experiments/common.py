@@ -65,7 +65,7 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 
 def _keep_compiled_programs() -> None:
-    folder, own = COMPILE_CACHE.value, jax.config.jax_compilation_cache_dir
+    folder, own = COMPILE_CACHE.value, jax.config.values["jax_compilation_cache_dir"]
     if folder is None and not own:
         caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         folder = os.path.join(caches, "robust_jax")

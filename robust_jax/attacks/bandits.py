@@ -9,8 +9,8 @@ import numpy as np
 from robust_jax import threats
 from robust_jax.attacks.gradients import Gradient, Look, Scene
 from robust_jax.core import checks
+from robust_jax.core.factories import factory
 from robust_jax.core.images import from_image, image_shape
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Threat
 
 _EDGE = 1 - 1e-6  # Beyond, float32 would make a sign final.
@@ -22,7 +22,7 @@ class Prior(NamedTuple):
     grad: Array  # [h, w, C]
 
 
-@memoised
+@factory("side")
 def bandit(
     exploration: float = 1.0,
     width: float = 0.1,

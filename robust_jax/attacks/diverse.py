@@ -7,14 +7,14 @@ from robust_jax import optim
 from robust_jax.attacks import projected
 from robust_jax.attacks.gradients import Climb, Gradient
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import objectives
 
 _DIRECTION = 2**31 - 1  # The name of the draw of the direction among the step's.
 
 
-@memoised
+@factory()
 def odi_pgd(
     steps: int = 20,
     relative_step: float = 0.25,

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.gradients import Gradient, Look, Scene
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array
 
 _NORMAL, _SIGNS = "normal", "signs"
 
 
-@memoised
+@factory("samples")
 def spsa(samples: int = 128, delta: float = 0.01) -> Gradient:
     """Simultaneous perturbation: differences along random signs.
 
@@ -33,7 +33,7 @@ def spsa(samples: int = 128, delta: float = 0.01) -> Gradient:
     return _two_sided(samples, delta, _SIGNS)
 
 
-@memoised
+@factory("samples")
 def nes(samples: int = 50, sigma: float = 0.001) -> Gradient:
     """Natural evolution strategies: differences along Gaussian directions, in pairs.
 

@@ -10,7 +10,7 @@ from robust_jax import optim
 from robust_jax.attacks import projected
 from robust_jax.attacks.gradients import Climb, Gradient
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 from robust_jax.threats import Linf
@@ -21,7 +21,7 @@ _DROP_PERCENTS = (60, 85)  # Of the steps: from there on the step size is a tent
 _DROP = 10.0
 
 
-@memoised
+@factory()
 def gama_pgd(
     steps: int = 100, weight: float = 50.0, gradient: Gradient | None = None
 ) -> Attack:
@@ -102,8 +102,10 @@ def probabilities(logits: Array) -> Array:
 
 
 def _dropping(steps: int) -> optax.Schedule:
-    table = [
-        _RELATIVE_STEP / _DROP ** sum(100 * i >= p * steps for p in _DROP_PERCENTS)
-        for i in range(steps + 1)
-    ]
-    return lambda count: jnp.asarray(table)[count]
+    sizes = [_RELATIVE_STEP / _DROP**n for n in range(len(_DROP_PERCENTS) + 1)]
+
+    def relative_step_at(move: Array) -> Array:
+        drops = sum((100 * move >= p * steps for p in _DROP_PERCENTS), 0)
+        return jnp.asarray(sizes)[drops]
+
+    return relative_step_at

@@ -13,8 +13,8 @@ from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.minimum_norm import NearState, box_ends, first_state
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -27,7 +27,7 @@ from robust_jax.core.types import (
 from robust_jax.losses import objectives
 
 
-@memoised
+@factory("candidates")  # They decide a shape.
 def greedy_l0(
     steps: int = 40, candidates: int = 20, gradient: Gradient | None = None
 ) -> Attack:

@@ -13,8 +13,8 @@ from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
 from robust_jax.attacks.minimum_norm import NearState, box_ends, first_state
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -86,7 +86,7 @@ def singles(candidates: Candidates, room: Array) -> tuple[Array, Array]:
     return jnp.max(value) > -jnp.inf, jnp.argmax(value)[None]
 
 
-@memoised
+@factory()
 def jsma(
     steps: int = 56,
     changes: tuple[float, ...] = (1.0,),
@@ -233,5 +233,7 @@ def _check_use(threat: Threat, memory: Any) -> None:
 
 
 def _is_change(value: Any) -> bool:
+    if checks.is_traced(value):
+        return True
     known = isinstance(value, float | int) and not isinstance(value, bool)
     return known and value != 0 and abs(value) < float("inf")

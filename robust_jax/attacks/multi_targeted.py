@@ -11,7 +11,7 @@ from robust_jax.attacks import projected
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, drive, incumbent
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -42,7 +42,7 @@ class TurnsState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@memoised
+@factory()
 def multi_targeted(
     steps_per_target: int = 20,
     relative_step: float = 0.1,
@@ -88,13 +88,14 @@ def multi_targeted(
         num_classes = clean_logits.shape[0]
         is_label = jnp.arange(num_classes) == goal.label
         others = jnp.where(is_label, -jnp.inf, clean_logits)
-        count = min(targets, num_classes - 1)
-        likeliest = jax.lax.top_k(others, count)[1]
+        likeliest = jax.lax.top_k(others, num_classes - 1)[1]
+        count = jnp.minimum(targets, num_classes - 1)
         return Towards(goal.label, likeliest[turn % count])
 
     return in_turn(inner, targets, goal_of)
 
 
+@factory()
 def in_turn(attack: Attack, turns: int, goal_of: GoalOf) -> Attack:
     """One fixed-budget attack again and again, each turn with its own goal and key.
 

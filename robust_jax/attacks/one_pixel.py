@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from robust_jax.attacks.minimum_norm import box_ends
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.images import as_image, from_image, image_shape
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -49,7 +49,7 @@ class PixelState(NamedTuple):
     backwards: Array  # [] int32, 0
 
 
-@memoised
+@factory("population", "pixels")  # They decide shapes.
 def one_pixel(
     generations: int = 100,
     population: int = 400,

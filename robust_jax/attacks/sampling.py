@@ -1,18 +1,17 @@
 """Attacks that try points, and keep the strongest: worst of k, and a grid."""
 
-import itertools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -39,7 +38,7 @@ class TriedState(NamedTuple):
 Points = Callable[[Key, Any, Array, Array], Array]  # (key, threat, x, i) -> [*S]
 
 
-@memoised
+@factory()
 def worst_of(queries: int = 10) -> Attack:
     """The strongest of random points of the threat set.
 
@@ -60,7 +59,7 @@ def worst_of(queries: int = 10) -> Attack:
     return _tried(point, queries)
 
 
-@memoised
+@factory()
 def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
     """The strongest of all points of a grid in a threat of few parameters.
 
@@ -76,19 +75,27 @@ def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
     """
     for count in counts:
         checks.positive_integer("counts", count)
-    lines = [np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in counts]
-    table = np.array(list(itertools.product(*lines)), np.float32)
+    total = math.prod(counts)
 
     def point(key: Key, threat: Any, z: Array, i: Array) -> Array:
-        if z.shape != table.shape[1:]:
+        if z.shape != (len(counts),):
             raise ValueError(
-                f"counts={counts}; expected one count for each of the parameters "
-                f"{z.shape} of {type(threat).__name__}"
+                f"counts of length {len(counts)}; expected one for each of the "
+                f"parameters {z.shape} of {type(threat).__name__}"
             )
-        offset = jnp.asarray(table, z.dtype)[jnp.minimum(i, len(table) - 1)]
-        return threat.project(z + threat.eps * offset, z)
+        offset = _on_the_grid(counts, jnp.minimum(i, total - 1))
+        return threat.project(z + threat.eps * offset.astype(z.dtype), z)
 
-    return _tried(point, len(table))
+    return _tried(point, total)
+
+
+def _on_the_grid(counts: tuple[int, ...], i: Array) -> Array:
+    """Point i of the grid in [-1, 1]^n, shape [n]; the last parameter goes first."""
+    places = []
+    for count in reversed(counts):
+        i, digit = jnp.divmod(i, count)
+        places.append((2 * digit - (count - 1)) / jnp.maximum(count - 1, 1))
+    return jnp.stack(places[::-1])
 
 
 def _tried(point: Points, count: int) -> Attack:

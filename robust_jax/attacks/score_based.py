@@ -4,12 +4,12 @@ from robust_jax import optim
 from robust_jax.attacks import estimates
 from robust_jax.attacks.bandits import bandit
 from robust_jax.attacks.projected import at_the_input, projected_ascent
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
 
-@memoised
+@factory("samples")
 def spsa(
     steps: int = 100,
     relative_step: float = 0.1,
@@ -38,7 +38,7 @@ def spsa(
     )
 
 
-@memoised
+@factory("samples")
 def nes(
     steps: int = 100,
     relative_step: float = 0.2,
@@ -70,7 +70,7 @@ def nes(
     )
 
 
-@memoised
+@factory("side")
 def bandits(
     steps: int = 3_000,
     relative_step: float = 0.2,

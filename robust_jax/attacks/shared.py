@@ -10,7 +10,7 @@ import optax
 from robust_jax import optim
 from robust_jax.attacks.gradients import finite
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import (
     Array,
     Goal,
@@ -24,7 +24,7 @@ from robust_jax.losses import objectives
 _LEARNING_RATE = 0.05  # Of a patch, in widths of the box.
 
 
-@memoised
+@factory()
 def universal(
     steps: int = 500,
     relative_step: float = 0.05,
@@ -70,7 +70,7 @@ def universal(
     return _shared(_Parts(start, place, rule, project, capped), steps)
 
 
-@memoised
+@factory()
 def trained_patch(
     steps: int = 1_000,
     learning_rate: float = _LEARNING_RATE,

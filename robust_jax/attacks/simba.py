@@ -9,8 +9,8 @@ import numpy as np
 from robust_jax.attacks import frequencies
 from robust_jax.attacks.random_search import SearchState, random_search
 from robust_jax.core import checks
+from robust_jax.core.factories import factory
 from robust_jax.core.images import image_shape
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -23,7 +23,7 @@ class Turn(NamedTuple):
     upwards: Array  # [] bool
 
 
-@memoised
+@factory("side")  # It decides how many directions there are.
 def simba(
     queries: int = 10_000,
     step_size: float = 0.2,

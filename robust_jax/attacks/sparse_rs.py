@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from robust_jax.attacks.minimum_norm import box_ends
 from robust_jax.attacks.random_search import SearchState, random_search
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 from robust_jax.threats.search import keep_largest
@@ -20,7 +20,7 @@ _DIVISORS = (2.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)
 _HORIZON = 10_000
 
 
-@memoised
+@factory()
 def sparse_rs(
     queries: int = 5_000,
     initial_share: float = 0.3,
@@ -45,11 +45,8 @@ def sparse_rs(
         sparse black-box adversarial attacks", AAAI 2022, Alg. 2. Differs from the
         authors' code in: eps counts channels, theirs pixels.
     """
-    if not 0 < initial_share <= 1:
-        raise ValueError(
-            f"initial_share={initial_share}; expected a share in (0, 1]; 0.3 is the "
-            "authors' for L0"
-        )
+    wanted = "a share in (0, 1]; 0.3 is the authors' for L0"
+    checks.holds("initial_share", initial_share, lambda v: 0 < v <= 1, wanted)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
         checks.threat("sparse_rs", threat, "l0")

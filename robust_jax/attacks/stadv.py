@@ -8,12 +8,12 @@ from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
 from robust_jax.attacks.projected import at_the_input, projected_ascent
 from robust_jax.attacks.through import through
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import objectives
 
 
-@memoised
+@factory()
 def stadv(
     steps: int = 100,
     relative_step: float = 0.05,
@@ -65,7 +65,7 @@ def _length(difference: Array) -> Array:
     return jnp.where(moved, jnp.sqrt(jnp.where(moved, squares, 1)), 0)
 
 
-@memoised
+@factory()
 def _smoothed(weight: float) -> Gradient:
     """The gradient less `weight` times that of the roughness."""
     inner = exact()

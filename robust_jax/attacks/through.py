@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from robust_jax.attacks.skeleton import chosen, until_won
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -29,7 +29,7 @@ class ThroughState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@memoised
+@factory()
 def through(attack: Attack) -> Attack:
     """An attack that chooses the parameters of a threat such as RotationTranslation.
 

@@ -22,12 +22,12 @@ from robust_jax.attacks.transforms import (
     translation_invariance,
 )
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 
-@memoised
+@factory()
 def lookahead(
     relative_step: float = 0.1, decay: float = 1.0, inner: Gradient | None = None
 ) -> Gradient:
@@ -68,7 +68,7 @@ def lookahead(
     )
 
 
-@memoised
+@factory("samples")
 def variance_tuning(
     samples: int = 20, relative_radius: float = 1.5, inner: Gradient | None = None
 ) -> Gradient:
@@ -109,7 +109,7 @@ def variance_tuning(
     )
 
 
-@memoised
+@factory("samples")
 def nesterov_variance_tuning(
     samples: int = 20,
     relative_radius: float = 1.5,
@@ -171,7 +171,7 @@ def even_move(threat: Threat, x: Array) -> Array:
     return jnp.asarray(threat.eps) / threat.distance(ones, zeros)
 
 
-@memoised
+@factory()
 def di_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -188,7 +188,7 @@ def di_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@memoised
+@factory("kernel_size")
 def ti_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -205,7 +205,7 @@ def ti_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@memoised
+@factory()
 def ni_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -221,7 +221,7 @@ def ni_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@memoised
+@factory("copies")
 def si_ni_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -238,7 +238,7 @@ def si_ni_fgsm(
     return ni_fgsm(steps, relative_step, decay, objective, scaled)
 
 
-@memoised
+@factory("samples")
 def vmi_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -256,7 +256,7 @@ def vmi_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@memoised
+@factory("samples")
 def vni_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,

@@ -16,7 +16,7 @@ import numpy as np
 
 from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Key, LogitsFn
 
 Draw = Callable[[Key, LogitsFn], LogitsFn]  # one random version of the model
@@ -25,7 +25,7 @@ _LOWEST_SHARE = 299 / 330  # Xie et al. (2019), code: sizes from 299, framed to 
 _REACH = 3.0  # Dong et al. (2019), code: the kernel ends at three deviations.
 
 
-@memoised
+@factory()
 def input_diversity(
     probability: float = 0.5,
     lowest_share: float = _LOWEST_SHARE,
@@ -52,10 +52,12 @@ def input_diversity(
         rather than nearest, which would drop rows; draws per example, not per batch;
         the last place of the frame can be drawn; zero is black, not grey.
     """
-    if not 0 <= probability <= 1:
-        raise ValueError(f"probability={probability!r}; expected a number in [0, 1]")
-    if not 0 < lowest_share <= 1:
-        raise ValueError(f"lowest_share={lowest_share!r}; expected a share in (0, 1]")
+    checks.holds(
+        "probability", probability, lambda v: 0 <= v <= 1, "a number in [0, 1]"
+    )
+    checks.holds(
+        "lowest_share", lowest_share, lambda v: 0 < v <= 1, "a share in (0, 1]"
+    )
     inner = inner or exact()
 
     def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
@@ -73,7 +75,7 @@ def input_diversity(
     return Gradient(inner.init, look, inner.forwards + 1, inner.backwards)
 
 
-@memoised
+@factory("kernel_size")
 def translation_invariance(
     kernel_size: int = 15, inner: Gradient | None = None
 ) -> Gradient:
@@ -106,7 +108,7 @@ def translation_invariance(
     return Gradient(inner.init, look, inner.forwards, inner.backwards)
 
 
-@memoised
+@factory("copies")
 def scale_invariance(copies: int = 5, inner: Gradient | None = None) -> Gradient:
     """SI: the gradient of the mean objective at x, x / 2, x / 4, ...
 
@@ -148,7 +150,7 @@ def scale_invariance(copies: int = 5, inner: Gradient | None = None) -> Gradient
     )
 
 
-@memoised
+@factory("samples")
 def expectation(
     draw: Draw, samples: int = 20, inner: Gradient | None = None
 ) -> Gradient:
@@ -274,7 +276,7 @@ def _random_place(
     whether_key, size_key, place_key = jax.random.split(key, 3)
     whether = jax.random.uniform(whether_key) < probability
     length = jnp.array([x.shape[axis] for axis in axes])
-    lowest = jnp.array([max(1, int(lowest_share * x.shape[axis])) for axis in axes])
+    lowest = jnp.maximum(jnp.floor(lowest_share * length).astype(length.dtype), 1)
     # One draw for all axes keeps the aspect ratio; the whole length is the
     # untransformed image's.
     size = lowest + jnp.floor(jax.random.uniform(size_key) * (length - lowest))

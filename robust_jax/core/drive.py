@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 
 from robust_jax.core import factories, incumbent, lift
@@ -64,7 +65,7 @@ def advance(
     threat: Threat,
     state: Any,
     *,
-    to_the_end: bool = False,
+    to_the_end: bool | Array = False,
 ) -> Any:
     """One step of one example; a finished example stays as it is.
 
@@ -73,11 +74,16 @@ def advance(
     budget finishes an example: a success does not.
     """
     moved = attack.step(logits_fn, threat, state)
-    if to_the_end:
-        over = state.i >= attack.steps
-    else:
-        over = attack.done(threat, state)
+    over = is_over(attack, threat, state, to_the_end)
     return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
+
+
+def is_over(
+    attack: Attack, threat: Threat, state: Any, to_the_end: bool | Array = False
+) -> Array:
+    """Whether an example is finished, [] bool; see `advance`."""
+    spent = state.i >= attack.steps
+    return jnp.where(to_the_end, spent, attack.done(threat, state))
 
 
 def run(attack: Attack, *, to_the_end: bool = False) -> RunOne:
@@ -171,10 +177,17 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     program, product = _traced_program(to_the_end), factories.as_product(attack)
 
     def run_many(keys, logits_fn, threat, x, goal):
-        threat = jax.tree.map(jnp.asarray, threat)  # A float's type would be weak.
+        threat = jax.tree.map(_strong, threat)
         return program(product, keys, as_partial(logits_fn), threat, x, goal)
 
     return run_many
+
+
+def _strong(number: Any) -> Any:
+    """A Python number as an array, as its type would be weak and compile again."""
+    if isinstance(number, float | int):
+        return np.asarray(number, jnp.result_type(type(number)))
+    return number
 
 
 def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
@@ -188,20 +201,21 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
     """
 
     def run_set(key, logits_fn, threat, x, goal):
-        advance = _shared_program(attack, min(batch, len(x)))
+        advance = _shared_program(min(batch, len(x)))
         logits_fn, x = as_partial(logits_fn), jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
         state = attack.init(key, threat, x[0])
         for _ in range(attack.steps):
-            state = advance(logits_fn, threat, state, x, goal)
+            state = advance(product, logits_fn, threat, state, x, goal)
         return state.shared
 
+    product = factories.as_product(attack)
     return run_set
 
 
 @functools.lru_cache(maxsize=32)
-def _shared_program(attack: SharedAttack, batch: int) -> Any:
-    def advance(logits_fn, threat, state, x, goal):
+def _shared_program(batch: int) -> Any:
+    def advance(attack, logits_fn, threat, state, x, goal):
         key = jax.random.fold_in(state.key, state.i)
         chosen = jax.random.choice(key, len(x), (batch,), replace=False)
         part = jax.tree.map(lambda a: a[chosen], (x, goal))
@@ -237,10 +251,8 @@ class _HostPrograms:
             state = jax.vmap(
                 lambda t, s: advance(attack, logits_fn, t, s, to_the_end=to_the_end)
             )(threat, state)
-            over = jax.vmap(attack.done)(threat, state)
-            if to_the_end:
-                over = state.i >= attack.steps
-            return state, ~jnp.all(over)
+            over = jax.vmap(lambda t, s: is_over(attack, t, s, to_the_end))
+            return state, ~jnp.all(over(threat, state))
 
         self.begin, self.advance = compiled(begin_all), compiled(advance_all)
         self.finish = compiled(lambda attack, t, s: jax.vmap(attack.finish)(t, s))

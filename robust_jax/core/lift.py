@@ -48,15 +48,24 @@ def threat_per_example(threat: Any, x: Array) -> Any:
         x: a batch of inputs, shape [B, *S], or a pytree of such.
     Returns: the same threat, fields as arrays of x's float type.
     """
+    return _per_example(jnp, threat, x)
+
+
+def threat_on_host(threat: Any, x: np.ndarray) -> Any:
+    """As `threat_per_example`, NumPy arrays: on the host nothing is compiled for it."""
+    return _per_example(np, threat, x)
+
+
+def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
     leaf = jax.tree.leaves(x)[0]
     n, dtype = leaf.shape[0], jnp.promote_types(leaf.dtype, jnp.float32)
-    eps = jnp.broadcast_to(jnp.asarray(threat.eps, dtype), (n,))
+    eps = numpy.broadcast_to(numpy.asarray(threat.eps, dtype), (n,))
 
     def face(bound):
-        bound = jnp.asarray(bound, dtype)
+        bound = numpy.asarray(bound, dtype)
         if bound.ndim == leaf.ndim:
             return bound
-        return jnp.broadcast_to(bound, (n, *bound.shape))
+        return numpy.broadcast_to(bound, (n, *bound.shape))
 
     lower, upper = jax.tree.map(face, (threat.lower, threat.upper))
     return threat._replace(eps=eps, lower=lower, upper=upper)
@@ -76,7 +85,11 @@ def item_keys(
     Returns: keys of shape [B], threefry whatever the user's configuration says.
     """
     names = {"stage": stage, "target": target, "restart": restart}
-    data = jnp.asarray(item_key_data(seed, ids, **names))
+    return keys_from(item_key_data(seed, ids, **names))
+
+
+def keys_from(data: Any) -> Key:
+    """Threefry keys of shape [B] from their data, [B, 2]; compiles nothing."""
     return jax.random.wrap_key_data(data, impl=_THREEFRY)
 
 
@@ -143,7 +156,7 @@ def in_tiles(
         parts = []
         for index, real in tiles(len(data), tile):
             part = run_many(
-                jax.random.wrap_key_data(data[index], impl=_THREEFRY),
+                keys_from(data[index]),
                 logits_fn,
                 threat_of(threat, x, index),
                 jax.tree.map(lambda a: a[index], x),  # noqa: B023

@@ -1,4 +1,8 @@
-"""Equal arguments, same object: what keeps compiled programs alive between calls."""
+"""Equal arguments, same object: what keeps compiled programs alive between calls.
+
+For what holds programs, or is a constant of them; what has numbers that programs take
+as arguments is made by `core.factories`.
+"""
 
 import functools
 import inspect
@@ -12,8 +16,8 @@ _T = TypeVar("_T")
 def memoised(factory: Callable[_P, _T]) -> Callable[_P, _T]:
     """A factory that returns the same object for equal arguments.
 
-    Attacks are made of closures, which are equal only if they are the same; programs
-    are kept per attack. With this, `pgd(40)` and `pgd(steps=40)` share theirs.
+    Closures are equal only if they are the same, and programs are kept per function.
+    With this, equal arguments share theirs, however they are written.
     Arguments of different types differ: `True` and `1.0` do not pass for a known `1`.
 
     Raises: TypeError: at the call, if an argument is not hashable.

@@ -10,13 +10,14 @@ from robust_jax import optim
 from robust_jax.attacks import projected
 from robust_jax.attacks.gradients import Climb
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import classification
 
 _SIGMA = 1e-3  # The TRADES code: standard deviation of the start, pixel units.
 
 
+@factory()
 def near_the_input(sigma: float = _SIGMA) -> projected.Start:
     """Starts from x plus a small Gaussian, projected.
 
@@ -31,7 +32,7 @@ def near_the_input(sigma: float = _SIGMA) -> projected.Start:
     return start
 
 
-@memoised
+@factory()
 def pgd_near(steps: int = 10, relative_step: float = 0.25) -> Attack:
     """PGD on the label's cross entropy from a small Gaussian start, as MART's.
 
@@ -49,7 +50,7 @@ def pgd_near(steps: int = 10, relative_step: float = 0.25) -> Attack:
     )
 
 
-@memoised
+@factory()
 def pgd_kl(steps: int = 10, relative_step: float | None = None) -> Attack:
     """PGD on KL(net at x || net at x_adv) from a small Gaussian start, as TRADES'.
 
@@ -67,7 +68,7 @@ def pgd_kl(steps: int = 10, relative_step: float | None = None) -> Attack:
     return _against_clean(classification.kl_divergence, steps, relative_step)
 
 
-@memoised
+@factory()
 def pgd_squared(steps: int = 10, relative_step: float | None = None) -> Attack:
     """PGD on the squared distance of the softmax to that at x, from a random start.
 
@@ -102,7 +103,7 @@ def _against_clean(
     )
 
 
-@memoised
+@factory()
 def fgsm_rs(relative_step: float = 1.25) -> Attack:
     """One step from a random point of the ball, which may leave the box.
 
@@ -130,7 +131,7 @@ def anywhere_in_the_ball(key: Key, threat: Any, x: Array) -> Array:
     return threat._replace(lower=-jnp.inf, upper=jnp.inf).sample(key, x)
 
 
-@memoised
+@factory()
 def n_fgsm(relative_noise: float = 2.0) -> Attack:
     """One full step from a noisy image, without a projection onto the ball.
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from robust_jax import attacks
-from robust_jax.core import checks, drive, lift
+from robust_jax.core import checks, compiling, drive, lift
 from robust_jax.core.types import Array, Key, Untargeted
 from robust_jax.train import pieces
 from robust_jax.train.state import ApplyFn
@@ -59,7 +59,7 @@ def look(
     attack = attacks.pgd(watch.steps, watch.relative_step)
     run = lift.over_examples(drive.last_iterate(attack))
 
-    @drive.compiled
+    @compiling.compiled
     def accuracy(variables, key):
         logits_fn = lambda x: apply_fn(variables, x, "eval")[0]  # noqa: E731
         keys = jax.random.split(key, len(labels))

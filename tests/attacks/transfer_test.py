@@ -157,7 +157,7 @@ def test_presets_are_momentum_with_their_estimators():
             transfer.lookahead(0.3, 0.7, inner),
         ),
         (
-            transfer.si_ni_fgsm(4, 0.3, 0.7, 3, margin, inner),
+            transfer.si_ni_fgsm(4, 0.3, 0.7, 3, margin, inner).made,  # an NI-FGSM
             transfer.lookahead(0.3, 0.7, transforms.scale_invariance(3, inner)),
         ),
         (
@@ -169,7 +169,8 @@ def test_presets_are_momentum_with_their_estimators():
             transfer.nesterov_variance_tuning(6, 2.0, 0.3, 0.7, inner),
         ),
     ):
-        assert preset is mim(4, 0.3, 0.7, margin, estimator)  # Equal ones are the same.
+        made = mim(4, 0.3, 0.7, margin, estimator)
+        assert preset.made == made
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,11 @@ from typing import NamedTuple
 
 import chex
 import jax.numpy as jnp
-import numpy as np
 
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -46,7 +45,7 @@ class HardLabelState(NamedTuple):
     backwards: Array  # [] int32, 0
 
 
-@memoised
+@factory()
 def hard_label(queries: int = 300) -> Attack:
     """The nearest change of class along the corners of a cube; labels alone are read.
 
@@ -72,7 +71,7 @@ def hard_label(queries: int = 300) -> Attack:
         logits_fn: LogitsFn, threat: Threat, state: HardLabelState
     ) -> HardLabelState:
         bisects = state.halvings > 0
-        ray = jnp.asarray(_schedule(queries, state.x.size))[state.rays]
+        ray = _ray(state.rays, state.x.size)
         trial = jnp.where(bisects, state.trial, _flipped(state.signs, *ray))
         reach = jnp.where(bisects, (state.low + state.high) / 2, state.high)
         point = _point(threat, state.x, trial, reach)
@@ -117,14 +116,15 @@ def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> HardLabelSta
     )
 
 
-def _schedule(rays: int, size: int) -> np.ndarray:
-    """Level and block of each ray, int32 [rays + 1, 2]: 2^level blocks at level.
+def _ray(number: Array, size: int) -> tuple[Array, Array]:
+    """Level and block of a ray, [] int32 each: level l has 2^l blocks.
 
     After the level whose blocks are single coordinates it begins anew.
     """
-    finest = math.ceil(math.log2(size))
-    names = [(level, block) for level in range(finest + 1) for block in range(2**level)]
-    return np.resize(np.asarray(names, np.int32), (rays + 1, 2))
+    levels = math.ceil(math.log2(size)) + 1
+    place = number % (2**levels - 1) + 1  # Of a heap: level l begins at 2^l.
+    level = jnp.sum(place >= 2 ** jnp.arange(1, levels))
+    return level, place - 2**level
 
 
 def _flipped(signs: Array, level: Array, block: Array) -> Array:

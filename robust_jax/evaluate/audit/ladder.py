@@ -6,12 +6,15 @@ seeds are data, so that the checks share these few programs.
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
-from robust_jax import attacks
-from robust_jax.attacks.projected import at_random
+from robust_jax import attacks, optim
+from robust_jax.attacks.projected import at_random, projected_ascent
+from robust_jax.attacks.skeleton import chosen
+from robust_jax.core.factories import factory
 from robust_jax.core.images import image_shape
-from robust_jax.core.types import Attack, AttackResult
+from robust_jax.core.types import Array, Attack, AttackResult, Key, Threat
 from robust_jax.evaluate.audit.subject import Bench
 from robust_jax.losses import objectives
 
@@ -22,7 +25,11 @@ _RELATIVE_STEP = 0.25  # Ten steps reach across the ball from any start.
 
 def single(norm: str) -> Attack:
     """One step from the input."""
-    return attacks.fgsm(objectives.margin)
+    if norm in ("l1", "l0"):
+        return attacks.fgsm(objectives.margin)
+    if norm == "patch":
+        return attacks.bim(1, 1.0, objectives.margin)
+    return _climb(1, 1.0, 0)
 
 
 def short(norm: str) -> Attack:
@@ -35,7 +42,7 @@ def short(norm: str) -> Attack:
         return attacks.pgd_l0(STEPS, objective=objectives.margin)
     if norm == "patch":
         return _patch(STEPS)
-    return attacks.pgd(STEPS, _RELATIVE_STEP, objectives.margin)
+    return _climb(STEPS, _RELATIVE_STEP, 1)
 
 
 def long(norm: str) -> Attack:
@@ -47,6 +54,17 @@ def long(norm: str) -> Attack:
     if norm == "patch":
         return _patch(10 * STEPS)
     return attacks.apgd(objectives.margin, 10 * STEPS)
+
+
+@factory()
+def _climb(steps: int, relative_step: float, from_random: int) -> Attack:
+    """PGD; FGSM where the start is not at random. One program, as all are numbers."""
+
+    def start(key: Key, threat: Threat, x: Array) -> Array:
+        return chosen(jnp.asarray(from_random) > 0, threat.sample(key, x), x)
+
+    rule = optim.steepest(relative_step)
+    return projected_ascent(objectives.margin, rule, start, steps=steps)
 
 
 def _patch(steps: int) -> Attack:

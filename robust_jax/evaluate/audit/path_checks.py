@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import drive, lift
+from robust_jax.core import lift
 from robust_jax.core.metrics import wilson
 from robust_jax.core.types import Attack, AttackResult, Untargeted
-from robust_jax.evaluate.audit import ladder, planted, randomness, stepwise
+from robust_jax.evaluate.audit import drivers, ladder, planted, randomness, stepwise
 from robust_jax.evaluate.audit.chance import tolerated
 from robust_jax.evaluate.audit.subject import (
     FLAG,
@@ -222,13 +222,15 @@ def _on(bench: Bench, order: np.ndarray, run_many: Any) -> Any:
     threat = lift.threat_of(bench.threat, bench.images, order)
     goal = Untargeted(bench.labels[order])
     run = lift.in_tiles(run_many, tile=subject.tile)
-    return run(bench.keys[order], subject.model, threat, images, goal)
+    return run(
+        lift.keys_from(bench.key_data[order]), subject.model, threat, images, goal
+    )
 
 
 def _differing(bench: Bench) -> int:
     """How many results of a short attack depend on order or company; must be none."""
     everyone, count = np.arange(len(bench)), 0
-    run_many = drive.auto(ladder.short(bench.threat.name))
+    run_many = drivers.auto(ladder.short(bench.threat.name))
     expected: AttackResult = _on(bench, everyone, run_many)
     bench.count(int(expected.forwards.sum()), int(expected.backwards.sum()))
     for order in (everyone[::-1], everyone[::2]):

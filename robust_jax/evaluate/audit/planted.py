@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.core import lift
-from robust_jax.core.types import Array, Attack, Key, LogitsFn, Threat, Untargeted
-from robust_jax.evaluate.audit import stepwise
+from robust_jax.core.types import Array, Attack, LogitsFn, Threat, Untargeted
+from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.audit.subject import Bench
 
 _OTHERS = 16  # Random points that the planted one must stand apart from.
@@ -51,13 +51,14 @@ def head(model: LogitsFn, plant: Plant) -> LogitsFn:
     return logits
 
 
-def plant(model: LogitsFn, key: Key, threat: Threat, x: Array) -> Plant:
+def plant(model: LogitsFn, key_data: Array, threat: Threat, x: Array) -> Plant:
     """Plants one example's point: a random one of the threat set.
 
     The radius is half the distance to the nearest among the input and 16 more random
     points, so that chance hardly meets it, and only a slope leads there.
     """
-    keys = jax.random.split(jax.random.fold_in(key, _PLANTING), _OTHERS + 1)
+    key = jax.random.fold_in(lift.keys_from(key_data), _PLANTING)
+    keys = jax.random.split(key, _OTHERS + 1)
     drawn = jax.vmap(lambda key: model(threat.sample(key, x)))(keys)
     answer, others = drawn[0], jnp.concatenate([drawn[1:], model(x)[None]])
     distance = jax.vmap(lambda other: _length(other - answer))(others)
@@ -67,13 +68,12 @@ def plant(model: LogitsFn, key: Key, threat: Threat, x: Array) -> Plant:
 def search(bench: Bench, attack: Attack) -> Search:
     """Plants one point per example of a bench and lets an attack look for it."""
     subject = bench.subject
-    threat = lift.threat_per_example(bench.threat, jnp.asarray(bench.images))
-    rows = (bench.keys, jax.tree.map(np.asarray, threat), bench.images)
-    plants = bench.map(plant, *rows, forwards=_OTHERS + 2)
+    rows = bench.key_data, lift.threat_on_host(bench.threat, bench.images), bench.images
+    plants = bench.map(plant, *rows, forwards=_OTHERS + 2, brief=True)
     can_be_found = np.isfinite(plants.answer).all(axis=1)
     can_be_found &= np.isfinite(plants.radius) & (plants.radius > 0)
     goals: Any = Untargeted(np.full(len(bench), _BENIGN, np.int32))
-    run = lift.in_tiles(stepwise.under(attack, head), tile=subject.tile)
+    run = lift.in_tiles(drivers.under(attack, head), tile=subject.tile)
     result = run(bench.keys, subject.model, bench.threat, bench.images, (goals, plants))
     bench.count(int(result.forwards.sum()), int(result.backwards.sum()))
     return Search(can_be_found, can_be_found & (np.asarray(result.margin) >= 0))

@@ -15,7 +15,7 @@ import numpy as np
 
 from robust_jax.attacks import gradients
 from robust_jax.core import lift
-from robust_jax.core.types import Array, Key, LogitsFn, Threat, Untargeted
+from robust_jax.core.types import Array, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.audit.subject import Bench
 from robust_jax.losses import objectives
 
@@ -93,13 +93,13 @@ def probes(bench: Bench) -> Probes:
     return bench.once("probes", lambda: _probes(bench))
 
 
-def ends(_: LogitsFn, key: Key, threat: Threat, x: Array, slope: Array) -> Any:
+def ends(_: LogitsFn, key_data: Array, threat: Threat, x: Array, slope: Array) -> Any:
     """Points of one example's threat set.
 
     Returns: uniform, up the slope, a random corner, and off the grid of 8-bit images
         by less than half of its width; each [*S].
     """
-    uniform_key, corner_key, grid_key = jax.random.split(key, 3)
+    uniform_key, corner_key, grid_key = jax.random.split(lift.keys_from(key_data), 3)
     normal = jax.random.normal(corner_key, x.shape, x.dtype)
     off = jax.random.uniform(grid_key, x.shape, x.dtype, -1 / 1020, 1 / 1020)
     moved = x + threat.steepest(slope, x), x + threat.steepest(normal, x), x + off
@@ -124,9 +124,8 @@ def look(model: LogitsFn, x: Array, label: Array, walk: Array) -> tuple[Looks, A
 def _probes(bench: Bench) -> Probes:
     x = bench.images
     start, slope = _look(bench, x, np.zeros_like(x))
-    threat = lift.threat_per_example(bench.threat, jnp.asarray(x))
-    threat = jax.tree.map(np.asarray, threat)
-    around = bench.map(ends, bench.keys, threat, x, slope)
+    threat = lift.threat_on_host(bench.threat, x)
+    around = bench.map(ends, bench.key_data, threat, x, slope, brief=True)
 
     def walks(end: np.ndarray, where: str) -> tuple[Walk, Walk]:
         whole = _walk(bench, start, end - x, _MIDPOINTS, where)

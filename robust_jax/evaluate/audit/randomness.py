@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robust_jax.core import lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Key
 from robust_jax.evaluate.audit.subject import Bench
@@ -38,7 +39,7 @@ def _voter(samples: int) -> Callable[..., Array]:
             leads = logits[label] > jnp.max(others)
             return leads & jnp.all(jnp.isfinite(logits))
 
-        key = jax.random.wrap_key_data(data, impl="threefry2x32")
+        key = lift.keys_from(data)
         return jax.vmap(is_right)(jax.random.split(key, samples))
 
     return vote

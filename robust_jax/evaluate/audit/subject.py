@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from robust_jax.core import drive, lift
+from robust_jax.core import compiling, drive, lift
 from robust_jax.core.types import Attack, AttackResult, Goal, LogitsFn, Untargeted
+from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import Claims, predict
 
 PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
@@ -143,9 +144,8 @@ class Bench:
             restart=restart,
         )
         threat = self.threat if eps is None else self.threat._replace(eps=eps)
-        run = lift.in_tiles(
-            drive.auto(attack, to_the_end=to_the_end), tile=subject.tile
-        )
+        driver = drivers.auto(attack, to_the_end=to_the_end)
+        run = lift.in_tiles(driver, tile=subject.tile)
         towards = Untargeted(self.labels) if goal is None else goal
         result = run(keys, subject.model, threat, self.images, towards)
         spent = int(result.forwards.sum()), int(result.backwards.sum())
@@ -168,12 +168,18 @@ class Bench:
         ids = self.subject.ids[rows]
         return lift.item_keys(self.subject.seed, ids, stage=_STAGE, target=1)
 
+    @functools.cached_property
+    def key_data(self) -> np.ndarray:
+        """The data of `keys`, [M, 2]: rows for `map`, which are picked on the host."""
+        return np.asarray(jax.random.key_data(self.keys))
+
     def map(
         self,
         function: Callable[..., Any],
         *rows: Any,
         forwards: int = 0,
         backwards: int = 0,
+        brief: bool = False,
     ) -> Any:
         """`function(model, *rows of one example)` for each of M, NumPy arrays [M, ...].
 
@@ -183,8 +189,9 @@ class Bench:
             rows: pytrees of arrays with a leading axis M.
             forwards: model evaluations per example, counted.
             backwards: gradients per example, counted.
+            brief: whether to compile it without optimisation: it is asked once.
         """
-        program, model = batched(function), drive.as_partial(self.subject.model)
+        program, model = batched(function, brief), drive.as_partial(self.subject.model)
         parts = []
         n = len(jax.tree.leaves(rows)[0])
         for index, real in lift.tiles(n, self.subject.tile):
@@ -224,8 +231,9 @@ def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=128)
-def batched(function: Callable[..., Any]) -> Any:
+def batched(function: Callable[..., Any], brief: bool = False) -> Any:
     """A function of (model, one example's arrays...) over a batch, compiled once."""
-    return drive.compiled(
-        lambda model, *rows: jax.vmap(functools.partial(function, model))(*rows)
+    return compiling.compiled(
+        lambda model, *rows: jax.vmap(functools.partial(function, model))(*rows),
+        brief=brief,
     )

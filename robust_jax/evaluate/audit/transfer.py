@@ -6,6 +6,7 @@ from jax.tree_util import Partial
 
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Array, Attack, LogitsFn, Untargeted
+from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.audit.subject import Bench, Subject
 
 _EXAMPLES = 1024  # At most, for the fit: it solves a system of so many equations.
@@ -40,9 +41,7 @@ def affine_copy(subject: Subject) -> LogitsFn | None:
     ridge = max(ridge, np.finfo(np.float64).tiny)
     weights = x.T @ np.linalg.solve(gram + ridge * np.eye(len(x)), y)
     bias = mean_y - mean_x @ weights
-    return Partial(
-        _affine, jnp.asarray(weights, jnp.float32), jnp.asarray(bias, jnp.float32)
-    )
+    return Partial(_affine, weights.astype(np.float32), bias.astype(np.float32))
 
 
 def against(bench: Bench, surrogate: LogitsFn, attack: Attack) -> np.ndarray:
@@ -51,7 +50,9 @@ def against(bench: Bench, surrogate: LogitsFn, attack: Attack) -> np.ndarray:
     The attack goes on to the largest margin: the first error of the surrogate would
     hardly be one of the model. The surrogate's calls are counted.
     """
-    run = lift.in_tiles(drive.auto(attack, to_the_end=True), tile=bench.subject.tile)
+    is_affine = getattr(surrogate, "func", None) is _affine
+    driver = drive.traced if is_affine else drivers.auto  # One program, no convolution.
+    run = lift.in_tiles(driver(attack, to_the_end=True), tile=bench.subject.tile)
     goal = Untargeted(bench.labels)
     result = run(bench.keys, surrogate, bench.threat, bench.images, goal)
     bench.count(int(result.forwards.sum()), int(result.backwards.sum()))
