@@ -179,6 +179,12 @@ def along(x: Array, length: ArrayLike, direction: Array) -> Array:
     return jax.tree.map(lambda a, d: (a + length * d).astype(a.dtype), x, direction)
 
 
+def half_cosine(last: float, steps: int, i: Array) -> Array:
+    """From 1 at call 0 to `last` at call `steps`, by half a cosine; shape []."""
+    turn = jnp.pi * jnp.minimum(i, steps) / steps
+    return (1 - last) * (1 + jnp.cos(turn)) / 2 + last
+
+
 def unit_or_random(state: NearState, grad: Array) -> Array:
     """The gradient at Euclidean length one; a random direction if it is zero."""
     sphere = threats.L2(1.0, -jnp.inf, jnp.inf)
