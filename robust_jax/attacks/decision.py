@@ -70,8 +70,7 @@ def decision_based(first: First, learn: Learn, ask: Ask, *, queries: int) -> Att
     Raises: ValueError: queries < 2; while tracing, if x is not one array.
     """
     checks.positive_integer("queries", queries)
-    if queries < 2:
-        raise ValueError(f"queries={queries}; expected an integer >= 2")
+    checks.holds("queries", queries, lambda v: v >= 2, "an integer >= 2")
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Hunt]:
         _check_input(x)
