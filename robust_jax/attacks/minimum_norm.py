@@ -191,7 +191,7 @@ def unit_or_random(state: NearState, grad: Array) -> Array:
     leaves, structure = jax.tree.flatten(grad)
     keys = jax.random.split(jax.random.fold_in(state.key, state.i), len(leaves))
     noise = [
-        jax.random.normal(k, g.shape, g.dtype)
+        jax.random.normal(k, (g.size,), g.dtype).reshape(g.shape)  # Compiles faster.
         for k, g in zip(keys, leaves, strict=True)
     ]
     largest = jax.tree.reduce(
