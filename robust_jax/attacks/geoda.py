@@ -80,7 +80,7 @@ def geoda(
     def probed(threat: Any, own: WalkState, answer: Answer) -> WalkState:
         displacement = (answer.asked - own.anchor) / sigma
         probes = own.probes.after(answer.adversarial, displacement)
-        wanted = _probes_of_round(queries, share, own.round)
+        wanted = probes_of_round(queries, share, own.round)
         return own._replace(
             probes=probes,
             phase=jnp.where(probes.asked >= wanted, MOVE, PROBE),
@@ -98,7 +98,7 @@ def geoda(
     return decision_based(first_of("geoda"), learn, ask, queries=queries)
 
 
-def _probes_of_round(queries: int, share: float, t: Array) -> Array:
+def probes_of_round(queries: int, share: float, t: Array) -> Array:
     """How many probes round t has, []: in proportion to share**(-2 t / 3).
 
     Rounds beyond the last one that is planned have as many as that.
