@@ -16,7 +16,7 @@ from robust_jax.attacks.minimum_norm import (
 )
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -38,7 +38,7 @@ class _Own(NamedTuple):
     momentum: Array  # [*S]
 
 
-@memoised
+@factory()
 def alma(
     steps: int = 1000,
     first_distance: float = 0.1,

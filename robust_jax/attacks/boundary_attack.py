@@ -16,7 +16,7 @@ from robust_jax.attacks.minimum_norm import in_box
 from robust_jax.attacks.normals import gaussian, unit
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack
 
 _BISECT, _SPHERE, _STEP = range(3)
@@ -54,7 +54,7 @@ class BoundaryState(NamedTuple):
     steps: Array  # [] int32, steps tried
 
 
-@memoised
+@factory()
 def boundary_attack(
     queries: int = 25_000,
     sphere_step: float = 0.01,
@@ -85,8 +85,7 @@ def boundary_attack(
     """
     checks.positive_number("sphere_step", sphere_step)
     checks.positive_number("source_step", source_step)
-    if not adaptation > 1:
-        raise ValueError(f"adaptation={adaptation}; expected a number > 1")
+    checks.holds("adaptation", adaptation, lambda v: v > 1, "a number > 1")
 
     def first(threat: Any, answer: Answer) -> BoundaryState:
         checks.threat("boundary_attack", threat, "l2")

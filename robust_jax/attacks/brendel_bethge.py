@@ -14,7 +14,7 @@ from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.minimum_norm import NearState, Sight, box_ends, minimum_norm
 from robust_jax.attacks.projected import Start, at_the_input
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 from robust_jax.threats.search import last_float
@@ -23,7 +23,7 @@ _HALVINGS = 20  # Of the search for how far towards x a step can go.
 _SOFTEST = 2.0**-10  # L1 thresholds are at most 1,024: the box is about 1 wide.
 
 
-@memoised
+@factory()
 def brendel_bethge(
     steps: int = 1000,
     step_size: float = 0.03,
@@ -68,12 +68,9 @@ def brendel_bethge(
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)
     checks.positive_number("last_step", last_step)
-    if isinstance(momentum, bool) or not 0 <= momentum < 1:
-        raise ValueError(f"momentum={momentum!r}; expected a weight in [0, 1)")
-    if isinstance(overshoot, bool) or not 1 <= overshoot <= 2:
-        raise ValueError(f"overshoot={overshoot!r}; expected a factor in [1, 2]")
+    checks.holds("momentum", momentum, lambda v: 0 <= v < 1, "a weight in [0, 1)")
+    checks.holds("overshoot", overshoot, lambda v: 1 <= v <= 2, "a factor in [1, 2]")
     first = at_the_input if start is None else start
-    fall = (last_step / step_size) ** (1 / max(steps - 1, 1))
 
     def begin(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
         boundary.check_use("Brendel & Bethge", threat)
@@ -89,7 +86,8 @@ def brendel_bethge(
         lead = sight.look.value
         missing = -jnp.where(lead < 0, overshoot, 2 - overshoot) * lead
         size = sum(leaf.size for leaf in jax.tree.leaves(state.x))
-        radius = step_size * fall**state.i * size**0.5
+        done = state.i / jnp.maximum(steps - 1, 1)
+        radius = step_size * (last_step / step_size) ** done * size**0.5
         return nearest_in_trust(
             threat, state.x, state.iterate, normal, missing, radius
         ), normal

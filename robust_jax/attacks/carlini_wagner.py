@@ -11,7 +11,7 @@ from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.minimum_norm import Keep, NearState, Sight, minimum_norm
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks, incumbent
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Incumbent, Key
 from robust_jax.losses import objectives
 
@@ -23,7 +23,7 @@ class _Own(NamedTuple):
     search: const_search.Search
 
 
-@memoised
+@factory()
 def cw_l2(
     rounds: int = 9,
     iterations: int = 10_000,

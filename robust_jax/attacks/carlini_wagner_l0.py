@@ -14,7 +14,7 @@ from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.minimum_norm import NearState, Sight, minimum_norm
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -42,7 +42,7 @@ class _Own(NamedTuple):
     over: Array  # [] bool
 
 
-@memoised
+@factory()
 def cw_l0(
     steps: int = 50_000,
     iterations: int = 1_000,

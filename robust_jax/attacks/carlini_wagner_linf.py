@@ -18,7 +18,7 @@ from robust_jax.attacks.minimum_norm import (
 )
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -26,10 +26,11 @@ _SOLVED = 1e-4  # The authors' code: a loss below so much of const is a solution
 
 
 class _Settings(NamedTuple):
-    """The arguments of `cw_linf` that a move needs."""
+    """The arguments of `cw_linf` that the search needs."""
 
     iterations: int
     step_size: float
+    first_const: float
     largest_const: float
     least_bound: float
     decrease: float
@@ -46,7 +47,6 @@ class _Own(NamedTuple):
     over: Array  # [] bool
 
 
-@memoised
 def cw_linf(
     iterations: int = 1_000,
     step_size: float = 0.005,
@@ -100,19 +100,25 @@ def cw_linf(
     checks.share("decrease", decrease)
     tanh_box.check_slack(slack)
     settings = _Settings(
-        iterations, step_size, largest_const, least_bound, decrease, slack
+        iterations, step_size, first_const, largest_const, least_bound, decrease, slack
     )
     doublings = math.ceil(math.log2(largest_const / first_const))
     falls = math.ceil(math.log(least_bound) / math.log(decrease))
+    return _cw_linf(settings, (doublings + falls) * iterations - 1, gradient)
+
+
+@factory()
+def _cw_linf(settings: _Settings, steps: int, gradient: Gradient | None) -> Attack:
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.Linf):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.Linf for cw_linf")
+        least = settings.least_bound / settings.decrease
         return x, _Own(
             walk=tanh_box.at_start(x),
-            bound=jnp.maximum(largest_radius(threat, x), least_bound / decrease),
-            const=jnp.full((), first_const, jnp.float32),
+            bound=jnp.maximum(largest_radius(threat, x), least),
+            const=jnp.full((), settings.first_const, jnp.float32),
             iteration=jnp.zeros((), jnp.int32),
             over=jnp.zeros((), bool),
         )
@@ -121,7 +127,7 @@ def cw_linf(
         objectives.margin,
         start,
         functools.partial(_move, settings),
-        steps=(doublings + falls) * iterations - 1,
+        steps=steps,
         gradient=gradient,
         over=lambda own: own.over,
     )
@@ -170,7 +176,5 @@ def _excess(bound: Array, x: Array, x0: Array) -> Array:
 def check_largest_const(value: Any, first_const: float) -> None:
     """Raises ValueError unless the value is finite and above the first const."""
     checks.positive_number("largest_const", value)
-    if value <= first_const:
-        raise ValueError(
-            f"largest_const={value!r}; expected more than first_const={first_const!r}"
-        )
+    wanted = f"more than first_const={first_const!r}"
+    checks.holds("largest_const", value, lambda v: v > first_const, wanted)

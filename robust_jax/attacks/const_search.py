@@ -17,7 +17,7 @@ _REPEATS = 10  # From so many rounds on, the last one repeats the best const.
 
 
 class Schedule(NamedTuple):
-    """The static side of the search."""
+    """What a search follows."""
 
     rounds: int
     iterations: int  # of one round
@@ -43,8 +43,7 @@ def checked(
     """The schedule. Raises ValueError for arguments outside their ranges."""
     checks.positive_integer("rounds", rounds)
     checks.positive_integer("iterations", iterations)
-    if iterations < 2:
-        raise ValueError(f"iterations={iterations!r}; expected an integer >= 2")
+    checks.holds("iterations", iterations, lambda v: v >= 2, "an integer >= 2")
     checks.positive_number("first_const", first_const)
     return Schedule(rounds, iterations, first_const, abort_early)
 
@@ -73,15 +72,15 @@ def advance(
     between them, or ten times as large while none has succeeded.
     """
     won = search.won | won
-    tenth = max(1, -(-schedule.iterations // 10))
+    tenth = jnp.maximum((schedule.iterations + 9) // 10, 1)
     asked = search.iteration % tenth == 0
     stuck = asked & (loss > _PROGRESS * search.checked) & schedule.abort_early
     ended = stuck | (search.iteration + 1 >= schedule.iterations)
     low = jnp.where(ended & ~won, jnp.maximum(search.low, search.const), search.low)
     high = jnp.where(ended & won, jnp.minimum(search.high, search.const), search.high)
     const = jnp.where(jnp.isinf(high), 10 * search.const, (low + high) / 2)
-    if schedule.rounds >= _REPEATS:
-        const = jnp.where(search.round + 2 == schedule.rounds, high, const)
+    is_last = (search.round + 2 == schedule.rounds) & (schedule.rounds >= _REPEATS)
+    const = jnp.where(is_last, high, const)
     following = Search(
         const=jnp.where(ended, jnp.minimum(const, _LARGEST), search.const),
         low=low,

@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from robust_jax import threats
 from robust_jax.attacks.gradients import Gradient
@@ -12,20 +11,21 @@ from robust_jax.attacks.minimum_norm import (
     NearState,
     Sight,
     along,
+    half_cosine,
     in_box,
     largest_radius,
     minimum_norm,
     unit_or_random,
 )
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
 _FAR = 1e3  # Times the radius: from there the projection reaches the sphere.
 
 
-@memoised
+@factory()
 def ddn(
     steps: int = 100,
     gamma: float = 0.05,
@@ -62,10 +62,9 @@ def ddn(
     checks.positive_integer("steps", steps)
     checks.positive_number("first_radius", first_radius)
     checks.share("gamma", gamma)
-    if levels is not None and (isinstance(levels, bool) or levels < 2):
-        raise ValueError(f"levels={levels!r}; expected None or an integer >= 2")
-
-    rate = optax.cosine_decay_schedule(1.0, steps, alpha=0.01)
+    if levels is not None:
+        wanted = "None or an integer >= 2"
+        checks.holds("levels", levels, lambda v: v >= 2, wanted)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
         if not isinstance(threat, threats.L2):
@@ -79,7 +78,7 @@ def ddn(
         factor = jnp.where(sight.margin >= 0, 1 - gamma, 1 + gamma)
         radius = jnp.minimum(state.own * factor, most)
         climb = unit_or_random(state, sight.look.grad)
-        ahead = along(state.iterate, rate(state.i), climb)
+        ahead = along(state.iterate, half_cosine(0.01, steps, state.i), climb)
         length = threat.distance(ahead, state.x)
         far = _FAR * radius / jnp.where(length > 0, length, 1)
         way = jax.tree.map(jnp.subtract, ahead, state.x)

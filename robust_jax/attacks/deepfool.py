@@ -16,8 +16,8 @@ from robust_jax.attacks.minimum_norm import (
 )
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -31,7 +31,7 @@ from robust_jax.core.types import (
 _REACH = 2  # Times the way without a box; farther off the linear net is not the net.
 
 
-@memoised
+@factory()
 def deepfool(
     steps: int = 50, overshoot: float = 0.02, gradient: Gradient | None = None
 ) -> Attack:

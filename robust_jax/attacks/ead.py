@@ -18,7 +18,7 @@ from robust_jax.attacks.minimum_norm import (
 )
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks, incumbent
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Incumbent, Key
 from robust_jax.losses import objectives
 
@@ -30,7 +30,7 @@ class _Own(NamedTuple):
     search: const_search.Search
 
 
-@memoised
+@factory()
 def ead(
     rounds: int = 9,
     iterations: int = 10_000,

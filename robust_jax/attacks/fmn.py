@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax.numpy as jnp
-import optax
 
 from robust_jax import threats
 from robust_jax.attacks.gradients import Gradient
@@ -11,19 +10,20 @@ from robust_jax.attacks.minimum_norm import (
     NearState,
     Sight,
     along,
+    half_cosine,
     largest_radius,
     minimum_norm,
     unit_or_random,
 )
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
 _BEYOND = 1 + 1e-5  # Onto the boundary itself, rounding would decide who won.
 
 
-@memoised
+@factory()
 def fmn(
     steps: int = 100,
     step_size: float = 1.0,
@@ -59,8 +59,6 @@ def fmn(
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)
     checks.share("gamma", gamma)
-    length = optax.cosine_decay_schedule(step_size, steps, alpha=0.01)
-    change = optax.cosine_decay_schedule(gamma, steps, alpha=0.02)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
         known = isinstance(threat, threats.L0)
@@ -69,9 +67,11 @@ def fmn(
     def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, Array]:
         follow = _next_count if isinstance(threat, threats.L0) else _next_radius
         most = largest_radius(threat, state.x)
-        radius = jnp.minimum(follow(threat, state.own, sight, change(state.i)), most)
+        change = gamma * half_cosine(0.02, steps, state.i)
+        radius = jnp.minimum(follow(threat, state.own, sight, change), most)
         climb = unit_or_random(state, sight.look.grad)
-        ahead = along(state.iterate, length(state.i), climb)
+        length = step_size * half_cosine(0.01, steps, state.i)
+        ahead = along(state.iterate, length, climb)
         ball = threat._replace(eps=radius)
         return ball.project(ahead, state.x), radius
 

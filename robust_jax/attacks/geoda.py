@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
 from robust_jax.attacks import frequencies
 from robust_jax.attacks.decision import Answer, between, decision_based
@@ -19,15 +18,16 @@ from robust_jax.attacks.normal_walk import (
 )
 from robust_jax.attacks.normals import gaussian, no_probes
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack
 
 _QUERIES_A_ROUND = 500  # The authors' code.
 _SEARCH = 30  # Queries that a round's walk and bisection take, about.
 _DOUBLINGS = 10  # Of the way along a normal before it is given up.
+_TINY = 1e-12  # A rate at which rounds have the same number.
 
 
-@memoised
+@factory("side")
 def geoda(
     queries: int = 4_000,
     side: int | None = None,
@@ -63,9 +63,7 @@ def geoda(
         checks.positive_integer("side", side)
     checks.positive_number("sigma", sigma)
     for name, value in (("tolerance", tolerance), ("share", share)):
-        if not 0 < value <= 1:
-            raise ValueError(f"{name}={value}; expected a number in (0, 1]")
-    plan = _probes_of_rounds(queries, share)
+        checks.holds(name, value, lambda v: 0 < v <= 1, "a number in (0, 1]")
 
     def bisected(threat: Any, own: WalkState, answer: Answer) -> WalkState:
         bracket, distance = own.bracket.halved(answer.adversarial), threat.distance
@@ -82,7 +80,7 @@ def geoda(
     def probed(threat: Any, own: WalkState, answer: Answer) -> WalkState:
         displacement = (answer.asked - own.anchor) / sigma
         probes = own.probes.after(answer.adversarial, displacement)
-        wanted = jnp.asarray(plan)[jnp.minimum(own.round, len(plan) - 1)]
+        wanted = probes_of_round(queries, share, own.round)
         return own._replace(
             probes=probes,
             phase=jnp.where(probes.asked >= wanted, MOVE, PROBE),
@@ -100,9 +98,14 @@ def geoda(
     return decision_based(first_of("geoda"), learn, ask, queries=queries)
 
 
-def _probes_of_rounds(queries: int, share: float) -> np.ndarray:
-    """How many probes each round has, [rounds] int: proportional to mu**(-2 t / 3)."""
-    rounds = max(1, round(queries / _QUERIES_A_ROUND))
-    weights = share ** (-2 * np.arange(rounds) / 3)
+def probes_of_round(queries: int, share: float, t: Array) -> Array:
+    """How many probes round t has, []: in proportion to share**(-2 t / 3).
+
+    Rounds beyond the last one that is planned have as many as that.
+    """
+    rounds = jnp.maximum(jnp.round(queries / _QUERIES_A_ROUND), 1)
+    back = jnp.maximum(rounds - 1 - t, 0)
+    rate = jnp.minimum(2 / 3 * jnp.log(share), -_TINY)  # Of a round before another.
+    sum_of_weights = jnp.expm1(rate * rounds) / jnp.expm1(rate)
     left = queries - _SEARCH * (rounds + 1)
-    return np.maximum(1, np.round(left * weights / weights.sum())).astype(int)
+    return jnp.maximum(jnp.round(left * jnp.exp(rate * back) / sum_of_weights), 1)

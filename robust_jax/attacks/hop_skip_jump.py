@@ -18,14 +18,14 @@ from robust_jax.attacks.normal_walk import (
 )
 from robust_jax.attacks.normals import gaussian, no_probes, unit
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack
 
 _FIRST_PROBE = 0.1  # Of the box's width; the authors' code.
 _HALVINGS = 20  # A leap of a millionth of the distance has failed.
 
 
-@memoised
+@factory()
 def hop_skip_jump(
     queries: int = 10_000,
     first_probes: int = 100,

@@ -16,8 +16,8 @@ from robust_jax.attacks.gradients import Gradient, Scene, exact
 from robust_jax.attacks.minimum_norm import NOISE
 from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -61,7 +61,7 @@ class LbfgsState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@memoised
+@factory("memory")
 def lbfgs(
     steps: int = 1000,
     iterations: int = 100,

@@ -179,13 +179,19 @@ def along(x: Array, length: ArrayLike, direction: Array) -> Array:
     return jax.tree.map(lambda a, d: (a + length * d).astype(a.dtype), x, direction)
 
 
+def half_cosine(last: float, steps: int, i: Array) -> Array:
+    """From 1 at call 0 to `last` at call `steps`, by half a cosine; shape []."""
+    turn = jnp.pi * jnp.minimum(i, steps) / steps
+    return (1 - last) * (1 + jnp.cos(turn)) / 2 + last
+
+
 def unit_or_random(state: NearState, grad: Array) -> Array:
     """The gradient at Euclidean length one; a random direction if it is zero."""
     sphere = threats.L2(1.0, -jnp.inf, jnp.inf)
     leaves, structure = jax.tree.flatten(grad)
     keys = jax.random.split(jax.random.fold_in(state.key, state.i), len(leaves))
     noise = [
-        jax.random.normal(k, g.shape, g.dtype)
+        jax.random.normal(k, (g.size,), g.dtype).reshape(g.shape)  # Compiles faster.
         for k, g in zip(keys, leaves, strict=True)
     ]
     largest = jax.tree.reduce(

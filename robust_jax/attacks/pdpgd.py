@@ -10,7 +10,7 @@ from robust_jax import threats
 from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.minimum_norm import NearState, Sight, minimum_norm
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 from robust_jax.threats import norms, proximal
@@ -30,7 +30,7 @@ class _Own(NamedTuple):
     weight: Array  # [] running mean of the distance's weight, in (0, 1)
 
 
-@memoised
+@factory()
 def pdpgd(
     steps: int = 500,
     step_size: float = 0.1,
@@ -64,8 +64,8 @@ def pdpgd(
         Adversarial Attack", 2021. Differs from the authors' code in: the proximal
         operator of L_{2/3} is that of its global minimum; a tie of logits is a success.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 2:
-        raise ValueError(f"steps={steps!r}; expected an integer >= 2")
+    checks.positive_integer("steps", steps)
+    checks.holds("steps", steps, lambda v: v >= 2, "an integer >= 2")
     checks.positive_number("step_size", step_size)
     checks.share("final_step", final_step)
     checks.share("first_ratio", first_ratio)

@@ -10,7 +10,7 @@ from robust_jax.attacks.apgd import apgd
 from robust_jax.attacks.minimum_norm import largest_radius
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -44,7 +44,7 @@ class RadiusState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@memoised
+@factory()
 def minimise_radius(
     attack: Attack, rounds: int = 12, first_radius: float | None = None
 ) -> Attack:
@@ -114,7 +114,7 @@ def minimise_radius(
     return until_won(init, step, calls)
 
 
-@memoised
+@factory()
 def minimal_apgd(
     objective: objectives.Objective = objectives.dlr,
     steps: int = 100,

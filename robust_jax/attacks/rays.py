@@ -16,7 +16,7 @@ from robust_jax.attacks.minimum_norm import (
     minimum_norm,
 )
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -35,7 +35,7 @@ class RaysState(NamedTuple):
     block: Array  # [] int32, the next one to be flipped
 
 
-@memoised
+@factory()
 def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
     """Decision-based, Linf: flips blocks of signs, and keeps what brings x closer.
 
@@ -57,8 +57,7 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
     """
     checks.positive_integer("queries", queries)
     checks.positive_number("tolerance", tolerance)
-    if queries < 2:
-        raise ValueError(f"queries={queries}; expected an integer >= 2")
+    checks.holds("queries", queries, lambda v: v >= 2, "an integer >= 2")
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, RaysState]:
         checks.threat("rays", threat, "linf")

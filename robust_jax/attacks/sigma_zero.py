@@ -12,11 +12,12 @@ from robust_jax.attacks.minimum_norm import (
     NearState,
     Sight,
     along,
+    half_cosine,
     in_box,
     minimum_norm,
 )
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -26,7 +27,7 @@ class _Own(NamedTuple):
     threshold: Array  # [] pixel units; smaller displacements are undone
 
 
-@memoised
+@factory()
 def sigma_zero(
     steps: int = 1000,
     step_size: float = 1.0,
@@ -67,7 +68,6 @@ def sigma_zero(
     checks.share("threshold", threshold)
     checks.positive_number("adaptation", adaptation)
     adam = optax.scale_by_adam()
-    rate = optax.cosine_decay_schedule(step_size, steps, alpha=0.1)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L0):
@@ -89,9 +89,9 @@ def sigma_zero(
         slope = unit_linf(jax.tree.map(descent, sight.look.grad, delta))
         direction, memory = adam.update(slope, state.own.adam)
         # The first two steps have the full size, as in the authors' code.
-        length = rate(jnp.maximum(state.i - 1, 0))
+        length = step_size * half_cosine(0.1, steps, jnp.maximum(state.i - 1, 0))
         ahead = in_box(threat, along(state.iterate, -length, direction))
-        change = adaptation * rate(state.i)
+        change = adaptation * step_size * half_cosine(0.1, steps, state.i)
         level = state.own.threshold + jnp.where(sight.margin >= 0, change, -change)
         level = jnp.clip(level, 0, 1)
         sparse = jax.tree.map(

@@ -9,7 +9,7 @@ from robust_jax.attacks.minimum_norm import in_box
 from robust_jax.attacks.normals import Probes, gaussian, no_probes, unit
 from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
-from robust_jax.core.memo import memoised
+from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack
 
 _DIRECTIONS = 100  # The authors' code, as are the others.
@@ -37,7 +37,7 @@ class SignOptState(NamedTuple):
     smoothing: Array  # [] length of a probe
 
 
-@memoised
+@factory()
 def sign_opt(
     queries: int = 10_000,
     probes: int = 200,

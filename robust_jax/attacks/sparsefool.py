@@ -12,8 +12,8 @@ from robust_jax.attacks.gradients import Gradient, exact
 from robust_jax.attacks.minimum_norm import NearState, along, first_state, in_box
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -29,7 +29,7 @@ class _Own(NamedTuple):
     turn: Array  # [] int32 DeepFool's moves since then
 
 
-@memoised
+@factory()
 def sparsefool(
     steps: int = 100,
     deepfool_steps: int = 50,
@@ -74,8 +74,8 @@ def sparsefool(
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("deepfool_steps", deepfool_steps)
-    if isinstance(past, bool) or not 1 <= past < float("inf"):
-        raise ValueError(f"past={past!r}; expected a finite factor >= 1")
+    wanted = "a finite factor >= 1"
+    checks.holds("past", past, lambda v: 1 <= v < float("inf"), wanted)
     checks.non_negative_number("overshoot", overshoot)
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 

@@ -11,8 +11,8 @@ from robust_jax.attacks.gradients import Gradient, Look, exact
 from robust_jax.attacks.minimum_norm import NearState, along, first_state, in_box
 from robust_jax.attacks.skeleton import chosen, until_won
 from robust_jax.core import checks, incumbent
+from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
-from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -31,7 +31,7 @@ class _Own(NamedTuple):
     searched: Array  # [] int32 points of the search so far, 0 before it
 
 
-@memoised
+@factory()
 def superdeepfool(
     steps: int = 100,
     deepfool_steps: int | None = None,
@@ -82,8 +82,8 @@ def superdeepfool(
     if deepfool_steps is not None:
         checks.positive_integer("deepfool_steps", deepfool_steps)
     checks.non_negative_number("overshoot", overshoot)
-    if isinstance(search, bool) or not isinstance(search, int) or search < 0:
-        raise ValueError(f"search={search!r}; expected an integer >= 0")
+    wanted = "an integer >= 0"
+    checks.holds("search", search, lambda v: isinstance(v, int) and v >= 0, wanted)
     estimator, calls = exact() if gradient is None else gradient, steps + 1 + search
     most = calls if deepfool_steps is None else deepfool_steps
 

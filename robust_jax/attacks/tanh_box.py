@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from robust_jax.attacks.minimum_norm import box_ends
+from robust_jax.core import checks
 from robust_jax.core.types import Array
 
 _ADAM = optax.scale_by_adam()  # 0.9, 0.999 and 1e-8, as in the authors' code
@@ -22,8 +23,8 @@ class Walk(NamedTuple):
 
 def check_slack(slack: Any) -> None:
     """Raises ValueError unless float32 can hold the variable of a face."""
-    if isinstance(slack, bool) or not _LEAST_SLACK <= slack < float("inf"):
-        raise ValueError(f"slack={slack!r}; expected a finite number >= 1e-6")
+    wanted = "a finite number >= 1e-6"
+    checks.holds("slack", slack, lambda v: _LEAST_SLACK <= v < float("inf"), wanted)
 
 
 def inside(threat: Any, x: Array, shift: Array, slack: float) -> Array:
@@ -91,5 +92,5 @@ def _variable(x: Array, low: Array, high: Array, slack: float) -> tuple[Array, A
     x, low, high = x.astype(wide), low.astype(wide), high.astype(wide)
     half = (high - low) / 2 * (1 + slack)
     share = (x - (low + high) / 2) / jnp.where(half > 0, half, 1)
-    most = 1 / (1 + slack)
+    most = 1 - slack / (1 + slack)  # 1 / (1 + slack), rounded once in float32.
     return jnp.arctanh(jnp.clip(share, -most, most)), half

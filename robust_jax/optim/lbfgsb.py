@@ -151,7 +151,7 @@ def judge(
     bent = s @ y > rounding * -state.search.slope * state.search.step
     keep = accepted & ~first & bent
     pairs = compact.with_pair(state.pairs, s, y, keep, state.iterations)
-    ftol = max(options.ftol, _LEAST_FTOL * float(rounding))
+    ftol = jnp.maximum(options.ftol, _LEAST_FTOL * float(rounding))
     scale = jnp.maximum(jnp.maximum(jnp.abs(state.value), jnp.abs(value)), 1)
     small = ~first & (state.value - value <= ftol * scale)
     flat = projected_gradient(state.point, grad, lower, upper) <= options.gtol

@@ -9,6 +9,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
+from robust_jax.attacks.geoda import probes_of_round
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Untargeted
 from robust_jax.losses import objectives
@@ -169,6 +170,18 @@ def test_noise_reaches_as_far_as_it_must():
     )
     assert (result.margin >= 0).all()
     assert (np.abs(result.x_adv).max(1) < 53).all()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.999, 1.0])
+@pytest.mark.parametrize("queries", [9, 1_250, 4_000, 20_000])
+def test_geoda_shares_its_queries_geometrically_among_rounds(queries, share):
+    rounds = max(1, round(queries / 500))
+    weights = share ** (-2 * np.arange(rounds + 1) / 3)
+    weights[-1] = weights[-2]  # Beyond the plan, as many as in its last round.
+    left = queries - 30 * (rounds + 1)
+    wanted = np.maximum(1, left * weights / weights[:-1].sum())
+    got = probes_of_round(queries, share, jnp.arange(rounds + 1))
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=0.51)
 
 
 @pytest.mark.parametrize(
