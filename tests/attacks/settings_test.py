@@ -78,7 +78,7 @@ OTHERS = {
     **{(name, "slack"): 2e-6 for name in ("cw_l2", "cw_linf", "cw_l0")},
 }
 # All six images are lost before a number matters.
-IDLE = {"jsma", "greedy_l0", "pgd_l0"}
+IDLE = {"jsma", "greedy_l0", "pgd_l0", "one_pixel"}
 
 
 def _other(name, value):
