@@ -181,7 +181,9 @@ def users_train_step(apply):
     return train_step
 
 
-@pytest.mark.parametrize("kind", ["plain function", "Linen net"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("plain function", marks=pytest.mark.full), "Linen net"]
+)
 def test_inside_a_users_train_step(kind):
     images = victims.inputs((6, 5, 1), 6, seed=3)
     if kind == "plain function":

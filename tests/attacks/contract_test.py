@@ -1,12 +1,9 @@
 """All attacks of the catalog, each through the same properties.
 
 A new attack joins by its entry in `attacks.catalog` and, if its budget is large, a
-small one in `small_budgets`. Compiling is what costs time here, so the properties share
-their problem, and with it the compiled programs; the tests of one attack run in one
-process.
+small one in `small_budgets`. What the tests share is in `table`.
 """
 
-import functools
 import itertools
 
 import jax
@@ -16,113 +13,71 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks import catalog
 from robust_jax.core import drive, lift
-from robust_jax.core.types import Reach, Towards, Untargeted
+from robust_jax.core.margin import margin
+from robust_jax.core.types import Towards, Untargeted
 from robust_jax.losses import objectives
 from tests import victims
-from tests.attacks.small_budgets import PER_STEP, SMALL
+from tests.attacks.small_budgets import PER_STEP
+from tests.attacks.table import (
+    ENTRIES,
+    FLAT,
+    NO_NUMBERS,
+    RADII,
+    RANKS,
+    ROUNDING,
+    TRACES,
+    N,
+    assert_close,
+    attack_of,
+    case_of,
+    each_attack,
+    exactly,
+    keys_for,
+    least_classes,
+    norm_of,
+    of_attacks,
+    problem,
+    solved,
+    strange,
+)
 
-RADII = {"linf": 0.05, "l2": 0.3, "l1": 1.0, "l0": 3.0, "patch": 2.0}
-
-ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
 # Their schedule may end before the budget does.
 ENDS_EARLY = {"greedy_l0", "cw_l2", "cw_linf", "cw_l0", "ead", "superdeepfool", "jsma"}
 # Their looks visit points that are not iterates.
 PROBING = {"di_fgsm", "ni_fgsm", "si_ni_fgsm", "vmi_fgsm", "vni_fgsm"}
 ESTIMATING = {"spsa", "nes", "bandits"}
-# The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.
-LEAST_TARGETED = dict.fromkeys(("pgd_dlr", "apgd_dlr", "alma", "minimal_apgd"), 4)
+# Of each way to make a step; the others' drivers are compared in `test-full`.
+SKELETONS = {"pgd", "apgd_ce", "ddn", "square", "rays", "odi_pgd"}
+# Their objective alone is not pgd's, so the other norms are left to `test-full`.
+ONE_NORM = {"pgd_margin", "pgd_dlr"}
 
-N, SHAPE = 6, (4, 3, 2)
+FULL = [pytest.mark.full]
 CASES = [(e.name, norm) for e in ENTRIES.values() for norm in e.norms]
 SHAPES = [(6,), (3, 4), (4, 3, 2), (2, 3, 2, 2)]
 CLASSES = [2, 3, 10]
 
 
-def _grouped(cases, name_of):
-    mark = pytest.mark.xdist_group
-    return [pytest.param(*case, marks=mark(name_of(case))) for case in cases]
-
-
-each_case = pytest.mark.parametrize(
-    ("name", "norm"), _grouped(CASES, lambda case: case[0])
-)
-each_attack = pytest.mark.parametrize(
-    "name", _grouped([(name,) for name in ENTRIES], lambda case: case[0])
-)
-
-
-def attack_of(name):
-    return ENTRIES[name].make(**SMALL.get(name, {}))
-
-
-def norm_of(name):
-    return ENTRIES[name].norms[0]
-
-
-def least_classes(name):
-    return ENTRIES[name].least_classes
-
-
-TRACES = []  # One entry for each time that a model was traced, or called on the host.
-
-
-def counted(weights, x):
-    TRACES.append(1)
-    return victims.two_layers(weights, x)
-
-
-def problem(norm, shape=SHAPE, num_classes=10, n=N):
-    """Model, images, the model's own labels, threat."""
-    model = Partial(counted, *victims.two_layer_victim(shape, num_classes).args)
-    images = victims.inputs(shape, n, seed=1)
-    labels = victims.predicted(model, images)
-    return model, images, labels, threats.by_name(norm)(RADII[norm])
-
-
-def program(attack):
-    """The attack as one program of a batch; the driver keeps it."""
-    return drive.traced(attack)
-
-
-def exactly(threat):
-    return jax.tree.map(jnp.float32, threat)  # A float's type would be weak.
-
-
-def keys_for(n=N):
-    return lift.item_keys(0, np.arange(n, dtype=np.uint64))
-
-
-@functools.cache
-def solved(name, norm):
-    """The attack's result on the shared problem, by one compiled program."""
-    model, images, labels, threat = problem(norm)
-    run = program(attack_of(name))
-    return run(keys_for(), model, exactly(threat), images, Untargeted(labels))
-
-
-# Where the plane can be reached by pixels of small gradient alone, a step divides the
-# rounding of the margin by that gradient.
-ROUNDING = {"brendel_bethge": 1e-4}
-
-
-def assert_close(ours, theirs, atol=1e-5):
-    """DESIGN's tolerance across drivers: 1e-5, flags equal away from the border."""
-    for one, other in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(one, other, atol=atol, rtol=1e-5)
-    differ = (ours.margin >= 0) != (theirs.margin >= 0)
-    assert not (differ & (np.abs(ours.margin) >= 1e-4)).any()
+def _cover():
+    """Each attack and norm, and each attack on another rank than the base case's."""
+    for turn, entry in enumerate(ENTRIES.values()):
+        yield entry.name, entry.norms[0], 0
+        others = entry.norms[1:] or entry.norms
+        for place, norm in enumerate(others):
+            rank = 0 if norm == "patch" else 1 + (turn + place) % 3
+            if place == 0 or entry.name not in ONE_NORM:
+                yield entry.name, norm, rank
 
 
 def _size(norm, delta):
+    if norm == "patch":
+        return _sides(delta)
     flat = np.abs(np.asarray(delta, np.float64)).reshape(len(delta), -1)
     return {
         "linf": flat.max(1),
         "l2": np.sqrt((flat**2).sum(1)),
         "l1": flat.sum(1),
         "l0": (flat > 0).sum(1),
-        "patch": _sides(delta),
     }[norm]
 
 
@@ -136,17 +91,19 @@ def _sides(delta):
     return sides
 
 
-@each_case
-def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm):
-    model, images, labels, _ = problem(norm)
-    result = solved(name, norm)
+@pytest.mark.parametrize(("name", "norm", "rank"), of_attacks(_cover()))
+def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm, rank):
+    _, model, _, images, goal = case_of(name, norm, rank)
+    result = solved(name, norm, rank)
+    assert result.x_adv.dtype == images.dtype
+    assert all(np.isfinite(field).all() for field in result)
     size = _size(norm, np.asarray(result.x_adv, np.float64) - images)
     assert (size <= RADII[norm] + 1e-6).all()
     np.testing.assert_allclose(result.distance, size, atol=1e-6)
     assert (result.x_adv >= 0).all() and (result.x_adv <= 1).all()
-    margins = jax.vmap(lambda x, y: objectives.margin(model(x), Untargeted(y)))
-    np.testing.assert_allclose(result.margin, margins(result.x_adv, labels), atol=1e-5)
-    before = margins(images, labels)
+    margins = jax.vmap(lambda x, g: margin(model(x), g))
+    np.testing.assert_allclose(result.margin, margins(result.x_adv, goal), atol=1e-5)
+    before = margins(images, goal)
     assert (result.margin >= before - 1e-5).all()
     enough = 0.8 if ENTRIES[name].knowledge == "gradients" else 0.3
     if ENTRIES[name].finds == "minimum norm":  # It need not come near what it misses.
@@ -154,6 +111,7 @@ def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm):
     # Of a small budget, cw_l0's solutions change more coordinates than eps allows, and
     # what labels alone tell is still far from x.
     far = name == "cw_l0" or ENTRIES[name].labels_alone
+    far |= isinstance(goal, Towards)  # Its objective is not its margin.
     assert far or (result.margin > before + 1e-6).mean() >= enough
 
 
@@ -169,7 +127,7 @@ def test_costs_what_the_catalog_says(name):
     assert (calls <= attack.steps).all() and (calls >= 1).all()
     model, images, labels, threat = problem(norm_of(name))
     still = exactly(threat._replace(eps=0.0))
-    spent = program(attack)(keys_for(), model, still, images, Untargeted(labels))
+    spent = drive.hosted(attack)(keys_for(), model, still, images, Untargeted(labels))
     declared = 1 + attack.steps * forwards
     if name in ENDS_EARLY:
         assert (spent.forwards <= declared).all()
@@ -182,17 +140,25 @@ def test_costs_what_the_catalog_says(name):
     assert (spent.backwards == attack.steps * backwards).all()
 
 
-@each_attack
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            *case.values,
+            marks=[*case.marks, *(() if case.values[0] in SKELETONS else FULL)],
+        )
+        for case in of_attacks([(name,) for name in ENTRIES])
+    ],
+)
 def test_every_driver_gives_the_same_numbers(name):
-    norm = norm_of(name)
-    model, images, labels, threat = problem(norm)
-    arguments = (keys_for(), model, threat, images, Untargeted(labels))
+    arguments = case_of(name, norm_of(name))
     atol = ROUNDING.get(name, 1e-5)
-    assert_close(drive.hosted(attack_of(name))(*arguments), solved(name, norm), atol)
+    traced = drive.traced(attack_of(name))(*arguments)
+    assert_close(traced, solved(name, norm_of(name)), atol)
     attack = attack_of(name)
     short = attack._replace(steps=min(attack.steps, 2))  # Each costs a compilation.
     unrolled = jax.jit(lift.over_examples(drive.run_unrolled(short)))
-    assert_close(unrolled(*arguments), program(short)(*arguments), atol)
+    assert_close(unrolled(*arguments), drive.hosted(short)(*arguments), atol)
 
 
 @each_attack
@@ -213,12 +179,14 @@ def test_order_subset_and_batch_size_change_no_bit(name):
 @each_attack
 def test_new_radii_weights_and_boxes_do_not_trace_again(name):
     model, images, labels, threat = problem(norm_of(name))
-    run, counts = program(attack_of(name)), set()
+    run, counts = drive.hosted(attack_of(name)), set()
     for k in range(4):
         weights = jax.tree.map(lambda w: w * (1 + 0.1 * k), model.args[0])  # noqa: B023
         eps = jnp.float32(threat.eps * (k + 1) / 4)
         varied = exactly(threat._replace(eps=eps, upper=1 + k))
-        run(keys_for(), Partial(counted, weights), varied, images, Untargeted(labels))
+        run(
+            keys_for(), Partial(model.func, weights), varied, images, Untargeted(labels)
+        )
         counts.add(len(TRACES))
     assert len(counts) == 1
 
@@ -226,7 +194,7 @@ def test_new_radii_weights_and_boxes_do_not_trace_again(name):
 @each_attack
 def test_eps_zero_and_a_wrong_clean_input_return_the_input(name):
     model, images, labels, threat = problem(norm_of(name))
-    run, threat = program(attack_of(name)), exactly(threat)
+    run, threat = drive.hosted(attack_of(name)), exactly(threat)
     still = exactly(threat._replace(eps=0.0))
     result = run(keys_for(), model, still, images, Untargeted(labels))
     np.testing.assert_array_equal(result.x_adv, images)
@@ -283,57 +251,31 @@ def _assert_best(name, result, seen, eps):
         np.testing.assert_allclose(result.margin, margins.max(), rtol=1e-5)
 
 
-def _goal(kind, name, labels, num_classes):
-    if kind is Untargeted or num_classes < LEAST_TARGETED.get(name, 2):
-        return Untargeted(labels)
-    target = (labels + 1) % num_classes
-    return Reach(target) if kind is Reach else Towards(labels, target)
-
-
-RANKS = [
-    ((6,), 2, Towards),
-    ((3, 4), 3, Reach),
-    ((4, 3, 2), 10, Untargeted),
-    ((2, 3, 2, 2), 10, Towards),
-]
-
-
+@pytest.mark.full
+@pytest.mark.parametrize("rank", range(1, len(RANKS)))
 @each_attack
-@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.full)])
-def test_ranks_classes_and_kinds_of_goals(name, half):
-    """A cover of rank, number of classes and kind of goal; half of it by turns."""
-    half = (half + list(ENTRIES).index(name)) % 2
-    for shape, classes, kind in RANKS[half::2]:
-        num_classes = max(classes, least_classes(name))
-        norm = norm_of(name)
-        model, images, labels, threat = problem(norm, shape, num_classes)
-        goal = _goal(kind, name, labels, num_classes)
-        run = program(attack_of(name))
-        result = run(keys_for(), model, exactly(threat), images, goal)
-        assert result.x_adv.shape == images.shape
-        assert result.x_adv.dtype == images.dtype
-        assert all(np.isfinite(field).all() for field in result)
-        own = jax.vmap(lambda x, g: objectives.margin(model(x), g))  # noqa: B023
-        if kind is not Towards:  # ... whose objective is not its margin.
-            assert (result.margin >= own(images, goal) - 1e-6).all()
+def test_ranks_classes_and_kinds_of_goals(name, rank):
+    """All of what the base cases cover by turns."""
+    _, model, _, images, goal = case_of(name, norm_of(name), rank)
+    result = solved(name, norm_of(name), rank)
+    assert result.x_adv.shape == images.shape
+    assert result.x_adv.dtype == images.dtype
+    assert all(np.isfinite(field).all() for field in result)
+    own = jax.vmap(lambda x, g: objectives.margin(model(x), g))
+    if not isinstance(goal, Towards):  # ... whose objective is not its margin.
+        assert (result.margin >= own(images, goal) - 1e-6).all()
 
 
 @each_attack
 def test_flat_models_and_models_without_numbers(name):
-    least = max(3, least_classes(name))
-    image = victims.inputs((6,), 1)
-
-    def model(slope, x):  # Flat for slope 0; else NaN as soon as the point moves.
-        moved = jnp.max(jnp.abs(x - image[0])) > 0
-        flat = jnp.append(jnp.ones(1), jnp.zeros(least - 1)) + slope * jnp.sum(x)
-        return jnp.where(moved & (slope != 0), jnp.nan, flat.at[1].add(slope * x[0]))
-
-    run = program(attack_of(name))
-    threat, goal = threats.by_name(norm_of(name))(1.0), Untargeted(np.zeros(1))
-    goal = jax.tree.map(np.int32, goal)
-    result = run(keys_for(1), Partial(model, jnp.float32(0)), threat, image, goal)
+    run = drive.hosted(attack_of(name))
+    threat = exactly(threats.by_name(norm_of(name))(1.0))
+    goal = Untargeted(np.zeros(N, np.int32))
+    model, images = strange(FLAT)
+    result = run(keys_for(), model, threat, images, goal)
     assert (result.margin == -1).all() and np.isfinite(result.x_adv).all()
-    result = run(keys_for(1), Partial(model, jnp.float32(0.1)), threat, image, goal)
+    model, images = strange(NO_NUMBERS)
+    result = run(keys_for(), model, threat, images, goal)
     assert np.isfinite(result.x_adv).all()
     # Values without a number say nothing of a direction.
     assert (result.margin == np.inf).all() or name in ESTIMATING
@@ -351,7 +293,7 @@ def test_exports_for_cpu_cuda_and_tpu(name):
         return one(keys, bound, threat._replace(eps=eps), images, Untargeted(labels))
 
     data, eps = jax.random.key_data(keys_for()), jnp.float32(RADII[norm])
-    arguments = (data, model.args[0], eps, images, labels)
+    arguments = (data, model.args[0][:2], eps, images, labels)
     export = jax.export.export(jax.jit(run), platforms=("cpu", "cuda", "tpu"))
     exported = export(*arguments)
     text = exported.mlir_module()

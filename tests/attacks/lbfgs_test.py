@@ -14,6 +14,7 @@ from robust_jax import attacks, threats
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Untargeted
 from robust_jax.losses import objectives
+from tests.attacks import programs
 
 SIZE, CLASSES, N = 30, 5, 8
 
@@ -65,21 +66,21 @@ def test_as_near_as_a_loop_of_scipys_solver():
 def finished(attack, model, threat, x, goal):
     """The state at the end of one example's schedule."""
     threat = jax.tree.map(jnp.float32, threat)
-    state = attack.init(jax.random.key(0), threat, x, goal)
-    one_step = lambda s: attack.step(model, threat, s)  # noqa: E731
-    step = jax.jit(one_step)
+    state = programs.init(attack, jax.random.key(0), threat, x, goal)
     while state.i < attack.steps:
-        state = step(state)
+        state = programs.step(attack, model, threat, state)
     return state
+
+
+def a_sum(lead, x):
+    return jnp.stack([lead, jnp.sum(x)])
 
 
 @pytest.mark.parametrize(("lead", "largest"), [(0.08, 1 / 0.16), (30.0, 1 / 60)])
 def test_the_bracket_closes_on_the_largest_penalty_that_wins(lead, largest):
     """On logits whose margin is a sum, c wins if and only if c <= 1 / (2 lead)."""
 
-    def model(x):
-        return jnp.stack([jnp.float32(lead), jnp.sum(x)])
-
+    model = Partial(a_sum, jnp.float32(lead))
     # delta = 1 / (2 c) everywhere, so the margin is n / (2 c) - lead, n = 1.
     attack = attacks.lbfgs(objective=objectives.margin)
     wide = threats.L2(np.inf, -100, 100)

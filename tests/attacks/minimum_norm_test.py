@@ -12,10 +12,11 @@ from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
 from robust_jax.attacks.jsma import singles
-from robust_jax.core import drive, lift
+from robust_jax.core import lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims
+from tests.attacks.programs import to_the_end
 from tests.reference import nearest_boundary
 
 SIZE, CLASSES, N = 20, 4, 12
@@ -102,7 +103,7 @@ def least_distances(norm, model, images, labels):
 
 
 def nearest(attack, threat, model, images, labels):
-    run = jax.jit(lift.over_examples(drive.run(attack, to_the_end=True)))
+    run = to_the_end(attack)
     keys = lift.item_keys(0, np.arange(len(images), dtype=np.uint64))
     threat = jax.tree.map(jnp.float32, threat)
     return run(keys, model, threat, images, Untargeted(labels))

@@ -12,6 +12,7 @@ from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims
+from tests.attacks import programs
 from tests.attacks.programs import to_the_end
 
 SHAPE, N = (8, 8, 1), 5
@@ -98,11 +99,10 @@ def test_stadv_flows_smoothly():
     rough = []
     for weight in (0.0, 0.5):
         attack = attacks.stadv(15, 0.1, weight)
-        state = attack.init(
-            keys()[0], threats.Flow(), jnp.asarray(images[0]), Untargeted(labels[0])
-        )
+        threat, goal = threats.Flow(), Untargeted(labels[0])
+        state = programs.init(attack, keys()[0], threat, images[0], goal)
         for _ in range(16):
-            state = attack.step(model, threats.Flow(), state)
+            state = programs.step(attack, model, threat, state)
         rough.append(float(roughness(state.inner.iterate)))
     assert rough[1] < 0.7 * rough[0]
 

@@ -1,0 +1,121 @@
+"""Two settings of an attack, one trace: numbers are arguments of the programs."""
+
+import inspect
+
+import jax
+import numpy as np
+
+from robust_jax.core import drive, lift
+from tests.attacks.small_budgets import SMALL
+from tests.attacks.table import (
+    ENTRIES,
+    ROUNDING,
+    TRACES,
+    assert_close,
+    case_of,
+    each_attack,
+    norm_of,
+    solved,
+)
+
+# Attacks whose numbers are still constants of their programs; to be emptied.
+CONSTANT = {
+    "multi_targeted",
+    "odi_pgd",
+    "gama_pgd",
+    "deepfool",
+    "superdeepfool",
+    "cw_l2",
+    "cw_linf",
+    "cw_l0",
+    "ead",
+    "ddn",
+    "fmn",
+    "alma",
+    "pdpgd",
+    "brendel_bethge",
+    "sigma_zero",
+    "minimal_apgd",
+    "lbfgs",
+    "jsma",
+    "sparsefool",
+    "greedy_l0",
+    "pgd_l0",
+    "di_fgsm",
+    "ti_fgsm",
+    "ni_fgsm",
+    "si_ni_fgsm",
+    "vmi_fgsm",
+    "vni_fgsm",
+    "worst_of",
+    "spsa",
+    "nes",
+    "bandits",
+    "simba",
+    "sparse_rs",
+    "one_pixel",
+    "boundary_attack",
+    "hop_skip_jump",
+    "sign_opt",
+    "rays",
+    "geoda",
+}
+# Numbers that decide shapes or how much of a program is written out.
+STRUCTURAL = {
+    *("samples", "memory", "kernel_size", "copies", "candidates", "population"),
+    *("pixels", "side", "proposals"),
+    ("slide", "percentile"),  # Shares of the coordinates are counted on the host.
+    ("square", "initial_share"),  # It decides a table of windows.
+}
+# What the general rule would make of them is out of range.
+OTHERS = {
+    ("apgd_ce", "radii"): (1.0,),  # The last is always 1.
+    ("apgd_dlr", "radii"): (1.0,),
+    ("apgd_l1", "radii"): (2.7, 1.8, 1.0),
+    ("fab", "eta"): 1.1,  # At least 1, as is what is overshot.
+    ("brendel_bethge", "overshoot"): 1.2,
+    # At least the default, which rounding needs.
+    **{(name, "slack"): 2e-6 for name in ("cw_l2", "cw_linf", "cw_l0")},
+}
+# All six images are lost before a number matters.
+IDLE = {"jsma", "greedy_l0", "pgd_l0", "one_pixel"}
+
+
+def _other(name, value):
+    """Another number in its range; all else as it is."""
+    if isinstance(value, bool) or not isinstance(value, int | float | tuple):
+        return value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, tuple):
+        return tuple(_other(name, item) for item in value)
+    return 0.9 * value if value else 0.1
+
+
+def other_setting(name):
+    """An attack that differs from `attack_of(name)` in all numbers that may differ."""
+    parameters = inspect.signature(ENTRIES[name].make).parameters
+    given = {key: parameter.default for key, parameter in parameters.items()}
+    given |= SMALL.get(name, {})
+    changed = {
+        key: OTHERS.get((name, key), _other(key, value))
+        for key, value in given.items()
+        if key not in STRUCTURAL and (name, key) not in STRUCTURAL
+    }
+    return ENTRIES[name].make(**given | changed), given != given | changed
+
+
+@each_attack
+def test_another_setting_is_the_same_trace_with_its_own_results(name):
+    """Beside the second setting alone, in a program that has its numbers inside."""
+    arguments = case_of(name, norm_of(name))
+    first = solved(name, norm_of(name))
+    other, differs = other_setting(name)
+    traces = len(TRACES)
+    second = drive.hosted(other)(*arguments)
+    assert len(TRACES) == traces or name in CONSTANT
+    alone = jax.jit(lift.over_examples(drive.run(other)))(*arguments)
+    assert_close(second, alone, ROUNDING.get(name, 1e-5))
+    if differs and name not in IDLE:
+        pairs = zip(first, second, strict=True)
+        assert any((np.asarray(one) != two).any() for one, two in pairs)
