@@ -16,12 +16,18 @@ CPU-seconds count, compilation and imports among them.
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 from absl import flags
 
-from experiments import benchmark_suites, benchmark_verdicts, common, recording
+from experiments import (
+    benchmark_suites,
+    benchmark_verdicts,
+    common,
+    recording,
+    verdict_rows,
+)
 from robust_jax import report
 from robust_jax.core import checks
 
@@ -44,10 +50,10 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Measures, prints the table, writes record and page."""
     checks.positive_integer("repetitions", _REPETITIONS.value)
-    if _SUITE.value == "first_verdict":
-        columns, run = benchmark_verdicts.COLUMNS, _processes()
-    else:
-        columns, run = _COLUMNS, _calls()
+    of_processes = _SUITE.value == "first_verdict"
+    run = _processes() if of_processes else _calls()
+    columns: Sequence[report.Column]
+    columns = verdict_rows.COLUMNS if of_processes else _COLUMNS
     print(report.format_table(run.rows, columns))
     for note in run.notes:
         print(note)

@@ -66,7 +66,7 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 def _keep_compiled_programs() -> None:
     """As --compile_cache says; a home that cannot be written is no user's error."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    default = jax.config.jax_compilation_cache_dir or f"{caches}/robust_jax"
+    default = os.environ.get("JAX_COMPILATION_CACHE_DIR") or f"{caches}/robust_jax"
     if COMPILE_CACHE.value is None:
         with contextlib.suppress(ValueError):
             robust_jax.compile_cache(default)

@@ -113,7 +113,9 @@ class _Listeners:
         if event == _HIT:
             self._thread.hit = True
 
-    def _on_span(self, event: str, start: float, end: float, **_: Any) -> None:
+    def _on_span(
+        self, event: str, start_time: float, end_time: float, **_: Any
+    ) -> None:
         kind = {_TRACED: "traced", _LOWERED: "lowered", _COMPILED: "compiled"}.get(
             event
         )
@@ -121,7 +123,7 @@ class _Listeners:
             self._thread.hit, kind = False, "loaded"
         if kind is not None:
             for recorder in self._open:
-                recorder.count(kind, end - start)
+                recorder.count(kind, end_time - start_time)
 
 
 _LISTENERS = _Listeners()
