@@ -77,12 +77,10 @@ def row(group: str, variant: str, runs: dict[str, list[Row]], count: int) -> Row
         found[name] = statistics.median(run[name] for run in own)
     steps = [run["first_step"] for run in own if run["first_step"] is not None]
     found["first_step"] = statistics.median(steps) if steps else None
-    if "programs" in own[0]:
-        kinds = ("traced", "compiled", "loaded")
-        found |= {kind: own[-1]["programs"][kind] for kind in kinds}
+    programs = own[-1].get("programs", {})
+    found |= {kind: programs.get(kind) for kind in ("traced", "compiled", "loaded")}
     robust = statistics.median_low(run["robust"] for run in own)
     found["robust_accuracy"] = Proportion(robust, count)
-    if theirs is not None:
-        base = statistics.median(run["cpu"] for run in theirs)
-        found["ratio"] = found["cpu"] / base
+    base = statistics.median(run["cpu"] for run in theirs) if theirs else None
+    found["ratio"] = None if base is None else found["cpu"] / base
     return found
