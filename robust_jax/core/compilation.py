@@ -39,12 +39,12 @@ class Compilation:
         return dataclasses.asdict(self)
 
     def __str__(self) -> str:
-        kinds = ("traced", "lowered", "compiled", "loaded")
-        parts = [
-            f"{getattr(self, kind)} {kind} ({getattr(self, f'{kind}_seconds'):.1f} s)"
-            for kind in kinds
-        ]
-        return "programs: " + ", ".join(parts)
+        return (
+            f"{self.traced} programs traced ({self.traced_seconds:.1f} s), "
+            f"{self.lowered} lowered ({self.lowered_seconds:.1f} s), "
+            f"{self.compiled} compiled ({self.compiled_seconds:.1f} s), "
+            f"{self.loaded} loaded ({self.loaded_seconds:.1f} s)"
+        )
 
 
 class Recorder:

@@ -222,10 +222,9 @@ class Report:
     def start_up(self) -> str:
         """One line on what came before and between the steps: tracing, compilation."""
         step, made = self.seconds_to_first_step, self.compilation
-        first = "none" if step is None else f"after {step:.1f} s"
-        return (
-            f"{'programs: not counted' if made is None else made}; first step {first}"
-        )
+        programs = "programs not counted" if made is None else str(made)
+        first = "no attack step" if step is None else f"first step after {step:.1f} s"
+        return f"{programs}; {first}"
 
     def citation(self) -> str:
         """One line that says what the number is, for a paper."""

@@ -122,7 +122,7 @@ def test_a_tilde_is_the_home_directory(no_cache, tmp_path, monkeypatch):
 def test_the_line_tells_all_kinds():
     seen = compilation.Compilation(5, 4, 3, 1, 0.25, 0.5, 1.75, 0.125)
     assert str(seen) == (
-        "programs: 5 traced (0.2 s), 4 lowered (0.5 s), 3 compiled (1.8 s), "
+        "5 programs traced (0.2 s), 4 lowered (0.5 s), 3 compiled (1.8 s), "
         "1 loaded (0.1 s)"
     )
 

@@ -143,4 +143,4 @@ def test_the_record_tells_what_was_compiled():
     assert kept["seconds_to_first_step"] == 2.25
     assert told.start_up() == f"{made}; first step after 2.2 s"
     assert report().to_json()["compilation"] is None
-    assert report().start_up() == "programs: not counted; first step none"
+    assert report().start_up() == "programs not counted; no attack step"
