@@ -31,7 +31,9 @@ def check() -> None:
     """Raises ValueError for a flag that the suite cannot use."""
     for flag, names in (("nets", _NETS.value), ("plans", _PLANS.value)):
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"{flag}={','.join(names)}; expected one or more, once")
+            raise ValueError(
+                f"{flag}={','.join(names)}; expected one name or more, each once"
+            )
     for name in _NETS.value:
         checks.known_name("net", name, _SIZES)
     for name in _PLANS.value:

@@ -122,7 +122,7 @@ BAD = [
     ("benchmark --repetitions=0", "repetitions=0; expected an integer >= 1"),
     ("benchmark --suite=first_verdict --nets=mpl", "did you mean 'mlp'"),
     ("benchmark --suite=first_verdict --plans=swift+all", "a plan's name, or name+aud"),
-    ("benchmark --suite=first_verdict --plans=", "plans=; expected one or more"),
+    ("benchmark --suite=first_verdict --plans=", "plans=; expected one name or more"),
     ("benchmark --suite=first_verdict --plans=swft", "did you mean 'swift'"),
     (
         "benchmark --compile_cache=foreign",
