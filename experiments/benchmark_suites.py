@@ -15,7 +15,7 @@ from robust_jax.core import compiling, drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.train import loop
 
-_PEERS_PYTHON = flags.DEFINE_string(
+PEERS_PYTHON = flags.DEFINE_string(
     "peers_python", ".venv-peers/bin/python", "Interpreter that `make peers` set up."
 )
 
@@ -79,7 +79,7 @@ def peers(notes: list[str]) -> Iterator[Groups]:
     level of noise keeps pixels from tying: where the largest of a pooling window ties,
     PyTorch gives the gradient to the first one and this library to all alike.
     """
-    child.check_installed(_PEERS_PYTHON.value)
+    child.check_installed(PEERS_PYTHON.value)
     data = common.load("mnist", "test", _BATCH)
     module = models.by_name("small_cnn")
     variables = models.init(module, jax.random.key(0), data.images.shape[1:])
@@ -96,7 +96,7 @@ def peers(notes: list[str]) -> Iterator[Groups]:
     problem |= {"images": images, "labels": data.labels}
     for layer, fields in variables["params"].items():
         problem |= {f"{layer}/{field}": value for field, value in fields.items()}
-    with pytorch.PyTorch(_PEERS_PYTHON.value, problem) as torch:
+    with pytorch.PyTorch(PEERS_PYTHON.value, problem) as torch:
         theirs = torch.result()
         mine = np.asarray(ours(*arguments))
         same = (np.abs(mine - theirs) < 1e-5).mean()

@@ -1,5 +1,6 @@
 """What every experiment's command line shares: errors, flags, data."""
 
+import contextlib
 import logging as python_logging
 import os
 import sys
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
+import robust_jax
 from robust_jax import datasets, evaluate, models, report
 from robust_jax.core import checks
 from robust_jax.datasets.types import Dataset
@@ -16,9 +18,7 @@ from robust_jax.datasets.types import Dataset
 OUT = flags.DEFINE_string(
     "out", None, "Directory for record, page and figures; default out/EXPERIMENT."
 )
-SEED = flags.DEFINE_integer(
-    "seed", 0, "Of weights, order and random starts.", lower_bound=0
-)
+SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, starts.", lower_bound=0)
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
@@ -28,10 +28,9 @@ DATA_DIR = flags.DEFINE_string(
 COMPILE_CACHE = flags.DEFINE_string(
     "compile_cache",
     None,
-    "Of compiled programs; default $JAX_COMPILATION_CACHE_DIR, else "
-    "~/.cache/robust_jax ($XDG_CACHE_HOME counts); empty for none.",
+    "Directory of compiled programs, for later runs; empty for none; default "
+    "$JAX_COMPILATION_CACHE_DIR, else ~/.cache/robust_jax ($XDG_CACHE_HOME counts).",
 )
-_LEAST_SECONDS = 0.3  # Of a compilation that is worth keeping.
 
 
 def run_main(main: Callable[[list[str]], None]) -> None:
@@ -51,8 +50,8 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
     )
     # TF32 and bfloat16 products would decide flags near the border on accelerators.
     jax.config.update("jax_default_matmul_precision", "float32")
-    _keep_compiled_programs()
     try:
+        _keep_compiled_programs()
         if len(argv) > 1:
             raise ValueError(f"unexpected argument {argv[1]!r}; options start with --")
         main(argv)
@@ -65,13 +64,14 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
 
 
 def _keep_compiled_programs() -> None:
-    folder, own = COMPILE_CACHE.value, jax.config.values["jax_compilation_cache_dir"]
-    if folder is None and not own:
-        caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        folder = os.path.join(caches, "robust_jax")
-    if folder is not None:
-        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+    """As --compile_cache says; a home that cannot be written is no user's error."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    default = os.environ.get("JAX_COMPILATION_CACHE_DIR") or f"{caches}/robust_jax"
+    if COMPILE_CACHE.value is None:
+        with contextlib.suppress(ValueError):
+            robust_jax.compile_cache(default)
+    elif COMPILE_CACHE.value:
+        robust_jax.compile_cache(COMPILE_CACHE.value)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

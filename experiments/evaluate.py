@@ -52,9 +52,11 @@ def main(argv: list[str]) -> None:
     run = recording.Run("evaluate")
     result = _evaluated(run, checkpoint, data, threat)
     print(result)
+    print(result.start_up())
     result.write_examples(run.out / "adversarial.npz")
     run.rows = result.rows()
     run.notes = [result.citation(), f"Claims: {result.claims}"]
+    run.notes.append(f"From the call on, {result.start_up()}.")
     if result.audit is not None:
         run.notes += [
             f"Check {f.number}: {f.says} {f.remedy}" for f in result.audit.flags

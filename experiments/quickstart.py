@@ -89,6 +89,7 @@ def _attack(run, name, net, threat, plan, test):
     run.rows.extend(result.rows())
     run.notes.append(f"{name}: {result.citation()}.")
     run.notes.append(f"{name}, {result.threat}: {result.claims}.")
+    run.notes.append(f"{name}, {result.threat}: {result.start_up()}.")
     return result
 
 

@@ -20,6 +20,7 @@ _VALIDATION = 50
 _CONFIG = (
     "jax_compilation_cache_dir",
     "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
     "jax_default_matmul_precision",
 )
 

@@ -4,8 +4,7 @@ Packages load on first use: `import robust_jax as rj` costs nothing until `rj.th
 """
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from robust_jax import (
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         train as train,
         words as words,
     )
+    from robust_jax.core.caching import compile_cache as compile_cache
 
 __version__ = "0.1.0"
 
@@ -43,11 +43,13 @@ _PACKAGES = (
 )
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name == "compile_cache":
+        return importlib.import_module(f"{__name__}.core.caching").compile_cache
     if name not in _PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")
 
 
 def __dir__() -> list[str]:
-    return ["__version__", *_PACKAGES]
+    return ["__version__", "compile_cache", *_PACKAGES]

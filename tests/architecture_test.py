@@ -28,7 +28,8 @@ LAYERS = {
 }
 PURE = {"core", "threats", "losses", "optim", "attacks"}
 HOST_MODULES = {
-    f"robust_jax/core/{name}.py" for name in ("exports", "ids", "metrics", "records")
+    f"robust_jax/core/{name}.py"
+    for name in ("caching", "compilation", "exports", "ids", "metrics", "records")
 }
 JIT_MODULE = "robust_jax/core/compiling.py"  # The only pure module that compiles.
 HOST_ONLY_IMPORTS = {
@@ -234,7 +235,6 @@ def test_the_root_module_imports_no_package_when_it_is_loaded():
     modules = imported_modules("robust_jax/__init__.py", ast.Module(loaded, []))
     assert {name.partition(".")[0] for _, name in modules} == {
         "importlib",
-        "types",
         "typing",
     }
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from robust_jax.core import (
+        caching as caching,
         checks as checks,
+        compilation as compilation,
         compiling as compiling,
         drive as drive,
         exports as exports,
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     )
 
 _MODULES = (
+    "caching",
     "checks",
+    "compilation",
     "compiling",
     "drive",
     "exports",

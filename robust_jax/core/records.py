@@ -121,10 +121,11 @@ def read_json(path: PathLike) -> Any:
         ) from error
 
 
-def prepare_out_dir(path: PathLike) -> pathlib.Path:
+def prepare_out_dir(path: PathLike, name: str = "out") -> pathlib.Path:
     """Makes a directory, parents too, and proves that it can be written.
 
-    Meant for the start of a run, so that hours of work do not end in an error.
+    Meant for the start of a run, so that hours of work do not end in an error; errors
+    name the argument by `name`.
     Raises: ValueError: a file is in the way, or writing is refused.
     """
     out = pathlib.Path(path)
@@ -134,13 +135,13 @@ def prepare_out_dir(path: PathLike) -> pathlib.Path:
         tempfile.TemporaryFile(dir=out).close()
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(
-            f"out={out}; expected a directory, found a file in its place; "
+            f"{name}={out}; expected a directory, found a file in its place; "
             "choose another directory or move that file"
         ) from error
     except OSError as error:
         raise ValueError(
-            f"out={out}; expected a directory that can be written ({error.strerror}); "
-            "choose another one or change its permissions"
+            f"{name}={out}; expected a directory that can be written "
+            f"({error.strerror}); choose another one or change its permissions"
         ) from error
     return out
 

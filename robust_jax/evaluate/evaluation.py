@@ -48,6 +48,8 @@ class Evaluation:
         place: int, the winner's target * restarts + restart; -1 without a winner.
         x_adv: [N, *S], the clean image without a winner.
         best_margin: float32, the largest margin that any stage has reached.
+        began: `time.perf_counter()` when the first attack step was about to be taken,
+            its programs ready; None if there was none.
         right_share: share of a random net's fresh answers that are right, at x_adv
             where there is a winner, at the clean image otherwise; None if not random.
     """
@@ -66,6 +68,7 @@ class Evaluation:
         self.plan, self.seed, self.layout, self._retire = plan, seed, layout, retire
         n, num_classes = examples.logits.shape
         self.clean = examples.right
+        self.began: float | None = None
         self.right_share: np.ndarray | None = None
         if model.is_random:
             self.right_share = self._share(np.arange(n), examples.images)
@@ -211,6 +214,7 @@ class Evaluation:
                 self._journal.add(found.entry(item, number, int(attacked[item.row])))
 
         def on_look(left: float) -> bool:
+            self.began = self.began or time.perf_counter()
             self._report(number, attacked, 1 - left / allowed.sum(), found)
             return time.monotonic() < self._deadline
 

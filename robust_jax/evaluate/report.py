@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import records
+from robust_jax.core.compilation import Compilation
 from robust_jax.core.metrics import Proportion, wilson
 from robust_jax.core.types import AttackResult
 from robust_jax.evaluate.audit import Audit
@@ -101,6 +102,8 @@ class Report:
     samples: int = 1  # of a random net's verdict
     right_share: np.ndarray | None = None  # [N] of a random net's fresh answers
     audit: Audit | None = None
+    compilation: Compilation | None = None  # from the call to the report
+    seconds_to_first_step: float | None = None  # from the call; None without a step
     evaluation: Any = dataclasses.field(default=None, repr=False)
 
     def audited(self, audit: Audit) -> "Report":
@@ -216,6 +219,13 @@ class Report:
     def _share_interval(self, share: float) -> tuple[float, float]:
         return wilson(round(share * self.samples), self.samples)
 
+    def start_up(self) -> str:
+        """One line on what came before and between the steps: tracing, compilation."""
+        step, made = self.seconds_to_first_step, self.compilation
+        programs = "programs not counted" if made is None else str(made)
+        first = "no attack step" if step is None else f"first step after {step:.1f} s"
+        return f"{programs}; {first}"
+
     def citation(self) -> str:
         """One line that says what the number is, for a paper."""
         robust, n = self.robust_accuracy, len(self.clean)
@@ -248,6 +258,10 @@ class Report:
             "unfinished": self.unfinished,
             "ledger": [self._ledger(stage) for stage in self.stages],
             "audit": None if self.audit is None else self.audit.to_json(),
+            "compilation": (
+                None if self.compilation is None else self.compilation.to_json()
+            ),
+            "seconds_to_first_step": self.seconds_to_first_step,
             "right_share": self.right_share,
             "seed": self.seed,
             "tile": self.tile,

@@ -1,11 +1,13 @@
 """Clean and robust accuracy of a model under a plan of attacks (host)."""
 
+import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from robust_jax.core import lift
+from robust_jax.core import compilation, lift
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Subject, run_audit
@@ -87,31 +89,38 @@ def robustness(
     Raises: ValueError: bad images, labels, radius or model, in one sentence; a journal
         of another evaluation.
     """
-    if subset is not None:
-        some = np.arange(len(images))[subset]
-        threat = lift.threat_of(threat, np.asarray(images), some)
-        images, labels = np.asarray(images)[some], np.asarray(labels)[some]
-        ids, certified = (_of(value, some) for value in (ids, certified))
-    if of_parameters(threat):
-        _check_of_parameters(threat.name, plan, audit)
-    net = adapted(model, images, takes, samples, seed)
-    examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
-    plan = _stages(plan, net, threat.name, examples.logits.shape[1])
-    run = Evaluation(net, examples, threat, plan, seed, layout, retire)
-    run.watch(on_progress, limit_minutes)
-    if journal is not None:
-        run.keep(journal)
-    if on_estimate is not None or on_progress is not None:
-        forecast = run.forecast(_AUDIT_SHARE if audit else 0.0)
-        if on_estimate is not None:
-            on_estimate(forecast.estimate)
-    report = _report(run, tuple(run.all_stages()), name)
-    if not audit:
-        return report
-    subject = _subject(run, report, surrogate, _of(certified, slice(None)))
-    spent = report.forwards + 2 * report.backwards
-    found = run_audit(subject, budget=_AUDIT_SHARE * spent, on_check=run.tell_audit)
-    return report.audited(found)
+    start = time.perf_counter()
+    with compilation.recorded() as made:
+        if subset is not None:
+            some = np.arange(len(images))[subset]
+            threat = lift.threat_of(threat, np.asarray(images), some)
+            images, labels = np.asarray(images)[some], np.asarray(labels)[some]
+            ids, certified = (_of(value, some) for value in (ids, certified))
+        if of_parameters(threat):
+            _check_of_parameters(threat.name, plan, audit)
+        net = adapted(model, images, takes, samples, seed)
+        examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
+        plan = _stages(plan, net, threat.name, examples.logits.shape[1])
+        run = Evaluation(net, examples, threat, plan, seed, layout, retire)
+        run.watch(on_progress, limit_minutes)
+        if journal is not None:
+            run.keep(journal)
+        if on_estimate is not None or on_progress is not None:
+            forecast = run.forecast(_AUDIT_SHARE if audit else 0.0)
+            if on_estimate is not None:
+                on_estimate(forecast.estimate)
+        report = _report(run, tuple(run.all_stages()), name)
+        if audit:
+            subject = _subject(run, report, surrogate, _of(certified, slice(None)))
+            budget = _AUDIT_SHARE * (report.forwards + 2 * report.backwards)
+            report = report.audited(
+                run_audit(subject, budget=budget, on_check=run.tell_audit)
+            )
+    return dataclasses.replace(
+        report,
+        compilation=made.so_far,
+        seconds_to_first_step=None if run.began is None else run.began - start,
+    )
 
 
 def _check_of_parameters(name: str, plan: str | Plan, audit: bool) -> None:

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from robust_jax.core.compilation import Compilation
 from robust_jax.core.metrics import Proportion
 from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.report import Report, StageResult
@@ -132,3 +133,14 @@ def test_a_failure_half_way_leaves_the_old_files(tmp_path):
     with pytest.raises(Exception, match="pickle"):
         report(seed=18, ids=broken).save(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_record_tells_what_was_compiled():
+    made = Compilation(traced=7, compiled=2, compiled_seconds=1.5)
+    told = report(compilation=made, seconds_to_first_step=2.25)
+    kept = told.to_json()
+    assert kept["compilation"]["compiled"] == 2 and kept["compilation"]["traced"] == 7
+    assert kept["seconds_to_first_step"] == 2.25
+    assert told.start_up() == f"{made}; first step after 2.2 s"
+    assert report().to_json()["compilation"] is None
+    assert report().start_up() == "programs not counted; no attack step"

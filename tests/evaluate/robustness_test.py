@@ -300,3 +300,14 @@ def test_bad_input_is_refused_before_anything_is_attacked(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         judged(**options, on_progress=seen.append)
     assert seen == []
+
+
+def test_what_was_compiled_is_told_and_a_second_call_compiles_nothing():
+    new = Partial(lambda p, x: victim(p, x), MODEL.args[0])
+    first, again = (judged(new, plan=PLAN[:1]) for _ in range(2))
+    made = first.compilation
+    assert made.traced >= made.lowered == made.compiled + made.loaded >= 3
+    assert again.compilation.lowered == 0
+    assert 0 < again.seconds_to_first_step < first.seconds_to_first_step
+    wrong = judged(new, labels=(RIGHT + 1) % CLASSES, plan=PLAN[:1])
+    assert wrong.seconds_to_first_step is None  # Nothing is attacked.

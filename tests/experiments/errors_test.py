@@ -120,6 +120,14 @@ BAD = [
     ("benchmark --suite=driver", "drivers"),
     ("benchmark --suite=peers --peers_python=none", "run `make peers` first"),
     ("benchmark --repetitions=0", "repetitions=0; expected an integer >= 1"),
+    ("benchmark --suite=first_verdict --nets=mpl", "did you mean 'mlp'"),
+    ("benchmark --suite=first_verdict --plans=swift+all", "a plan's name, or name+aud"),
+    ("benchmark --suite=first_verdict --plans=", "plans=; expected one name or more"),
+    ("benchmark --suite=first_verdict --plans=swft", "did you mean 'swift'"),
+    (
+        "benchmark --compile_cache=foreign",
+        "compile_cache=foreign; expected a directory",
+    ),
 ]
 # The directory is tried after all cheaper checks, and before any work.
 OUT_IN_THE_WAY = [
