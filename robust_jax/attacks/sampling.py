@@ -80,7 +80,7 @@ def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
     def point(key: Key, threat: Any, z: Array, i: Array) -> Array:
         if z.shape != (len(counts),):
             raise ValueError(
-                f"counts of length {len(counts)}; expected one for each of the "
+                f"len(counts)={len(counts)}; expected one count for each of the "
                 f"parameters {z.shape} of {type(threat).__name__}"
             )
         offset = _on_the_grid(counts, jnp.minimum(i, total - 1))
