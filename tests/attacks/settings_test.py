@@ -70,8 +70,8 @@ def settings(name):
     """The results of another setting, how often that was traced, and if it differs."""
     other, differs = other_setting(name)
     solved(name, norm_of(name))
-    before = len(TRACES)
-    found = drive.hosted(other)(*case_of(name, norm_of(name)))
+    arguments, before = case_of(name, norm_of(name)), len(TRACES)
+    found = drive.hosted(other)(*arguments)
     return found, len(TRACES) - before, differs
 
 
