@@ -15,7 +15,7 @@ from jax.tree_util import Partial
 from robust_jax import threats
 from robust_jax.core import drive, lift
 from robust_jax.core.margin import margin
-from robust_jax.core.types import Towards, Untargeted
+from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.losses import objectives
 from tests import victims
 from tests.attacks.small_budgets import PER_STEP
@@ -106,12 +106,14 @@ def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm, ran
     before = margins(images, goal)
     assert (result.margin >= before - 1e-5).all()
     enough = 0.8 if ENTRIES[name].knowledge == "gradients" else 0.3
-    if ENTRIES[name].finds == "minimum norm":  # It need not come near what it misses.
+    is_near = ENTRIES[name].finds == "minimum norm"
+    if is_near:  # It need not come near what it misses.
         enough = 0.5
     # Of a small budget, cw_l0's solutions change more coordinates than eps allows, and
     # what labels alone tell is still far from x.
     far = name == "cw_l0" or ENTRIES[name].labels_alone
     far |= isinstance(goal, Towards)  # Its objective is not its margin.
+    far |= is_near and isinstance(goal, Reach)  # It misses most: eps is of any class.
     assert far or (result.margin > before + 1e-6).mean() >= enough
 
 
@@ -277,8 +279,10 @@ def test_flat_models_and_models_without_numbers(name):
     model, images = strange(NO_NUMBERS)
     result = run(keys_for(), model, threat, images, goal)
     assert np.isfinite(result.x_adv).all()
-    # Values without a number say nothing of a direction.
-    assert (result.margin == np.inf).all() or name in ESTIMATING
+    # Values without a number say nothing of a direction; nor does a look elsewhere, which
+    # diverse inputs take half the time.
+    enough = 0.5 if name == "di_fgsm" else 1.0
+    assert (result.margin == np.inf).mean() >= enough or name in ESTIMATING
 
 
 @each_attack
