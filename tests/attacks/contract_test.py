@@ -279,7 +279,7 @@ def test_flat_models_and_models_without_numbers(name):
     model, images = strange(NO_NUMBERS)
     result = run(keys_for(), model, threat, images, goal)
     assert np.isfinite(result.x_adv).all()
-    # Values without a number say nothing of a direction; nor does a look elsewhere, which
+    # Values without a number say nothing of a direction; nor do looks elsewhere, which
     # diverse inputs take half the time.
     enough = 0.5 if name == "di_fgsm" else 1.0
     assert (result.margin == np.inf).mean() >= enough or name in ESTIMATING
