@@ -109,7 +109,8 @@ def read(
     Raises: ValueError: the records are damaged.
     """
     try:
-        with np.load(_kept(directory, split)) as file:  # A zip, with CRCs.
+        # Opened here: of a damaged zip NumPy 2 would leave the file open. It has CRCs.
+        with _kept(directory, split).open("rb") as whole, np.load(whole) as file:
             if file["stamp"] == _stamp(directory, split):
                 at = part(len(file["ids"]))
                 cut = slice(at.start, at.stop)

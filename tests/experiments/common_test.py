@@ -1,5 +1,7 @@
 """Where an experiment keeps compiled programs."""
 
+import types
+
 import pytest
 from absl import flags
 from absl.testing import flagsaver
@@ -18,9 +20,12 @@ from experiments import common
 )
 def test_the_flag_is_before_the_variable(monkeypatch, flag, variable, folder):
     changed = {}
-    monkeypatch.setattr(common.jax.config, "update", changed.__setitem__)
+    # JAX read the variable at its start, and these tests' own may be there.
+    config = types.SimpleNamespace(
+        jax_compilation_cache_dir=variable, update=changed.__setitem__
+    )
+    monkeypatch.setattr(common, "jax", types.SimpleNamespace(config=config))
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", variable)
     flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(compile_cache=flag):
         common._keep_compiled_programs()

@@ -5,6 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from experiments.peers import whole
+from experiments.peers.libraries import Libraries
+from experiments.peers.problem import Problem
+from robust_jax import threats
 from tests.experiments import command_line, player
 
 pytestmark = pytest.mark.xdist_group("compare_peers")
@@ -67,13 +71,14 @@ def test_both_sides_take_turns_and_are_judged_alike(folder):
     assert ours["first"] > 0 and theirs["ratio"] == 1.0
 
 
-def test_an_error_of_the_reference_is_one_sentence(folder):
-    options = "--count=40 --repetitions=1 --batch=2 --plans=basic --out=failed"
-    command = [*GIVEN.split(), f"--peers_python={folder / 'python'}", *options.split()]
-    (end,) = command_line.run_all([command], folder)
-    assert end.code == 2 and "error: AutoAttack failed: TypeError: batch;" in end.err
-    assert "Traceback" not in end.err
-    assert not (folder / "failed" / "record.json").exists()
+def test_an_error_of_the_reference_is_a_users(folder):
+    images, labels = np.zeros((3, 8, 8, 1), np.float32), np.zeros(3, int)
+    logits = np.eye(3)[labels]
+    problem = Problem(None, threats.Linf(0.1), images, labels, labels, 3, logits)
+    with Libraries(str(folder / "python"), {"images": images}) as peers:
+        match = whole.Match(problem, peers, plans=[], seeds=[0], batch=2)
+        with pytest.raises(ValueError, match=r"AutoAttack failed: TypeError: batch;"):
+            match.rows()
 
 
 def test_bad_input_is_one_sentence(folder):

@@ -5,6 +5,7 @@ The answer is then known: nets of the same module share their programs.
 
 import pathlib
 
+import matplotlib.image
 import numpy as np
 
 from experiments.properties import setting as settings
@@ -29,6 +30,11 @@ class Notebook:
     def figure(self, name, title, caption):
         self.figures.append(self.folder / f"{name}.png")
         return self.figures[-1]
+
+    def look(self):
+        """Every figure is there and not blank."""
+        for path in self.figures:
+            assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.5, path
 
     def rows(self, part):
         """Those of the one table whose title holds these words."""

@@ -3,7 +3,6 @@
 The nets tell two classes apart by the side of a plane; images lie at known distances.
 """
 
-import matplotlib.image
 import numpy as np
 import pytest
 from scipy import stats
@@ -59,8 +58,7 @@ def given():
 def run(tmp_path):
     notebook = planted.Notebook(tmp_path)
     yield notebook
-    for path in notebook.figures:
-        assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.5
+    notebook.look()
 
 
 def test_stability_loses_what_lies_within_the_radius(given, run):
@@ -150,11 +148,10 @@ def test_confidence_is_that_of_a_planted_net(run):
     labels = np.arange(20) % 10
     said = np.where(np.arange(20) < 15, labels, (labels + 1) % 10)  # 3 of 4 right.
     shown = {"clean": 0.5, "moved": 0.2, "pgd": 0.3}
+    answers = (said, (labels + 2) % 10, (labels + 3) % 10)
     images = {
         kind: (size * np.eye(64)[answer]).reshape(-1, 8, 8, 1).astype(np.float32)
-        for (kind, size), answer in zip(
-            shown.items(), (said, (labels + 2) % 10, (labels + 3) % 10), strict=True
-        )
+        for (kind, size), answer in zip(shown.items(), answers, strict=True)
     }
     images["moved"][0] = np.nan  # None was found: it counts unchanged.
     asked = planted.setting(nets, planted.dataset(images["clean"], labels))
@@ -187,8 +184,12 @@ def test_confidence_is_that_of_a_planted_net(run):
     assert values == {"median wrong confidence, plain net": first["wrong"]}
 
 
-def test_spectral_finds_the_operator_norms_of_planted_layers(run):
-    """Ten pixels are the classes' codes; another one, which no attack uses, weighs."""
+@pytest.fixture(scope="module")
+def spectra(tmp_path_factory):
+    """What the study says, the notebook, and half of each image's gap.
+
+    Ten pixels are the classes' codes; another one, which no attack uses, weighs.
+    """
     code, heavy = np.eye(64, 10), np.zeros((64, 10))
     heavy[20, 0] = 7.0
     halves = np.concatenate([np.eye(10), -np.eye(10), np.eye(10)], axis=1)
@@ -220,7 +221,14 @@ def test_spectral_finds_the_operator_norms_of_planted_layers(run):
         moved[3] = np.nan  # None was found ...
         moved[4] = asked.test.pixels()[4]  # ... or none was sought.
         asked._moved[name] = moved
+    run = planted.Notebook(tmp_path_factory.mktemp("spectral"))
     values = spectral(asked, run)
+    run.look()
+    return values, run, half
+
+
+def test_spectral_finds_the_operator_norms_of_planted_layers(spectra):
+    values, run, _ = spectra
     norms = {(row["net"], row["name"]): row for row in run.rows("Norms of the layers")}
     expected = {"heavy": np.hypot(3, 7), "plain": 2.0}
     for name, norm in expected.items():
@@ -241,6 +249,10 @@ def test_spectral_finds_the_operator_norms_of_planted_layers(run):
         assert row["slope"] == pytest.approx(slope, rel=1e-3)
     assert values["product / largest Jacobian"] == pytest.approx(1, rel=1e-4)
     assert values["largest Jacobian / slope"] == pytest.approx(1, rel=1e-3)
+
+
+def test_spectral_compares_clever_with_the_distances_told(spectra):
+    values, run, half = spectra
     # Of an affine net CLEVER is the distance, which is twice the one that was told.
     assert values["CLEVER below the distance, cnn"] == 18 / 20
     assert values["CLEVER below the distance, fc10_1e-4"] == 0

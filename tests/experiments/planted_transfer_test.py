@@ -57,7 +57,9 @@ def percents(rows, targets):
     return np.array([[float(row[name]) for name in targets] for row in rows]) / 100
 
 
-def test_transfer_follows_the_codes_that_nets_read(run):
+@pytest.fixture(scope="module")
+def transferred(tmp_path_factory):
+    """What the study says of nets that read the first code, the second or a third."""
     rng, first = np.random.default_rng(0), LABELS.copy()
     second = np.where(np.arange(N) < 30, LABELS, (LABELS + 1) % 10)
     test = planted.dataset(coded(first, second, rng, FRAGILE), LABELS)
@@ -74,9 +76,13 @@ def test_transfer_follows_the_codes_that_nets_read(run):
         beyond = -0.02 if name == "fc100" else 0.02
         asked._moved[name] = swapped(x, LABELS, goals, at, beyond)
     asked._moved["fc10_1"][[1, 2, 31, 32]] = np.nan  # None was found.
+    run = planted.Notebook(tmp_path_factory.mktemp("transfer"))
     with threadpoolctl.threadpool_limits(1):  # Trees' threads spin on a busy machine.
-        values = transfer(asked, run)
+        return transfer(asked, run), run
 
+
+def test_transfer_follows_the_codes_that_nets_read(transferred):
+    values, run = transferred
     errors = np.zeros((6, 6))  # Of nets (columns) on what was made for nets (rows).
     errors[:3, :4] = 1
     errors[3, 3] = 1
@@ -98,6 +104,9 @@ def test_transfer_follows_the_codes_that_nets_read(run):
     assert values["raw error of FC100 on FC10(1)'s"] == 36 / 40
     assert len(run.rows("The paper's Table 2")) == 6 + 2 and len(common) == 6 + 6 + 2
 
+
+def test_modern_attacks_transfer_to_those_that_read_the_same(transferred):
+    _, run = transferred
     kinds = {row["made for"]: row for row in run.rows("models of other kinds")}
     assert len(kinds) == 2 * 3 * 2
     names = [TITLES[name] for name in ("fc100", "cnn", "resnet")]

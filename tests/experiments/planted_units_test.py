@@ -1,6 +1,5 @@
 """The studies that look into layers, on nets whose units are known."""
 
-import matplotlib.image
 import numpy as np
 import pytest
 
@@ -22,13 +21,11 @@ DIRECTIONS = 200  # Instead of 2,000, which cost seconds.
 def run(tmp_path):
     notebook = planted.Notebook(tmp_path)
     yield notebook
-    for path in notebook.figures:
-        assert np.ptp(matplotlib.image.imread(path)[..., :3]) > 0.5
+    notebook.look()
 
 
-def test_units_that_see_a_class_each_are_purer_than_directions(run, monkeypatch):
+def _seeing():
     """Ten pixels code the class, where the trained nets look; the untrained do not."""
-    monkeypatch.setattr(units_, "_DIRECTIONS", DIRECTIONS)
     rng, labels = np.random.default_rng(0), np.arange(120) % 10
     x = rng.uniform(0, 0.4, (120, 64))
     x[:, :10] = rng.uniform(0, 0.55, (120, 10))
@@ -45,7 +42,12 @@ def test_units_that_see_a_class_each_are_purer_than_directions(run, monkeypatch)
     # One is worse than the others: half of its units are blind.
     half = np.where(np.arange(10) < 5, seeing, blind[:, :10])
     nets["relu100"] = planted.dense(half, np.eye(10), title="relu100")
-    asked = planted.setting(nets, planted.dataset(x.reshape(-1, 8, 8, 1), labels))
+    return planted.setting(nets, planted.dataset(x.reshape(-1, 8, 8, 1), labels))
+
+
+def test_units_that_see_a_class_each_are_purer_than_directions(run, monkeypatch):
+    monkeypatch.setattr(units_, "_DIRECTIONS", DIRECTIONS)
+    asked = _seeing()
     values = units_.units(asked, run)
     rows = {row["features"]: row for row in run.rows("Units and random")}
     assert len(rows) == 1 + 4 * 4
@@ -74,7 +76,7 @@ def test_units_that_see_a_class_each_are_purer_than_directions(run, monkeypatch)
     untrained = {values[f"{name}: AUC untrained"] for name in units_._NETS}
     assert values["AUC untrained"] == max(untrained)
     assert values["least AUC untrained"] == min(untrained)
-    assert 0.2 < units_._chance(asked, labels) < 0.35
+    assert 0.2 < units_._chance(asked, asked.test.labels) < 0.35
     assert len(run.figures) == 2
 
 

@@ -1,12 +1,12 @@
+"""Files as published become a data set, as the command line says."""
+
 import gzip
 import pathlib
 import struct
-import subprocess
-import sys
 
 import pytest
 
-_ROOT = pathlib.Path(__file__).parents[2]
+from tests.experiments import command_line
 
 
 def _write_mnist(folder: pathlib.Path):
@@ -21,28 +21,23 @@ def _write_mnist(folder: pathlib.Path):
         )
 
 
-def _run(*flags):
-    return subprocess.run(
-        [sys.executable, "-m", "experiments.prepare_data", *map(str, flags)],
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_prepares_once_and_prints_the_splits(tmp_path):
     _write_mnist(tmp_path)
     data = tmp_path / "data"
-    flags = ["--dataset=mnist", f"--manual_dir={tmp_path}", f"--data_dir={data}"]
-    refused = _run(*flags)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "has sha256" in refused.stderr and "Traceback" not in refused.stderr
+    command = [
+        "prepare_data",
+        "--dataset=mnist",
+        f"--manual_dir={tmp_path}",
+        f"--data_dir={data}",
+    ]
+    refused = command_line.run(command, tmp_path)
+    assert (refused.code, refused.out) == (2, "")
+    assert "has sha256" in refused.err and "Traceback" not in refused.err
     assert not data.exists()
 
-    first = _run(*flags, "--no_verify")
-    assert first.returncode == 0, first.stderr
-    lines = [line.split() for line in first.stdout.splitlines()]
+    first = command_line.run([*command, "--no_verify"], tmp_path)
+    assert first.code == 0, first.err
+    lines = [line.split() for line in first.out.splitlines()]
     assert lines[0][:2] == ["Prepared", "mnist"]
     assert [line[:2] for line in lines[2:]] == [
         ["train", "19"],
@@ -51,10 +46,10 @@ def test_prepares_once_and_prints_the_splits(tmp_path):
     ]
     assert all(line[2:] == ["0.50000", "0.50000"] for line in lines[2:])
 
-    second = _run(*flags, "--noverify")
-    assert second.returncode == 0
-    assert second.stdout.startswith("Nothing to do: ")
-    assert second.stdout.splitlines()[1:] == first.stdout.splitlines()[1:]
+    second = command_line.run([*command, "--noverify"], tmp_path)
+    assert second.code == 0
+    assert second.out.startswith("Nothing to do: ")
+    assert second.out.splitlines()[1:] == first.out.splitlines()[1:]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +60,8 @@ def test_prepares_once_and_prints_the_splits(tmp_path):
         (["--dataset=mnist", "--manual_dir=nowhere"], "is missing; fetch it from"),
     ],
 )
-def test_bad_input_is_one_sentence(flags, words):
-    run = _run(*flags)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.startswith("error: ") and words in run.stderr
-    assert run.stderr.count("\n") == 1
+def test_bad_input_is_one_sentence(flags, words, tmp_path):
+    end = command_line.run(["prepare_data", *flags], tmp_path)
+    assert (end.code, end.out) == (2, "")
+    assert end.err.startswith("error: ") and words in end.err
+    assert end.err.count("\n") == 1

@@ -238,7 +238,7 @@ def test_nets_with_statistics_are_saved_attacked_and_judged(tmp_path):
     report = evaluate.robustness(
         net,
         images,
-        np.argmax(net(images), axis=1),
+        np.argmax(jax.jit(net)(images), axis=1),
         threats.Linf(0.5),
         plan=(evaluate.Stage("pgd", attacks.pgd(5, 0.5)),),
         audit=False,

@@ -94,7 +94,8 @@ def _write(path: pathlib.Path, entries: list[Entry]) -> None:
 
 def _read(path: pathlib.Path) -> list[Entry]:
     try:
-        with np.load(path) as file:
+        # Opened here: of a damaged zip NumPy 2 would leave the file open.
+        with path.open("rb") as whole, np.load(whole) as file:
             columns = [file[name].tolist() for name in _COLUMNS]
             found = dict(zip(file["won"].tolist(), file["x_adv"], strict=True))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

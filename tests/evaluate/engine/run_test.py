@@ -42,11 +42,11 @@ class Stop(Exception):
 
 
 def after(looks, act):
-    """A progress callback that acts at one look."""
+    """A progress callback that acts at one look, however long was compiled before."""
     count = itertools.count(1)
 
     def on_progress(progress):
-        if next(count) == looks:
+        if progress.stage != "compilation" and next(count) == looks:
             act()
 
     return on_progress
@@ -83,7 +83,7 @@ journal._EVERY = 0.0  # Every finished item is written at once.
 looks = 0
 def on_progress(progress):
     global looks
-    looks += 1
+    looks += progress.stage != "compilation"
     if looks == 6:
         os.kill(os.getpid(), signal.SIGKILL)
 cases.evaluated("fab", slice(0, {FEW}), journal={str(tmp_path)!r}, on_progress=on_progress)
