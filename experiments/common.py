@@ -67,11 +67,13 @@ def _keep_compiled_programs() -> None:
     """As --compile_cache says; a home that cannot be written is no user's error."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     default = os.environ.get("JAX_COMPILATION_CACHE_DIR") or f"{caches}/robust_jax"
-    if COMPILE_CACHE.value is None:
+    if COMPILE_CACHE.value:
+        robust_jax.compile_cache(COMPILE_CACHE.value)
+    elif COMPILE_CACHE.value == "":  # JAX itself reads the variable.
+        jax.config.update("jax_compilation_cache_dir", None)
+    else:
         with contextlib.suppress(ValueError):
             robust_jax.compile_cache(default)
-    elif COMPILE_CACHE.value:
-        robust_jax.compile_cache(COMPILE_CACHE.value)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -85,9 +87,7 @@ def _parse(argv: Sequence[str]) -> list[str]:
         sys.exit(0)
 
 
-def counted(total: int, description: str, unit: str) -> report.Progress[None]:
-    """A progress bar for a known number of items; see `report.progress`."""
-    return report.progress(total, description, unit)
+counted: Callable[..., report.Progress[None]] = report.progress  # Of a total of items.
 
 
 class EvaluationBar:

@@ -1,11 +1,11 @@
 """Where an experiment keeps compiled programs."""
 
-import types
-
+import jax
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+import robust_jax
 from experiments import common
 
 
@@ -13,20 +13,19 @@ from experiments import common
     ("flag", "variable", "folder"),
     [
         (None, "", "/cache/robust_jax"),
-        (None, "/given", None),  # JAX follows its own variable.
+        (None, "/given", "/given"),
         ("/flag", "/given", "/flag"),
-        ("", "/given", ""),  # None at all.
+        ("", "/given", None),  # None at all.
     ],
 )
 def test_the_flag_is_before_the_variable(monkeypatch, flag, variable, folder):
-    changed = {}
-    # JAX read the variable at its start, and these tests' own may be there.
-    config = types.SimpleNamespace(
-        jax_compilation_cache_dir=variable, update=changed.__setitem__
-    )
-    monkeypatch.setattr(common, "jax", types.SimpleNamespace(config=config))
+    asked, settings = [], {"jax_compilation_cache_dir": variable}
+    monkeypatch.setattr(robust_jax, "compile_cache", asked.append, raising=False)
+    monkeypatch.setattr(jax.config, "update", settings.__setitem__)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", variable)
     flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(compile_cache=flag):
         common._keep_compiled_programs()
-    assert changed.get("jax_compilation_cache_dir") == folder
+    assert asked == ([folder] if folder else [])
+    assert folder or settings["jax_compilation_cache_dir"] is None
