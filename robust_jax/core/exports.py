@@ -76,7 +76,10 @@ def kept(plan: Plan) -> tuple[Callable[..., Any], Sketch | None]:
         return plan.function, None
     entry = _read(_folder / name)
     if entry is None:
-        entry = _exported(plan)
+        try:
+            entry = _exported(plan)
+        except (NotImplementedError, ValueError):  # As of a kernel of the user's own.
+            return plan.function, None
         _write(_folder / name, *entry)
     exported, sketch = entry
     structure = jax.tree.structure(plan.result)
@@ -89,34 +92,35 @@ def kept(plan: Plan) -> tuple[Callable[..., Any], Sketch | None]:
     return through, sketch
 
 
-def model_name(model: Any, x: Any) -> str | None:
-    """The text of a model's value and gradient, whatever the weights; its digest.
+def model_name(model: Any, batch: Any) -> str | None:
+    """The text of a model's values and gradients, whatever the weights; its digest.
 
-    A forward pass alone would not tell one rule of differentiation from another.
+    Of a whole batch, as the programs ask it, and both of the answers alone and of those
+    that a gradient comes with: rules of differentiation and of batches may differ.
 
     Args:
         model: one example to logits, weights as arguments (a `Partial`); shapes.
-        x: the shape of one example.
+        batch: the shape of a tile of examples.
     Returns: None if it has no gradient or calls back to the host, or nothing is kept.
     """
     if _folder is None:
         return None
     try:
-        return _model_name(jax.tree.structure((model, x)), *_shapes((model, x)))
+        return _model_name(jax.tree.structure((model, batch)), *_shapes((model, batch)))
     except NamelessError:
         return None
 
 
 @functools.lru_cache(maxsize=32)
 def _model_name(structure: Any, *leaves: Any) -> str:
-    model, x = jax.tree.unflatten(structure, [leaf.struct() for leaf in leaves])
+    model, batch = jax.tree.unflatten(structure, [leaf.struct() for leaf in leaves])
 
-    def value_and_gradient(model: Any, x: Any) -> Any:
+    def asked(model: Any, x: Any) -> Any:
         logits, back = jax.vjp(lambda x: model(x), x)
-        return logits, back(jnp.ones_like(logits))
+        return model(x), logits, back(jnp.ones_like(logits))
 
     try:
-        text = jax.jit(value_and_gradient).lower(model, x).as_text()
+        text = jax.jit(jax.vmap(asked, (None, 0))).lower(model, batch).as_text()
     except (NotImplementedError, TypeError, ValueError) as error:  # It has no gradient.
         raise NamelessError(str(error)) from error
     if "callback" in text:
@@ -166,6 +170,8 @@ def _text(value: Any) -> str:
     if isinstance(value, Product):
         structure = value.structure
         given = structure.arguments(value.numbers).arguments
+        if "draw" in given:  # A version of a random net is not what its name says.
+            raise NamelessError(repr(value))
         return f"{_called(structure.function)}{_text(dict(given))}"
     if isinstance(value, jax.ShapeDtypeStruct | jax.Array | np.ndarray):
         return "array"
@@ -197,7 +203,8 @@ def _code() -> str:
     root = pathlib.Path(__file__).parents[1]
     for path in sorted(root.rglob("*.py")):
         total.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    versions = [importlib.metadata.version(name) for name in ("jax", "jaxlib")]
+    built_on = ("jax", "jaxlib", "numpy", "optax")
+    versions = [importlib.metadata.version(name) for name in built_on]
     return " ".join([total.hexdigest(), *versions])
 
 

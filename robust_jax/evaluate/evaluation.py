@@ -23,6 +23,7 @@ from robust_jax.evaluate.engine import (
     begun,
     run_stage,
 )
+from robust_jax.evaluate.engine.estimate import speed
 from robust_jax.evaluate.engine.programs import Compiled
 from robust_jax.evaluate.forecast import (
     Forecast,
@@ -146,19 +147,15 @@ class Evaluation:
         Args:
             audit_share: of the plan's cost that an audit may spend; 0 without one.
         """
-        slots, n = self.layout.tile, int(self.clean.sum())
-        stages = []
-        for k, (stage, programs) in enumerate(
-            zip(self.plan, self._begun(), strict=True)
-        ):
-            items = n * self._places(k)
+        model, images = self.model.logits_fn, self.examples.images
+        slots, tiles = self.layout.tile, self.layout.tiles
+        pace, stages = speed(model, images, slots), []
+        for k, programs in enumerate(self._begun()):
+            stage, items = self.plan[k], int(self.clean.sum()) * self._places(k)
             calls = -(-items // slots) * stage.attack.steps
             is_conditional = stage.only is not None
             stages.append(StageWork(programs, calls, is_conditional, 12 * items))
-        self._forecast = Forecast(
-            self.model.logits_fn, self.examples.images, slots, self.layout.tiles,
-            stages, audit_share,
-        )  # fmt: skip
+        self._forecast = Forecast(pace, model, images, tiles, stages, audit_share)
         return self._forecast
 
     def claims(self) -> Claims:

@@ -8,13 +8,8 @@ import numpy as np
 
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn
-from robust_jax.evaluate.engine.estimate import (
-    SECONDS,
-    Estimate,
-    compilation,
-    cores,
-    speed,
-)
+from robust_jax.evaluate.engine.ahead import cores
+from robust_jax.evaluate.engine.estimate import SECONDS, Estimate, Speed, compilation
 from robust_jax.evaluate.engine.programs import Compiled
 
 # Shares of the examples, guesses: that a later stage attacks, and one with a rule.
@@ -46,24 +41,23 @@ class Forecast:
     """The parts of an evaluation with the seconds that each is expected to take.
 
     Args:
-        logits_fn: the model on one example, whose forward pass is timed.
+        pace: of a forward pass; to be taken before programs are compiled beside it.
+        logits_fn: the model on one example, for its weights.
         images: [N, *S].
-        tile: slots of a device program.
-        tiles: of them in flight on a device.
+        tiles: in flight on a device.
         stages: in their order.
         audit_share: of the attacks' cost that the audit may spend; 0 without an audit.
     """
 
     def __init__(
         self,
+        pace: Speed,
         logits_fn: LogitsFn,
         images: np.ndarray,
-        tile: int,
         tiles: int,
         stages: Sequence[Work],
         audit_share: float,
     ) -> None:
-        pace = speed(logits_fn, images, tile)
         attacks = [
             pace.call(stage.programs[0].sketches["step"])
             * stage.calls

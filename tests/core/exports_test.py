@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from robust_jax import attacks, interop
+from robust_jax import attacks, interop, threats
 from robust_jax.core import drive, exports, factories, incumbent
+from robust_jax.evaluate import plans
 from robust_jax.losses import objectives
 
 X = jax.ShapeDtypeStruct((3,), np.float32)
+BATCH = jax.ShapeDtypeStruct((2, 3), np.float32)
 
 
 @pytest.fixture
@@ -41,7 +43,7 @@ def test_an_entry_answers_as_the_function_itself(folder):
 
 def test_nothing_is_kept_unless_asked_for():
     assert exports.kept(plan()) == (incumbent.nothing_yet, None)
-    assert exports.model_name(Partial(jnp.sin), X) is None
+    assert exports.model_name(Partial(jnp.sin), BATCH) is None
 
 
 def test_what_is_kept_is_not_traced_again(folder, monkeypatch):
@@ -103,29 +105,80 @@ def test_functions_of_the_user_are_not_kept(folder):
     assert entries(folder) == []
 
 
-def test_a_model_is_known_by_its_gradient_too(folder):
-    def ruled(slope):
-        @jax.custom_vjp
-        def rule(x):
-            return x * 2.0
+def ruled(slope, forward=2.0):
+    """A net with a rule of differentiation, whose forward pass may differ from it."""
 
-        rule.defvjp(lambda x: (rule(x), None), lambda _, g: (slope * g,))
-        return Partial(lambda w, x: rule(x) + w, jnp.zeros(3))
+    @jax.custom_vjp
+    def rule(x):
+        return x * forward
 
-    def closed(constant):
-        return Partial(lambda x: x * constant)
+    rule.defvjp(lambda x: (x * 2.0, None), lambda _, g: (slope * g,))
+    return Partial(lambda w, x: rule(x) + w, jnp.zeros(3))
 
-    one = exports.model_name(ruled(2.0), X)
-    assert one == exports.model_name(ruled(2.0), X)
+
+def batched(factor):
+    """A net that answers a batch by a rule of its own."""
+
+    @jax.custom_batching.custom_vmap
+    def rule(x):
+        return x
+
+    rule.def_vmap(lambda size, is_batched, x: (factor * x, True))
+
+    @jax.custom_vjp
+    def net(x):
+        return rule(x)
+
+    net.defvjp(lambda x: (net(x), None), lambda _, g: (g,))
+    return Partial(lambda x: net(x))
+
+
+def closed(constant):
+    return Partial(lambda x: x * constant)
+
+
+def test_a_model_is_known_by_all_that_a_program_may_ask_of_it(folder):
+    """A wrong program would give wrong numbers without a word."""
+    one = exports.model_name(ruled(2.0), BATCH)
+    assert one == exports.model_name(ruled(2.0), BATCH)
+    large = np.arange(90_000.0).reshape(30_000, 3)
     others = [
-        exports.model_name(ruled(3.0), X),
-        exports.model_name(closed(np.arange(3.0)), X),
-        exports.model_name(closed(np.arange(3.0) + 1), X),
-        exports.model_name(ruled(2.0), jax.ShapeDtypeStruct((3,), np.float16)),
+        ruled(3.0),
+        ruled(2.0, forward=5.0),
+        batched(1.0),
+        batched(2.0),
+        closed(np.arange(3.0)),
+        closed(np.arange(3.0) + 1),
+        closed(large[:, :]),
+        closed(np.where(large == 45_000, 0, large)),
     ]
-    assert len({one, *others}) == 5
+    names = {exports.model_name(other, BATCH) for other in others}
+    half = exports.model_name(ruled(2.0), jax.ShapeDtypeStruct((2, 3), np.float16))
+    assert len({one, half, *names}) == len(others) + 2 and None not in names
     on_host = interop.from_host(lambda batch: batch, 3)
-    assert exports.model_name(on_host, X) is None
+    assert exports.model_name(on_host, BATCH) is None
+
+
+def test_attacks_that_draw_versions_of_a_net_are_not_kept(folder):
+    """A version is not what the net answers without a key."""
+    mean = attacks.expectation(plans.by_key, samples=2)
+    one = plan((attacks.pgd(gradient=mean),))
+    assert exports.kept(one) == (one.function, None) and entries(folder) == []
+
+
+def test_limits_of_a_threat_that_are_constants_are_in_the_name(folder):
+    threats_of = (threats.RotationTranslation(rotation=r) for r in (10.0, 20.0))
+    one, other = (exports._name(plan((threat,))) for threat in threats_of)
+    assert one != other
+
+
+def test_what_cannot_be_exported_is_traced_as_before(folder, monkeypatch):
+    def refused(*arguments, **options):
+        raise ValueError("a custom call")
+
+    monkeypatch.setattr(jax.export, "export", refused)
+    one = plan()
+    assert exports.kept(one) == (one.function, None) and entries(folder) == []
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):

@@ -248,6 +248,18 @@ def test_the_ledger_of_a_model_that_never_breaks(retire):
     assert seen[-1].robust == report.robust_accuracy
 
 
+def test_nothing_is_attacked_where_nothing_is_right():
+    """Nor does what is told on the way mind."""
+    told, estimates = [], []
+    report = judged(
+        labels=(RIGHT + 1) % CLASSES,
+        on_progress=told.append,
+        on_estimate=estimates.append,
+    )
+    assert (report.winner == -2).all() and report.robust_accuracy.value == 0
+    assert estimates[0].attacks == estimates[0].compilation == 0
+
+
 def test_radii_and_boxes_of_each_example():
     eps = np.where(np.arange(N) % 2, EPS, 0.0)
     report = judged(threat=threats.Linf(eps))

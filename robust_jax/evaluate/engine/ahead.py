@@ -8,14 +8,20 @@ from concurrent.futures import Future
 from typing import Any
 
 
+def cores() -> int:
+    """How many programs are compiled at a time: one for each core of this process."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @functools.cache
 def _pool() -> concurrent.futures.ThreadPoolExecutor:
     """XLA works outside Python's lock: a thread for each core, first come first served.
 
     Of the whole process, so that all evaluations together begin no more.
     """
-    count = os.cpu_count() or 1
-    return concurrent.futures.ThreadPoolExecutor(count, thread_name_prefix="compile")
+    return concurrent.futures.ThreadPoolExecutor(cores(), "compile")
 
 
 class Ahead:

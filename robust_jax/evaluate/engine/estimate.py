@@ -1,7 +1,6 @@
 """How long a plan will take, and what it needs, before it begins."""
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from robust_jax.core import drive
 from robust_jax.core.flops import Sketch
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.engine.ahead import cores
 from robust_jax.evaluate.engine.programs import Compiled
 
 # Of one core of 2026, on the programs of `swift`; an estimate, not a bound.
@@ -83,8 +83,3 @@ def compilation(programs: Sequence[Compiled]) -> float:
         if not one.ahead.is_made(name)
     )
     return total / cores()
-
-
-def cores() -> int:
-    """How many programs are compiled at a time."""
-    return os.cpu_count() or 1

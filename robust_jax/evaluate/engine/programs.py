@@ -153,7 +153,7 @@ class Compiled:
         index = jax.ShapeDtypeStruct((owner.slots,), np.int32)
         step = (attack, logits_fn, slots, live)
         take = (attack, slots, slots, live, index)
-        of, model = (attack, order), exports.model_name(logits_fn, _one(order.x))
+        of, model = (attack, order), exports.model_name(logits_fn, order.x)
         looked = jax.eval_shape(exchanged, *take)
         plans = {
             "refill": exports.Plan(
@@ -291,10 +291,6 @@ def exchanged(
     left = attack.steps - slots.state.i
     result = jax.vmap(attack.finish)(slots.threat, slots.state)
     return slots, Look(done, left, slots.calls, slots.spent, result)
-
-
-def _one(batch: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(batch.shape[1:], batch.dtype)
 
 
 def _select(mask: Array, new: Any, old: Any) -> Any:
