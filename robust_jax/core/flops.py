@@ -46,7 +46,7 @@ def exact(function: Callable[..., Any], *args: Any) -> int:
 class Sketch(NamedTuple):
     """How large a traced program is."""
 
-    flops: float  # as `nominal`; nan where a loop has no fixed length
+    flops: float  # as `exact`; nan where a loop has no fixed length
     equations: int  # what its compilation costs goes with
     kept: bool = False  # found on disk, see `core.exports`
 
@@ -54,7 +54,7 @@ class Sketch(NamedTuple):
     def of(cls, jaxpr: jex.Jaxpr) -> "Sketch":
         """Of a program as it is, with what nobody reads."""
         try:
-            flops = float(_jaxpr_flops(jaxpr, _padded))
+            flops = float(_jaxpr_flops(jaxpr, _without_zeros))
         except ValueError:
             flops = math.nan
         return cls(flops, _equations(jaxpr))

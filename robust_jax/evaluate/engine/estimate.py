@@ -17,7 +17,7 @@ from robust_jax.evaluate.engine.programs import Compiled
 
 # Of one core of 2026, on the programs of `swift`; an estimate, not a bound.
 SECONDS, _LOADED = 1.5e-3, 2e-4  # To compile or load an equation.
-_EQUATION, _ENTRY = 1.5e-6, 5e-11  # Seconds of an equation of a call, of each number.
+_EQUATION, _ENTRY = 2.5e-7, 5e-12  # Seconds of a call's equation, of each number.
 _LOOKS, _LONG = 3, 0.2  # Forward passes that are timed, unless one takes so long.
 
 
