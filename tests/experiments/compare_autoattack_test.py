@@ -25,12 +25,9 @@ BAD = [
 ]
 
 # The reference breaks nothing, then claims what is no image at all.
-PLAYER = """#!{python}
-import json, sys
-import numpy as np
-with np.load(sys.argv[2]) as file:
-    images = file["images"]
-versions = {{"autoattack": "9", "torch": "8"}}
+PLAYER = (
+    player.START
+    + """versions = {{"autoattack": "9", "torch": "8"}}
 print(json.dumps({{"versions": versions, "threads": 2}}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
@@ -44,6 +41,7 @@ for line in sys.stdin:
     said = {{"seconds": 2.0, "forwards": 3.0, "backwards": 2.0}}
     print(json.dumps(said), flush=True)
 """
+)
 
 
 @pytest.fixture(scope="module")

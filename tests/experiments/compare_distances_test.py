@@ -43,11 +43,9 @@ BAD = [
 ]
 
 # The libraries' side: foolbox halves the way to black, adv_lib is missing.
-PLAYER = """#!{python}
-import json, sys
-import numpy as np
-with np.load(sys.argv[2]) as file:
-    images = file["images"]
+PLAYER = (
+    player.START
+    + """
 print(json.dumps({{"versions": {{"foolbox": "9"}}, "threads": 2}}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
@@ -60,6 +58,7 @@ for line in sys.stdin:
         said = {{"seconds": 1.5, "forwards": cost, "backwards": 2.0}}
     print(json.dumps(said), flush=True)
 """
+)
 
 
 def _problem(norm):

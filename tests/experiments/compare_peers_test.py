@@ -15,7 +15,7 @@ from robust_jax import attacks, datasets, evaluate, models, threats
 from robust_jax.core.metrics import Proportion
 from robust_jax.losses import objectives
 from tests import victims
-from tests.experiments import command_line
+from tests.experiments import command_line, player
 
 pytestmark = pytest.mark.xdist_group("compare_peers")
 N, EPS, WRONG = 12, 0.2, 4
@@ -36,11 +36,9 @@ BAD = [
 ]
 
 # The libraries' side as a script: it answers by what it is asked for.
-PLAYER = """#!{python}
-import json, sys
-import numpy as np
-with np.load(sys.argv[2]) as file:
-    images = file["images"]
+PLAYER = (
+    player.START
+    + """
 print(json.dumps({{"versions": {{"art": "9"}}, "threads": 2}}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
@@ -54,6 +52,7 @@ for line in sys.stdin:
         said = {{"seconds": 1.5, "forwards": 3.0, "backwards": 2.0}}
     print(json.dumps(said), flush=True)
 """
+)
 
 
 @pytest.fixture(scope="module")

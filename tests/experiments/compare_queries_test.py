@@ -10,11 +10,9 @@ from tests.experiments import command_line, player
 pytestmark = pytest.mark.xdist_group("compare_peers")
 
 # One attack blackens all images but the first, for 311 queries; the other is missing.
-PLAYER = """#!{python}
-import json, sys
-import numpy as np
-with np.load(sys.argv[2]) as file:
-    images = file["images"]
+PLAYER = (
+    player.START
+    + """
 print(json.dumps({{"versions": {{"foolbox": "9"}}, "threads": 2}}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
@@ -29,6 +27,7 @@ for line in sys.stdin:
         said = {{"seconds": 1.5, "forwards": 311.0, "backwards": 0.0}}
     print(json.dumps(said), flush=True)
 """
+)
 
 
 def test_ours_gets_as_many_queries_and_both_are_judged(tmp_path):

@@ -6,6 +6,14 @@ import jax
 
 from robust_jax import models
 
+# Of a script that plays a side: it reads the images, then answers line by line.
+START = """#!{python}
+import json, sys
+import numpy as np
+with np.load(sys.argv[2]) as file:
+    images = file["images"]
+"""
+
 
 def set_up(folder, player):
     """Puts an untrained net, right for a few digits, and an executable `python` there.
