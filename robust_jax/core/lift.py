@@ -101,7 +101,7 @@ def item_key_data(
     names = np.empty((len(ids), 5), np.uint32)
     names[:, 0], names[:, 1] = ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)
     names[:, 2:] = stage, target, restart
-    first = jax.random.key_data(jax.random.key(seed, impl=_THREEFRY))
+    first = np.array([0, seed & 0xFFFFFFFF], np.uint32)  # As `jax.random.key`'s.
     data = np.empty((len(ids), 2), np.uint32)
     # Blocks of one size: any number of items runs the same program.
     for index, real in tiles(len(ids), _KEY_BLOCK):
