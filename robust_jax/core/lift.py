@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robust_jax.core.closures import as_of_now
 from robust_jax.core.compiling import compiled
 from robust_jax.core.types import Array, Key
 
@@ -153,6 +154,7 @@ def in_tiles(
 
     def run_any(keys, logits_fn, threat, x, goal):
         data, x, goal = jax.tree.map(np.asarray, (jax.random.key_data(keys), x, goal))
+        logits_fn = as_of_now(logits_fn, jax.tree.map(lambda a: a[0], x))
         parts = []
         for index, real in tiles(len(data), tile):
             part = run_many(

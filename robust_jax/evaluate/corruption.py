@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_jax import threats
-from robust_jax.core import checks, compiling, drive, lift
+from robust_jax.core import checks, closures, compiling, lift
 from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn, Untargeted
@@ -92,6 +92,7 @@ def corrupted_accuracy(
         if severity not in corruptions.SEVERITIES:
             raise ValueError(f"severity={severity}; expected an integer from 1 to 5")
     examples = checked(model, images, labels, threats.Linf(0.0), ids, tile)
+    model = closures.as_of_now(model, examples.images[0])
     right = np.zeros((len(names), len(severities), len(examples.images)), bool)
     for row, name in enumerate(names):
         place = corruptions.names().index(name)
@@ -110,7 +111,7 @@ def _looks(name: str, severity: int) -> Callable[..., jax.Array]:
     program = _program(name)
 
     def look(keys, model, threat, x, goal):
-        return program(keys, drive.as_partial(model), jnp.int32(severity), x, goal)
+        return program(keys, model, jnp.int32(severity), x, goal)
 
     return look
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import checks, drive, lift
+from robust_jax.core import checks, closures, drive, lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, LogitsFn, Untargeted
 from robust_jax.evaluate.examples import checked
@@ -74,6 +74,7 @@ def curve(
         raise ValueError(f"radii={radii!r}; expected a list of at least one radius")
     checks.eps(threat.name, values)
     examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
+    model = closures.as_of_now(model, examples.images[0])
     right = np.flatnonzero(examples.right)
     broken = np.ones((len(values), len(examples.labels)), bool)
     on_items(len(values) * (len(examples.labels) - len(right)))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import checks, drive, lift
+from robust_jax.core import checks, closures, drive, lift
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
@@ -104,6 +104,7 @@ def distances(
     plan = nearest(threat.name) if plan is None else plan
     whole = NearestPlan(plan.name, (plan,)) if isinstance(plan, Stage) else plan
     examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
+    model = closures.as_of_now(model, examples.images[0])
     right = np.flatnonzero(examples.right)
     part = _Part(
         model,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks, compiling, drive, lift
+from robust_jax.core import checks, closures, compiling, drive, lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Key
 from robust_jax.interop import per_example
@@ -33,6 +33,8 @@ class Model(NamedTuple):
 def adapted(model: Any, images: Any, takes: str, samples: int, seed: int) -> Model:
     """A net as functions of one example, checked against what it is declared to take.
 
+    Guarantees: it is the net as it is now; see `core.closures`.
+
     Args:
         model: see `takes`; weights that are data (`jax.tree_util.Partial`) stay data.
         images: shape [N, *S], to ask for shapes; the net is not run.
@@ -49,16 +51,18 @@ def adapted(model: Any, images: Any, takes: str, samples: int, seed: int) -> Mod
     shape, one = np.shape(images)[1:], np.zeros(np.shape(images)[1:], np.float32)
     if takes == "batch":
         two = np.zeros((2, *shape), np.float32)
-        _check_outputs(takes, jax.eval_shape(_call, given, two), batch=(2,))
-        return Model(_wide(per_example(given), one), given, 1)
+        _check_outputs(takes, _shapes(given, two), batch=(2,))
+        alone = closures.as_of_now(per_example(given), one)
+        return Model(_wide(alone, one), given, 1)
     if takes == "example":
-        _check_outputs(takes, jax.eval_shape(_call, given, one), batch=())
-        return Model(_wide(given, one), None, 1)
+        _check_outputs(takes, _shapes(given, one), batch=())
+        return Model(_wide(closures.as_of_now(given, one), one), None, 1)
     checks.positive_integer("samples", samples)
     if samples < 2:
         raise ValueError(f"samples={samples}; a random net needs at least 2 answers")
     keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), samples)
-    _check_outputs(takes, jax.eval_shape(_call, given, one, keys[0]), batch=())
+    _check_outputs(takes, _shapes(given, one, keys[0]), batch=())
+    given = closures.as_of_now(given, one, keys[0])
     return Model(Partial(_random_answer, given, keys), None, samples)
 
 
@@ -106,12 +110,12 @@ def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> A
     return jnp.mean(jnp.asarray(answers, jnp.float32), axis=0)
 
 
-def _call(function: Any, *args: Any) -> Any:
-    return function(*args)  # As an argument, so that new weights are not traced again.
+def _shapes(function: Any, *args: Any) -> Any:
+    return jax.eval_shape(lambda *args: function(*args), *args)  # Not from memory.
 
 
 def _wide(logits_fn: Partial, x: np.ndarray) -> Partial:
-    dtype = jax.eval_shape(_call, logits_fn, x).dtype
+    dtype = _shapes(logits_fn, x).dtype
     return logits_fn if dtype == jnp.float32 else Partial(_in_float32, logits_fn)
 
 
