@@ -11,7 +11,6 @@ Exit code 3 if an adversarial example is not one; with --strict also if a check 
 audit raises a flag or the time limit left work undone.
 """
 
-import shutil
 import sys
 
 from absl import flags
@@ -20,6 +19,7 @@ from experiments import adversary, common, recording
 from robust_jax import evaluate, models, report
 from robust_jax.core import checks
 from robust_jax.evaluate import plans
+from robust_jax.evaluate.engine import journal
 from robust_jax.evaluate.report import COLUMNS
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -36,7 +36,7 @@ _PLAN = flags.DEFINE_string(
 _AUDIT = flags.DEFINE_bool("audit", True, "Run the 26 checks of the evaluation.")
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with 3 if a check raises a flag.")
 _LIMIT = flags.DEFINE_float(
-    "limit_minutes", None, "Stop attacking then, with a partial report."
+    "limit_minutes", None, "Stop then, audit included, with a partial report."
 )
 _TILE = flags.DEFINE_integer("tile", 64, "Slots of a device program.", lower_bound=1)
 
@@ -69,8 +69,8 @@ def main(argv: list[str]) -> None:
         f"{result.clean_accuracy}, robust accuracy {result.robust_accuracy}.",
         COLUMNS,
     )
-    if not result.unfinished:
-        shutil.rmtree(run.out / "journal")
+    if not (result.unfinished or (result.audit and result.audit.undone)):
+        journal.remove(run.out / "journal")
     if not result.claims.passed:
         print(f"error: {result.claims}", file=sys.stderr)
     if not (result.passed if _STRICT.value else result.claims.passed):
