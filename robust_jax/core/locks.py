@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import IO
 
-_FILE = "lock"
+_FILE = ".lock"
 
 
 class Lock:
