@@ -32,8 +32,6 @@ COMPILE_CACHE = flags.DEFINE_string(
     "$JAX_COMPILATION_CACHE_DIR, else ~/.cache/robust_jax ($XDG_CACHE_HOME counts).",
 )
 
-AT_THE_END = contextlib.ExitStack()  # What is to be done when the experiment is over.
-
 
 def run_main(main: Callable[[list[str]], None]) -> None:
     """Runs an experiment; a user's error is one sentence on stderr and exit code 2.
@@ -63,8 +61,6 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    finally:
-        AT_THE_END.close()
 
 
 def _keep_compiled_programs() -> None:

@@ -30,8 +30,7 @@ class Run:
     def __init__(self, experiment: str, writes: bool = True) -> None:
         self.experiment = experiment
         self.out = records.prepare_out_dir(common.OUT.value or f"out/{experiment}")
-        if writes:
-            common.AT_THE_END.callback(locks.Lock(self.out, "out").release)
+        self._lock = locks.Lock(self.out, "out") if writes else None
         self.rows: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {}
         self.notes: list[str] = []

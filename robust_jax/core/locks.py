@@ -1,75 +1,57 @@
 """One run at a time in a folder (host)."""
 
-import contextlib
 import fcntl
 import os
 import pathlib
-from typing import IO
-
-_FILE = ".lock"
 
 
 class Lock:
     """A folder that this run alone writes to, until `release` or its process's end.
 
-    The system takes the lock from a process that dies, however it dies, so that what a
-    killed run leaves behind is free.
+    The system takes the lock from a process that dies, however it dies, and nothing is
+    written for it, so that a killed run leaves nothing in the way.
     Edge cases: on a file system without locks everybody gets one.
 
     Args:
-        folder: an existing one.
+        folder: made again if its last owner has removed it meanwhile.
         name: of the argument, for the sentence.
     Raises: ValueError: another run, or this process, holds it already.
     """
 
     def __init__(self, folder: pathlib.Path, name: str) -> None:
-        self._path = folder / _FILE
-        self._file = _locked(self._path, name)
+        self._descriptor: int | None = _locked(folder, name)
 
     def release(self) -> None:
-        """Lets others in; the lock's file is removed."""
-        if not self._file.closed:
-            with contextlib.suppress(OSError):  # As on a folder that is gone.
-                self._path.unlink(missing_ok=True)
-            self._file.close()
+        """Lets others in."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
 
-def _locked(path: pathlib.Path, name: str) -> IO[str]:
+def _locked(folder: pathlib.Path, name: str) -> int:
     while True:
+        folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = path.open("a+")
-        except OSError as error:
-            raise ValueError(
-                f"{name}={path.parent}; expected a directory that can be written "
-                f"({error.strerror}); choose another one or change its permissions"
-            ) from error
+            descriptor = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            with file:
-                raise ValueError(_in_use(file, path.parent, name)) from error
+            os.close(descriptor)
+            raise ValueError(
+                f"{name}={folder} is in use by another run; wait for its end, or "
+                "choose another folder"
+            ) from error
         except OSError:  # A file system without locks.
-            return file
-        if _is_still_there(file, path):
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            return file
-        file.close()  # Its last owner has removed it meanwhile.
+            return descriptor
+        if _is_still_there(descriptor, folder):
+            return descriptor
+        os.close(descriptor)
 
 
-def _in_use(file: IO[str], folder: pathlib.Path, name: str) -> str:
-    file.seek(0)
-    owner = file.read(20).strip()
-    return (
-        f"{name}={folder} is in use by another run"
-        f"{f' (process {owner})' if owner.isdigit() else ''}; wait for its end, or "
-        "choose another folder"
-    )
-
-
-def _is_still_there(file: IO[str], path: pathlib.Path) -> bool:
+def _is_still_there(descriptor: int, folder: pathlib.Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
     except OSError:
         return False

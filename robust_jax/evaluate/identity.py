@@ -104,9 +104,9 @@ def _hosts(program: jex.Jaxpr) -> Iterator[str]:
     Raises: ValueError: one without a name.
     """
     for equation in program.eqns:
-        if equation.primitive.name in ("pure_callback", "io_callback"):
-            called = getattr(equation.params["callback"], "callback_func", None)
-            name = name_of(called)
+        primitive = equation.primitive.name
+        if "callback" in primitive and not primitive.startswith("debug"):
+            name = name_of(equation.params.get("callback"))
             if name is None:
                 raise ValueError(
                     "journal: the model, or an attack, calls a function on the host, "

@@ -33,8 +33,15 @@ class _Asked:
 
 
 def name_of(callback: Any) -> str | None:
-    """The name of the model that a program calls back; None if nobody has named it."""
-    return callback.name() if isinstance(callback, _Asked) else None
+    """The name of the model that a program calls back; None if nobody has named it.
+
+    Args:
+        callback: the function in the program, or JAX's wrapper of it.
+    """
+    function = getattr(callback, "callback_func", callback)
+    cells = getattr(function, "__closure__", None) or ()
+    held = (function, *(cell.cell_contents for cell in cells))
+    return next((one.name() for one in held if isinstance(one, _Asked)), None)
 
 
 def from_host(

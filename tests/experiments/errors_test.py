@@ -71,7 +71,7 @@ BAD = [
     (f"evaluate {GIVEN} --eps=0.1 --split=tset", "split"),
     (f"evaluate {GIVEN} --eps=0.1 --count=501", "digits test has 500 examples"),
     (f"evaluate {GIVEN} --eps=0.1 --out=busy", "out=busy is in use by another run"),
-    (f"attack {GIVEN} --out=busy", "out=busy is in use by another run (process"),
+    (f"attack {GIVEN} --out=busy", "out=busy is in use by another run; wait"),
     ("evaluate --eps=0.1 --checkpoint=missing", "missing"),
     ("evaluate --eps=0.1 --checkpoint=cut", "cut short"),
     ("evaluate --eps=0.1 --checkpoint=foreign", "written by models.save"),

@@ -125,9 +125,9 @@ def remove(folder: records.PathLike) -> None:
     except ValueError:
         return
     _remove(path, *_TEMPORARY, _PARTS, _HEADER)
-    lock.release()
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # Something else is there.
         path.rmdir()
+    lock.release()
 
 
 def _remove(folder: pathlib.Path, *patterns: str) -> None:
