@@ -88,6 +88,7 @@ class Evaluation:
         self._forecast: Forecast | None = None
         self._told, self._pace = 0.0, 0.0  # Seconds of a tile's forward pass.
         self.limit = Limit() if limit is None else limit
+        self._first_look = self.limit.reserved  # Seconds until its program is made.
 
     def watch(self, on_progress: OnProgress | None) -> None:
         """Calls back at every look of the host.
@@ -273,10 +274,10 @@ class Evaluation:
         return bool(ready) and all(ready) and not self.limit.is_over
 
     def _seconds_of_claims(self, found: Findings) -> float:
-        """What a last look at all that was found so far will take."""
+        """What a last look at all that was found so far will take, its program too."""
         count = len(found.x_adv) + int((self.winner >= 0).sum())
         looks = 3 if self.model.is_random else 1  # A random net's verdicts twice.
-        return looks * self._pace * count / self.layout.tile
+        return self._first_look + looks * self._pace * count / self.layout.tile
 
     def _places(self, number: int) -> int:
         return len(self._goals[number]) * self.plan[number].restarts

@@ -110,6 +110,8 @@ def robustness(
         net = adapted(model, images, takes, samples, seed)
         examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
         plan = _stages(plan, net, threat.name, examples.logits.shape[1])
+        # What the clean images took to be asked, the last look will take again.
+        limit.reserved = made.so_far.seconds
         run = Evaluation(net, examples, threat, plan, seed, layout, retire, limit)
         run.watch(on_progress)
         try:

@@ -20,6 +20,7 @@ from robust_jax.evaluate.audit.subject import (
     Bench,
     Check,
     Finding,
+    LateError,
     Subject,
     skipped,
 )
@@ -28,6 +29,7 @@ from robust_jax.report import table
 POINTS = 128  # Two tiles; a share of them is known to within 9 points.
 _FEWEST = 16  # Below it a share of the points says nothing.
 _PER_POINT = 3_000  # Forward-equivalents of all checks; 2,341 where no point falls.
+_LATE = "The time limit came first."
 _NUMBERS = {
     model_checks: (1, 2, 3, 5, 6, 18),
     report_checks: (4, 7, 20, 23, 24, 25, 26),
@@ -86,6 +88,8 @@ class Audit:
             f"flag {f.number}, {f.name}: {f.says} Remedy: {f.remedy}"
             for f in self.flags
         ]
+        if self.findings and self.undone == len(self.findings):
+            return self.summary()
         lines = [table.format_table(self.rows(), _COLUMNS), *flags, self.summary()]
         return "\n".join(lines)
 
@@ -138,8 +142,8 @@ def run_audit(
             lowers the number of points, to 16 at the least. None is no limit.
         checks: which ones, in this order.
         on_check: called after each check with the share of them that is over.
-        seconds_left: before a time limit. A check is not begun if there are fewer than
-            the longest one so far took: it is skipped, and counts as undone.
+        seconds_left: before a time limit. A check that it interrupts, or before which
+            fewer are left than the longest one so far took, is skipped and undone.
     Returns: findings in the order of the checks, and the cost.
     Raises: ValueError: points below 1, or a budget that is not above 0.
     """
@@ -149,15 +153,16 @@ def run_audit(
         each = _PER_POINT * subject.samples
         points = min(points, max(_FEWEST, int(budget / each)))
     start = time.perf_counter()
-    bench = Bench(subject, points)
+    bench = Bench(subject, points, seconds_left)
     findings: list[Finding] = []
-    longest, undone = 0.0, 0
+    longest = 0.0
     for check in checks:
         began, is_late = time.perf_counter(), seconds_left() <= longest
         findings.append(_late(check) if is_late else _asked(check, bench))
-        longest, undone = max(longest, time.perf_counter() - began), undone + is_late
+        longest = max(longest, time.perf_counter() - began)
         on_check(len(findings) / len(checks))
     seconds = time.perf_counter() - start
+    undone = sum(finding.says == _LATE for finding in findings)
     cost = bench.forwards, bench.backwards
     return Audit(tuple(findings), len(bench), *cost, seconds, undone)
 
@@ -165,6 +170,8 @@ def run_audit(
 def _asked(check: Check, bench: Bench) -> Finding:
     try:
         return check(bench)
+    except LateError:
+        return _late(check)
     except Exception as error:  # One broken check must not hide what the others found.
         line = next(iter(str(error).splitlines()), "")
         return Finding(
@@ -178,7 +185,7 @@ def _asked(check: Check, bench: Bench) -> Finding:
 
 
 def _late(check: Check) -> Finding:
-    return skipped(*_named(check), "The time limit came first.")
+    return skipped(*_named(check), _LATE)
 
 
 def _named(check: Check) -> tuple[int, str]:

@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +21,9 @@ from jax.tree_util import Partial
 from robust_jax import attacks
 from robust_jax.core import exports
 from robust_jax.core.types import Untargeted
-from robust_jax.evaluate import Layout, Stage, robustness
+from robust_jax.evaluate import Layout, Stage, evaluation, robustness
 from robust_jax.evaluate.engine import Entry, Journal, journal, programs, run
+from robust_jax.losses import objectives
 from tests import victims
 from tests.evaluate import invariance_cases as cases
 from tests.evaluate.engine.journal_test import mistakes
@@ -176,15 +179,56 @@ def test_the_journal_writes_at_least_every_thirty_seconds(tmp_path, monkeypatch)
         assert len(list(tmp_path.glob("part-*.npz"))) == parts
 
 
-def test_a_time_limit_gives_an_honest_partial_report():
-    report = evaluated("apgd", slice(0, FEW), limit_minutes=1e-9)
+def test_a_time_limit_gives_an_honest_partial_report(tmp_path):
+    report = evaluated("apgd", slice(0, FEW), limit_minutes=1e-9, journal=tmp_path)
     assert report.unfinished > 0 and not report.passed
     assert "not to be cited: partial" in report.citation()
     assert "at most" in report.citation()
     held = report.winner == -1
     assert held.sum() >= (whole("apgd").winner == -1).sum()
+    assert_same(evaluated("apgd", slice(0, FEW), journal=tmp_path), whole("apgd"))
     with pytest.raises(ValueError, match="limit_minutes=0; expected"):
         evaluated("apgd", slice(0, 5), limit_minutes=0)
+
+
+def judged_with_limit(plan, **options):
+    few = slice(0, 2 * TILE)
+    given = cases.NET, cases.IMAGES[few], cases.LABELS[few], cases.THREAT
+    return robustness(*given, plan=plan, layout=Layout(tile=TILE), **options)
+
+
+def test_after_the_limit_no_stage_and_no_check_is_begun(monkeypatch):
+    now, begun = [0.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        evaluation, "run_stage", lambda attack, *_, **__: begun.append(attack)
+    )
+
+    def on_progress(progress):
+        now[0] += 3600.0 * (progress.stage == "compilation")
+
+    plan = (*PLANS["apgd"], *PLANS["fab"], *PLANS["square"])
+    options = {"limit_minutes": 30, "on_progress": on_progress}
+    report = judged_with_limit(plan, **options)
+    assert begun == [] and report.unfinished == 2 * TILE * (4 + 3 + 1)
+    audit = report.audit
+    assert (audit.undone, audit.forwards) == (26, 0) and not audit.passed
+    assert "26 of them for want of time" in str(audit)
+    assert "partial" in report.citation() and report.claims.n == 0
+
+
+def test_nobody_waits_for_a_program_beyond_the_limit(monkeypatch):
+    """The one that is being compiled, for ever here, is left behind."""
+    over = threading.Event()
+    monkeypatch.setattr(programs, "_built", lambda traced: over.wait(60))
+    plan = (Stage("bim", attacks.bim(3, objective=objectives.dlr)), *PLANS["fab"])
+    start = time.perf_counter()
+    try:
+        report = judged_with_limit(plan, limit_minutes=0.02, audit=False)
+        assert time.perf_counter() - start < 10
+    finally:
+        over.set()
+    assert report.unfinished == 2 * TILE * (1 + 3)
 
 
 @EACH
