@@ -6,7 +6,9 @@
 Plans: standard and plus as AutoAttack has them; swift, in Linf as strong as standard at
 less than a tenth of its cost; strongest; basic, FGSM and PGD, a first look.
 Finished work is kept in OUT/journal until the record is written: the same command
-after a kill or Ctrl-C goes on where it was, to the identical result.
+after a kill or Ctrl-C goes on where it was, to the identical result. --limit_minutes
+is of the whole command: attacks and checks that were not begun by then are left undone,
+and the same command goes on from there.
 Exit code 3 if an adversarial example is not one; with --strict also if a check of the
 audit raises a flag or the time limit left work undone.
 """
