@@ -87,15 +87,13 @@ def identity(
         "jax": jax.__version__,
         "library, versions, device and settings": _digest(*exports.surroundings()),
         "programs of the attacks": [
-            _digest(*(program.lower().as_text() for program in pair), _numbers(stage))
+            _digest(
+                *(program.lower().as_text() for program in pair),
+                *jax.tree.leaves(factories.as_product(stage.attack)),
+            )
             for stage, pair in zip(plan, programs, strict=True)
         ],
     }
-
-
-def _numbers(stage: Any) -> str:
-    leaves = jax.tree.leaves(factories.as_product(stage.attack))
-    return repr([np.asarray(leaf).tolist() for leaf in leaves])
 
 
 def _hosts(program: jex.Jaxpr) -> Iterator[str]:
