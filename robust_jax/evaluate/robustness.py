@@ -19,7 +19,7 @@ from robust_jax.evaluate.forecast import OnProgress
 from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
-from robust_jax.evaluate.stages import Plan, Stage
+from robust_jax.evaluate.stages import Plan
 
 _AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 

@@ -1,5 +1,6 @@
 """A journal is of one evaluation: what would let it take another's items is refused."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -81,10 +82,24 @@ def test_another_evaluation_is_refused_before_anything_runs(
     assert seen == []
 
 
-def test_weights_that_a_function_holds_count_too(tmp_path):
-    def closed(beyond):
-        return lambda x: hinged(WEIGHTS, jnp.asarray(beyond, jnp.float32), x)
+@pytest.mark.parametrize("simple", [False, True])
+def test_weights_that_a_function_holds_count_too(tmp_path, simple):
+    """Also where JAX hands them to its programs apart from their text."""
 
+    def closed(beyond):
+        beyond = jnp.asarray(beyond, jnp.float32)
+        return lambda x: hinged(WEIGHTS, beyond, x)
+
+    setting = "jax_use_simplified_jaxpr_constants"
+    before = getattr(jax.config, setting)
+    jax.config.update(setting, simple)
+    try:
+        assert_told_apart(closed, tmp_path)
+    finally:
+        jax.config.update(setting, before)
+
+
+def assert_told_apart(closed, tmp_path):
     judged(closed((0.0, 0.0, 0.0)), journal=tmp_path)
     with pytest.raises(ValueError, match="another evaluation .(programs|weights) of"):
         judged(closed((-9.0, 9.0, 9.0)), journal=tmp_path)
