@@ -66,7 +66,7 @@ def compare(
     Args:
         models: by name, which must be fit for a file's name.
         images, labels, threat: see `robustness`.
-        journal: a folder, with one below it for each model.
+        journal: a folder, with one below it for each model; see `robustness`.
         options: further arguments of `robustness`, the same for all.
     Raises: ValueError: no models; a name with a separator; what `robustness` raises.
     """

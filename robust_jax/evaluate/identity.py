@@ -87,15 +87,32 @@ def identity(
         "jax": jax.__version__,
         "library, versions, device and settings": _digest(*exports.surroundings()),
         "programs of the attacks": [
-            _digest(*(program.lower().as_text() for program in pair), _numbers(stage))
+            _digest(
+                *(program.lower().as_text() for program in pair),
+                *(number for program in pair for number in _held(program.jaxpr)),
+                *jax.tree.leaves(factories.as_product(stage.attack)),
+            )
             for stage, pair in zip(plan, programs, strict=True)
         ],
     }
 
 
-def _numbers(stage: Any) -> str:
-    leaves = jax.tree.leaves(factories.as_product(stage.attack))
-    return repr([np.asarray(leaf).tolist() for leaf in leaves])
+def _equations(program: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
+    """Those of a program and of all programs inside."""
+    for equation in program.eqns:
+        yield equation
+        for inner in jex.jaxprs_in_params(equation.params):
+            yield from _equations(inner)
+
+
+def _held(program: jex.ClosedJaxpr) -> Iterator[Any]:
+    """The numbers that a program holds; a setting of JAX takes them out of its text."""
+    yield from program.consts
+    for equation in _equations(program.jaxpr):
+        yield from (v.val for v in equation.invars if isinstance(v, jex.Literal))
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            if isinstance(inner, jex.ClosedJaxpr):
+                yield from inner.consts
 
 
 def _hosts(program: jex.Jaxpr) -> Iterator[str]:
@@ -103,7 +120,7 @@ def _hosts(program: jex.Jaxpr) -> Iterator[str]:
 
     Raises: ValueError: one without a name.
     """
-    for equation in program.eqns:
+    for equation in _equations(program):
         primitive = equation.primitive.name
         if "callback" in primitive and not primitive.startswith("debug"):
             name = name_of(equation.params.get("callback"))
@@ -114,8 +131,6 @@ def _hosts(program: jex.Jaxpr) -> Iterator[str]:
                     "from_host(..., name='...'), or leave journal out"
                 )
             yield name
-        for inner in jex.jaxprs_in_params(equation.params):
-            yield from _hosts(inner)
 
 
 def _probes(threat: Any, examples: Examples, seed: int) -> np.ndarray:
