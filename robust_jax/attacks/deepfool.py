@@ -74,7 +74,7 @@ def deepfool(
         geometry, here = cast(boundary.Crossable, threat), state.iterate
         key = jax.random.fold_in(state.key, state.i)
         scene = boundary.Nearby(key, logits_fn, geometry, here, state.goal)
-        look, memory, gradients = boundary.nearest(estimator, scene, state.memory)
+        look, memory, paid = boundary.nearest(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, state.x))
         ahead = in_box(threat, along(here, 1 + overshoot, _way(geometry, look, here)))
@@ -84,8 +84,8 @@ def deepfool(
             memory=memory,
             best=incumbent.closest(state.best, judged, threat.eps),
             i=jnp.where(margin >= 0, calls, state.i + 1),
-            forwards=state.forwards + estimator.forwards,
-            backwards=state.backwards + estimator.backwards * gradients,
+            forwards=state.forwards + paid.forwards,
+            backwards=state.backwards + paid.backwards,
         )
 
     return until_won(init, step, calls)

@@ -103,7 +103,7 @@ def fab(
         geometry, x, here = cast(boundary.Crossable, threat), state.x, state.iterate
         key = jax.random.fold_in(state.key, state.i)
         scene = boundary.Nearby(key, logits_fn, geometry, here, state.goal)
-        look, memory, gradients = boundary.nearest(estimator, scene, state.memory)
+        look, memory, paid = boundary.nearest(estimator, scene, state.memory)
         ahead = _across(geometry, look, here, x, alpha_max, eta)
         margin = verdict(logits_fn(ahead), state.goal)
         # Later iterates are as judged before, or pulled back: see the differences.
@@ -122,8 +122,8 @@ def fab(
             memory=memory,
             best=best,
             i=state.i + 1,
-            forwards=state.forwards + estimator.forwards + 1,
-            backwards=state.backwards + estimator.backwards * gradients,
+            forwards=state.forwards + paid.forwards + 1,
+            backwards=state.backwards + paid.backwards,
         )
 
     return until_won(init, step, steps)

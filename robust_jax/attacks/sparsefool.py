@@ -84,7 +84,7 @@ def sparsefool(
         l2 = threats.L2(jnp.inf, threat.lower, threat.upper)
         key = jax.random.fold_in(state.key, state.i)
         scene = boundary.Nearby(key, logits_fn, l2, here, state.goal)
-        look, memory, gradients = boundary.crossed(estimator, scene, state.memory)
+        look, memory, paid = boundary.crossed(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
         won, on_base = margin >= 0, own.turn == 0
@@ -102,8 +102,8 @@ def sparsefool(
             memory=memory,
             best=incumbent.closest(state.best, judged, threat.eps),
             i=jnp.where(won & on_base, calls, state.i + 1),
-            forwards=state.forwards + estimator.forwards,
-            backwards=state.backwards + estimator.backwards * gradients,
+            forwards=state.forwards + paid.forwards,
+            backwards=state.backwards + paid.backwards,
         )
 
     return until_won(functools.partial(_first, estimator), step, calls)
