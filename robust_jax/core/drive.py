@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import factories, incumbent, lift
+from robust_jax.core import factories, given, incumbent, lift
 from robust_jax.core.compiling import compiled
 from robust_jax.core.types import (
     Array,
@@ -159,7 +159,9 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     programs, product = _host_programs(to_the_end), factories.as_product(attack)
 
     def run_many(keys, logits_fn, threat, x, goal, start=None):
-        logits_fn, threat = as_partial(logits_fn), lift.threat_per_example(threat, x)
+        logits_fn = as_partial(logits_fn)
+        given.check(keys, logits_fn, threat, x, goal)
+        threat = lift.threat_per_example(threat, x)
         state = programs.begin(product, keys, logits_fn, threat, x, goal)
         if start is not None:
             state = state._replace(iterate=jnp.asarray(start))
@@ -177,8 +179,10 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     program, product = _traced_program(to_the_end), factories.as_product(attack)
 
     def run_many(keys, logits_fn, threat, x, goal):
+        logits_fn = as_partial(logits_fn)
+        given.check(keys, logits_fn, threat, x, goal)
         threat = jax.tree.map(_strong, threat)
-        return program(product, keys, as_partial(logits_fn), threat, x, goal)
+        return program(product, keys, logits_fn, threat, x, goal)
 
     return run_many
 
@@ -202,7 +206,9 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
 
     def run_set(key, logits_fn, threat, x, goal):
         advance = _shared_program(min(batch, len(x)))
-        logits_fn, x = as_partial(logits_fn), jnp.asarray(x)
+        logits_fn = as_partial(logits_fn)
+        given.check_examples(logits_fn, threat, x, goal)
+        x = jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
         state = attack.init(key, threat, x[0])
         for _ in range(attack.steps):
