@@ -16,7 +16,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from robust_jax.core import factories, given, incumbent, lift
-from robust_jax.core.compiling import compiled
+from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -158,6 +158,7 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """
     programs, product = _host_programs(to_the_end), factories.as_product(attack)
 
+    @own_settings()
     def run_many(keys, logits_fn, threat, x, goal, start=None):
         logits_fn = as_partial(logits_fn)
         given.check(keys, logits_fn, threat, x, goal)
@@ -178,6 +179,7 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """As `hosted`, as one compiled program with the loop inside."""
     program, product = _traced_program(to_the_end), factories.as_product(attack)
 
+    @own_settings()
     def run_many(keys, logits_fn, threat, x, goal):
         logits_fn = as_partial(logits_fn)
         given.check(keys, logits_fn, threat, x, goal)
@@ -204,6 +206,7 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
         `attack.place` puts it on one.
     """
 
+    @own_settings()
     def run_set(key, logits_fn, threat, x, goal):
         advance = _shared_program(min(batch, len(x)))
         logits_fn = as_partial(logits_fn)
