@@ -73,9 +73,18 @@ def advance(
     independent of how the steps are cut into chunks. With `to_the_end` only a used
     budget finishes an example: a success does not.
     """
-    moved = attack.step(logits_fn, threat, state)
+    moved = _stepped(attack, logits_fn, threat, state)
     over = is_over(attack, threat, state, to_the_end)
     return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
+
+
+def _stepped(attack: Attack, logits_fn: LogitsFn, threat: Threat, state: Any) -> Any:
+    """A step that keeps the types of the state, as of a net whose logits are wider."""
+    return jax.tree.map(
+        lambda old, new: new if new.dtype == old.dtype else new.astype(old.dtype),
+        state,
+        attack.step(logits_fn, threat, state),
+    )
 
 
 def is_over(
@@ -137,7 +146,7 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
         state = jax.lax.fori_loop(
             0,
             attack.steps - 1,
-            lambda _, s: attack.step(logits_fn, threat, s),
+            lambda _, s: _stepped(attack, logits_fn, threat, s),
             state,
         )
         return state.iterate

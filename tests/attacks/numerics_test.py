@@ -6,12 +6,14 @@ from one rank to another by chance.
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 
 from robust_jax import threats
 from robust_jax.attacks import catalog
-from robust_jax.core import factories, lift
+from robust_jax.core import drive, factories, lift
 from robust_jax.core.types import AttackResult, Reach, Untargeted
 from robust_jax.evaluate.engine import programs
 from tests import traces, victims
@@ -50,3 +52,27 @@ def test_with_64_bits_and_strict_ranks_it_is_the_same_program(name, norm):
     assert slots == after
     assert AttackResult(*(leaf.dtype.name for leaf in look.result)) == FOUND
     assert traces.draws(begun) | traces.draws(moved) <= {32}
+
+
+# Their steps compute with the logits' type, or branch.
+@pytest.mark.parametrize("name", ["pgd", "fmn", "pdpgd", "cw_l2", "hop_skip_jump"])
+@pytest.mark.parametrize(
+    ("of_net", "of_images"),
+    [("float64", "float32"), ("float64", "float64"), ("float16", "float16")],
+)
+def test_what_is_found_has_the_type_of_the_images(name, of_net, of_images):
+    attack = catalog.by_name(name).make(**SMALL.get(name, {}))
+    threat = threats.by_name(catalog.by_name(name).norms[0])(0.5)
+    keys, label = lift.item_keys(0, np.arange(SLOTS)), np.zeros(SLOTS, np.int32)
+    net = Partial(victims.two_layers, (np.zeros((16, 24)), np.zeros((CLASSES, 16))))
+
+    def run(net, x):
+        net = jax.tree.map(lambda a: a.astype(of_net), net)
+        one = lift.over_examples(drive.run(attack))
+        return one(keys, net, threat, x, Untargeted(label))
+
+    with jax.enable_x64(True):
+        x = jax.ShapeDtypeStruct((SLOTS, 4, 3, 2), jnp.dtype(of_images))
+        found = jax.eval_shape(run, net, x)
+    assert found.x_adv.dtype.name == of_images
+    assert (found.margin.dtype, found.forwards.dtype) == (x.dtype, jnp.int32)
