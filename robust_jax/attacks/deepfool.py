@@ -49,8 +49,8 @@ def deepfool(
     non-finite logits count as success.
 
     Args:
-        steps: moves, each of 1 forward and 1 backward (`Untargeted`: K - 1), >= 1; one
-            more call judges the last iterate.
+        steps: moves, each of 1 forward and 1 backward (`Untargeted`: K - 1, and a
+            forward for each ten of them), >= 1; one more call judges the last iterate.
         overshoot: share of a step by which it crosses the boundary, finite, >= 0.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
     Raises: ValueError: for arguments outside these ranges; when it is first run, for L0

@@ -73,7 +73,8 @@ def fab(
     the iterate back towards x; non-finite logits count as success.
 
     Args:
-        steps: each of 2 forwards and 1 backward (`Untargeted`: K - 1), >= 1.
+        steps: each of 2 forwards and 1 backward (`Untargeted`: K - 1, and a forward
+            for each ten of them and one), >= 1.
         alpha_max: largest weight of the way from x, in [0, 1].
         eta: extrapolation across the linearised boundary, >= 1.
         beta: what is left of the displacement after a success, in (0, 1).

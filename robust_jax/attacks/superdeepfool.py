@@ -60,7 +60,8 @@ def superdeepfool(
 
     Args:
         steps: moves of DeepFool and projections together, each of 1 forward and 1
-            backward (`Untargeted`: K - 1), >= 1; one more call judges the last iterate.
+            backward (`Untargeted`: as `deepfool`), >= 1; one more call judges the last
+            iterate.
         deepfool_steps: m, >= 1; None goes on until an iterate is adversarial, as
             the paper's SDF(inf, 1).
         projections: n, >= 1.

@@ -7,6 +7,7 @@ prints the verdicts under the configuration that the environment asks for.
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import subprocess
@@ -18,12 +19,14 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.core import drive, lift
+from robust_jax.core import drive, factories, lift
 from robust_jax.core.types import Untargeted
-from robust_jax.evaluate import Layout, Stage, distances, robustness
-from tests import victims
+from robust_jax.evaluate import Layout, Stage, distances, plans, robustness
+from robust_jax.evaluate.engine import programs
+from tests import traces, victims
 
 N, SHAPE, CLASSES = 5, (4, 4, 1), 3
+MANY, NAMES = 10, ("standard", "plus", "rand", "swift", "strongest", "basic")
 THREAT = threats.Linf(0.3)
 PLAN = (
     Stage("fgsm", attacks.fgsm()),
@@ -117,6 +120,43 @@ def test_the_same_verdicts_with_each_alone_and_the_audit(settings):
         assert (verdicts(audit=True), driven()) == expected
 
 
+def _stages():
+    for name, norm in itertools.product(NAMES, ("linf", "l2", "l1", "l0")):
+        if norm != "l0" or name in ("strongest", "basic"):
+            yield from ((norm, stage) for stage in plans.by_name(name, norm, MANY))
+
+
+def _keyed(weights, x, key=None):
+    return victims.two_layers(weights, x)
+
+
+def test_the_stages_of_all_plans_are_the_same_programs():
+    """Traced, each kind of stage once; nothing compiles."""
+    model = Partial(_keyed, victims.two_layer_victim(SHAPE, MANY).args[0])
+    images, key_data = np.zeros((2, *SHAPE), np.float32), np.zeros((2, 2), np.uint32)
+    labels, logits = np.zeros(2, np.int32), -np.tile(np.arange(MANY), (2, 1))
+    seen = set()
+    for norm, stage in _stages():
+        attack, goal = (
+            factories.as_product(stage.attack),
+            stage.goals(labels, logits)[0],
+        )
+        kind = jax.tree.structure(attack), type(goal), norm
+        if kind in seen:
+            continue
+        seen.add(kind)
+        threat = lift.threat_on_host(threats.by_name(norm)(2.0), images)
+        order = (key_data, images, goal, threat, logits.astype(np.float32))
+        with traces.strict():
+            begin = (attack, programs.Order(*order))
+            begun, slots = jax.make_jaxpr(programs.fresh, return_shape=True)(*begin)
+            step = (attack, model, slots, np.ones(2, bool))
+            moved, after = jax.make_jaxpr(programs.stepped, return_shape=True)(*step)
+        assert not traces.wide(slots) and slots == after, stage.name
+        assert traces.draws(begun) | traces.draws(moved) <= {32}, stage.name
+    assert len(seen) > 20
+
+
 def test_distances_too():
     given = *problem(), threats.Linf(np.inf)
     plan = Stage("deepfool", attacks.deepfool(3))
@@ -136,12 +176,12 @@ def test_without_jit_the_drivers_alone():
 
 def test_another_precision_is_another_program():
     """Else what is asked for after a first evaluation would change nothing."""
-    programs = Layout(tile=8).programs(PLAN[0].attack)[0]
+    owner = Layout(tile=8).programs(PLAN[0].attack)[0]
     verdicts(PLAN[:1])
-    before = len(programs._compiled)
+    before = len(owner._compiled)
     with configured({"jax_default_matmul_precision": "highest"}):
         verdicts(PLAN[:1])
-    assert len(programs._compiled) == before + 1
+    assert len(owner._compiled) == before + 1
 
 
 def test_by_the_environment_on_one_thread():
