@@ -142,7 +142,7 @@ def climbed(grad: Array, here: Array, x: Array) -> Array:
         here,
         x,
     )
-    return sum(jax.tree.leaves(leaves), 0.0)
+    return jax.tree.reduce(jnp.add, leaves)
 
 
 def check_use(

@@ -56,8 +56,8 @@ def sparsefool(
     non-finite logits count as success.
 
     Args:
-        steps: moves, each of 1 forward and 1 backward (`Untargeted`: K - 1), >= 1; one
-            more call judges the last iterate.
+        steps: moves, each of 1 forward and 1 backward (`Untargeted`: as
+            `deepfool`), >= 1; one more call judges the last iterate.
         deepfool_steps: at most so many before the coordinates are chosen, >= 1.
         past: how far the plane to be reached lies, times the way to the boundary, >= 1.
         overshoot: share of a step of DeepFool, and of the sparse displacement, by which

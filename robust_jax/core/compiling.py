@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 
+_NO_JIT = "jax_disable_jit"
+
 
 @functools.cache
 def compiler_options() -> dict[str, Any]:
@@ -69,9 +71,9 @@ def check_jit(what: str) -> None:
     Args:
         what: is compiled ahead of time.
     """
-    if jax.config.jax_disable_jit:
+    if getattr(jax.config, _NO_JIT):
         raise ValueError(
-            f"jax_disable_jit=True; expected False for {what}, whose programs are "
+            f"{_NO_JIT}=True; expected False for {what}, whose programs are "
             "compiled ahead of time; look into a model with drive.hosted on a few "
             "images instead"
         )

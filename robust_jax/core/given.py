@@ -52,7 +52,7 @@ def check_examples(logits_fn: Partial, threat: Any, x: Any, goal: Goal) -> None:
         for leaf, low, high in zip(leaves, *map(itertools.cycle, faces), strict=False):
             _check_inside(*jax.device_get((leaf, low, high)))
     answers = _answers().eval_shape(logits_fn, x)
-    shape = getattr(answers, "shape", (None,))[1:]
+    shape: tuple[int, ...] = getattr(answers, "shape", ())[1:]
     if len(shape) != 1 or shape[0] < 2:
         raise ValueError(
             f"the model's outputs, of one example, have the shape {shape}; expected "
