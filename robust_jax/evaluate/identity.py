@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.extend import core as jex
 
-from robust_jax.core import compiling, exports, factories, lift
+from robust_jax.core import closures, compiling, exports, factories, lift
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import of_parameters, predict
 from robust_jax.evaluate.engine import Examples, Layout, Work
@@ -59,8 +59,7 @@ def identity(
         traced(factories.as_product(stage.attack), logits_fn, work.order([None]))
         for stage, work in zip(plan, works, strict=True)
     ]
-    hosts = [_hosts(program.jaxpr.jaxpr) for pair in programs for program in pair]
-    named = sorted({name for names in hosts for name in names})
+    named = sorted({n for two in programs for one in two for n in _hosts(one)})
     probes = _probes(threat, examples, seed) if named else examples.images[:0]
     return {
         "plan": [
@@ -97,30 +96,18 @@ def identity(
     }
 
 
-def _equations(program: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
-    """Those of a program and of all programs inside."""
-    for equation in program.eqns:
-        yield equation
-        for inner in jex.jaxprs_in_params(equation.params):
-            yield from _equations(inner)
-
-
 def _held(program: jex.ClosedJaxpr) -> Iterator[Any]:
-    """The numbers that a program holds; a setting of JAX takes them out of its text."""
+    """Its numbers; a setting of JAX takes them out of its text."""
     yield from program.consts
-    for equation in _equations(program.jaxpr):
-        yield from (v.val for v in equation.invars if isinstance(v, jex.Literal))
-        for inner in jax.tree.leaves(list(equation.params.values())):
-            if isinstance(inner, jex.ClosedJaxpr):
-                yield from inner.consts
+    yield from closures.held(program.jaxpr)
 
 
-def _hosts(program: jex.Jaxpr) -> Iterator[str]:
+def _hosts(traced: Any) -> Iterator[str]:
     """The names of the functions on the host that a program calls back.
 
     Raises: ValueError: one without a name.
     """
-    for equation in _equations(program):
+    for equation in closures.equations(traced.jaxpr.jaxpr):
         primitive = equation.primitive.name
         if "callback" in primitive and not primitive.startswith("debug"):
             name = name_of(equation.params.get("callback"))
