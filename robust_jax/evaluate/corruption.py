@@ -91,7 +91,9 @@ def corrupted_accuracy(
     for severity in severities:
         if severity not in corruptions.SEVERITIES:
             raise ValueError(f"severity={severity}; expected an integer from 1 to 5")
-    examples = checked(model, images, labels, threats.Linf(0.0), ids, tile)
+    still = threats.Linf(0.0)
+    net, examples, _ = checked(model, images, labels, still, ids, seed, tile)
+    model = net.logits_fn
     right = np.zeros((len(names), len(severities), len(examples.images)), bool)
     for row, name in enumerate(names):
         place = corruptions.names().index(name)
@@ -99,9 +101,7 @@ def corrupted_accuracy(
             keys = lift.item_keys(seed, examples.ids, stage=place, target=severity)
             run = lift.in_tiles(_looks(name, severity), tile=tile, on_tile=on_items)
             goal = Untargeted(examples.labels)
-            right[row, column] = run(
-                keys, model, threats.Linf(0.0), examples.images, goal
-            )
+            right[row, column] = run(keys, model, still, examples.images, goal)
     return Corrupted(names, tuple(severities), examples.right, right)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import checks, drive, lift
+from robust_jax.core import boxes, drive, lift
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
@@ -100,13 +100,18 @@ def distances(
         on_items: called with the number of finished items.
     Raises: ValueError: bad images, labels, radius or model, in one sentence.
     """
-    checks.eps(threat.name, threat.eps, cap=True)
-    plan = nearest(threat.name) if plan is None else plan
+    boxes.check_kind(threat)
+    if plan is None:
+        nearest(threat.name)  # A norm without a plan, before anything is asked.
+    net, examples, threat = checked(
+        model, images, labels, threat, ids, seed, tile, cap=True
+    )
+    if plan is None:
+        plan = nearest(threat.name, examples.logits.shape[1])
     whole = NearestPlan(plan.name, (plan,)) if isinstance(plan, Stage) else plan
-    examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
     right = np.flatnonzero(examples.right)
     part = _Part(
-        model,
+        net.logits_fn,
         lift.threat_of(threat, examples.images, right),
         examples.images[right],
         examples.labels[right],

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import compilation, lift
+from robust_jax.core import checks, compilation
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Subject, run_audit
 from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Estimate, Layout
 from robust_jax.evaluate.evaluation import Evaluation
-from robust_jax.evaluate.examples import checked
+from robust_jax.evaluate.examples import asked, given
 from robust_jax.evaluate.forecast import OnProgress
 from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
-from robust_jax.evaluate.stages import Plan
+from robust_jax.evaluate.stages import Plan, Stage
 
 _AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
@@ -91,15 +91,15 @@ def robustness(
     """
     start = time.perf_counter()
     with compilation.recorded() as made:
-        if subset is not None:
-            some = np.arange(len(images))[subset]
-            threat = lift.threat_of(threat, np.asarray(images), some)
-            images, labels = np.asarray(images)[some], np.asarray(labels)[some]
-            ids, certified = (_of(value, some) for value in (ids, certified))
+        _check_options(plan, layout, seed, limit_minutes)
+        of = given(images, labels, threat, ids, certified=certified, subset=subset)
+        threat, certified = of.threat, of.certified
         if of_parameters(threat):
             _check_of_parameters(threat.name, plan, audit)
-        net = adapted(model, images, takes, samples, seed)
-        examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
+        if surrogate is not None:
+            adapted(surrogate, of.images, "example", 1, seed, name="surrogate")
+        net = adapted(model, of.images, takes, samples, seed)
+        examples = asked(net.logits_fn, of, layout.tile)
         plan = _stages(plan, net, threat.name, examples.logits.shape[1])
         run = Evaluation(net, examples, threat, plan, seed, layout, retire)
         run.watch(on_progress, limit_minutes)
@@ -111,7 +111,7 @@ def robustness(
                 on_estimate(forecast.estimate)
         report = _report(run, tuple(run.all_stages()), name)
         if audit:
-            subject = _subject(run, report, surrogate, _of(certified, slice(None)))
+            subject = _subject(run, report, surrogate, certified)
             budget = _AUDIT_SHARE * (report.forwards + 2 * report.backwards)
             report = report.audited(
                 run_audit(subject, budget=budget, on_check=run.tell_audit)
@@ -121,6 +121,23 @@ def robustness(
         compilation=made.so_far,
         seconds_to_first_step=None if run.began is None else run.began - start,
     )
+
+
+def _check_options(
+    plan: Any, layout: Any, seed: Any, limit_minutes: float | None
+) -> None:
+    """What can be refused without the images."""
+    checks.seed(seed)
+    checks.instance("layout", layout, Layout, "an evaluate.Layout")
+    if limit_minutes is not None:
+        checks.positive_number("limit_minutes", limit_minutes)
+    if isinstance(plan, str):
+        plans.check_known(plan)
+    elif not isinstance(plan, tuple) or not all(isinstance(s, Stage) for s in plan):
+        raise TypeError(
+            f"plan of type {type(plan).__name__}; expected a plan's name, or a tuple "
+            "of evaluate.Stage"
+        )
 
 
 def _check_of_parameters(name: str, plan: str | Plan, audit: bool) -> None:
@@ -144,10 +161,6 @@ def _stages(plan: str | Plan, net: Model, norm: str, num_classes: int) -> Plan:
             "standard or swift for this one"
         )
     return plans.by_name(plan, norm, num_classes) if isinstance(plan, str) else plan
-
-
-def _of(value: Any, some: Any) -> np.ndarray | None:
-    return None if value is None else np.asarray(value)[some]
 
 
 def _report(run: Evaluation, stages: tuple[StageResult, ...], name: str) -> Report:
