@@ -47,7 +47,8 @@ def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
         )
     if not cap:
         most, of = _largest(threat.name, lower, upper, shape)
-        checks.within("eps", np.atleast_1d(radii), most, of)
+        if most > 0:  # In a closed box nothing moves, whatever the radius.
+            checks.within("eps", np.atleast_1d(radii), most, of)
 
 
 def check_kind(threat: Any) -> None:
@@ -103,8 +104,8 @@ def _said(
     pixel = ", ".join(map(str, at[1:]))
     return (
         f"{names}[{at[0]}][{pixel}]={images[at]:.9g} is outside the threat's box "
-        f"[{low[at]:.9g}, {high[at]:.9g}] by {beyond.max():.3g} ({len(places):,} values "
-        f"are, of {images.size:,}); give the threat the box of your images (lower=, "
+        f"[{low[at]:.9g}, {high[at]:.9g}] by {beyond.max():.3g} ({len(places):,} of "
+        f"{images.size:,} values are); give the threat the box of your images (lower=, "
         "upper=), "
         "or scale them to the box and put the normalisation inside the model"
     )

@@ -36,7 +36,7 @@ def within(images, lower=0.0, upper=1.0):
     [
         (
             but(1.5),
-            r"images\[1\]\[0, 0\]=1\.5 is outside .* \[0, 1\] by 0\.5 \(4 values are, of 12",
+            r"images\[1\]\[0, 0\]=1\.5 is outside .* \[0, 1\] by 0\.5 \(4 of 12",
         ),
         (but(-0.25), r"images\[1\]\[0, 0\]=-0\.25 .*normalisation inside the model"),
         (but(NAN), r"images\[1\] holds NaN or inf; remove or repair"),
