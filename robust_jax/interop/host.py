@@ -6,12 +6,15 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.buffer_callback import buffer_callback
 from jax.tree_util import Partial
 from numpy.typing import NDArray
 
 from robust_jax.core import checks
 from robust_jax.core.types import Array
 
+# Fewer images do not tell, and more of them do, that scores are of something else.
+_ENOUGH, _SELDOM = 8, 0.5
 BatchFn = Callable[[NDArray[Any]], Any]  # [B, *S] -> [B, K] scores or [B] classes
 
 
@@ -40,27 +43,23 @@ def from_host(
     Raises: ValueError: arguments outside these ranges; when it is differentiated;
         while it runs, answers of another shape, or labels out of range.
     """
+    checks.function("batch_fn", batch_fn)
     checks.positive_integer("num_classes", num_classes)
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}; expected an integer >= 2")
     if answers not in ("scores", "labels"):
         raise ValueError(f"answers={answers!r}; expected 'scores' or 'labels'")
 
-    def on_the_host(shape: tuple[int, ...], x: Any) -> NDArray[np.float32]:
-        batch = np.array(x).reshape(-1, *shape)
+    def on_the_host(shape: tuple[int, ...], x: NDArray[Any]) -> NDArray[np.float32]:
+        batch = x.reshape(-1, *shape)
         given = np.asarray(batch_fn(batch))
         scores = _scores(given, len(batch), num_classes, answers)
-        lead = np.shape(x)[: np.ndim(x) - len(shape)]
+        lead = x.shape[: x.ndim - len(shape)]
         return scores.reshape(*lead, num_classes)
 
     @jax.custom_jvp
     def ask(x: Array) -> Array:
-        return jax.pure_callback(
-            lambda given: on_the_host(x.shape, given),
-            jax.ShapeDtypeStruct((num_classes,), jnp.float32),
-            x,
-            vmap_method="broadcast_all",
-        )
+        return _called_back(lambda given: on_the_host(x.shape, given), num_classes, x)
 
     @ask.defjvp
     def _(primals: Any, tangents: Any) -> Any:
@@ -72,6 +71,30 @@ def from_host(
     return Partial(ask)
 
 
+def _called_back(
+    function: Callable[[NDArray[Any]], NDArray[np.float32]], num_classes: int, x: Array
+) -> Array:
+    """What a function on the host, of an array of its own, says of x: [K] float32.
+
+    JAX's `pure_callback` puts the argument on the CPU device, which a worker thread of
+    that device does where the argument is large: of one core's only worker, which waits
+    for the callback, for ever. So on the CPU the buffers themselves are read.
+    """
+    shape = jax.ShapeDtypeStruct((num_classes,), jnp.float32)
+    if jax.default_backend() != "cpu":
+        return jax.pure_callback(
+            lambda given: function(np.array(given)),
+            shape,
+            x,
+            vmap_method="broadcast_all",
+        )
+
+    def write(context: Any, out: Any, given: Any) -> None:
+        np.asarray(out)[...] = function(np.asarray(given).copy())
+
+    return buffer_callback(write, shape, vmap_method="broadcast_all")(x)
+
+
 def from_sklearn(
     estimator: Any, *, answers: Literal["scores", "labels"] | None = None
 ) -> Partial:
@@ -79,13 +102,24 @@ def from_sklearn(
 
     Scores are those of `decision_function`, else logarithms of `predict_proba`;
     images are flattened.
+    Guarantees: the class with the largest score is the one that `predict` gives, which
+    is asked each time, since votes, ties and thresholds of scikit-learn may say
+    another; where they differ, that class is put a hair above the others.
+    Edge cases: one-against-one columns (`decision_function_shape="ovo"`) are of pairs
+    of classes, so that labels are taken.
 
     Args:
         estimator: its classes are integers from 0 on.
         answers: None takes scores where the estimator has them for every class.
-    Raises: ValueError: classes that are not integers from 0 on; scores asked of an
-        estimator that has none.
+    Raises: ValueError: no fitted classifier; classes that are not integers from 0 on;
+        scores asked of an estimator that has none; while it runs, scores that seldom
+        say what `predict` says.
     """
+    if not hasattr(estimator, "classes_") or not hasattr(estimator, "predict"):
+        raise ValueError(
+            f"estimator of type {type(estimator).__name__}; expected a fitted "
+            "classifier of scikit-learn, with classes_ and predict"
+        )
     classes = np.asarray(estimator.classes_)
     if not np.array_equal(classes, np.arange(len(classes))):
         raise ValueError(
@@ -95,20 +129,60 @@ def from_sklearn(
     score = _score_of(estimator)
     if answers == "scores" and score is None:
         raise ValueError(
-            f"estimator={type(estimator).__name__} has neither decision_function nor "
-            "predict_proba; take answers='labels'"
+            f"estimator={type(estimator).__name__} has neither predict_proba nor a "
+            "decision_function with a column for each class; take answers='labels'"
         )
     if answers == "labels" or score is None:
         return from_host(_flattened(estimator.predict), len(classes), answers="labels")
-    return from_host(_flattened(score), len(classes))
+    leading = _leading(score, estimator.predict)
+    return from_host(_flattened(leading), len(classes), answers=answers or "scores")
 
 
 def _score_of(estimator: Any) -> BatchFn | None:
+    """A column for each class, where the estimator has that."""
     if hasattr(estimator, "decision_function"):
+        if len(estimator.classes_) > 2 and _is_of_pairs(estimator):
+            return None
         return lambda batch: _two_columns(estimator.decision_function(batch))
     if hasattr(estimator, "predict_proba"):
         return lambda batch: np.log(np.maximum(estimator.predict_proba(batch), 1e-12))
     return None
+
+
+def _is_of_pairs(estimator: Any) -> bool:
+    """Whether a decision function, perhaps of the end of a pipeline, is of pairs."""
+    inner = getattr(estimator, "best_estimator_", None)
+    if inner is None and hasattr(estimator, "steps"):
+        inner = estimator.steps[-1][1]
+    if inner is not None:
+        return _is_of_pairs(inner)
+    return getattr(estimator, "decision_function_shape", None) == "ovo"
+
+
+def _leading(score: BatchFn, predict: BatchFn) -> BatchFn:
+    """Scores whose largest one is that of the class that `predict` gives."""
+    is_known = False
+
+    def scores(batch: NDArray[Any]) -> Any:
+        nonlocal is_known
+        given, says = np.array(score(batch), np.float32), np.asarray(predict(batch))
+        if given.ndim != 2:  # `from_host` tells what is wrong with it.
+            return given
+        each = np.arange(len(batch))
+        others = given.copy()
+        others[each, says] = -np.inf
+        top, wrong = others.max(axis=1), int((given.argmax(axis=1) != says).sum())
+        if not is_known and len(batch) >= _ENOUGH and wrong > _SELDOM * len(batch):
+            raise ValueError(
+                f"the estimator's scores lead to another class than its predict for "
+                f"{wrong} of {len(batch)} images; take answers='labels'"
+            )
+        is_known = is_known or len(batch) >= _ENOUGH
+        rows = np.flatnonzero(given[each, says] <= top)  # A tie would count as lost.
+        given[rows, says[rows]] = np.nextafter(top[rows], np.float32(np.inf))
+        return given
+
+    return scores
 
 
 def _two_columns(decision: NDArray[Any]) -> NDArray[Any]:
