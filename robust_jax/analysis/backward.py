@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.extend import core as jex
 
 from robust_jax.core import checks
+from robust_jax.core.closures import traced_now
 from robust_jax.core.types import Array
 
 Rule = Literal["gradient", "guided", "deconvnet"]
@@ -45,7 +46,7 @@ def with_rule(function: Callable[..., Any], rule: str) -> Callable[..., Any]:
     relu = _relu(gate_by_input=rule == "guided")
 
     def rewritten(*args: Any) -> Any:
-        closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+        closed, shape = traced_now(function, *args)
         values = jax.tree.leaves(args)
         found = _evaluated(closed.jaxpr, closed.consts, values, relu)
         return jax.tree.unflatten(jax.tree.structure(shape), found)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from robust_jax.core import checks, drive
+from robust_jax.core import checks, closures
 from robust_jax.core.types import Array, Key, LogitsFn
 
 _MOST_SHAPE = 1e3  # Shapes found on nets are below 20, or above a million.
@@ -57,7 +57,8 @@ def clever(
     if label == target:
         raise ValueError(f"target={target} is the label; expected another class")
 
-    logits_fn, x = drive.as_partial(logits_fn), jnp.asarray(x)
+    x = jnp.asarray(x)
+    logits_fn = closures.as_of_now(logits_fn, x)
     classes = jnp.int32(label), jnp.int32(target)
     now = float(_margin(logits_fn, x, *classes))
     if now <= 0:

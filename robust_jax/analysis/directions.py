@@ -12,12 +12,14 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy import stats
 
 from robust_jax.analysis.tiled import tiled
 from robust_jax.core import checks
+from robust_jax.core.closures import as_partial
 from robust_jax.core.types import Array, Key
 
 FeaturesFn = Callable[[Array], Array]  # images [B, *S] -> features [B, *F]
@@ -48,13 +50,11 @@ def features(
         images: pixels, shape [N, *S].
         tile: images of one call.
     """
-    return tiled(_flat(features_fn), tile)(images)
+    return tiled(Partial(_flat, as_partial(features_fn)), tile)(images)
 
 
-@functools.lru_cache(maxsize=32)
-def _flat(features_fn: FeaturesFn) -> FeaturesFn:
-    """Compiled once for a function that is asked for again."""
-    return jax.jit(lambda batch: features_fn(batch).reshape(len(batch), -1))
+def _flat(features_fn: FeaturesFn, batch: Array) -> Array:
+    return features_fn(batch).reshape(len(batch), -1)
 
 
 def top_inputs(

@@ -1,6 +1,5 @@
 """What does a net miss when a part of the image is covered? (host)"""
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robust_jax.core import checks
+from robust_jax.core.closures import as_of_now
 from robust_jax.core.types import Array
 
 
@@ -50,23 +50,24 @@ def occlude(
     tops = np.arange(0, height - size + 1, stride)
     lefts = np.arange(0, width - size + 1, stride)
     window = jnp.broadcast_to(jnp.asarray(fill, image.dtype), (size, size, channels))
-    row = _row(scores_fn)
-    found = [np.asarray(row(image, window, top, jnp.asarray(lefts))) for top in tops]
+    net = as_of_now(scores_fn, np.broadcast_to(image, (len(lefts), *image.shape)))
+    rest = jnp.asarray(lefts), image, window
+    found = [np.asarray(_row(net, top, *rest)) for top in tops]
     return Occlusion(np.stack(found), tops, lefts)
 
 
-@functools.lru_cache(maxsize=32)
-def _row(scores_fn: Callable[[Array], Array]) -> Callable[..., Array]:
-    """Compiled once for a function that is asked for again."""
+@jax.jit
+def _row(
+    scores_fn: Callable[[Array], Array],
+    top: Array,
+    lefts: Array,
+    image: Array,
+    window: Array,
+) -> Array:
+    def covered(left: Array) -> Array:
+        return jax.lax.dynamic_update_slice(image, window, (top, left, 0))
 
-    @jax.jit
-    def row(image: Array, window: Array, top: Array, lefts: Array) -> Array:
-        def covered(left: Array) -> Array:
-            return jax.lax.dynamic_update_slice(image, window, (top, left, 0))
-
-        return scores_fn(jax.vmap(covered)(lefts))
-
-    return row
+    return scores_fn(jax.vmap(covered)(lefts))
 
 
 def ink_under(

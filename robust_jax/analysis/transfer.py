@@ -1,16 +1,16 @@
 """Do other models err on what was made for one? (host)"""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.tree_util import Partial
 from numpy.typing import NDArray
 
 from robust_jax.analysis.tiled import tiled
-from robust_jax.core import drive
+from robust_jax.core.closures import as_partial
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn
 
@@ -114,11 +114,10 @@ def transfer_matrix(
 
 def predictor(logits_fn: LogitsFn) -> PredictFn:
     """A net as a function of images that answers by classes, int32 [N]."""
-    return tiled(functools.partial(_answers, drive.as_partial(logits_fn)))
+    return tiled(Partial(_answers, as_partial(logits_fn)))
 
 
-@jax.jit
-def _answers(logits_fn, batch):  # Of all weights of a net one program.
+def _answers(logits_fn, batch):
     return jax.vmap(logits_fn)(batch).argmax(axis=-1)
 
 

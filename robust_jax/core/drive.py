@@ -16,6 +16,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from robust_jax.core import factories, incumbent, lift
+from robust_jax.core.closures import as_of_now, as_partial
 from robust_jax.core.compiling import compiled
 from robust_jax.core.types import (
     Array,
@@ -159,7 +160,7 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     programs, product = _host_programs(to_the_end), factories.as_product(attack)
 
     def run_many(keys, logits_fn, threat, x, goal, start=None):
-        logits_fn, threat = as_partial(logits_fn), lift.threat_per_example(threat, x)
+        logits_fn, threat = _now(logits_fn, x), lift.threat_per_example(threat, x)
         state = programs.begin(product, keys, logits_fn, threat, x, goal)
         if start is not None:
             state = state._replace(iterate=jnp.asarray(start))
@@ -178,7 +179,7 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
 
     def run_many(keys, logits_fn, threat, x, goal):
         threat = jax.tree.map(_strong, threat)
-        return program(product, keys, as_partial(logits_fn), threat, x, goal)
+        return program(product, keys, _now(logits_fn, x), threat, x, goal)
 
     return run_many
 
@@ -202,7 +203,7 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
 
     def run_set(key, logits_fn, threat, x, goal):
         advance = _shared_program(min(batch, len(x)))
-        logits_fn, x = as_partial(logits_fn), jnp.asarray(x)
+        logits_fn, x = _now(logits_fn, x), jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
         state = attack.init(key, threat, x[0])
         for _ in range(attack.steps):
@@ -230,13 +231,13 @@ def auto(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     return driver(attack, to_the_end=to_the_end)
 
 
-def as_partial(logits_fn: LogitsFn) -> Partial:
-    """A model as a pytree, so that it may be an argument of a compiled program.
-
-    Weights bound by `jax.tree_util.Partial(apply, variables)` stay arguments: new
-    ones do not compile again. Weights closed over by a plain function are constants.
-    """
-    return logits_fn if isinstance(logits_fn, Partial) else Partial(logits_fn)
+def _now(logits_fn: LogitsFn, x: Any) -> Partial:
+    """See `as_of_now`; within a trace of somebody else's, that one decides."""
+    given = as_partial(logits_fn)
+    one = jax.tree.map(lambda leaf: leaf[0], x)
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((given, one))):
+        return given
+    return as_of_now(given, one)
 
 
 class _HostPrograms:

@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax.extend import core as jex
 from jax.interpreters import partial_eval
+
+from robust_jax.core.closures import traced_now
 
 # Equation of a convolution -> operations.
 _ConvolutionRule = Callable[[jex.JaxprEqn], int]
@@ -72,7 +73,7 @@ def _equations(jaxpr: jex.Jaxpr) -> int:
 def _program_flops(
     rule: _ConvolutionRule, function: Callable[..., Any], *args: Any
 ) -> int:
-    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    jaxpr = traced_now(function, *args)[0].jaxpr
     # Gradients are written for all inputs of a layer, whoever asks for them.
     read, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
     return _jaxpr_flops(read, rule)

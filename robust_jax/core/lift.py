@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.core import checks
+from robust_jax.core.closures import as_of_now
 from robust_jax.core.compiling import compiled
 from robust_jax.core.types import Array, Key
 
@@ -115,7 +116,7 @@ def item_key_data(
     names = np.empty((len(ids), 5), np.uint32)
     names[:, 0], names[:, 1] = ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)
     names[:, 2:] = stage, target, restart
-    first = jax.random.key_data(jax.random.key(seed, impl=_THREEFRY))
+    first = np.array([0, seed & 0xFFFFFFFF], np.uint32)  # As `jax.random.key`'s.
     data = np.empty((len(ids), 2), np.uint32)
     # Blocks of one size: any number of items runs the same program.
     for index, real in tiles(len(ids), _KEY_BLOCK):
@@ -167,6 +168,7 @@ def in_tiles(
 
     def run_any(keys, logits_fn, threat, x, goal):
         data, x, goal = jax.tree.map(np.asarray, (jax.random.key_data(keys), x, goal))
+        logits_fn = as_of_now(logits_fn, jax.tree.map(lambda a: a[0], x))
         parts = []
         for index, real in tiles(len(data), tile):
             part = run_many(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from robust_jax.core import compiling, drive, lift
+from robust_jax.core import closures, compiling, lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
 from robust_jax.core.types import LogitsFn
@@ -60,7 +60,7 @@ class Claims(NamedTuple):
 def predict(logits_fn: LogitsFn, images: np.ndarray, tile: int) -> np.ndarray:
     """Logits of a batch, shape [N, K], computed in tiles of one fixed size."""
     program = _forward(tile)
-    logits_fn = drive.as_partial(logits_fn)
+    logits_fn = closures.as_of_now(logits_fn, images[0])
     return np.concatenate(
         [
             np.asarray(program(logits_fn, images[index]))[:real]

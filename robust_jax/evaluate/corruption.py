@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_jax import threats
-from robust_jax.core import checks, compiling, drive, lift
+from robust_jax.core import checks, compiling, lift
 from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn, Untargeted
@@ -110,7 +110,7 @@ def _looks(name: str, severity: int) -> Callable[..., jax.Array]:
     program = _program(name)
 
     def look(keys, model, threat, x, goal):
-        return program(keys, drive.as_partial(model), jnp.int32(severity), x, goal)
+        return program(keys, model, jnp.int32(severity), x, goal)
 
     return look
 

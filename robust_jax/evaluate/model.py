@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks, compiling, drive, lift
+from robust_jax.core import checks, closures, compiling, drive, lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Key
 from robust_jax.interop import per_example
@@ -44,6 +44,8 @@ def adapted(
 ) -> Model:
     """A net as functions of one example, checked against what it is declared to take.
 
+    Guarantees: it is the net as it is now; see `core.closures`.
+
     Args:
         model: see `takes`; weights that are data (`jax.tree_util.Partial`) stay data.
         images: shape [N, *S], to ask for shapes; the net is not run.
@@ -65,14 +67,16 @@ def adapted(
     one = np.zeros(shape, np.float32)
     if takes == "batch":
         _check_outputs(takes, given, np.zeros((2, *shape), np.float32))
-        return Model(_wide(per_example(given), one), given, 1)
+        alone = closures.as_of_now(per_example(given), one)
+        return Model(_wide(alone, one), given, 1)
     if takes == "example":
         _check_outputs(takes, given, one)
-        return Model(_wide(given, one), None, 1)
+        return Model(_wide(closures.as_of_now(given, one), one), None, 1)
     if samples < 2:
         raise ValueError(f"samples={samples}; a random net needs at least 2 answers")
     keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), samples)
     _check_outputs(takes, given, one, keys[0])
+    given = closures.as_of_now(given, one, keys[0])
     return Model(Partial(_random_answer, given, keys), None, samples)
 
 
@@ -120,12 +124,12 @@ def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> A
     return jnp.mean(jnp.asarray(answers, jnp.float32), axis=0)
 
 
-def _call(function: Any, *args: Any) -> Any:
-    return function(*args)  # As an argument, so that new weights are not traced again.
+def _shapes(function: Any, *args: Any) -> Any:
+    return jax.eval_shape(lambda *args: function(*args), *args)  # Not from memory.
 
 
 def _wide(logits_fn: Partial, x: np.ndarray) -> Partial:
-    dtype = jax.eval_shape(_call, logits_fn, x).dtype
+    dtype = _shapes(logits_fn, x).dtype
     return logits_fn if dtype == jnp.float32 else Partial(_in_float32, logits_fn)
 
 
@@ -163,7 +167,7 @@ def _check_outputs(takes: str, given: Partial, *shapes: Any) -> None:
     batch = shapes[0].shape[:1] if takes == "batch" else ()
     wanted = "[B, K]" if batch else "[K]"
     try:
-        out = jax.eval_shape(_call, given, *shapes)
+        out = _shapes(given, *shapes)
     except Exception as error:  # Whatever a foreign net raises.
         raise ValueError(
             f"takes={takes!r}, and the model fails on a float32 input of shape "
@@ -196,10 +200,10 @@ def _remedy(given: Partial, takes: str, shapes: Any, error: Exception) -> str:
     if takes == "example":
         two = np.zeros((2, *shapes[0].shape), np.float32)
         with contextlib.suppress(Exception):
-            if len(jax.eval_shape(_call, given, two).shape) == 2:
+            if len(_shapes(given, two).shape) == 2:
                 return "it needs a batch axis; say takes='batch'"
         with contextlib.suppress(Exception):
-            jax.eval_shape(_call, given, *shapes, jax.random.key(0))
+            _shapes(given, *shapes, jax.random.key(0))
             return "it takes a key, too; say takes='example and key'"
     said = " ".join(str(error).split())
     return f"{type(error).__name__}: {said[:_SAID]}{'...' * (len(said) > _SAID)}"

@@ -1,5 +1,7 @@
 """Models that JAX does not know: any function of a batch, asked on the host."""
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,6 +18,27 @@ from robust_jax.core.types import Array
 # Fewer images do not tell, and more of them do, that scores are of something else.
 _ENOUGH, _SELDOM = 8, 0.5
 BatchFn = Callable[[NDArray[Any]], Any]  # [B, *S] -> [B, K] scores or [B] classes
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What a traced program calls back."""
+
+    on_the_host: Callable[[tuple[int, ...], NDArray[Any]], NDArray[np.float32]]
+    shape: tuple[int, ...]  # of an example
+
+    def __call__(self, given: Any) -> NDArray[np.float32]:
+        return self.on_the_host(self.shape, np.array(given))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Written:
+    """The same, of buffers of the CPU device."""
+
+    callback_func: _Asked  # As JAX names it in its own callbacks.
+
+    def __call__(self, context: Any, out: Any, given: Any) -> None:
+        np.asarray(out)[...] = self.callback_func(np.asarray(given))
 
 
 def from_host(
@@ -57,9 +80,13 @@ def from_host(
         lead = x.shape[: x.ndim - len(shape)]
         return scores.reshape(*lead, num_classes)
 
+    @functools.cache
+    def of_shape(shape: tuple[int, ...]) -> _Asked:
+        return _Asked(on_the_host, shape)  # The same at every trace.
+
     @jax.custom_jvp
     def ask(x: Array) -> Array:
-        return _called_back(lambda given: on_the_host(x.shape, given), num_classes, x)
+        return _called_back(of_shape(x.shape), num_classes, x)
 
     @ask.defjvp
     def _(primals: Any, tangents: Any) -> Any:
@@ -71,28 +98,18 @@ def from_host(
     return Partial(ask)
 
 
-def _called_back(
-    function: Callable[[NDArray[Any]], NDArray[np.float32]], num_classes: int, x: Array
-) -> Array:
-    """What a function on the host, of an array of its own, says of x: [K] float32.
+def _called_back(asked: _Asked, num_classes: int, x: Array) -> Array:
+    """What a model on the host says of x, [K] float32.
 
     JAX's `pure_callback` puts the argument on the CPU device, which a worker thread of
     that device does where the argument is large: of one core's only worker, which waits
     for the callback, for ever. So on the CPU the buffers themselves are read.
     """
     shape = jax.ShapeDtypeStruct((num_classes,), jnp.float32)
-    if jax.default_backend() != "cpu":
-        return jax.pure_callback(
-            lambda given: function(np.array(given)),
-            shape,
-            x,
-            vmap_method="broadcast_all",
-        )
-
-    def write(context: Any, out: Any, given: Any) -> None:
-        np.asarray(out)[...] = function(np.asarray(given).copy())
-
-    return buffer_callback(write, shape, vmap_method="broadcast_all")(x)
+    if jax.default_backend() == "cpu":
+        written = _Written(asked)
+        return buffer_callback(written, shape, vmap_method="broadcast_all")(x)
+    return jax.pure_callback(asked, shape, x, vmap_method="broadcast_all")
 
 
 def from_sklearn(

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
+from robust_jax.core.closures import traced_now
 from robust_jax.core.types import Array, LogitsFn
 
 Activation = Callable[[Array], Array]
@@ -48,7 +49,7 @@ def with_activation(logits_fn: LogitsFn, activation: Activation) -> LogitsFn:
     """
 
     def replaced(x: Array) -> Array:
-        closed, shape = jax.make_jaxpr(logits_fn, return_shape=True)(x)
+        closed, shape = traced_now(logits_fn, x)
         calls: list[int] = []
 
         def counted(units: Array) -> Array:

@@ -119,14 +119,14 @@ def test_in_tiles_pads_drops_and_counts():
     x, label = victims.inputs((3,), n), np.arange(n)
     keys, eps = lift.item_keys(0, label), np.linspace(0, 1, n, dtype=np.float32)
 
-    def run_many(keys, scale, threat, x, goal):
+    def run_many(keys, double, threat, x, goal):
         seen.append(goal["label"])
         assert x.shape == (tile, 3)
         numbers = np.asarray(jax.random.key_data(keys))
-        return {"x": scale * x, "more": (numbers, threat.eps, goal["label"])}
+        return {"x": double(x), "more": (numbers, threat.eps, goal["label"])}
 
     run = lift.in_tiles(run_many, tile=tile, on_tile=done.append)
-    result = run(keys, 2.0, threats.L2(eps), x, {"label": label})
+    result = run(keys, lambda x: 2 * x, threats.L2(eps), x, {"label": label})
     np.testing.assert_array_equal(result["x"], 2 * x)
     numbers, radii, labels = result["more"]
     np.testing.assert_array_equal(numbers, jax.random.key_data(keys))

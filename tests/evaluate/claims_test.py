@@ -230,8 +230,8 @@ def test_the_audit_shares_no_code_with_attacks_threats_or_margins():
         for name in node.names
     }
     assert modules == {
+        "robust_jax.core.closures",
         "robust_jax.core.compiling",
-        "robust_jax.core.drive",
         "robust_jax.core.lift",
         "robust_jax.core.memo.memoised",
         "robust_jax.core.metrics.wilson",

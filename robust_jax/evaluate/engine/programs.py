@@ -311,6 +311,6 @@ def _struct(leaf: Any) -> jax.ShapeDtypeStruct:
 
 def _zeros(struct: jax.ShapeDtypeStruct) -> Any:
     if jax.dtypes.issubdtype(struct.dtype, jax.dtypes.prng_key):
-        data = jnp.asarray(np.zeros((*struct.shape, 2), np.uint32))  # Nothing compiles.
+        data = jax.device_put(np.zeros((*struct.shape, 2), np.uint32))  # No program.
         return jax.random.wrap_key_data(data, impl=_THREEFRY)
     return np.zeros(struct.shape, struct.dtype)

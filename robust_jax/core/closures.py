@@ -1,0 +1,181 @@
+"""Models as they are now: what a function looks up becomes its argument.
+
+JAX keeps what it traced for as long as it knows the function. A weight that a function
+looks up, in a notebook's global, an object's attribute or a closure, is a constant of
+that trace, and stays so when it changes: a net that was trained on would be judged by
+its old weights. So whoever keeps programs of a model asks `as_of_now` for it first.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from robust_jax.core.types import LogitsFn
+
+
+def as_partial(logits_fn: LogitsFn) -> Partial:
+    """A model as a pytree, so that it may be an argument of a compiled program.
+
+    Weights bound by `jax.tree_util.Partial(apply, variables)` stay arguments: new
+    ones do not compile again.
+    """
+    return logits_fn if isinstance(logits_fn, Partial) else Partial(logits_fn)
+
+
+def as_of_now(model: LogitsFn, *example: Any) -> Partial:
+    """A model with all weights as arguments, those that it looks up among them.
+
+    The model is traced anew. What it looks up by then are leaves of the result, so
+    that other weights do not compile again; where anything else has changed, a number
+    in its text, its architecture or a rule of its gradient, the result is another
+    function, for which programs are compiled anew.
+    Guarantees: what is not a function of `example`'s shapes and types alone, such as a
+    branch on values, raises JAX's error, as in any trace.
+    Edge cases: a function that is compiled already, by `jax.jit` say, has looked up
+    what it has: it answers as it would if it were called. What a function on the host
+    looks up is looked up at each call.
+
+    Args:
+        model: of one example [*S], and a key if it is random.
+        example: arrays like those that the model is called with, of no other shape.
+    """
+    given = as_partial(model)
+    if isinstance(given.func, _Program):
+        return given
+    leaves, structure = jax.tree.flatten(given)
+    shapes = [jax.typeof(leaf) for leaf in (*leaves, *jax.tree.leaves(example))]
+
+    def call(leaves: Any, *example: Any) -> Any:
+        return jax.tree.unflatten(structure, leaves)(*example)
+
+    closed, shape = traced_now(call, leaves, *example)
+    looked_up = [_array(value) for value in closed.consts]
+    program = _Program(closed.jaxpr, jax.tree.structure(shape))
+    program.mark = _mark(closed) + _mark_of_rules(program, looked_up, leaves, example)
+    last = _last(structure, jax.tree.structure(example), *map(str, shapes))
+    if last.program is None or last.program.mark != program.mark:
+        last.program = program
+    return Partial(last.program, looked_up, leaves)
+
+
+def traced_now(function: Callable[..., Any], *args: Any) -> tuple[jex.ClosedJaxpr, Any]:
+    """What a function computes, and the shapes of its results.
+
+    As `jax.make_jaxpr`, which for a function that it knows may answer from memory.
+    """
+    closed, shape = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(
+        *args
+    )
+    return closed, shape
+
+
+class _Program:
+    """What a model computes, of what it looked up, its weights and an example.
+
+    Equal to itself alone, so that JAX keeps programs for as long as it lives.
+    """
+
+    mark = ""  # Digest of all that the program is, but its arguments.
+
+    def __init__(self, jaxpr: jex.Jaxpr, out: Any) -> None:
+        inputs = [*jaxpr.constvars, *jaxpr.invars]
+        names = jaxpr.debug_info._replace(arg_names=None)
+        alone = jaxpr.replace(constvars=[], invars=inputs, debug_info=names)
+        self._call = jex.jaxpr_as_fun(jex.ClosedJaxpr(alone, []))
+        self._out = out
+
+    def __call__(self, looked_up: Any, leaves: Any, *example: Any) -> Any:
+        arguments = *looked_up, *leaves, *jax.tree.leaves(example)
+        return jax.tree.unflatten(self._out, self._call(*arguments))
+
+
+class _Last:
+    """The program of a function when it was traced last."""
+
+    program: _Program | None = None
+
+
+@functools.lru_cache(maxsize=256)
+def _last(*names: Any) -> _Last:
+    return _Last()
+
+
+class _Hidden(NamedTuple):
+    """What a program's text does not show."""
+
+    arrays: list[Any]
+    hosts: list[Any]  # functions of callbacks
+
+
+def _mark_of_rules(program: _Program, *arguments: Any) -> str:
+    """Of the model's batches and gradients, whose rules look things up by themselves.
+
+    That is a constant of all programs, so that its value counts.
+    """
+    looked_up, leaves, example = arguments
+    batch = jax.tree.map(lambda leaf: leaf[None], example)
+
+    def gradient(looked_up: Any, leaves: Any, x: Any, *others: Any) -> Any:
+        call = functools.partial(program, looked_up, leaves)
+        logits, back = jax.vjp(lambda x: call(x, *others), x)
+        return back(jax.tree.map(jnp.ones_like, logits))
+
+    marks = []
+    for function in (program, gradient):
+        batched = jax.vmap(function, (None, None, *(0 for _ in batch)))
+        try:
+            closed, _ = traced_now(batched, looked_up, leaves, *batch)
+        except (NotImplementedError, TypeError, ValueError):
+            continue  # A model on the host has no gradient.
+        marks.append(_mark(closed, closed.consts))
+    return "".join(marks)
+
+
+def _mark(closed: jex.ClosedJaxpr, constants: Sequence[Any] = ()) -> str:
+    """A digest of a program's text and of what it hides."""
+    hidden = _Hidden([*constants], [])
+    _look(closed.jaxpr, hidden)
+    total = hashlib.blake2b(str(closed.jaxpr).encode(), digest_size=16)
+    for value in hidden.arrays:
+        total.update(np.ascontiguousarray(_plain(value)).tobytes())
+    hosts = (str(id(function)) for function in hidden.hosts)
+    return " ".join([total.hexdigest(), *hosts])
+
+
+def _look(jaxpr: jex.Jaxpr, hidden: _Hidden) -> None:
+    for equation in jaxpr.eqns:
+        hidden.arrays.extend(
+            atom.val for atom in equation.invars if isinstance(atom, jex.Literal)
+        )
+        for value in _parts(equation.params):
+            if isinstance(value, jex.ClosedJaxpr):
+                hidden.arrays.extend(value.consts)
+                _look(value.jaxpr, hidden)
+            elif isinstance(value, jex.Jaxpr):
+                _look(value, hidden)
+            elif hasattr(value, "callback_func"):
+                hidden.hosts.append(value.callback_func)
+
+
+def _parts(params: dict[str, Any]) -> Iterator[Any]:
+    for value in params.values():
+        yield from value if isinstance(value, tuple | list) else (value,)
+
+
+def _plain(value: Any) -> np.ndarray:
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(
+        value.dtype, jax.dtypes.prng_key
+    ):
+        value = jax.random.key_data(value)
+    return np.asarray(value)
+
+
+def _array(value: Any) -> Any:
+    return value if isinstance(value, jax.Array) else np.asarray(value)

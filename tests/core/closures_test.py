@@ -1,0 +1,137 @@
+"""What a model looks up is what it finds now, in values, gradients and batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from robust_jax.core import closures
+
+X = jnp.asarray([0.5, -1.0, 2.0])
+
+
+@pytest.fixture
+def kept():
+    """What models look up, and a program of any model that is kept."""
+    return {"w": jnp.arange(6.0).reshape(3, 2), "scale": 2.0}
+
+
+def value_and_gradient():
+    def both(model, x):
+        value, back = jax.vjp(lambda x: model(x), x)
+        return value, back(jnp.ones_like(value))[0]
+
+    return jax.jit(both)
+
+
+def test_arrays_that_are_looked_up_are_arguments(kept):
+    program = value_and_gradient()
+    model = lambda x: x @ kept["w"]  # noqa: E731
+    for weights in (kept["w"], -kept["w"], 3 * kept["w"]):
+        kept["w"] = weights
+        value, gradient = program(closures.as_of_now(model, X), X)
+        np.testing.assert_allclose(value, X @ weights)
+        np.testing.assert_allclose(gradient, weights.sum(axis=1))
+    assert program._cache_size() == 1
+
+
+def test_numbers_and_architecture_that_are_looked_up_make_another_program(kept):
+    program = value_and_gradient()
+    kept["net"] = jnp.sin
+    model = lambda x: kept["net"](x * kept["scale"])  # noqa: E731
+    for scale, net in ((2.0, jnp.sin), (5.0, jnp.sin), (5.0, jnp.cos), (2.0, jnp.sin)):
+        kept["scale"], kept["net"] = scale, net
+        np.testing.assert_allclose(
+            program(closures.as_of_now(model, X), X)[0], net(X * scale), rtol=1e-6
+        )
+    before = program._cache_size()
+    program(closures.as_of_now(model, X), X)
+    assert program._cache_size() == before  # Nothing has changed since.
+
+
+def test_a_gradient_s_own_rule_is_that_of_now(kept):
+    program = value_and_gradient()
+
+    @jax.custom_vjp
+    def model(x):
+        return x @ kept["w"]
+
+    model.defvjp(
+        lambda x: (model(x), None), lambda _, g: (kept["scale"] * kept["w"] @ g,)
+    )
+    for weights, scale in ((kept["w"], 2.0), (-kept["w"], 2.0), (-kept["w"], 4.0)):
+        kept["w"], kept["scale"] = weights, scale
+        _, gradient = program(closures.as_of_now(lambda x: model(x), X), X)
+        np.testing.assert_allclose(gradient, scale * weights.sum(axis=1))
+
+
+def test_a_batch_s_own_rule_is_that_of_now(kept):
+    @jax.custom_batching.custom_vmap
+    def model(x):
+        return x
+
+    @model.def_vmap
+    def _(axis_size, in_batched, x):
+        return x * kept["w"][0, 1] * kept["scale"], True
+
+    program = jax.jit(lambda model, x: jax.vmap(lambda x: model(x))(x))
+    named = lambda x: model(x)  # noqa: E731
+    for scale in (2.0, 3.0):
+        kept["scale"] = scale
+        found = program(closures.as_of_now(named, X), X[None])
+        np.testing.assert_allclose(found[0], X * scale)
+
+
+def test_weights_that_are_bound_stay_arguments():
+    program = value_and_gradient()
+    apply = lambda weights, x: x @ weights  # noqa: E731
+    for factor in (1.0, 2.0):
+        weights = jnp.full((3, 2), factor)
+        now = closures.as_of_now(Partial(apply, weights), X)
+        np.testing.assert_allclose(program(now, X)[0], X @ weights)
+    assert program._cache_size() == 1
+    assert closures.as_of_now(now, X) is now
+
+
+def test_a_function_on_the_host_looks_up_at_each_call(kept):
+    def host(x):
+        return np.asarray(x @ np.asarray(kept["w"]), np.float32)
+
+    shape = jax.ShapeDtypeStruct((2,), jnp.float32)
+    model = lambda x: jax.pure_callback(host, shape, x)  # noqa: E731
+    program = jax.jit(lambda model, x: model(x))
+    for factor in (1.0, 2.0):
+        kept["w"] = factor * kept["w"]
+        found = program(closures.as_of_now(model, X), X)
+        np.testing.assert_allclose(found, X @ kept["w"])
+    assert program._cache_size() == 1
+
+
+def test_a_callback_that_holds_something_else_is_another_program(kept):
+    shape = jax.ShapeDtypeStruct((2,), jnp.float32)
+
+    def model(x):
+        then = np.asarray(kept["w"])
+        return jax.pure_callback(lambda x: np.asarray(x @ then, np.float32), shape, x)
+
+    program = jax.jit(lambda model, x: model(x))
+    for factor in (1.0, 2.0):
+        kept["w"] = factor * kept["w"]
+        found = program(closures.as_of_now(model, X), X)
+        np.testing.assert_allclose(found, X @ kept["w"])
+
+
+def test_structures_in_and_out(kept):
+    model = lambda x, key: {"y": x["a"] @ kept["w"], "key": jax.random.uniform(key)}  # noqa: E731
+    example = {"a": X}, jax.random.key(3)
+    found = closures.as_of_now(model, *example)(*example)
+    np.testing.assert_allclose(found["y"], X @ kept["w"])
+    np.testing.assert_allclose(found["key"], jax.random.uniform(jax.random.key(3)))
+
+
+def test_traced_now_is_not_from_memory(kept):
+    model = lambda x: x * kept["scale"]  # noqa: E731
+    for scale in (2.0, 7.0):
+        kept["scale"] = scale
+        assert f"{scale}" in str(closures.traced_now(model, X)[0])
