@@ -43,12 +43,15 @@ _TILE = flags.DEFINE_integer("tile", 64, "Slots of a device program.", lower_bou
 
 def main(argv: list[str]) -> None:
     """Evaluates, prints the table, writes record, examples and page."""
-    threat, norm = adversary.threat(), adversary.NORM.value
-    plans.by_name(_PLAN.value, norm)  # A bad name, before anything is loaded.
+    adversary.threat()  # Bad flags, before anything is loaded.
+    plans.by_name(_PLAN.value, adversary.NORM.value)
+    if _PLAN.value == "rand":
+        raise ValueError("plan=rand is for random nets, and no checkpoint is of one")
     if _LIMIT.value is not None:
         checks.positive_number("limit_minutes", _LIMIT.value)
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, _SPLIT.value, _COUNT.value)
+    threat = adversary.threat_on(data)
     run = recording.Run("evaluate")
     result = _evaluated(run, checkpoint, data, threat)
     print(result)
