@@ -56,7 +56,7 @@ def check_kind(threat: Any) -> None:
     wanted = ("name", "eps", "lower", "upper", "project", "_replace")
     if isinstance(threat, type) or not all(hasattr(threat, name) for name in wanted):
         raise TypeError(
-            f"threat={threat!r}; expected one with its radius, such as "
+            f"threat={checks.shown(threat)}; expected one with its radius, such as "
             "threats.Linf(8 / 255)"
         )
 

@@ -8,6 +8,7 @@ factory that traces its body has been called with their values before.
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -33,7 +34,7 @@ def holds(name: str, value: Any, condition: Callable[[Any], bool], wanted: str) 
         return
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (is_number and condition(value)):
-        raise ValueError(f"{name}={value!r}; expected {wanted}")
+        raise ValueError(f"{name}={shown(value)}; expected {wanted}")
 
 
 def positive_integer(name: str, value: Any) -> None:
@@ -41,36 +42,67 @@ def positive_integer(name: str, value: Any) -> None:
     if is_traced(value):
         return
     if not _is_integer(value) or value < 1:
-        raise ValueError(f"{name}={value!r}; expected an integer >= 1")
+        raise ValueError(f"{name}={shown(value)}; expected an integer >= 1")
     if value > _MOST_COUNT:
-        raise ValueError(f"{name}={value!r}; expected an integer <= {_MOST_COUNT:,}")
+        raise ValueError(f"{name}={value}; expected an integer <= {_MOST_COUNT:,}")
 
 
 def seed(value: Any) -> None:
     """Raises ValueError unless `value` is an integer that no other seed equals."""
     if not _is_integer(value) or not 0 <= value <= _LAST_SEED:
-        raise ValueError(f"seed={value!r}; expected an integer from 0 to 2**32 - 1")
+        raise ValueError(
+            f"seed={shown(value)}; expected an integer from 0 to 2**32 - 1"
+        )
 
 
 def instance(name: str, value: Any, kinds: Any, wanted: str) -> None:
     """Raises TypeError unless `value` is of a kind."""
     if not isinstance(value, kinds):
-        raise TypeError(f"{name}={_short(value)}; expected {wanted}")
+        raise TypeError(f"{name}={shown(value)}; expected {wanted}")
 
 
 def function(name: str, value: Any) -> None:
     """Raises TypeError unless `value` can be called."""
     if not callable(value):
-        raise TypeError(f"{name}={_short(value)}; expected a function")
+        raise TypeError(f"{name}={shown(value)}; expected a function")
+
+
+def flag(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` is True or False."""
+    instance(name, value, bool | np.bool_, "True or False")
+
+
+def attack(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` has the functions of an attack."""
+    is_class, parts = isinstance(value, type), ("init", "step", "finish", "steps")
+    if is_class or not all(hasattr(value, part) for part in parts):
+        raise TypeError(
+            f"{name}={shown(value)}; expected an attack, such as attacks.pgd()"
+        )
+
+
+def sequence(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` is a tuple or a list with something in it."""
+    if not isinstance(value, tuple | list) or not value:
+        raise TypeError(f"{name}={shown(value)}; expected a tuple of one or more")
+
+
+def path(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` may be the name of a file."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name}={shown(value)}; expected the name of a file")
 
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _short(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as a sentence may hold it: one line, and no more of it than fits."""
-    text = " ".join(repr(value).split())
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # Whatever a foreign object raises.
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -95,7 +127,8 @@ def known_name(kind: str, value: str, known: Iterable[str]) -> None:
     if not isinstance(value, str) or value not in names:
         near = difflib.get_close_matches(str(value), names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown {kind} {value!r}{hint} (known: {', '.join(names)})")
+        known = ", ".join(names)
+        raise ValueError(f"unknown {kind} {shown(value)}{hint} (known: {known})")
 
 
 def threat(attack: str, given: Any, *names: str) -> None:
@@ -158,7 +191,7 @@ def array(name: str, value: Any, wanted: str) -> NDArray[Any]:
             f"{name} of type {type(value).__name__}; expected {wanted}"
         ) from error
     if made.dtype == object or (made.dtype.kind in "SUMm" and made.ndim == 0):
-        raise ValueError(f"{name}={_short(value)}; expected {wanted}")
+        raise ValueError(f"{name}={shown(value)}; expected {wanted}")
     return made
 
 
@@ -170,7 +203,7 @@ def numbers_of(name: str, value: Any, wanted: str) -> NDArray[np.float64]:
     made = array(name, value, wanted)
     is_real = jax.dtypes.issubdtype(made.dtype, np.floating) or made.dtype.kind in "iu"
     if not is_real:
-        raise ValueError(f"{name}={_short(value)}; expected {wanted}")
+        raise ValueError(f"{name}={shown(value)}; expected {wanted}")
     return made.astype(np.float64)
 
 
@@ -256,11 +289,11 @@ def positions(name: str, value: Any, n: int) -> NDArray[np.int64]:
         some = np.atleast_1d(np.arange(n)[value])
     except Exception as error:  # Of NumPy, or of a foreign object.
         raise ValueError(
-            f"{name}={_short(value)}; expected indexes of {n} images: integers, a mask "
+            f"{name}={shown(value)}; expected indexes of {n} images: integers, a mask "
             "or a slice"
         ) from error
     if some.ndim != 1 or some.size == 0:
-        raise ValueError(f"{name}={_short(value)}; expected one of {n} images or more")
+        raise ValueError(f"{name}={shown(value)}; expected one of {n} images or more")
     return some
 
 

@@ -81,7 +81,9 @@ def compare(
     for name, model in models.items():
         is_name = isinstance(name, str) and name
         if not is_name or pathlib.PurePath(name).name != name:
-            raise ValueError(f"models[{name!r}]; expected a name fit for a file")
+            raise ValueError(
+                f"models[{checks.shown(name)}]; expected a name fit for a file"
+            )
         adapted(model, batch, *how, name=f"models[{name!r}]")
     folder = None if journal is None else pathlib.Path(journal)
     return Comparison(

@@ -85,12 +85,18 @@ def corrupted_accuracy(
         out of range.
     References: Hendrycks & Dietterich, ICLR 2019; see `threats.corruptions.corrupt`.
     """
+    checks.function("on_items", on_items)
+    if names is not None:
+        checks.sequence("names", names)
+    checks.sequence("severities", severities)
     names = tuple(corruptions.names() if names is None else names)
     for name in names:
         checks.known_name("corruption", name, corruptions.names())
     for severity in severities:
         if severity not in corruptions.SEVERITIES:
-            raise ValueError(f"severity={severity}; expected an integer from 1 to 5")
+            raise ValueError(
+                f"severity={checks.shown(severity)}; expected an integer from 1 to 5"
+            )
     still = threats.Linf(0.0)
     net, examples, _ = checked(model, images, labels, still, ids, seed, tile)
     model = net.logits_fn

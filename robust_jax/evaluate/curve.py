@@ -71,8 +71,12 @@ def curve(
     """
     values = checks.numbers_of("radii", radii, "a list of at least one radius")
     if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"radii={radii!r}; expected a list of at least one radius")
+        raise ValueError(
+            f"radii={checks.shown(radii)}; expected a list of at least one radius"
+        )
     boxes.check_kind(threat)
+    checks.attack("attack", attack)
+    checks.function("on_items", on_items)
     checks.eps(threat.name, values, most=np.inf)
     largest = threat._replace(eps=values.max())
     net, examples, threat = checked(model, images, labels, largest, ids, seed, tile)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import boxes, drive, lift
+from robust_jax.core import boxes, checks, drive, lift
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
@@ -101,6 +101,8 @@ def distances(
     Raises: ValueError: bad images, labels, radius or model, in one sentence.
     """
     boxes.check_kind(threat)
+    checks.instance("plan", plan, Stage | NearestPlan | None, "a Stage, or None")
+    checks.function("on_items", on_items)
     if plan is None:
         nearest(threat.name)  # A norm without a plan, before anything is asked.
     net, examples, threat = checked(

@@ -58,8 +58,10 @@ def adapted(
     Raises: TypeError: no function, or a bare module of Flax. ValueError: an unknown
         `takes`; a net that cannot be traced; outputs that are no [K] logits.
     """
-    if takes not in TAKES:
-        raise ValueError(f"takes={takes!r}; expected one of {', '.join(TAKES)}")
+    if not isinstance(takes, str) or takes not in TAKES:
+        raise ValueError(
+            f"takes={checks.shown(takes)}; expected one of {', '.join(TAKES)}"
+        )
     checks.positive_integer("samples", samples)
     checks.seed(seed)
     _check_callable(name, model)

@@ -92,6 +92,11 @@ def robustness(
     start = time.perf_counter()
     with compilation.recorded() as made:
         _check_options(plan, layout, seed, limit_minutes)
+        checks.instance("name", name, str, "a text")
+        checks.flag("retire", retire)
+        checks.flag("audit", audit)
+        checks.function("on_estimate", on_estimate or len)
+        checks.function("on_progress", on_progress or len)
         of = given(images, labels, threat, ids, certified=certified, subset=subset)
         threat, certified = of.threat, of.certified
         if of_parameters(threat):
@@ -144,7 +149,7 @@ def _check_of_parameters(name: str, plan: str | Plan, audit: bool) -> None:
     """Plans by name and the audit have attacks on pixels alone."""
     if isinstance(plan, str):
         raise ValueError(
-            f"plan={plan!r}; expected stages for {name}, such as "
+            f"plan={plan}; expected stages for {name}, such as "
             "(Stage('grid', attacks.through(attacks.grid())),)"
         )
     if audit:

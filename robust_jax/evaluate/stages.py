@@ -76,7 +76,8 @@ class Stage:
 
     With `only` it spares the examples, or the targets, that the rule says no to.
 
-    Raises: ValueError: if restarts is not an integer >= 1.
+    Raises: ValueError: if restarts is not an integer >= 1. TypeError: what is no
+        attack, no function, no name.
     """
 
     name: str
@@ -86,7 +87,12 @@ class Stage:
     only: Only | None = None
 
     def __post_init__(self) -> None:
+        checks.instance("name", self.name, str, "a text")
+        checks.attack("attack", self.attack)
+        checks.function("goals", self.goals)
         checks.positive_integer("restarts", self.restarts)
+        if self.only is not None:
+            checks.function("only", self.only)
 
 
 Plan = tuple[Stage, ...]

@@ -70,8 +70,7 @@ def from_host(
     checks.positive_integer("num_classes", num_classes)
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}; expected an integer >= 2")
-    if answers not in ("scores", "labels"):
-        raise ValueError(f"answers={answers!r}; expected 'scores' or 'labels'")
+    _check_answers(answers)
 
     def on_the_host(shape: tuple[int, ...], x: NDArray[Any]) -> NDArray[np.float32]:
         batch = x.reshape(-1, *shape)
@@ -96,6 +95,12 @@ def from_host(
         )
 
     return Partial(ask)
+
+
+def _check_answers(answers: Any) -> None:
+    if not isinstance(answers, str) or answers not in ("scores", "labels"):
+        said = checks.shown(answers)
+        raise ValueError(f"answers={said}; expected 'scores' or 'labels'")
 
 
 def _called_back(asked: _Asked, num_classes: int, x: Array) -> Array:
@@ -132,6 +137,8 @@ def from_sklearn(
         scores asked of an estimator that has none; while it runs, scores that seldom
         say what `predict` says.
     """
+    if answers is not None:
+        _check_answers(answers)
     if not hasattr(estimator, "classes_") or not hasattr(estimator, "predict"):
         raise ValueError(
             f"estimator of type {type(estimator).__name__}; expected a fitted "

@@ -91,6 +91,8 @@ def module_for(recipe: Recipe, train: Dataset, seed: int) -> models.Classifier:
         batch of more examples than there are; a bad seed.
     """
     checks.seed(seed)
+    checks.instance("recipe", recipe, Recipe, "a train.Recipe")
+    checks.instance("train", train, Dataset, "a datasets.Dataset")
     size = recipe.data.batch_size
     if size > len(train):
         raise ValueError(
