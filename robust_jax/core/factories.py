@@ -145,8 +145,10 @@ def factory(*fixed: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
                 kinds.check(name, _unwrapped(value), may_be[name])
             structure, numbers = _split(function, signature, fixed, bound.arguments)
             if _is_lasting(structure, numbers):
-                return cast(_T, remembered(structure, *numbers))
-            made = _checked(Product(structure, numbers))  # Knows ranges of its own.
+                made = remembered(structure, *numbers)
+            else:
+                made = _checked(Product(structure, numbers))
+            # The body knows ranges of its own, and has seen them first.
             for name, value in bound.arguments.items():
                 kinds.check_number(name, value, signature.parameters[name].annotation)
             return cast(_T, made)

@@ -3,7 +3,6 @@
 import numpy as np
 
 from robust_jax.core import checks
-
 from robust_jax.core.memo import memoised
 from robust_jax.evaluate.stages import History, Only
 
