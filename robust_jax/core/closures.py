@@ -102,7 +102,7 @@ class _Last:
     program: _Program | None = None
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def _last(*names: Any) -> _Last:
     return _Last()
 

@@ -85,6 +85,8 @@ def compare(
                 f"models[{checks.shown(name)}]; expected a name fit for a file"
             )
         adapted(model, batch, *how, name=f"models[{name!r}]")
+    if journal is not None:
+        records.names_a_folder("journal", journal)
     folder = None if journal is None else pathlib.Path(journal)
     return Comparison(
         {

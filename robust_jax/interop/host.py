@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+import hashlib
+import pickle
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from robust_jax.core.types import Array
 # Fewer images do not tell, and more of them do, that scores are of something else.
 _ENOUGH, _SELDOM = 8, 0.5
 BatchFn = Callable[[NDArray[Any]], Any]  # [B, *S] -> [B, K] scores or [B] classes
+Answers = Literal["scores", "labels"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,9 +29,22 @@ class _Asked:
 
     on_the_host: Callable[[tuple[int, ...], NDArray[Any]], NDArray[np.float32]]
     shape: tuple[int, ...]  # of an example
+    name: Callable[[], str | None]  # what tells the model from others
 
     def __call__(self, given: Any) -> NDArray[np.float32]:
         return self.on_the_host(self.shape, np.array(given))
+
+
+def name_of(callback: Any) -> str | None:
+    """The name of the model that a program calls back; None if nobody has named it.
+
+    Args:
+        callback: the function in the program, or a wrapper of it, JAX's or our own.
+    """
+    function = getattr(callback, "callback_func", callback)
+    cells = getattr(function, "__closure__", None) or ()
+    held = (function, *(cell.cell_contents for cell in cells))
+    return next((one.name() for one in held if isinstance(one, _Asked)), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +61,8 @@ def from_host(
     batch_fn: BatchFn,
     num_classes: int,
     *,
-    answers: Literal["scores", "labels"] = "scores",
+    answers: Answers = "scores",
+    name: str | None = None,
 ) -> Partial:
     """Any function of a batch as a black-box model of one example.
 
@@ -62,6 +79,8 @@ def from_host(
             numbers [B] below num_classes.
         num_classes: K, >= 2.
         answers: which of the two.
+        name: what tells the function, with its weights, from every other one: the
+            journal of an evaluation needs it, for nothing else can.
     Returns: one example [*S] to its logits [K].
     Raises: ValueError: arguments outside these ranges; when it is differentiated;
         while it runs, answers of another shape, or labels out of range.
@@ -71,7 +90,17 @@ def from_host(
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}; expected an integer >= 2")
     _check_answers(answers)
+    if name is not None and not (isinstance(name, str) and name):
+        raise ValueError(f"name={name!r}; expected a text that is not empty")
+    return _on_host(batch_fn, num_classes, answers, lambda: name)
 
+
+def _on_host(
+    batch_fn: BatchFn,
+    num_classes: int,
+    answers: Answers,
+    name: Callable[[], str | None],
+) -> Partial:
     def on_the_host(shape: tuple[int, ...], x: NDArray[Any]) -> NDArray[np.float32]:
         batch = x.reshape(-1, *shape)
         given = np.asarray(batch_fn(batch))
@@ -81,7 +110,7 @@ def from_host(
 
     @functools.cache
     def of_shape(shape: tuple[int, ...]) -> _Asked:
-        return _Asked(on_the_host, shape)  # The same at every trace.
+        return _Asked(on_the_host, shape, name)  # The same at every trace.
 
     @jax.custom_jvp
     def ask(x: Array) -> Array:
@@ -118,7 +147,7 @@ def _called_back(asked: _Asked, num_classes: int, x: Array) -> Array:
 
 
 def from_sklearn(
-    estimator: Any, *, answers: Literal["scores", "labels"] | None = None
+    estimator: Any, *, answers: Answers | None = None, name: str | None = None
 ) -> Partial:
     """A fitted classifier of scikit-learn as a black-box model; see `from_host`.
 
@@ -133,6 +162,7 @@ def from_sklearn(
     Args:
         estimator: its classes are integers from 0 on.
         answers: None takes scores where the estimator has them for every class.
+        name: as in `from_host`; by default a digest of the pickled estimator.
     Raises: ValueError: no fitted classifier; classes that are not integers from 0 on;
         scores asked of an estimator that has none; while it runs, scores that seldom
         say what `predict` says.
@@ -156,10 +186,27 @@ def from_sklearn(
             f"estimator={type(estimator).__name__} has neither predict_proba nor a "
             "decision_function with a column for each class; take answers='labels'"
         )
-    if answers == "labels" or score is None:
-        return from_host(_flattened(estimator.predict), len(classes), answers="labels")
-    leading = _leading(score, estimator.predict)
-    return from_host(_flattened(leading), len(classes), answers=answers or "scores")
+    kind: Answers = "labels" if answers == "labels" or score is None else "scores"
+    asked = estimator.predict
+    if kind == "scores" and score is not None:
+        asked = _leading(score, estimator.predict)
+    if name is not None:
+        return from_host(_flattened(asked), len(classes), answers=kind, name=name)
+    pickled = functools.partial(_pickled, estimator)
+    return _on_host(_flattened(asked), len(classes), kind, pickled)
+
+
+def _pickled(estimator: Any) -> str | None:
+    """A digest of the estimator as it is now; None of one that cannot be pickled.
+
+    Of one that was read from a file and one that was just fitted pickle writes equal
+    texts in other ways: a second time they are alike.
+    """
+    try:
+        content = pickle.dumps(pickle.loads(pickle.dumps(estimator)))
+    except Exception:  # Whatever its parts raise.
+        return None
+    return hashlib.sha256(content).hexdigest()
 
 
 def _score_of(estimator: Any) -> BatchFn | None:

@@ -1,4 +1,4 @@
-"""Two settings of an attack, one trace: numbers are arguments of the programs."""
+"""Two settings of an attack, one program: numbers are its arguments."""
 
 import functools
 import inspect
@@ -7,12 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from robust_jax.core import drive, lift
+from robust_jax.core import compilation, drive, lift
 from tests.attacks.small_budgets import SMALL
 from tests.attacks.table import (
     ENTRIES,
     ROUNDING,
-    TRACES,
     assert_close,
     case_of,
     each_attack,
@@ -67,18 +66,19 @@ def other_setting(name):
 
 @functools.cache
 def settings(name):
-    """The results of another setting, how often that was traced, and if it differs."""
+    """The results of another setting, the programs that it made, and if it differs."""
     other, differs = other_setting(name)
     solved(name, norm_of(name))
-    arguments, before = case_of(name, norm_of(name)), len(TRACES)
-    found = drive.hosted(other)(*arguments)
-    return found, len(TRACES) - before, differs
+    arguments = case_of(name, norm_of(name))
+    with compilation.recorded() as made:
+        found = drive.hosted(other)(*arguments)
+    return found, made.so_far.lowered, differs
 
 
 @each_attack
-def test_another_setting_is_the_same_trace_and_another_attack(name):
-    found, traces, differs = settings(name)
-    assert traces == 0
+def test_another_setting_is_the_same_program_and_another_attack(name):
+    found, programs, differs = settings(name)
+    assert programs == 0
     if differs and name not in IDLE:
         pairs = zip(solved(name, norm_of(name)), found, strict=True)
         assert any((np.asarray(one) != two).any() for one, two in pairs)

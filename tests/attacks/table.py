@@ -34,7 +34,6 @@ RANKS = [
     ((2, 3, 2, 2), 10, Towards),
 ]
 ORDINARY, FLAT, NO_NUMBERS = 0.0, 1.0, 2.0  # What the model is like.
-TRACES = []  # One entry for each time that a model was traced, or called on the host.
 
 
 def of_attacks(cases):
@@ -60,7 +59,6 @@ def least_classes(name):
 
 def counted(weights, x):
     """A net of two layers; or flat, or flat with a slope and NaN except at a point."""
-    TRACES.append(1)
     *net, point, kind = weights
     logits = victims.two_layers(net, x)
     strange = jnp.zeros_like(logits).at[0].set(1.0)

@@ -234,7 +234,7 @@ def test_all_models_are_looked_at_before_the_first_is_judged():
         ({"threat": threats.L0(0.5)}, "eps=0.5 with l0; expected a number of"),
         ({"threat": threats.Patch(99)}, "eps=99 exceeds the sides"),
         ({"threat": threats.Linf}, "expected one with its radius"),
-        ({"plan": BIM[0]}, "plan of type Stage; expected a plan's name"),
+        ({"plan": BIM[0]}, "expected a plan.s name or at least one Stage"),
         ({"surrogate": 3}, "surrogate of type int; expected a function"),
         ({"layout": 64}, "layout=64; expected an evaluate.Layout"),
     ],
