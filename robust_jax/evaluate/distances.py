@@ -20,7 +20,7 @@ from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.nearest import NearestPlan, nearest
 from robust_jax.evaluate.polish import polished, refined
-from robust_jax.evaluate.stages import Stage
+from robust_jax.evaluate.stages import Stage, goals_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _finds(
         for restart in range(stage.restarts):
             best = _Find(np.full(len(part.x), np.inf), part.x.copy())
             finds.append(best)
-            goals = stage.goals(part.labels, part.logits) if len(part.x) else ()
+            goals = goals_of(stage, part.labels, part.logits) if len(part.x) else ()
             for target, goal in enumerate(goals):
                 names = {"target": target, "restart": restart}
                 keys = lift.item_keys(seed, part.ids, **names)

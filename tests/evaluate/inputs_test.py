@@ -14,6 +14,7 @@ from flax import nnx
 from jax.tree_util import Partial
 
 from robust_jax import attacks, interop, threats
+from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.evaluate import (
     Layout,
     Stage,
@@ -244,6 +245,28 @@ def test_arguments_are_checked_before_the_net_is_traced(options, sentence):
         raise AssertionError("The net was asked.")
 
     refuses(sentence, judged, never, **options)
+
+
+def to(goal):
+    return Stage("to", BIM[0].attack, lambda labels, logits: goal(labels))
+
+
+@pytest.mark.parametrize(
+    ("goal", "sentence"),
+    [
+        (lambda y: (Reach(y),), r"the target \d for example 0, whose label is \d"),
+        (lambda y: (Towards(y, y),), r"the target \d for example 0, whose label"),
+        (lambda y: (Towards(y, y + 3),), "expected another class below 3"),
+        (lambda y: (Reach(y[:2]),), r"of int32 and shape \(2,\); expected integers"),
+        (lambda y: (Reach(y / 2),), "targets of float64 and shape"),
+        (lambda y: (Untargeted((y + 1) % 3),), "other labels than the examples"),
+        (lambda y: (), "goals of stage 'to' are none"),
+        (lambda y: (y,), "expected Untargeted, Towards or Reach"),
+    ],
+)
+def test_a_goal_whose_success_is_no_error_is_refused(goal, sentence):
+    """Reach(the true label) would have broken every example without breaking it."""
+    refuses(sentence, judged, plan=(to(goal),))
 
 
 def test_a_model_on_the_host_that_fails_says_its_own_sentence():
