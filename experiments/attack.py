@@ -66,12 +66,12 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Attacks at every radius, prints the table, draws the curve."""
     if _COMPARE.value is not None:
-        run, title = recording.Run("attack"), f"Distances from {_CHECKPOINT.value}"
-        how = _PRESET.value, _NORM.value
-        return distances.compare(run, title, _COMPARE.value, *how, *_loaded())
+        how, title = (_PRESET.value, _NORM.value), f"Distances from {_CHECKPOINT.value}"
+        distance_plans.named(how[1], _COMPARE.value, how[0])  # Bad names.
+        loaded, run = _loaded(), recording.Run("attack")
+        return distances.compare(run, title, _COMPARE.value, *how, *loaded)
     kind, attack, radii = threats.by_name(_NORM.value), _attack(), _radii()
-    threat = kind(float(radii.max()))
-    checkpoint, data = _loaded()
+    threat, (checkpoint, data) = kind(float(radii.max())), _loaded()
     boxes.check(threat, data.images.shape)
     run = recording.Run("attack")
     start = time.perf_counter()

@@ -45,9 +45,8 @@ _POINTS = 200  # Of a curve, evenly in the logarithm.
 def main(argv: list[str]) -> None:
     """Runs every attack, prints the table, draws the curves."""
     adversary.threat()  # Bad flags, before anything is loaded.
-    budget = _QUERIES.value
-    checks.positive_integer("queries", budget)
-    entries = _entries()
+    checks.positive_integer("queries", _QUERIES.value)
+    entries, budget = _entries(), _QUERIES.value
     made = {entry: entry.of_queries(budget) for entry in entries}
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)

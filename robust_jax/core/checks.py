@@ -8,7 +8,6 @@ factory that traces its body has been called with their values before.
 import difflib
 import math
 import numbers
-import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MOST_COUNT = 2**31 - 1  # States count in int32.
+_MOST_SLOTS = 2**16  # Far beyond what any device does at a time.
 _LAST_SEED, _LAST_ID = 2**32 - 1, 2**64 - 1  # Keys and ids are words of so many bits.
 # Softmax outputs sum to one, in bfloat16 within 2**-8; logits practically never do.
 _SIMPLEX_TOLERANCE = 2.0**-7
@@ -45,6 +45,13 @@ def positive_integer(name: str, value: Any) -> None:
         raise ValueError(f"{name}={shown(value)}; expected an integer >= 1")
     if value > _MOST_COUNT:
         raise ValueError(f"{name}={value}; expected an integer <= {_MOST_COUNT:,}")
+
+
+def tile(value: Any) -> None:
+    """Raises ValueError unless `value` is a number of slots that memory may hold."""
+    positive_integer("tile", value)
+    if value > _MOST_SLOTS:
+        raise ValueError(f"tile={value}; expected an integer <= {_MOST_SLOTS:,}")
 
 
 def seed(value: Any) -> None:
@@ -89,7 +96,7 @@ def sequence(name: str, value: Any) -> None:
 
 def path(name: str, value: Any) -> None:
     """Raises TypeError unless `value` may be the name of a file."""
-    if not isinstance(value, str | os.PathLike):
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
         raise TypeError(f"{name}={shown(value)}; expected the name of a file")
 
 

@@ -71,7 +71,6 @@ def asked(net: LogitsFn, of: Given, tile: int) -> Examples:
     Raises: ValueError: answers that are no logits, labels that the net does not have;
         a net that fails when it is asked.
     """
-    checks.positive_integer("tile", tile)
     logits = _answers(net, of.images, tile)
     checks.clean_logits(logits)
     checks.labels(of.labels, len(of.images), logits.shape[1])
@@ -97,7 +96,7 @@ def checked(
     Raises: ValueError, TypeError: see `given`, `evaluate.model.adapted` and `asked`.
     """
     checks.seed(seed)
-    checks.positive_integer("tile", tile)
+    checks.tile(tile)
     of = given(images, labels, threat, ids, cap=cap)
     net = adapted(model, of.images, "example", 1, seed)
     return net, asked(net.logits_fn, of, tile), of.threat

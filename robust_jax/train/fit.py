@@ -16,7 +16,7 @@ from robust_jax.datasets.types import Dataset
 from robust_jax.train import catalog, validation as validations
 from robust_jax.train.progress import Identity, Keeper, Kept, Nowhere, Row
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.setup import Setup, module_for, set_up
+from robust_jax.train.setup import Setup, set_up
 from robust_jax.train.state import Variables
 
 History = dict[str, list[float | int | None]]
@@ -80,7 +80,6 @@ def fit(
     Raises: ValueError: an unknown model or option; a loss that is not finite.
         Stopped: the keeper was asked to stop.
     """
-    module_for(recipe, train, seed)  # Before teachers are trained.
     keeper = keeper or Nowhere()
 
     def stepped() -> bool:

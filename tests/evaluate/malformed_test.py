@@ -30,7 +30,7 @@ from robust_jax.evaluate.plans import by_name as plan_by_name
 from robust_jax.losses import objectives
 from tests import victims
 
-SOME, ALL = 250, 1000  # Calls of `make test`, and of `make test-full`.
+SOME, ALL = 200, 1000  # Calls of `make test`, and of `make test-full`.
 LONGEST = 1500  # Characters of a sentence, which may list what is known.
 ROOT = pathlib.Path(robust_jax.__file__).parent
 N, SIZE, CLASSES = 6, 4, 3
@@ -91,8 +91,11 @@ class Case(NamedTuple):
     varied: tuple[str, ...]
 
 
-def cases() -> dict[str, Case]:
-    """By name; each works as it is."""
+Call = tuple[Callable[..., Any], dict[str, Any]]
+
+
+def of_evaluations() -> dict[str, Call]:
+    """Calls that ask a net."""
     examples = {"model": NET, "images": IMAGES, "labels": LABELS}
     ball = {"threat": threats.Linf(0.05)}
     draws: dict[str, Any] = {"ids": None, "seed": 0}
@@ -107,26 +110,35 @@ def cases() -> dict[str, Case]:
     curved = {**examples, **ball, "radii": [0.1], "attack": BIM, **tiled}
     corrupted = {**examples, "names": ["contrast"], "severities": [1], **tiled}
     compared = {k: v for k, v in robust.items() if k not in ("model", "name")}
-    digits = datasets.load("digits", "train").take(np.arange(64))
-    trained = {"recipe": train.recipe("digits"), "train": digits, "seed": 0}
-    given: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    return {
         "robustness": (evaluate.robustness, robust),
         "distances": (evaluate.distances, near),
         "curve": (evaluate.curve, curved),
         "corrupted_accuracy": (evaluate.corrupted_accuracy, corrupted),
         "compare": (evaluate.compare, {"models": {"a": NET}, **compared}),
-        "Stage": (Stage, {"name": "bim", "attack": BIM, "goals": evaluate.untargeted,
-                          "restarts": 1, "only": None}),
-        "Layout": (Layout, {"tile": 8, "tiles": 2, "chunk": 25, "devices": None,
-                            "loops": None}),
+    }
+
+
+def of_parts() -> dict[str, Call]:
+    """Calls that make what evaluations take: stages, layouts, models, data, nets."""
+    stage = {"name": "bim", "attack": BIM, "goals": evaluate.untargeted}
+    layout = {"tile": 8, "tiles": 2, "chunk": 25, "devices": None, "loops": None}
+    host = {"batch_fn": no_net, "num_classes": 3, "answers": "scores", "name": None}
+    digits = datasets.load("digits", "train").take(np.arange(64))
+    trained = {"recipe": train.recipe("digits"), "train": digits, "seed": 0}
+    nnx_net = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
+    return {
+        "Stage": (Stage, {**stage, "restarts": 1, "only": None}),
+        "Layout": (Layout, layout),
         "plan": (plan_by_name, {"plan": "swift", "norm": "l2", "num_classes": 3}),
         "targets": (evaluate.likeliest_targets, {"targets": 2}),
         "threat": (threats.by_name, {"norm": "l2"}),
-        "from_host": (interop.from_host, {"batch_fn": no_net, "num_classes": 3,
-                                          "answers": "scores"}),
-        "from_sklearn": (interop.from_sklearn, {"estimator": _estimator(),
-                                                "answers": None}),
-        "from_nnx": (interop.from_nnx, {"module": nnx.Linear(4, 3, rngs=nnx.Rngs(0))}),
+        "from_host": (interop.from_host, host),
+        "from_sklearn": (
+            interop.from_sklearn,
+            {"estimator": _estimator(), "answers": None},
+        ),
+        "from_nnx": (interop.from_nnx, {"module": nnx_net}),
         "from_linen": (interop.from_linen, {"module": nn.Dense(3), "variables": {}}),
         "per_example": (interop.per_example, {"batch_fn": no_net}),
         "load": (models.load, {"path": "nowhere"}),
@@ -135,13 +147,16 @@ def cases() -> dict[str, Case]:
         "set_up": (train.set_up, trained),
         "dataset": (datasets.load, {"name": "digits", "split": "test"}),
         "example_ids": (example_ids, {"images": IMAGES, "labels": LABELS}),
-    }  # fmt: skip
+    }
+
+
+def cases() -> dict[str, Case]:
+    """By name; each works as it is."""
+    given = of_evaluations() | of_parts()
     for entry in attacks.list():
         parameters = inspect.signature(entry.make).parameters.values()
-        given[f"attacks.{entry.name}"] = (
-            entry.make,
-            {p.name: p.default for p in parameters if p.default is not p.empty},
-        )
+        usual = {p.name: p.default for p in parameters if p.default is not p.empty}
+        given[f"attacks.{entry.name}"] = entry.make, usual
     return {name: Case(*call, tuple(call[1])) for name, call in given.items()}
 
 
