@@ -58,12 +58,13 @@ def bandit(
 
     def init(x: Array) -> Prior:
         height, across, channels = image_shape(x.shape)
-        return Prior(jnp.zeros((min(side, height), min(side, across), channels)))
+        shape = min(side, height), min(side, across), channels
+        return Prior(jnp.zeros(shape, jnp.float32))
 
     def look(scene: Scene, memory: Prior) -> tuple[Look, Prior]:
         prior = memory.grad
-        noise = exploration * jax.random.normal(scene.key, prior.shape)
-        noise = noise / np.prod(prior.shape) ** 0.5
+        noise = exploration * jax.random.normal(scene.key, prior.shape, prior.dtype)
+        noise = noise / prior.size**0.5
         ahead = [_fine(g, scene.x) for g in (prior + noise, prior - noise)]
         moved = [scene.x + width * _unit(g).astype(scene.x.dtype) for g in ahead]
         logits = jax.vmap(scene.logits_fn)(jnp.stack([scene.x, *moved]))

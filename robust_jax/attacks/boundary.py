@@ -5,11 +5,15 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 from robust_jax.attacks.gradients import Climb, Gradient, Look, Scene
+from robust_jax.attacks.skeleton import chosen
 from robust_jax.core.types import Array, Goal, Key, LogitsFn, Threat, Untargeted
 from robust_jax.losses import classification, objectives
+
+_BLOCK = 10  # Classes whose gradients are in memory at a time.
 
 
 class Crossable(Threat, Protocol):
@@ -34,45 +38,55 @@ class Nearby(NamedTuple):
     goal: Goal
 
 
-def nearest(estimator: Gradient, scene: Nearby, memory: Any) -> tuple[Look, Any, int]:
-    """The look at the boundary to go to, the memory and the number of gradients.
+class Passes(NamedTuple):
+    """What looks have cost."""
+
+    forwards: int
+    backwards: int
+
+
+def nearest(
+    estimator: Gradient, scene: Nearby, memory: Any
+) -> tuple[Look, Any, Passes]:
+    """The look at the boundary to go to, the memory and what was paid.
 
     `Untargeted` looks at the boundaries to all other classes, K - 1 gradients, and
     takes the one that is nearest in the threat's norm; `Towards` that between label and
     target; `Reach` that between the target and the best other class. The look's value
     is the lead of the other class: below zero on this side of its boundary.
+    No more than ten gradients are in memory at a time, however many classes there are;
+    each ten of them need a forward of their own.
     """
-    return _chosen(estimator, scene, memory, lambda looks: _least(scene, looks))
+    return _chosen(estimator, scene, memory, lambda looks: _distance(scene, looks))
 
 
-def crossed(estimator: Gradient, scene: Nearby, memory: Any) -> tuple[Look, Any, int]:
+def crossed(
+    estimator: Gradient, scene: Nearby, memory: Any
+) -> tuple[Look, Any, Passes]:
     """As `nearest`; once other classes lead, the boundary to the one that leads most.
 
     That is the boundary which an adversarial point has crossed.
     """
 
-    def choice(looks: Look) -> Array:
-        lead = jnp.where(jnp.isfinite(looks.value), looks.value, -jnp.inf)
-        return jnp.where(jnp.max(lead) >= 0, jnp.argmax(lead), _least(scene, looks))
+    def rank(looks: Look) -> Array:
+        leads = jnp.isfinite(looks.value) & (looks.value >= 0)
+        return jnp.where(leads, -looks.value, _distance(scene, looks))
 
-    return _chosen(estimator, scene, memory, choice)
+    return _chosen(estimator, scene, memory, rank)
 
 
-def _least(scene: Nearby, looks: Look) -> Array:
-    """The index of the boundary that is nearest in the threat's norm."""
+def _distance(scene: Nearby, looks: Look) -> Array:
+    """How far the boundaries are in the threat's norm; inf where that is not known."""
     dual = jax.vmap(scene.threat.dual)(looks.grad)
     known = (dual > 0) & jnp.isfinite(looks.value)
     distance = jnp.abs(looks.value) / jnp.where(known, dual, 1)
-    return jnp.argmin(jnp.where(known, distance, jnp.inf))
+    return jnp.where(known, distance, jnp.inf)
 
 
 def _chosen(
-    estimator: Gradient,
-    scene: Nearby,
-    memory: Any,
-    choice: Callable[[Look], Array],
-) -> tuple[Look, Any, int]:
-    """What `nearest` says; of all other classes' looks, [K - 1], the choice."""
+    estimator: Gradient, scene: Nearby, memory: Any, rank: Callable[[Look], Array]
+) -> tuple[Look, Any, Passes]:
+    """What `nearest` says; of all other classes' looks the one of the least rank."""
     goal = scene.goal
 
     def looking(climb: Climb) -> tuple[Look, Any]:
@@ -80,18 +94,44 @@ def _chosen(
         return estimator.look(at, memory)
 
     if not isinstance(goal, Untargeted):
-        return *looking(lambda logits: objectives.margin(logits, goal)), 1
-    num_classes = jax.eval_shape(scene.logits_fn, scene.here).shape[0]
+        look, memory = looking(lambda logits: objectives.margin(logits, goal))
+        return look, memory, Passes(estimator.forwards, estimator.backwards)
+    count = jax.eval_shape(scene.logits_fn, scene.here).shape[0] - 1
 
     def towards(other: Array) -> Look:
         return looking(
             lambda logits: classification.logit_difference(logits, goal.label, other)
         )[0]
 
-    others = (goal.label + jnp.arange(1, num_classes)) % num_classes
-    looks = jax.vmap(towards)(others)  # What does not depend on the class runs once.
-    index = choice(looks)
-    return jax.tree.map(lambda a: a[index], looks), memory, num_classes - 1
+    def least(others: Array) -> tuple[Array, Look]:
+        looks = jax.vmap(towards)(others)  # What no class decides runs once.
+        ranks = rank(looks)
+        index = jnp.argmin(ranks)
+        return jax.tree.map(lambda a: a[index], (ranks, looks))
+
+    blocks = -(-count // _BLOCK)
+    paid = Passes(blocks * estimator.forwards, count * estimator.backwards)
+    places = np.arange(count)
+    if blocks > 1:  # The last block is filled up with its last class.
+        places = np.minimum(np.arange(blocks * _BLOCK), count - 1)
+        places = places.reshape(blocks, _BLOCK)
+    others = (goal.label + 1 + places.astype(np.int32)) % (count + 1)
+    look = least(others)[1] if blocks == 1 else _least_of_blocks(least, others)
+    return look, memory, paid
+
+
+def _least_of_blocks(
+    least: Callable[[Array], tuple[Array, Look]], blocks: Array
+) -> Look:
+    """The look of the least rank, a block at a time; of equal ones the first."""
+
+    def further(best: tuple[Array, Look], others: Array) -> tuple[Any, None]:
+        new = least(others)
+        return chosen(best[0] <= new[0], best, new), None
+
+    shapes = jax.eval_shape(least, blocks[0])
+    nothing = jax.tree.map(lambda a: jnp.full(a.shape, jnp.nan, a.dtype), shapes)
+    return jax.lax.scan(further, nothing, blocks)[0][1]
 
 
 def climbed(grad: Array, here: Array, x: Array) -> Array:
@@ -102,7 +142,7 @@ def climbed(grad: Array, here: Array, x: Array) -> Array:
         here,
         x,
     )
-    return sum(jax.tree.leaves(leaves), jnp.zeros(()))
+    return jax.tree.reduce(jnp.add, leaves)
 
 
 def check_use(

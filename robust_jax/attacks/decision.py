@@ -120,7 +120,7 @@ def _draw(key: Key, x: Array) -> Array:
 def _start(noise: Array, threat: Any, x: Array, tries: Array) -> Array:
     """Uniform in the box, within 2**tries of x."""
     low, high = box_ends(threat, x)
-    reach = 2.0 ** jnp.minimum(tries, 60)
+    reach = jnp.float32(2.0) ** jnp.minimum(tries, 60)
     low, high = jnp.maximum(low, x - reach), jnp.minimum(high, x + reach)
     return low + (high - low) * (noise + 1) / 2
 

@@ -49,8 +49,8 @@ def deepfool(
     non-finite logits count as success.
 
     Args:
-        steps: moves, each of 1 forward and 1 backward (`Untargeted`: K - 1), >= 1; one
-            more call judges the last iterate.
+        steps: moves, each of 1 forward and 1 backward (`Untargeted`: K - 1, and a
+            forward for each ten of them), >= 1; one more call judges the last iterate.
         overshoot: share of a step by which it crosses the boundary, finite, >= 0.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
     Raises: ValueError: for arguments outside these ranges; when it is first run, for L0
@@ -74,7 +74,7 @@ def deepfool(
         geometry, here = cast(boundary.Crossable, threat), state.iterate
         key = jax.random.fold_in(state.key, state.i)
         scene = boundary.Nearby(key, logits_fn, geometry, here, state.goal)
-        look, memory, gradients = boundary.nearest(estimator, scene, state.memory)
+        look, memory, paid = boundary.nearest(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, state.x))
         ahead = in_box(threat, along(here, 1 + overshoot, _way(geometry, look, here)))
@@ -84,8 +84,8 @@ def deepfool(
             memory=memory,
             best=incumbent.closest(state.best, judged, threat.eps),
             i=jnp.where(margin >= 0, calls, state.i + 1),
-            forwards=state.forwards + estimator.forwards,
-            backwards=state.backwards + estimator.backwards * gradients,
+            forwards=state.forwards + paid.forwards,
+            backwards=state.backwards + paid.backwards,
         )
 
     return until_won(init, step, calls)

@@ -54,7 +54,7 @@ def odi_pgd(
         key = jax.random.fold_in(state.key, _DIRECTION)
 
         def climb(logits: Array) -> Array:
-            weights = jax.random.uniform(key, logits.shape, minval=-1.0, maxval=1.0)
+            weights = jax.random.uniform(key, logits.shape, jnp.float32, -1.0, 1.0)
             diverse, direct = weights @ logits, objective(logits, state.goal)
             return jnp.where(state.i < diversification_steps, diverse, direct)
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from robust_jax.attacks.gradients import Gradient, Look, Scene
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
+from robust_jax.core.narrow import signs
 from robust_jax.core.types import Array
 
 _NORMAL, _SIGNS = "normal", "signs"
@@ -55,10 +56,10 @@ def _two_sided(samples: int, width: float, kind: str) -> Gradient:
     checks.positive_number("delta" if kind == _SIGNS else "sigma", width)
 
     def look(scene: Scene, memory: tuple[()]) -> tuple[Look, tuple[()]]:
-        draw = jax.random.rademacher if kind == _SIGNS else jax.random.normal
+        draw = signs if kind == _SIGNS else jax.random.normal
         directions = draw(scene.key, (samples, *scene.x.shape), scene.x.dtype)
         moved = jnp.concatenate([width * directions, -width * directions])
-        points = jnp.concatenate([scene.x[None], scene.x + moved])
+        points = jnp.concatenate([scene.x[None], scene.x[None] + moved])
         logits = jax.vmap(scene.logits_fn)(points)
         values = jax.vmap(scene.climb)(logits)
         up, down = values[1 : samples + 1], values[samples + 1 :]

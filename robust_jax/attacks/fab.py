@@ -73,7 +73,8 @@ def fab(
     the iterate back towards x; non-finite logits count as success.
 
     Args:
-        steps: each of 2 forwards and 1 backward (`Untargeted`: K - 1), >= 1.
+        steps: each of 2 forwards and 1 backward (`Untargeted`: K - 1, and a forward
+            for each ten of them and one), >= 1.
         alpha_max: largest weight of the way from x, in [0, 1].
         eta: extrapolation across the linearised boundary, >= 1.
         beta: what is left of the displacement after a success, in (0, 1).
@@ -103,7 +104,7 @@ def fab(
         geometry, x, here = cast(boundary.Crossable, threat), state.x, state.iterate
         key = jax.random.fold_in(state.key, state.i)
         scene = boundary.Nearby(key, logits_fn, geometry, here, state.goal)
-        look, memory, gradients = boundary.nearest(estimator, scene, state.memory)
+        look, memory, paid = boundary.nearest(estimator, scene, state.memory)
         ahead = _across(geometry, look, here, x, alpha_max, eta)
         margin = verdict(logits_fn(ahead), state.goal)
         # Later iterates are as judged before, or pulled back: see the differences.
@@ -122,8 +123,8 @@ def fab(
             memory=memory,
             best=best,
             i=state.i + 1,
-            forwards=state.forwards + estimator.forwards + 1,
-            backwards=state.backwards + estimator.backwards * gradients,
+            forwards=state.forwards + paid.forwards + 1,
+            backwards=state.backwards + paid.backwards,
         )
 
     return until_won(init, step, steps)

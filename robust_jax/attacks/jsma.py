@@ -26,7 +26,8 @@ from robust_jax.core.types import (
     Untargeted,
 )
 
-_BLOCK = 64  # Rows of the table of pairs that are in memory at a time.
+_BLOCK = 64  # Rows of the table of pairs that are in memory at a time,
+_ENTRIES = 2**20  # but no more entries than these: a photograph has 150,528 columns.
 
 
 class Candidates(NamedTuple):
@@ -52,21 +53,23 @@ def pairs(candidates: Candidates, room: Array) -> tuple[Array, Array]:
     Time grows with c * c, memory with c.
     """
     c = candidates.rise.size
-    rows = -(-c // _BLOCK)
-    padding = (0, rows * _BLOCK - c)
+    size = min(_BLOCK, max(_ENTRIES // c, 1))
+    rows = -(-c // size)
+    padding = (0, rows * size - c)
     blocks = jax.tree.map(
-        lambda a: jnp.pad(a, padding).reshape(rows, _BLOCK, 1), candidates
+        lambda a: jnp.pad(a, padding).reshape(rows, size, 1), candidates
     )  # Padding is not allowed.
+    every = jax.tree.map(lambda a: a[None], candidates)
 
     def best_of_row(block: Candidates) -> tuple[Array, Array]:
         table = _score(
-            block.rise + candidates.rise,
-            block.others + candidates.others,
-            block.lead + candidates.lead,
+            block.rise + every.rise,
+            block.others + every.others,
+            block.lead + every.lead,
         )
-        allowed = block.allowed & candidates.allowed
-        allowed &= block.place != candidates.place
-        allowed &= block.new + candidates.new <= room
+        allowed = block.allowed & every.allowed
+        allowed &= block.place != every.place
+        allowed &= block.new + every.new <= room
         table = jnp.where(allowed, table, -jnp.inf)
         return jnp.max(table), jnp.argmax(table)
 
@@ -74,7 +77,7 @@ def pairs(candidates: Candidates, room: Array) -> tuple[Array, Array]:
     row = jnp.argmax(value)
     first, second = jnp.divmod(where[row], c)
     found, one = value[row] > -jnp.inf, singles(candidates, room)
-    pair = jnp.stack([row * _BLOCK + first, second])
+    pair = jnp.stack([row * size + first, second])
     return found | one[0], jnp.where(found, pair, one[1])  # Twice the same one.
 
 
@@ -196,12 +199,19 @@ def _candidates(
         for tree in (state.iterate, state.x, *box_ends(threat, state.x))
     )
     change = jnp.asarray(changes, jnp.promote_types(rise.dtype, jnp.float32))[:, None]
-    room = jnp.where(change > 0, here < high, here > low)
-    allowed = room & ((here == x) | ((change > 0) == (here > x)))
+    room = jnp.where(change > 0, (here < high)[None], (here > low)[None])
+    allowed = room & ((here == x)[None] | ((change > 0) == (here > x)[None]))
     new, place = (here == x).astype(jnp.int32), jnp.arange(here.size)
     return jax.tree.map(
         lambda a: jnp.broadcast_to(a, allowed.shape).reshape(-1),
-        Candidates(change * rise, change * others, change * lead, allowed, new, place),
+        Candidates(
+            change * rise[None],
+            change * others[None],
+            change * lead[None],
+            allowed,
+            new,
+            place,
+        ),
     )
 
 

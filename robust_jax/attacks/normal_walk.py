@@ -1,5 +1,6 @@
 """What HopSkipJump and GeoDA share: bisect, probe the normal, move along it, again."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -82,8 +83,12 @@ def learning(bisected: Phase, probed: Phase, factor: float, most: int) -> Learn:
         )
 
     def learn(threat: Any, own: WalkState, answer: Answer) -> WalkState:
+        def typed(phase: Phase, own: WalkState) -> WalkState:
+            learnt = phase(threat, own, answer)  # Half floats, and a wider threat.
+            return jax.tree.map(lambda a, b: b.astype(a.dtype), own, learnt)
+
         branches = (bisected, probed, moved)
-        steps = [lambda s, f=f: f(threat, s, answer) for f in branches]
+        steps = [functools.partial(typed, phase) for phase in branches]
         return jax.lax.switch(own.phase, steps, own)
 
     return learn

@@ -91,7 +91,7 @@ def one_pixel(
             goal=goal,
             key=key,
             parents=swarm,
-            values=jnp.full(population, -jnp.inf),
+            values=jnp.full(population, -jnp.inf, jnp.float32),
             children=swarm,
             best=incumbent.nothing_yet(x),
             i=zero,
@@ -142,9 +142,9 @@ def _next_generation(
 def _first(key: Key, x: Array, population: int, pixels: int) -> Swarm:
     place_key, colour_key = jax.random.split(key)
     channels = image_shape(x.shape)[2]
-    colours = jax.random.normal(colour_key, (population, pixels, channels))
+    colours = jax.random.normal(colour_key, (population, pixels, channels), jnp.float32)
     return Swarm(
-        jax.random.uniform(place_key, (population, pixels, 2)),
+        jax.random.uniform(place_key, (population, pixels, 2), jnp.float32),
         jnp.clip(0.5 + _SPREAD * colours, 0, 1),
     )
 
@@ -154,7 +154,7 @@ def _children(key: Key, parents: Swarm) -> Swarm:
     count = len(parents.places)
     # A random rotation of the circle of parents by three different amounts.
     shifts = jax.random.choice(key, count - 1, (3,), replace=False) + 1
-    orders = (jnp.arange(count) + shifts[:, None]) % count
+    orders = (jnp.arange(count)[None] + shifts[:, None]) % count
     one, two, three = (jax.tree.map(lambda a, o=o: a[o], parents) for o in orders)
     return jax.tree.map(
         lambda a, b, c: jnp.clip(a + _FACTOR * (b - c), 0, 1), one, two, three
@@ -166,10 +166,10 @@ def _painted(threat: Any, x: Array, child: Swarm) -> Array:
     height, width, _ = image_shape(x.shape)
     low, high = (as_image(end) for end in box_ends(threat, x))
     image = as_image(x)
-    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)
+    rows, columns = jnp.arange(height)[:, None], jnp.arange(width)[None]
     size = jnp.array([height, width])
     for place, colour in zip(child.places, child.colours, strict=True):
-        row, column = jnp.minimum((place * size).astype(int), size - 1)
+        row, column = jnp.minimum((place * size).astype(jnp.int32), size - 1)
         here = ((rows == row) & (columns == column))[..., None]
-        image = jnp.where(here, low + colour * (high - low), image)
+        image = jnp.where(here, low + colour[None, None] * (high - low), image)
     return from_image(image, x.shape).astype(x.dtype)

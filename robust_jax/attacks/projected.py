@@ -16,6 +16,7 @@ from robust_jax.attacks.skeleton import judging, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
+from robust_jax.core.narrow import signs
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -165,8 +166,8 @@ def at_random_signs(relative_start: float) -> Start:
     checks.positive_number("relative_start", relative_start)
 
     def start(key: Key, threat: Threat, x: Array) -> Array:
-        signs = jax.random.rademacher(key, x.shape, x.dtype)
-        return threat.project(x + relative_start * threat.eps * signs, x)
+        towards = signs(key, x.shape, x.dtype)
+        return threat.project(x + relative_start * threat.eps * towards, x)
 
     return start
 

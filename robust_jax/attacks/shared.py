@@ -94,7 +94,7 @@ def trained_patch(
     checks.positive_number("learning_rate", learning_rate)
 
     def place(key: Key, threat: Any, x: Array, shared: Array) -> Array:
-        at = jax.random.randint(key, (2,), 0, threat.room(x) + 1)
+        at = jax.random.randint(key, (2,), 0, threat.room(x) + 1, jnp.int32)
         return threat.paste(x, shared, at)
 
     def rule(threat: Any) -> optax.GradientTransformation:
@@ -127,7 +127,7 @@ def _shared(parts: _Parts, steps: int) -> SharedAttack:
     def init(key: Key, threat: Any, x: Array) -> SharedState:
         found = parts.start(key, threat, x)
         rule, zero = parts.rule(threat).init(found), jnp.zeros((), jnp.int32)
-        return SharedState(key, found, rule, zero, jnp.zeros(()))
+        return SharedState(key, found, rule, zero, jnp.zeros((), jnp.float32))
 
     def step(
         logits_fn: LogitsFn, threat: Any, state: SharedState, x: Array, goal: Goal

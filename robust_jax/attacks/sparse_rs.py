@@ -9,6 +9,7 @@ from robust_jax.attacks.minimum_norm import box_ends
 from robust_jax.attacks.random_search import SearchState, random_search
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
+from robust_jax.core.narrow import coins, counted
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 from robust_jax.threats.search import keep_largest
@@ -75,14 +76,16 @@ def sparse_rs(
 
 def _divisor(query: Array, queries: int) -> Array:
     """What the initial share is divided by at a query, [] float."""
-    scaled = query * (_HORIZON / queries)
-    stage = jnp.sum(scaled >= jnp.asarray(_FROM))
-    return jnp.asarray((1.0, *_DIVISORS))[stage]
+    scaled = query.astype(jnp.float32) * (_HORIZON / queries)
+    stage = counted(scaled >= jnp.asarray(_FROM))
+    return jnp.asarray((1.0, *_DIVISORS), jnp.float32)[stage]
 
 
 def _some(key: Key, among: Array, count: Array) -> Array:
     """Marks floor(count) of the marked coordinates at random, or all of them; [*S]."""
-    draws = jnp.where(among, jax.random.uniform(key, among.shape, minval=0.5), 0.0)
+    draws = jnp.where(
+        among, jax.random.uniform(key, among.shape, jnp.float32, 0.5), 0.0
+    )
     chosen = keep_largest(draws.reshape(-1), jnp.asarray(count, draws.dtype))
     return chosen.reshape(among.shape) & among
 
@@ -90,7 +93,7 @@ def _some(key: Key, among: Array, count: Array) -> Array:
 def _faces(key: Key, threat: Any, x: Array) -> Array:
     """The lower or the upper face of every coordinate, at random; [*S]."""
     low, high = box_ends(threat, x)
-    return jnp.where(jax.random.bernoulli(key, shape=x.shape), high, low)
+    return jnp.where(coins(key, x.shape), high, low)
 
 
 def _other(threat: Any, x: Array) -> Array:

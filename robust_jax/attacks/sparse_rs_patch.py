@@ -11,6 +11,7 @@ from robust_jax.attacks.skeleton import chosen
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
 from robust_jax.core.images import as_image, from_image
+from robust_jax.core.narrow import coins
 from robust_jax.core.types import Array, Attack, Key, Towards
 from robust_jax.losses import objectives
 
@@ -70,9 +71,9 @@ def _sparse_rs_patch(
         checks.threat("sparse_rs_patch", threat, "patch")
         place_key, colour_key = jax.random.split(key)
         image = as_image(x)
-        stripes = jax.random.bernoulli(colour_key, shape=(1, *image.shape[1:]))
+        stripes = coins(colour_key, (1, *image.shape[1:]))
         canvas = _faces(threat, x, jnp.broadcast_to(stripes, image.shape))
-        at = jax.random.randint(place_key, (2,), 0, threat.room(x) + 1)
+        at = jax.random.randint(place_key, (2,), 0, threat.room(x) + 1, jnp.int32)
         return threat.paste(x, canvas, at), Painted(canvas, at)
 
     def propose(key: Key, threat: Any, state: SearchState) -> tuple[Array, Painted]:
@@ -95,7 +96,7 @@ def _moved(key: Key, threat: Any, x: Array, own: Painted, left: Array) -> Painte
     """By up to a share of the height that falls with the budget; at least one pixel."""
     reach = jnp.floor(_REACH * left * as_image(x).shape[0]).astype(jnp.int32)
     reach = jnp.maximum(reach, 1)
-    step = jax.random.randint(key, (2,), -reach, reach + 1)
+    step = jax.random.randint(key, (2,), -reach, reach + 1, jnp.int32)
     return own._replace(at=jnp.clip(own.at + step, 0, threat.room(x)))
 
 
@@ -106,13 +107,15 @@ def _repainted(
     image = as_image(own.canvas)
     side = jnp.minimum(jnp.floor(threat.eps), min(image.shape[:2])).astype(jnp.int32)
     size = jnp.maximum(jnp.floor(share**0.5 * side).astype(jnp.int32), 1)
-    first = jax.random.randint(keys[0], (2,), 0, jnp.maximum(side - size, 0) + 1)
+    last = jnp.maximum(side - size, 0)
+    first = jax.random.randint(keys[0], (2,), 0, last + 1, jnp.int32)
     rows, columns = (jnp.arange(n) for n in image.shape[:2])
-    inside = ((rows >= first[0]) & (rows < first[0] + size))[:, None]
-    inside = inside & (columns >= first[1]) & (columns < first[1] + size)
-    colour = jax.random.bernoulli(keys[1], shape=image.shape[2:])
+    in_rows = (rows >= first[0]) & (rows < first[0] + size)
+    in_columns = (columns >= first[1]) & (columns < first[1] + size)
+    colour = coins(keys[1], image.shape[2:])
     colours = _faces(threat, x, jnp.broadcast_to(colour, image.shape))
-    canvas = jnp.where(inside[..., None], as_image(colours), image)
+    inside = (in_rows[:, None] & in_columns[None])[..., None]
+    canvas = jnp.where(inside, as_image(colours), image)
     return own._replace(canvas=from_image(canvas, x.shape))
 
 

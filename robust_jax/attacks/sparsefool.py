@@ -56,8 +56,8 @@ def sparsefool(
     non-finite logits count as success.
 
     Args:
-        steps: moves, each of 1 forward and 1 backward (`Untargeted`: K - 1), >= 1; one
-            more call judges the last iterate.
+        steps: moves, each of 1 forward and 1 backward (`Untargeted`: as
+            `deepfool`), >= 1; one more call judges the last iterate.
         deepfool_steps: at most so many before the coordinates are chosen, >= 1.
         past: how far the plane to be reached lies, times the way to the boundary, >= 1.
         overshoot: share of a step of DeepFool, and of the sparse displacement, by which
@@ -84,7 +84,7 @@ def sparsefool(
         l2 = threats.L2(jnp.inf, threat.lower, threat.upper)
         key = jax.random.fold_in(state.key, state.i)
         scene = boundary.Nearby(key, logits_fn, l2, here, state.goal)
-        look, memory, gradients = boundary.crossed(estimator, scene, state.memory)
+        look, memory, paid = boundary.crossed(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
         won, on_base = margin >= 0, own.turn == 0
@@ -102,8 +102,8 @@ def sparsefool(
             memory=memory,
             best=incumbent.closest(state.best, judged, threat.eps),
             i=jnp.where(won & on_base, calls, state.i + 1),
-            forwards=state.forwards + estimator.forwards,
-            backwards=state.backwards + estimator.backwards * gradients,
+            forwards=state.forwards + paid.forwards,
+            backwards=state.backwards + paid.backwards,
         )
 
     return until_won(functools.partial(_first, estimator), step, calls)

@@ -14,6 +14,7 @@ from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, images, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
+from robust_jax.core.narrow import counted, counted_up
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -196,7 +197,7 @@ def _search(
     first_success = (found.margin >= 0) & (state.best.margin < 0)
     inside = state.numbers <= plan.queries
     accept = inside & ((values > state.value) | first_success)
-    seen = inside & (jnp.cumsum(accept) - accept == 0)
+    seen = inside & (counted_up(accept) - accept == 0)
     accept, moved = accept & seen, jnp.any(accept)
     margins = jnp.where(seen, found.margin, -jnp.inf)
     top = jnp.arange(plan.proposals) == jnp.argmax(margins)
@@ -211,13 +212,13 @@ def _search(
 
 def _remembered(state: SquareState, moved: Array, refused: Array) -> SquareState:
     """With the memory of refusals: emptied by a move, else with those just made."""
-    place = jnp.cumsum(refused) - refused + state.refusals
-    is_at = jnp.arange(_MEMORY)[:, None] == place % _MEMORY
-    new = jnp.max(jnp.where(is_at & refused, state.codes, -1), axis=1)
+    place = counted_up(refused) - refused + state.refusals
+    is_at = jnp.arange(_MEMORY)[:, None] == (place % _MEMORY)[None]
+    new = jnp.max(jnp.where(is_at & refused[None], state.codes[None], -1), axis=1)
     memory = jnp.where(new >= 0, new, state.refused)
     return state._replace(
         refused=jnp.where(moved, -1, memory),
-        refusals=jnp.where(moved, 0, state.refusals + jnp.sum(refused)),
+        refusals=jnp.where(moved, 0, state.refusals + counted(refused)),
     )
 
 
@@ -250,7 +251,8 @@ def _draw_ahead(
         again = jnp.any(state.refused == code) & (code >= 0)
         return (~jnp.any(changed) | again) & (draw.number <= plan.queries)
 
-    draws = jax.vmap(draw)(state.i + 1 + jnp.arange(plan.proposals + spare))
+    ahead = jnp.arange(1, 1 + plan.proposals + spare, dtype=jnp.int32)
+    draws = jax.vmap(draw)(state.i + ahead)
     return _without(jax.vmap(idle)(draws), spare, draws) if spare else draws
 
 
@@ -271,9 +273,9 @@ def _without(idle: Array, most: int, draws: Any) -> Any:
         draws: a pytree of rows, shape [n, ...].
     Returns: the same with n - most rows, in order.
     """
-    kept = ~idle | (jnp.cumsum(idle) > most)
+    kept = ~idle | (counted_up(idle) > most)
     rows = np.arange(idle.shape[0] - most)[:, None]
-    index = jnp.sum(jnp.cumsum(kept) <= rows, axis=1)
+    index = counted(counted_up(kept)[None] <= rows, axis=1)
     return jax.tree.map(lambda a: a[index], draws)
 
 

@@ -82,7 +82,7 @@ def paint(
 
     delta = images.as_image(accepted - x)
     old = jnp.where(grown, delta, 0)
-    shape_wanted = pattern * windows.signs + _unit(geometry.size, old)
+    shape_wanted = pattern * windows.signs[None, None] + _unit(geometry.size, old)
     freed = geometry.size(jnp.where(grown | cleared, delta, 0))
     budget = geometry.budget(jnp.asarray(threat.eps), geometry.size(delta), freed)
     new = _unit(geometry.size, shape_wanted) * budget

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from robust_jax.core.narrow import counted
 from robust_jax.core.types import Array, Key, Threat
 
 # Andriushchenko et al. (2020), Sec. 4.1: the queries after which the share is halved,
@@ -74,7 +75,7 @@ def halvings(horizon: int) -> tuple[int, ...]:
 
 def stage(halvings: tuple[ArrayLike, ...], i: Array) -> Array:
     """The stage of proposal i, counted from 0; shape []."""
-    return jnp.sum(i > jnp.stack([jnp.asarray(at, jnp.int32) for at in halvings]))
+    return counted(i > jnp.stack([jnp.asarray(at, jnp.int32) for at in halvings]))
 
 
 def square_side(side: float) -> int:
@@ -170,7 +171,7 @@ def draw_windows(key: Key, sides: Array, shape: tuple[int, int, int]) -> Windows
     # of a step on 28 x 28 pixels. A float32 below 1 times n < 2^23 rounds to below n.
     uniform = jax.random.uniform(key, (5 + shape[2],), jnp.float32)
     positions = np.array(shape[:2], np.int32) - sides + 1
-    offsets = (uniform[:4].reshape(2, 2) * positions).astype(jnp.int32)
+    offsets = (uniform[:4].reshape(2, 2) * positions[None]).astype(jnp.int32)
     return Windows(offsets, _signs(uniform[5:]), uniform[4] < 0.5)
 
 
@@ -190,4 +191,4 @@ def window_mask(offset: Array, sides: Array, height: int, width: int) -> Array:
     row, column = jnp.arange(height) - offset[0], jnp.arange(width) - offset[1]
     in_rows = (row >= 0) & (row < sides[0])
     in_columns = (column >= 0) & (column < sides[1])
-    return (in_rows[:, None] & in_columns)[..., None]
+    return (in_rows[:, None] & in_columns[None])[..., None]

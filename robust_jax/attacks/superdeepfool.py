@@ -60,7 +60,8 @@ def superdeepfool(
 
     Args:
         steps: moves of DeepFool and projections together, each of 1 forward and 1
-            backward (`Untargeted`: K - 1), >= 1; one more call judges the last iterate.
+            backward (`Untargeted`: as `deepfool`), >= 1; one more call judges the last
+            iterate.
         deepfool_steps: m, >= 1; None goes on until an iterate is adversarial, as
             the paper's SDF(inf, 1).
         projections: n, >= 1.
@@ -91,7 +92,7 @@ def superdeepfool(
         own, x, here = state.own, state.x, state.iterate
         key = jax.random.fold_in(state.key, state.i)
         scene = boundary.Nearby(key, logits_fn, threat, here, state.goal)
-        look, memory, gradients = boundary.crossed(estimator, scene, state.memory)
+        look, memory, paid = boundary.crossed(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
         best = incumbent.closest(state.best, judged, threat.eps)
@@ -110,8 +111,8 @@ def superdeepfool(
             memory=memory,
             best=best,
             i=jnp.where(own.searched > search, calls, state.i + 1),
-            forwards=state.forwards + estimator.forwards,
-            backwards=state.backwards + estimator.backwards * gradients,
+            forwards=state.forwards + paid.forwards,
+            backwards=state.backwards + paid.backwards,
         )
 
     return until_won(functools.partial(_first, estimator), step, calls)

@@ -137,7 +137,7 @@ def scale_invariance(copies: int = 5, inner: Gradient | None = None) -> Gradient
             return inner.look(scene._replace(key=key, logits_fn=darker), memory)
 
         keys = jax.random.split(scene.key, copies)
-        scales = 2.0 ** -jnp.arange(copies)
+        scales = jnp.float32(2.0) ** -jnp.arange(copies, dtype=jnp.int32)
         looks, memory = jax.vmap(look_at)(keys, scales, memory)
         grad = jax.tree.map(lambda g: jnp.mean(g, axis=0), looks.grad)
         return Look(looks.value[0], looks.logits[0], grad), memory
@@ -274,14 +274,16 @@ def _random_place(
     """x [*S] -> [*S], linear: shrunk and moved as drawn, or left alone."""
     axes = _spatial_axes(x)
     whether_key, size_key, place_key = jax.random.split(key, 3)
-    whether = jax.random.uniform(whether_key) < probability
-    length = jnp.array([x.shape[axis] for axis in axes])
+    whether = jax.random.uniform(whether_key, (), jnp.float32) < probability
+    length = jnp.array([x.shape[axis] for axis in axes], jnp.int32)
     lowest = jnp.maximum(jnp.floor(lowest_share * length).astype(length.dtype), 1)
     # One draw for all axes keeps the aspect ratio; the whole length is the
     # untransformed image's.
-    size = lowest + jnp.floor(jax.random.uniform(size_key) * (length - lowest))
+    drawn = jax.random.uniform(size_key, (), jnp.float32)
+    size = lowest + jnp.floor(drawn * (length - lowest))
     room = length - size
-    corner = jnp.floor(jax.random.uniform(place_key, room.shape) * (room + 1))
+    drawn = jax.random.uniform(place_key, room.shape, jnp.float32)
+    corner = jnp.floor(drawn * (room + 1))
 
     def placed(x: Array) -> Array:
         moved = jax.image.scale_and_translate(

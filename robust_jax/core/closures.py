@@ -9,7 +9,7 @@ its old weights. So whoever keeps programs of a model asks `as_of_now` for it fi
 import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.extend.core as jex
@@ -107,13 +107,6 @@ def _last(*names: Any) -> _Last:
     return _Last()
 
 
-class _Hidden(NamedTuple):
-    """What a program's text does not show."""
-
-    arrays: list[Any]
-    hosts: list[Any]  # functions of callbacks
-
-
 def _mark_of_rules(program: _Program, *arguments: Any) -> str:
     """Of the model's batches and gradients, whose rules look things up by themselves.
 
@@ -140,33 +133,33 @@ def _mark_of_rules(program: _Program, *arguments: Any) -> str:
 
 def _mark(closed: jex.ClosedJaxpr, constants: Sequence[Any] = ()) -> str:
     """A digest of a program's text and of what it hides."""
-    hidden = _Hidden([*constants], [])
-    _look(closed.jaxpr, hidden)
     total = hashlib.blake2b(str(closed.jaxpr).encode(), digest_size=16)
-    for value in hidden.arrays:
+    for value in (*constants, *held(closed.jaxpr)):
         total.update(np.ascontiguousarray(_plain(value)).tobytes())
-    hosts = (str(id(function)) for function in hidden.hosts)
+    hosts = (
+        str(id(value.callback_func))
+        for equation in equations(closed.jaxpr)
+        for value in equation.params.values()
+        if hasattr(value, "callback_func")
+    )
     return " ".join([total.hexdigest(), *hosts])
 
 
-def _look(jaxpr: jex.Jaxpr, hidden: _Hidden) -> None:
-    for equation in jaxpr.eqns:
-        hidden.arrays.extend(
-            atom.val for atom in equation.invars if isinstance(atom, jex.Literal)
-        )
-        for value in _parts(equation.params):
-            if isinstance(value, jex.ClosedJaxpr):
-                hidden.arrays.extend(value.consts)
-                _look(value.jaxpr, hidden)
-            elif isinstance(value, jex.Jaxpr):
-                _look(value, hidden)
-            elif hasattr(value, "callback_func"):
-                hidden.hosts.append(value.callback_func)
+def equations(program: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
+    """Those of a program and of all programs inside."""
+    for equation in program.eqns:
+        yield equation
+        for inner in jex.jaxprs_in_params(equation.params):
+            yield from equations(inner)
 
 
-def _parts(params: dict[str, Any]) -> Iterator[Any]:
-    for value in params.values():
-        yield from value if isinstance(value, tuple | list) else (value,)
+def held(program: jex.Jaxpr) -> Iterator[Any]:
+    """The numbers inside of a program, of which its text need not tell all."""
+    for equation in equations(program):
+        yield from (v.val for v in equation.invars if isinstance(v, jex.Literal))
+        for inner in jax.tree.leaves(list(equation.params.values())):
+            if isinstance(inner, jex.ClosedJaxpr):
+                yield from inner.consts
 
 
 def _plain(value: Any) -> np.ndarray:

@@ -1,10 +1,13 @@
 """How programs are compiled: the one pure module that calls `jax.jit`."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+
+_NO_JIT = "jax_disable_jit"
 
 
 @functools.cache
@@ -41,3 +44,36 @@ def compiled(
     if brief and options:
         options = {**options, "xla_backend_optimization_level": 0}
     return jax.jit(function, compiler_options=options, **kwargs)
+
+
+@contextlib.contextmanager
+def own_settings() -> Iterator[None]:
+    """What the library itself computes under, whatever JAX is configured to; on a host.
+
+    Integers and Python's numbers are mixed with floats; transfers between host and
+    device are meant; -inf is a margin; draws are those of partitionable threefry, as by
+    JAX's default; keys are folded in again and again. Precision, 64-bit numbers, ranks
+    and the search for NaN are the user's to choose.
+    """
+    with (
+        jax.numpy_dtype_promotion("standard"),
+        jax.transfer_guard("allow"),
+        jax.debug_infs(False),
+        jax.threefry_partitionable(True),
+        jax.debug_key_reuse(False),
+    ):
+        yield
+
+
+def check_jit(what: str) -> None:
+    """Raises ValueError where nothing is to be compiled.
+
+    Args:
+        what: is compiled ahead of time.
+    """
+    if getattr(jax.config, _NO_JIT):
+        raise ValueError(
+            f"{_NO_JIT}=True; expected False for {what}, whose programs are "
+            "compiled ahead of time; look into a model with drive.hosted on a few "
+            "images instead"
+        )

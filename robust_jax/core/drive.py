@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import factories, incumbent, lift
+from robust_jax.core import factories, given, incumbent, lift
 from robust_jax.core.closures import as_of_now, as_partial
-from robust_jax.core.compiling import compiled
+from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -74,9 +74,18 @@ def advance(
     independent of how the steps are cut into chunks. With `to_the_end` only a used
     budget finishes an example: a success does not.
     """
-    moved = attack.step(logits_fn, threat, state)
+    moved = _stepped(attack, logits_fn, threat, state)
     over = is_over(attack, threat, state, to_the_end)
     return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
+
+
+def _stepped(attack: Attack, logits_fn: LogitsFn, threat: Threat, state: Any) -> Any:
+    """A step that keeps the types of the state, as of a net whose logits are wider."""
+    return jax.tree.map(
+        lambda old, new: new if new.dtype == old.dtype else new.astype(old.dtype),
+        state,
+        attack.step(logits_fn, threat, state),
+    )
 
 
 def is_over(
@@ -138,7 +147,7 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
         state = jax.lax.fori_loop(
             0,
             attack.steps - 1,
-            lambda _, s: attack.step(logits_fn, threat, s),
+            lambda _, s: _stepped(attack, logits_fn, threat, s),
             state,
         )
         return state.iterate
@@ -159,8 +168,11 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """
     programs, product = _host_programs(to_the_end), factories.as_product(attack)
 
+    @own_settings()
     def run_many(keys, logits_fn, threat, x, goal, start=None):
-        logits_fn, threat = _now(logits_fn, x), lift.threat_per_example(threat, x)
+        logits_fn = _now(logits_fn, x)
+        given.check(keys, logits_fn, threat, x, goal)
+        threat = lift.threat_per_example(threat, x)
         state = programs.begin(product, keys, logits_fn, threat, x, goal)
         if start is not None:
             state = state._replace(iterate=jnp.asarray(start))
@@ -177,9 +189,12 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """As `hosted`, as one compiled program with the loop inside."""
     program, product = _traced_program(to_the_end), factories.as_product(attack)
 
+    @own_settings()
     def run_many(keys, logits_fn, threat, x, goal):
+        logits_fn = _now(logits_fn, x)
+        given.check(keys, logits_fn, threat, x, goal)
         threat = jax.tree.map(_strong, threat)
-        return program(product, keys, _now(logits_fn, x), threat, x, goal)
+        return program(product, keys, logits_fn, threat, x, goal)
 
     return run_many
 
@@ -201,9 +216,12 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
         `attack.place` puts it on one.
     """
 
+    @own_settings()
     def run_set(key, logits_fn, threat, x, goal):
         advance = _shared_program(min(batch, len(x)))
-        logits_fn, x = _now(logits_fn, x), jnp.asarray(x)
+        logits_fn = _now(logits_fn, x)
+        given.check_examples(logits_fn, threat, x, goal)
+        x = jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
         state = attack.init(key, threat, x[0])
         for _ in range(attack.steps):

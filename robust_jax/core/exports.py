@@ -51,6 +51,11 @@ class Plan(NamedTuple):
     model: str | None  # its name, see `model_name`; "" without one, None if nameless
 
 
+def settings() -> tuple[str, ...]:
+    """How JAX is configured, as far as programs depend on it."""
+    return tuple(f"{name}={getattr(jax.config, name)}" for name in _SETTINGS)
+
+
 def keep_in(folder: records.PathLike | None) -> None:
     """Keeps programs in a folder from now on, which is made; None for nowhere.
 
@@ -152,7 +157,7 @@ def surroundings() -> list[str]:
         _code(),
         jax.default_backend(),
         jax.local_devices()[0].device_kind,
-        *(f"{name}={getattr(jax.config, name)}" for name in _SETTINGS),
+        *settings(),
     ]
 
 

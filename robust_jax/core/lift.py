@@ -10,7 +10,7 @@ import numpy as np
 
 from robust_jax.core import checks
 from robust_jax.core.closures import as_of_now
-from robust_jax.core.compiling import compiled
+from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import Array, Key
 
 TILE = 64  # Slots of a device program. A constant: a row's last bits depend on it.
@@ -102,11 +102,13 @@ def item_keys(
     return keys_from(item_key_data(seed, ids, **names))
 
 
+@own_settings()
 def keys_from(data: Any) -> Key:
     """Threefry keys of shape [B] from their data, [B, 2]; compiles nothing."""
     return jax.random.wrap_key_data(data, impl=_THREEFRY)
 
 
+@own_settings()
 def item_key_data(
     seed: int, ids: np.ndarray, *, stage: int = 0, target: int = 0, restart: int = 0
 ) -> np.ndarray:

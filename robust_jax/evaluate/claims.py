@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from robust_jax.core import closures, compiling, lift
+from robust_jax.core.compiling import own_settings
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
 from robust_jax.core.types import LogitsFn
@@ -57,6 +58,7 @@ class Claims(NamedTuple):
         )
 
 
+@own_settings()
 def predict(logits_fn: LogitsFn, images: np.ndarray, tile: int) -> np.ndarray:
     """Logits of a batch, shape [N, K], computed in tiles of one fixed size."""
     program = _forward(tile)
@@ -74,6 +76,7 @@ def _forward(tile: int) -> Any:
     return compiling.compiled(jax.vmap(lambda f, x: f(x), in_axes=(None, 0)))
 
 
+@own_settings()
 def confirm(
     logits_fn: LogitsFn,
     threat: Any,

@@ -67,7 +67,7 @@ def compare(
     Args:
         models: by name, which must be fit for a file's name.
         images, labels, threat: see `robustness`.
-        journal: a folder, with one below it for each model.
+        journal: a folder, with one below it for each model; see `robustness`.
         options: further arguments of `robustness`, the same for all.
     Guarantees: none is judged before all have been looked at.
     Raises: ValueError: no models; a name with a separator; what `robustness` raises.

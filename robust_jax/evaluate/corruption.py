@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robust_jax import threats
 from robust_jax.core import checks, compiling, lift
+from robust_jax.core.compiling import own_settings
 from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn, Untargeted
@@ -59,6 +60,7 @@ class Corrupted:
         ]
 
 
+@own_settings()
 def corrupted_accuracy(
     model: LogitsFn,
     images: Any,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import boxes, checks, drive, lift
+from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, LogitsFn, Untargeted
 from robust_jax.evaluate.examples import checked
@@ -41,6 +42,7 @@ class Curve:
         }
 
 
+@own_settings()
 def curve(
     model: LogitsFn,
     images: Any,

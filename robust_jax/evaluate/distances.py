@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robust_jax.core import boxes, checks, drive, lift
+from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
@@ -74,6 +75,7 @@ class Distances:
         }
 
 
+@own_settings()
 def distances(
     model: LogitsFn,
     images: Any,

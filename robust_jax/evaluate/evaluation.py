@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import lift
+from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import PathLike
 from robust_jax.core.types import AttackResult, Towards
@@ -175,6 +176,7 @@ class Evaluation:
         looked = (model.logits_fn, threat, images, x_adv, labels)
         return confirm(*looked, right, model.samples)
 
+    @own_settings()
     def again(self, position: int) -> AttackResult:
         """Runs the item that broke an example once more, by itself.
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.extend import core as jex
 
-from robust_jax.core import compiling, exports, factories, lift
+from robust_jax.core import closures, compiling, exports, factories, lift
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import of_parameters, predict
 from robust_jax.evaluate.engine import Examples, Layout, Work
@@ -59,8 +59,7 @@ def identity(
         traced(factories.as_product(stage.attack), logits_fn, work.order([None]))
         for stage, work in zip(plan, works, strict=True)
     ]
-    hosts = [_hosts(program.jaxpr.jaxpr) for pair in programs for program in pair]
-    named = sorted({name for names in hosts for name in names})
+    named = sorted({n for two in programs for one in two for n in _hosts(one)})
     probes = _probes(threat, examples, seed) if named else examples.images[:0]
     return {
         "plan": [
@@ -87,23 +86,28 @@ def identity(
         "jax": jax.__version__,
         "library, versions, device and settings": _digest(*exports.surroundings()),
         "programs of the attacks": [
-            _digest(*(program.lower().as_text() for program in pair), _numbers(stage))
+            _digest(
+                *(program.lower().as_text() for program in pair),
+                *(number for program in pair for number in _held(program.jaxpr)),
+                *jax.tree.leaves(factories.as_product(stage.attack)),
+            )
             for stage, pair in zip(plan, programs, strict=True)
         ],
     }
 
 
-def _numbers(stage: Any) -> str:
-    leaves = jax.tree.leaves(factories.as_product(stage.attack))
-    return repr([np.asarray(leaf).tolist() for leaf in leaves])
+def _held(program: jex.ClosedJaxpr) -> Iterator[Any]:
+    """Its numbers; a setting of JAX takes them out of its text."""
+    yield from program.consts
+    yield from closures.held(program.jaxpr)
 
 
-def _hosts(program: jex.Jaxpr) -> Iterator[str]:
+def _hosts(traced: Any) -> Iterator[str]:
     """The names of the functions on the host that a program calls back.
 
     Raises: ValueError: one without a name.
     """
-    for equation in program.eqns:
+    for equation in closures.equations(traced.jaxpr.jaxpr):
         primitive = equation.primitive.name
         if "callback" in primitive and not primitive.startswith("debug"):
             name = name_of(equation.params.get("callback"))
@@ -114,8 +118,6 @@ def _hosts(program: jex.Jaxpr) -> Iterator[str]:
                     "from_host(..., name='...'), or leave journal out"
                 )
             yield name
-        for inner in jex.jaxprs_in_params(equation.params):
-            yield from _hosts(inner)
 
 
 def _probes(threat: Any, examples: Examples, seed: int) -> np.ndarray:

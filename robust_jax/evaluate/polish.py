@@ -7,6 +7,7 @@ import numpy as np
 
 from robust_jax import threats
 from robust_jax.core import compiling, drive, lift
+from robust_jax.core.closures import as_of_now
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
     Array,
@@ -40,6 +41,7 @@ def refined(
         images, x_adv, labels: x, an adversarial point and the true class of each.
         tile: examples per forward.
     """
+    model = as_of_now(model, x_adv[0])
     logits = predict(model, x_adv, tile)
     is_own = np.arange(logits.shape[1]) == labels[:, None]
     seen = np.argmax(np.where(is_own, -np.inf, logits), axis=1).astype(labels.dtype)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import checks, compilation, records
+from robust_jax.core.compiling import check_jit, own_settings
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Audit, Subject, run_audit
@@ -24,6 +25,7 @@ from robust_jax.evaluate.stages import Plan, Stage
 _AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
 
+@own_settings()
 def robustness(
     model: Any,
     images: Any,
@@ -95,6 +97,7 @@ def robustness(
     Raises: ValueError: bad images, labels, radius, plan or model, in one sentence; a
         journal of another evaluation, damaged, or in use by another run.
     """
+    check_jit("robustness")
     start, limit = time.perf_counter(), Limit(limit_minutes)
     _check_options(
         plan, seed, layout, name, retire=retire, audit=audit, on_estimate=on_estimate,

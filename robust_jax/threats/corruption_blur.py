@@ -77,7 +77,7 @@ def glass_blur(key: Key, x: Array, severity: Array) -> Array:
     rows, columns = _places(x)
     for turn in range(2):
         draws = jax.random.randint(
-            jax.random.fold_in(key, turn), (2, *rows.shape), -1, 1
+            jax.random.fold_in(key, turn), (2, *rows.shape), -1, 1, jnp.int32
         )
         down = jnp.clip(rows + draws[0], 0, x.shape[0] - 1)
         across = jnp.clip(columns + draws[1], 0, x.shape[1] - 1)
@@ -87,8 +87,8 @@ def glass_blur(key: Key, x: Array, severity: Array) -> Array:
 
 def motion_blur(key: Key, x: Array, severity: Array) -> Array:
     """A movement at an angle of up to 45 degrees."""
-    sigma = jnp.asarray((1.0, 1.5, 2.0, 2.0, 2.5))[severity - 1]
-    angle = jax.random.uniform(key, (), minval=-45.0, maxval=45.0)
+    sigma = jnp.asarray((1.0, 1.5, 2.0, 2.0, 2.5), jnp.float32)[severity - 1]
+    angle = jax.random.uniform(key, (), jnp.float32, -45.0, 45.0)
     return along(x, angle, sigma)
 
 

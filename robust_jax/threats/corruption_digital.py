@@ -42,7 +42,7 @@ _COLOURS = np.array(
 
 def contrast(key: Key, x: Array, severity: Array) -> Array:
     """Less difference from each channel's mean."""
-    share = jnp.asarray((0.75, 0.5, 0.4, 0.3, 0.15))[severity - 1]
+    share = jnp.asarray((0.75, 0.5, 0.4, 0.3, 0.15), jnp.float32)[severity - 1]
     mean = jnp.mean(x, axis=(0, 1), keepdims=True)
     return mean + share * (x - mean)
 
@@ -74,7 +74,7 @@ def _resize(size: int, to: int) -> np.ndarray:
 
 def jpeg(key: Key, x: Array, severity: Array) -> Array:
     """Blocks of 8 by 8 pixels, whose waves are rounded; no subsampling of colour."""
-    quality = jnp.asarray((80.0, 65.0, 58.0, 50.0, 40.0))[severity - 1]
+    quality = jnp.asarray((80.0, 65.0, 58.0, 50.0, 40.0), jnp.float32)[severity - 1]
     scale = jnp.where(quality < 50, 5000 / quality, 200 - 2 * quality) / 100
     height, width, channels = x.shape
     pads = [(0, -n % _BLOCK) for n in (height, width)]
@@ -92,7 +92,7 @@ def jpeg(key: Key, x: Array, severity: Array) -> Array:
 
 def _rounded(planes: Array, table: np.ndarray, scale: Array) -> Array:
     """Each block's waves rounded to multiples of the table, [H, W, C]."""
-    steps = jnp.clip(jnp.floor(table * scale + 0.5), 1, 255)
+    steps = jnp.clip(jnp.floor(table.astype(np.float32) * scale + 0.5), 1, 255)
     number, place = np.arange(_BLOCK)[:, None], np.arange(_BLOCK)
     waves = np.cos(np.pi * (place + 0.5) * number / _BLOCK) * np.sqrt(2 / _BLOCK)
     waves[0] /= np.sqrt(2)
@@ -100,7 +100,7 @@ def _rounded(planes: Array, table: np.ndarray, scale: Array) -> Array:
     down, across = (n // _BLOCK for n in planes.shape[:2])
     blocks = planes.reshape(down, _BLOCK, across, _BLOCK, planes.shape[2])
     amounts = jnp.einsum("ai,bj,yixjc->yaxbc", waves, waves, blocks)
-    steps = steps[:, None, :, None]
+    steps = steps[None, :, None, :, None]
     amounts = jnp.round(amounts / steps) * steps
     blocks = jnp.einsum("ai,bj,yaxbc->yixjc", waves, waves, amounts)
     return blocks.reshape(planes.shape)
@@ -110,13 +110,15 @@ def elastic(key: Key, x: Array, severity: Array) -> Array:
     """A random affine map, then a smooth random flow."""
     affine_key, flow_key = jax.random.split(key)
     size = x.shape[0]
-    reach = jnp.asarray((0.0, 0.05, 0.08, 0.1, 0.1))[severity - 1] * size
-    corner = jnp.asarray((0.08, 0.07, 0.06, 0.05, 0.03))[severity - 1] * size
+    reach = jnp.asarray((0.0, 0.05, 0.08, 0.1, 0.1), jnp.float32)[severity - 1] * size
+    corner = (
+        jnp.asarray((0.08, 0.07, 0.06, 0.05, 0.03), jnp.float32)[severity - 1] * size
+    )
     sigmas = tuple(32 * s for s in (0.02, 0.2, 0.06, 0.04, 0.03))
     rows, columns = jnp.meshgrid(*map(jnp.arange, x.shape[:2]), indexing="ij")
-    flow = jax.random.uniform(flow_key, (*x.shape[:2], 2), minval=-1.0)
+    flow = jax.random.uniform(flow_key, (*x.shape[:2], 2), jnp.float32, -1.0)
     flow = reach * blur.smooth(flow, sigmas, severity)
-    moves = jax.random.uniform(affine_key, (3, 2), minval=-corner, maxval=corner)
+    moves = jax.random.uniform(affine_key, (3, 2), jnp.float32, -corner, corner)
     moved = flow + affine(moves, x.shape[0], x.shape[1])
     return warps.at(
         x,
@@ -134,6 +136,7 @@ def affine(moves: Array, height: int, width: int) -> Array:
     third = max(height // 3, 1)
     y = jnp.arange(height)[:, None, None] - height // 2
     z = jnp.arange(width)[None, :, None] - width // 2
+    moves = moves[:, None, None]
     across, down = moves[0] - moves[1], moves[1] - moves[2]
     return moves[1] + ((y - third) * down + (z + third) * across) / (2 * third)
 

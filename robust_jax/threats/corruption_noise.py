@@ -23,7 +23,7 @@ def pick(values: tuple[float, ...], severity: Array) -> Array:
 def gaussian_noise(key: Key, x: Array, severity: Array) -> Array:
     """Normal noise."""
     scale = pick((0.04, 0.06, 0.08, 0.09, 0.10), severity)
-    return x + scale * jax.random.normal(key, x.shape)
+    return x + scale * jax.random.normal(key, x.shape, jnp.float32)
 
 
 def shot_noise(key: Key, x: Array, severity: Array) -> Array:
@@ -35,7 +35,7 @@ def shot_noise(key: Key, x: Array, severity: Array) -> Array:
 def impulse_noise(key: Key, x: Array, severity: Array) -> Array:
     """Salt and pepper, half each, on a share of the numbers."""
     share = pick((0.01, 0.02, 0.03, 0.05, 0.07), severity)
-    draw = jax.random.uniform(key, x.shape)
+    draw = jax.random.uniform(key, x.shape, jnp.float32)
     return jnp.where(draw < share / 2, 0, jnp.where(draw < share, 1, x))
 
 
@@ -57,10 +57,11 @@ def snow(key: Key, x: Array, severity: Array) -> Array:
     least = pick((0.6, 0.5, 0.55, 0.6, 0.65), severity)
     sigma = pick((3.0, 4.0, 4.0, 6.0, 12.0), severity)
     kept = pick((0.95, 0.9, 0.9, 0.85, 0.8), severity)
-    flakes = mean + spread * jax.random.normal(flake_key, x.shape[:2])
+    draw = jax.random.normal(flake_key, x.shape[:2], jnp.float32)
+    flakes = mean + spread * draw
     flakes = blur.zoomed(flakes[..., None], size)
     flakes = jnp.where(flakes < least, 0, jnp.minimum(flakes, 1))
-    angle = jax.random.uniform(angle_key, (), minval=-135.0, maxval=-45.0)
+    angle = jax.random.uniform(angle_key, (), jnp.float32, -135.0, -45.0)
     streaks = blur.along(flakes, angle, sigma)
     grey = jnp.mean(x, axis=2, keepdims=True)
     white = kept * x + (1 - kept) * jnp.maximum(x, _BRIGHTER * grey + 0.5)
@@ -83,11 +84,11 @@ def plasma(key: Key, height: int, width: int, decay: Array) -> Array:
         decay: by what the roughness falls from one scale to the next.
     """
     size = 2 ** max(1, math.ceil(math.log2(max(height, width))))
-    field, step, rough = jnp.zeros((size, size)), size, 100.0 * jnp.ones(())
+    field, step, rough = jnp.zeros((size, size), jnp.float32), size, jnp.float32(100.0)
 
     def middle(number: int, total: Array) -> Array:
         noise = jax.random.uniform(
-            jax.random.fold_in(key, number), total.shape, minval=-1.0
+            jax.random.fold_in(key, number), total.shape, jnp.float32, -1.0
         )
         return total / 4 + rough * rough * noise
 

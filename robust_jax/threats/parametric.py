@@ -174,8 +174,8 @@ class ColourShift(_Cube):
 
     def apply(self, x: Array, z: Array) -> Array:
         """The image with its channels shifted, the shape of x."""
-        image = as_image(x)
-        shifted = image * (1 + self.gain * z[:, 1]) + self.offset * z[:, 0]
+        image, (offset, gain) = as_image(x), z.T[:, None, None]
+        shifted = image * (1 + self.gain * gain) + self.offset * offset
         return from_image(jnp.clip(shifted, self.low, self.high), x.shape).astype(
             x.dtype
         )

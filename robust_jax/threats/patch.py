@@ -52,8 +52,9 @@ class Patch(NamedTuple):
     def sample(self, key: Key, x0: Array) -> Array:
         """Uniform values of the box in a square at a uniform place."""
         place_key, value_key = jax.random.split(key)
-        at = jax.random.randint(place_key, (2,), 0, self.room(x0) + 1)
-        values = jax.random.uniform(value_key, x0.shape)
+        at = jax.random.randint(place_key, (2,), 0, self.room(x0) + 1, jnp.int32)
+        wide = jnp.promote_types(x0.dtype, jnp.float32)
+        values = jax.random.uniform(value_key, x0.shape, wide)
         values = self.lower + values * (self.upper - self.lower)
         return self.paste(x0, jnp.clip(values, self.lower, self.upper), at)
 
@@ -105,7 +106,7 @@ class Patch(NamedTuple):
         rows, columns = (jnp.arange(n) for n in image.shape[:2])
         in_rows = (rows >= at[0]) & (rows < at[0] + size[0])
         in_columns = (columns >= at[1]) & (columns < at[1] + size[1])
-        return (in_rows[:, None] & in_columns)[..., None]
+        return (in_rows[:, None] & in_columns[None])[..., None]
 
     def _best(self, values: Array) -> Array:
         """Marks the square with the largest sum of values [H, W, C], [H, W, C]."""
@@ -116,7 +117,7 @@ class Patch(NamedTuple):
         (down, fits_down), (across, fits_across) = spans
         precise = jax.lax.Precision.HIGHEST
         sums = jnp.einsum("ah,hw,bw->ab", down, energy, across, precision=precise)
-        sums = jnp.where(fits_down[:, None] & fits_across, sums, -jnp.inf)
+        sums = jnp.where(fits_down[:, None] & fits_across[None], sums, -jnp.inf)
         at = jnp.stack(jnp.divmod(jnp.argmax(sums), sums.shape[1]))
         return jnp.broadcast_to(self._square(values, at), values.shape)
 
@@ -132,7 +133,7 @@ class Patch(NamedTuple):
 
 def _spans(length: int, size: Array) -> tuple[Array, Array]:
     """Row a marks the places from a to a + size, [n, n]; which of them fit, [n]."""
-    start, place = jnp.arange(length)[:, None], jnp.arange(length)
+    start, place = jnp.arange(length)[:, None], jnp.arange(length)[None]
     inside = (place >= start) & (place < start + size)
     return inside.astype(jnp.float32), start[:, 0] + size <= length
 

@@ -124,7 +124,9 @@ def test_fewest_coordinates_of_an_affine_model_of_two_classes(choose, at_once):
     np.testing.assert_array_equal(found.forwards, 2 + even // at_once)
 
 
-def test_pairs_of_many_blocks_are_those_of_the_whole_table():
+@pytest.mark.parametrize("entries", [2**20, 1000])  # Blocks of 64 rows, and of 5.
+def test_pairs_of_many_blocks_are_those_of_the_whole_table(entries, monkeypatch):
+    monkeypatch.setitem(pairs.__globals__, "_ENTRIES", entries)
     rng = np.random.default_rng(0)
     c = 200
     rise, others = rng.normal(size=(2, c)).astype(np.float32)

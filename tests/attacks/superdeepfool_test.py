@@ -101,8 +101,8 @@ def test_a_crossed_boundary_comes_before_a_nearer_one():
     here, goal = jnp.zeros(3), Untargeted(jnp.asarray(0))
     scene = boundary.Nearby(jax.random.key(0), model, threats.L2(1.0), here, goal)
     for choose, value in ((boundary.crossed, 1.0), (boundary.nearest, -0.1)):
-        look, _, gradients = choose(exact(), scene, ())
-        assert gradients == 2
+        look, _, paid = choose(exact(), scene, ())
+        assert paid == (1, 2)
         np.testing.assert_allclose(look.value, value, rtol=1e-5)
 
 

@@ -232,6 +232,7 @@ def test_the_audit_shares_no_code_with_attacks_threats_or_margins():
     assert modules == {
         "robust_jax.core.closures",
         "robust_jax.core.compiling",
+        "robust_jax.core.compiling.own_settings",
         "robust_jax.core.lift",
         "robust_jax.core.memo.memoised",
         "robust_jax.core.metrics.wilson",

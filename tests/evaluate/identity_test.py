@@ -1,5 +1,6 @@
 """A journal is of one evaluation: what would let it take another's items is refused."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ from sklearn import svm
 
 from robust_jax import attacks, interop, threats
 from robust_jax.core.types import Towards
-from robust_jax.evaluate import Layout, Stage, compare, each_wrong_class, robustness
+from robust_jax.evaluate import (
+    Layout,
+    Stage,
+    compare,
+    each_wrong_class,
+    identity,
+    robustness,
+)
 from robust_jax.losses import objectives
 from tests import victims
 
@@ -83,11 +91,24 @@ def test_another_evaluation_is_refused_before_anything_runs(
 
 def test_weights_that_a_function_holds_count_too(tmp_path):
     def closed(beyond):
-        return lambda x: hinged(WEIGHTS, jnp.asarray(beyond, jnp.float32), x)
+        held = jnp.tile(jnp.asarray(beyond, jnp.float32)[:, None], (1, 64))
+        return lambda x: hinged(WEIGHTS, held.max(axis=1), x)
 
     judged(closed((0.0, 0.0, 0.0)), journal=tmp_path)
     with pytest.raises(ValueError, match="another evaluation .(programs|weights) of"):
         judged(closed((-9.0, 9.0, 9.0)), journal=tmp_path)
+
+
+def test_numbers_that_a_program_holds_are_found_wherever_they_are():
+    """JAX_USE_SIMPLIFIED_JAXPR_CONSTANTS takes them out of a program's text."""
+    near, far = jnp.asarray(WEIGHTS), jnp.asarray(2 * WEIGHTS)
+    inner = jax.jit(
+        lambda x: jax.lax.scan(lambda c, _: (far @ x + c, None), x[:3], None, 2)
+    )
+    program = jax.jit(lambda x: inner(x)[0] + near @ x).trace(IMAGES[0]).jaxpr
+    held = [np.asarray(one) for one in identity._held(program)]
+    for wanted in (near, far):
+        assert any(np.array_equal(wanted, one) for one in held)
 
 
 def test_a_threat_on_parameters_has_a_journal(tmp_path):

@@ -77,7 +77,8 @@ class Programs:
         args = jax.tree.map(_struct, (attack, logits_fn, order))
         leaves, structure = jax.tree.flatten(args)
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        signature = structure, shapes, tuple(compiler_options().items())
+        options = tuple(compiler_options().items())
+        signature = structure, shapes, options, exports.settings()
         if signature not in self._compiled:
             self._compiled[signature] = Compiled(self, *args)
         self._compiled[signature].ahead.begin()
