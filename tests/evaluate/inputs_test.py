@@ -100,7 +100,7 @@ def test_normalised_images_with_a_box_from_numbers_in_double(keepdims):
 @pytest.mark.parametrize(
     ("norm", "radius"), [("linf", 20.0), ("l2", 150.0), ("l1", 1000.0)]
 )
-@pytest.mark.parametrize("size", [64, 3072])
+@pytest.mark.parametrize("size", [64, pytest.param(3072, marks=pytest.mark.full)])
 def test_finds_on_bytes_are_inside_by_what_rounding_can_do(norm, radius, size):
     """Of all finds none is called outside, by steps and by the nearest."""
     model = _on_bytes(size)
