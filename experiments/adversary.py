@@ -3,8 +3,9 @@
 from absl import flags
 
 from robust_jax import threats
-from robust_jax.core import checks
+from robust_jax.core import boxes, checks
 from robust_jax.core.types import Threat
+from robust_jax.datasets import Dataset
 
 NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1, l0 or patch.")
 EPS = flags.DEFINE_float(
@@ -23,6 +24,16 @@ def threat() -> Threat:
     kind = threats.by_name(NORM.value)
     checks.eps(NORM.value, EPS.value)
     return kind(EPS.value)
+
+
+def threat_on(data: Dataset) -> Threat:
+    """The threat of the flags, checked beside the images that it is for.
+
+    Raises: ValueError: a radius that allows any image.
+    """
+    made = threat()
+    boxes.check(made, data.images.shape)
+    return made
 
 
 def described() -> str:

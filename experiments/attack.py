@@ -18,7 +18,7 @@ from absl import flags
 
 from experiments import common, distance_plans, distances, recording
 from robust_jax import attacks, evaluate, models, report, threats
-from robust_jax.core import checks
+from robust_jax.core import boxes, checks
 from robust_jax.losses import objectives
 
 _OBJECTIVES = {
@@ -66,12 +66,13 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Attacks at every radius, prints the table, draws the curve."""
     if _COMPARE.value is not None:
-        run, title = recording.Run("attack"), f"Distances from {_CHECKPOINT.value}"
-        how = _PRESET.value, _NORM.value
-        return distances.compare(run, title, _COMPARE.value, *how, *_loaded())
-    threat, radii = threats.by_name(_NORM.value)(0.0), _radii()
-    attack = _attack()
-    checkpoint, data = _loaded()
+        how, title = (_PRESET.value, _NORM.value), f"Distances from {_CHECKPOINT.value}"
+        distance_plans.named(how[1], _COMPARE.value, how[0])  # Bad names.
+        loaded, run = _loaded(), recording.Run("attack")
+        return distances.compare(run, title, _COMPARE.value, *how, *loaded)
+    kind, attack, radii = threats.by_name(_NORM.value), _attack(), _radii()
+    threat, (checkpoint, data) = kind(float(radii.max())), _loaded()
+    boxes.check(threat, data.images.shape)
     run = recording.Run("attack")
     start = time.perf_counter()
     with common.counted(len(radii) * len(data), _ATTACK.value, "pair") as bar:

@@ -18,7 +18,7 @@ from robust_jax.datasets.types import Dataset
 OUT = flags.DEFINE_string(
     "out", None, "Directory for record, page and figures; default out/EXPERIMENT."
 )
-SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, starts.", lower_bound=0)
+SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, starts.", 0, 2**32 - 1)
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,

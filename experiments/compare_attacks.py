@@ -49,10 +49,12 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Runs every attack alone, prints the table, writes record and page."""
-    threat, entries = adversary.threat(), _entries()
+    adversary.threat()  # Bad flags, before anything is loaded.
+    entries = _entries()
     checks.positive_integer("few", _FEW.value)
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    threat = adversary.threat_on(data)
     run, few = recording.Run("compare_attacks"), min(_FEW.value, len(data))
     broken: dict[str, np.ndarray] = {}
     some = {e: len(data) if e.knowledge == "gradients" else few for e in entries}

@@ -22,6 +22,7 @@ from absl import flags
 from experiments import common, recording, training_rows
 from robust_jax import report, train
 from robust_jax.core import checks
+from robust_jax.evaluate import plans
 from robust_jax.train import catalog_digits
 
 _RECIPES = flags.DEFINE_list(
@@ -68,6 +69,7 @@ def main(argv: list[str]) -> None:
     names = _RECIPES.value or list(catalog_digits.RECIPES)
     recipes = {n: training_rows.shortened(train.recipe(n), _SHARE.value) for n in names}
     balls = {name: _ball(recipe.ball) for name, recipe in recipes.items()}
+    _check_plan({ball.norm for ball in balls.values()})
     dataset = next(iter(recipes.values())).dataset
     test = common.load(dataset, "test", _COUNT.value or None)
     run = recording.Run("compare_training")
@@ -99,6 +101,13 @@ def main(argv: list[str]) -> None:
 def _job(recipe, seed, ball, images, costed):
     where = common.DATA_DIR.value
     return training_rows.Job(recipe, seed, ball, _PLAN.value, images, where, costed)
+
+
+def _check_plan(norms):
+    for norm in norms:
+        plans.by_name(_PLAN.value, norm)
+    if _PLAN.value == "rand":
+        raise ValueError("plan=rand is for random nets, and no recipe makes one")
 
 
 def _ball(own):

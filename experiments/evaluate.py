@@ -45,13 +45,16 @@ _TILE = flags.DEFINE_integer("tile", 64, "Slots of a device program.", lower_bou
 
 def main(argv: list[str]) -> None:
     """Evaluates, prints the table, writes record, examples and page."""
-    threat, norm = adversary.threat(), adversary.NORM.value
-    plans.by_name(_PLAN.value, norm)  # A bad name, before anything is loaded.
-    limit = Limit(_LIMIT.value)
+    adversary.threat()  # Bad flags, before anything is loaded.
+    plans.by_name(_PLAN.value, adversary.NORM.value)
+    if _PLAN.value == "rand":
+        raise ValueError("plan=rand is for random nets, and no checkpoint is of one")
+    limit, layout = Limit(_LIMIT.value), evaluate.Layout(tile=_TILE.value)
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, _SPLIT.value, _COUNT.value)
+    threat = adversary.threat_on(data)
     run = recording.Run("evaluate")
-    result = _evaluated(run, checkpoint, data, threat, limit)
+    result = _evaluated(run, checkpoint, data, threat, limit, layout)
     print(result)
     print(result.start_up())
     result.write_examples(run.out / "adversarial.npz")
@@ -81,7 +84,7 @@ def main(argv: list[str]) -> None:
     sys.exit(0 if passed else 3)
 
 
-def _evaluated(run, checkpoint, data, threat, limit):
+def _evaluated(run, checkpoint, data, threat, limit, layout):
     left = None if limit.minutes is None else max(limit.left / 60, 1e-9)
     with common.EvaluationBar(_PLAN.value) as bar:
         return evaluate.robustness(
@@ -92,7 +95,7 @@ def _evaluated(run, checkpoint, data, threat, limit):
             plan=_PLAN.value,
             ids=data.ids,
             seed=common.SEED.value,
-            layout=evaluate.Layout(tile=_TILE.value),
+            layout=layout,
             audit=_AUDIT.value,
             name=_CHECKPOINT.value,
             journal=run.out / "journal",

@@ -44,11 +44,13 @@ _POINTS = 200  # Of a curve, evenly in the logarithm.
 
 def main(argv: list[str]) -> None:
     """Runs every attack, prints the table, draws the curves."""
-    threat, budget = adversary.threat(), _QUERIES.value
-    entries = _entries()
+    adversary.threat()  # Bad flags, before anything is loaded.
+    checks.positive_integer("queries", _QUERIES.value)
+    entries, budget = _entries(), _QUERIES.value
     made = {entry: entry.of_queries(budget) for entry in entries}
     checkpoint = models.load(_CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    threat = adversary.threat_on(data)
     run = recording.Run("queries")
     curves: dict[str, Any] = {}
     for entry, attack in made.items():

@@ -63,6 +63,7 @@ def main(argv: list[str]) -> None:
     sittings.check_flags()
     data = common.load(recipe.dataset, "train", _COUNT.value)
     validation = common.load(recipe.dataset, "validation")
+    train.module_for(recipe, data, common.SEED.value)  # Nothing is written before.
     run = recording.Run("train", writes=hosts.is_first())
     with sittings.sitting(run.out) as keeper:
         trained = _fit(run, recipe, data, validation, keeper)

@@ -131,7 +131,9 @@ def jsma(
     """
     checks.positive_integer("steps", steps)
     if not (isinstance(changes, tuple) and changes and all(map(_is_change, changes))):
-        raise ValueError(f"changes={changes!r}; expected a tuple of numbers, none 0")
+        raise ValueError(
+            f"changes={checks.shown(changes)}; expected a tuple of numbers, none 0"
+        )
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
     def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:

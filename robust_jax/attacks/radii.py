@@ -42,7 +42,8 @@ def check(steps: Any, radii: Radii) -> None:
     is_tuple = isinstance(radii, tuple) and len(radii) > 0
     if not (is_tuple and all(map(is_radius, radii)) and radii[-1] == 1):
         raise ValueError(
-            f"radii={radii!r}; expected a tuple of multiples of eps > 0 that ends in 1"
+            f"radii={checks.shown(radii)}; expected a tuple of multiples of eps > 0 "
+            "that ends in 1"
         )
     if steps < len(radii):
         raise ValueError(

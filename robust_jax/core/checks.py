@@ -13,8 +13,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
-_SIMPLEX_TOLERANCE = 1e-4  # Softmax outputs sum to one; logits practically never do.
+_MOST_COUNT = 2**31 - 1  # States count in int32.
+_MOST_SLOTS = 2**16  # Far beyond what any device does at a time.
+_LAST_SEED, _LAST_ID = 2**32 - 1, 2**64 - 1  # Keys and ids are words of so many bits.
+# Softmax outputs sum to one, in bfloat16 within 2**-8; logits practically never do.
+_SIMPLEX_TOLERANCE = 2.0**-7
+_SURE = 0.5  # Sigmoids of a net that says yes to anything exceed it.
 
 
 def is_traced(value: Any) -> bool:
@@ -28,15 +34,83 @@ def holds(name: str, value: Any, condition: Callable[[Any], bool], wanted: str) 
         return
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not (is_number and condition(value)):
-        raise ValueError(f"{name}={value!r}; expected {wanted}")
+        raise ValueError(f"{name}={shown(value)}; expected {wanted}")
 
 
 def positive_integer(name: str, value: Any) -> None:
-    """Raises ValueError unless `value` is an integer >= 1."""
+    """Raises ValueError unless `value` is an integer >= 1 that fits in 31 bits."""
     if is_traced(value):
         return
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name}={value!r}; expected an integer >= 1")
+    if not _is_integer(value) or value < 1:
+        raise ValueError(f"{name}={shown(value)}; expected an integer >= 1")
+    if value > _MOST_COUNT:
+        raise ValueError(f"{name}={value}; expected an integer <= {_MOST_COUNT:,}")
+
+
+def tile(value: Any) -> None:
+    """Raises ValueError unless `value` is a number of slots that memory may hold."""
+    positive_integer("tile", value)
+    if value > _MOST_SLOTS:
+        raise ValueError(f"tile={value}; expected an integer <= {_MOST_SLOTS:,}")
+
+
+def seed(value: Any) -> None:
+    """Raises ValueError unless `value` is an integer that no other seed equals."""
+    if not _is_integer(value) or not 0 <= value <= _LAST_SEED:
+        raise ValueError(
+            f"seed={shown(value)}; expected an integer from 0 to 2**32 - 1"
+        )
+
+
+def instance(name: str, value: Any, kinds: Any, wanted: str) -> None:
+    """Raises TypeError unless `value` is of a kind."""
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name}={shown(value)}; expected {wanted}")
+
+
+def function(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` can be called."""
+    if not callable(value):
+        raise TypeError(f"{name}={shown(value)}; expected a function")
+
+
+def flag(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` is True or False."""
+    instance(name, value, bool | np.bool_, "True or False")
+
+
+def attack(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` has the functions of an attack."""
+    is_class, parts = isinstance(value, type), ("init", "step", "finish", "steps")
+    if is_class or not all(hasattr(value, part) for part in parts):
+        raise TypeError(
+            f"{name}={shown(value)}; expected an attack, such as attacks.pgd()"
+        )
+
+
+def sequence(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` is a tuple or a list with something in it."""
+    if not isinstance(value, tuple | list) or not value:
+        raise TypeError(f"{name}={shown(value)}; expected a tuple of one or more")
+
+
+def path(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` may be the name of a file."""
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
+        raise TypeError(f"{name}={shown(value)}; expected the name of a file")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence may hold it: one line, and no more of it than fits."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # Whatever a foreign object raises.
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def positive_number(name: str, value: Any) -> None:
@@ -57,10 +131,11 @@ def share(name: str, value: Any) -> None:
 def known_name(kind: str, value: str, known: Iterable[str]) -> None:
     """Raises ValueError with the known names and the nearest one."""
     names = sorted(known)
-    if value not in names:
-        near = difflib.get_close_matches(value, names, n=1)
+    if not isinstance(value, str) or value not in names:
+        near = difflib.get_close_matches(str(value), names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown {kind} {value!r}{hint} (known: {', '.join(names)})")
+        known = ", ".join(names)
+        raise ValueError(f"unknown {kind} {shown(value)}{hint} (known: {known})")
 
 
 def threat(attack: str, given: Any, *names: str) -> None:
@@ -72,96 +147,186 @@ def threat(attack: str, given: Any, *names: str) -> None:
         )
 
 
-def eps(norm: str, value: Any, *, cap: bool = False) -> None:
+def eps(norm: str, value: Any, *, cap: bool = False, most: float = 1.0) -> None:
     """Raises ValueError for a radius that no attack can use.
 
     Args:
         norm: "linf", "l2", "l1", "l0" or "patch".
-        value: the radius or radii, pixel units of [0, 1]; coordinates for l0; a
-            patch's side in pixels.
+        value: the radius or radii, in the units of the images and their box;
+            coordinates for l0; a patch's side in pixels.
         cap: the radius caps a minimum-norm attack, so inf is allowed.
+        most: of linf, the width of the threat's box.
     """
-    radii = np.atleast_1d(np.asarray(value, np.float64))
+    radii = np.atleast_1d(numbers_of("eps", value, "a radius, or one per image"))
     bad = np.isnan(radii) | (radii < 0) | (np.isinf(radii) & (not cap))
     if bad.any():
         raise ValueError(
             f"eps={radii[bad][0]:g}; expected a finite radius >= 0 in pixel units"
         )
-    if norm == "linf" and not cap and (radii > 1).any():
-        big = radii[radii > 1][0]
+    if norm == "linf" and not cap:
+        within("eps", radii, most, f"the width {most:g} of the threat's box")
+    part = radii[(radii != np.floor(radii)) & np.isfinite(radii)]
+    if norm in ("l0", "patch") and part.size and not cap:
+        unit = "pixels along a side" if norm == "patch" else "coordinates"
+        raise ValueError(f"eps={part[0]:g} with {norm}; expected a number of {unit}")
+
+
+def within(name: str, radii: NDArray[Any], most: float, of: str) -> None:
+    """Raises ValueError for a radius so large that any image is within it."""
+    if (radii > most).any():
+        big = radii[radii > most][0]
         raise ValueError(
-            f"eps={big:g} with pixels in [0, 1] allows any image; if it is in 0-255 "
-            f"units, pass {big:g}/255"
+            f"{name}={big:g} exceeds {of}, so that any image would do; give the radius "
+            "in the units of your images, and the box (lower=, upper=) that they are in"
         )
 
 
-def images(value: Any, *, lower: Any = 0.0, upper: Any = 1.0) -> None:
-    """Raises ValueError unless `value` is a non-empty float batch inside the box."""
-    array = np.asarray(value)
-    if array.ndim < 2 or array.shape[0] == 0:
+def array(name: str, value: Any, wanted: str) -> NDArray[Any]:
+    """A value as an array of numbers or names, no copy of one.
+
+    Raises: ValueError: a masked array, and whatever is no array.
+    """
+    if np.ma.isMaskedArray(value):
         raise ValueError(
-            f"images.shape={array.shape}; expected a non-empty batch [B, *S]; "
+            f"{name} is a masked array, whose mask nothing would look at; expected "
+            f"{wanted}; leave masked entries out, or fill them with .filled(...)"
+        )
+    try:
+        made = np.asarray(value)
+    except Exception as error:  # Whatever a foreign object raises.
+        raise ValueError(
+            f"{name} of type {type(value).__name__}; expected {wanted}"
+        ) from error
+    if made.dtype == object or (made.dtype.kind in "SUMm" and made.ndim == 0):
+        raise ValueError(f"{name}={shown(value)}; expected {wanted}")
+    return made
+
+
+def numbers_of(name: str, value: Any, wanted: str) -> NDArray[np.float64]:
+    """Real numbers in float64.
+
+    Raises: ValueError: what holds none.
+    """
+    made = array(name, value, wanted)
+    is_real = jax.dtypes.issubdtype(made.dtype, np.floating) or made.dtype.kind in "iu"
+    if not is_real:
+        raise ValueError(f"{name}={shown(value)}; expected {wanted}")
+    return made.astype(np.float64)
+
+
+def batch(value: Any) -> NDArray[Any]:
+    """A user's images as an array, of whatever numbers.
+
+    Raises: ValueError: no batch of one image or more.
+    """
+    made = array("images", value, "floats of shape [B, *S]")
+    if made.ndim < 2 or made.size == 0:
+        raise ValueError(
+            f"images.shape={made.shape}; expected a non-empty batch [B, *S]; "
             "add a leading axis to a single example"
         )
-    if not jax.dtypes.issubdtype(array.dtype, np.floating):
+    if not jax.dtypes.issubdtype(made.dtype, np.floating):
         raise ValueError(
-            f"images.dtype={array.dtype}; expected floats in [0, 1]; "
-            "convert with images.astype('float32') / 255"
+            f"images.dtype={made.dtype}; expected floats; convert with "
+            "images.astype('float32'), and scale them as the model wants them"
         )
-    array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        first = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise ValueError(
-            f"images[{first}] holds NaN or inf; remove or repair this example"
-        )
-    low, high = np.asarray(lower, np.float32), np.asarray(upper, np.float32)
-    if (array < low).any() or (array > high).any():
-        raise ValueError(
-            f"images range over [{array.min():g}, {array.max():g}], outside the "
-            f"threat's box [{np.min(lower):g}, {np.max(upper):g}]; scale them to the "
-            "box and put the normalisation inside the model"
-        )
+    return made
 
 
-def labels(value: Any, n: int, num_classes: int) -> None:
+def labels(value: Any, n: int, num_classes: int | None = None) -> None:
     """Raises ValueError unless `value` holds n integer labels in [0, num_classes)."""
-    array = np.asarray(value)
-    if not np.issubdtype(array.dtype, np.integer):
+    made = array("labels", value, f"{n} integers, one class index per image")
+    if not np.issubdtype(made.dtype, np.integer):
         raise ValueError(
-            f"labels.dtype={array.dtype}; expected integers; "
+            f"labels.dtype={made.dtype}; expected integers; "
             "convert class indices with labels.astype('int32')"
         )
-    if array.shape != (n,):
+    if made.shape != (n,):
         raise ValueError(
-            f"labels.shape={array.shape}; expected ({n},), one class index per image"
+            f"labels.shape={made.shape}; expected ({n},), one class index per image"
         )
-    bad = (array < 0) | (array >= num_classes)
+    if num_classes is None:
+        return
+    bad = (made < 0) | (made >= num_classes)
     if bad.any():
         first = int(np.argmax(bad))
         raise ValueError(
-            f"labels[{first}]={array[first]} for a model with {num_classes} outputs; "
+            f"labels[{first}]={made[first]} for a model with {num_classes} outputs; "
             f"expected 0 to {num_classes - 1}; check the labels and the model's head"
         )
 
 
+def ids(value: Any, n: int) -> NDArray[np.uint64]:
+    """Names of n examples as uint64.
+
+    Raises: ValueError: not n integers from 0 to 2**64 - 1.
+    """
+    made = array("ids", value, f"{n} integers, one per image")
+    if made.shape != (n,):
+        raise ValueError(f"ids.shape={made.shape}; expected ({n},), one each")
+    if not np.issubdtype(made.dtype, np.integer):
+        raise ValueError(
+            f"ids.dtype={made.dtype}; expected integers, as others would become equal"
+        )
+    if (made < 0).any():
+        raise ValueError(f"ids hold {made.min()}; expected integers >= 0")
+    return made.astype(np.uint64)
+
+
+def marks(name: str, value: Any, n: int) -> NDArray[np.bool_]:
+    """A yes or no for each of n examples.
+
+    Raises: ValueError: not n booleans.
+    """
+    made = array(name, value, f"{n} booleans, one per image")
+    if made.shape != (n,) or made.dtype != bool:
+        raise ValueError(
+            f"{name} of {made.dtype} and shape {made.shape}; expected booleans of "
+            f"shape ({n},), one per image"
+        )
+    return made
+
+
+def positions(name: str, value: Any, n: int) -> NDArray[np.int64]:
+    """What NumPy's indexing takes of n examples, as their numbers.
+
+    Raises: ValueError: what is no index of them, or takes none.
+    """
+    try:
+        some = np.atleast_1d(np.arange(n)[value])
+    except Exception as error:  # Of NumPy, or of a foreign object.
+        raise ValueError(
+            f"{name}={shown(value)}; expected indexes of {n} images: integers, a mask "
+            "or a slice"
+        ) from error
+    if some.ndim != 1 or some.size == 0:
+        raise ValueError(f"{name}={shown(value)}; expected one of {n} images or more")
+    return some
+
+
 def clean_logits(value: Any) -> None:
     """Raises ValueError unless `value` [B, K] are finite logits, not probabilities."""
-    array = np.asarray(value, np.float32)
-    if array.ndim != 2 or array.shape[1] < 2:
+    logits = np.asarray(value, np.float32)
+    if logits.ndim != 2 or logits.shape[1] < 2:
         raise ValueError(
-            f"the model gave outputs of shape {array.shape[1:]} per example; expected "
-            "[K] logits with K >= 2"
+            f"the model gave outputs of shape {logits.shape[1:]} per example; expected "
+            "[K] logits with K >= 2; of two classes with one logit z return [-z/2, z/2]"
         )
-    finite = np.isfinite(array).all(axis=1)
+    finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
         first = int(np.argmin(finite))
         raise ValueError(
             f"the model's logits at clean image {first} are not finite; mend the model "
             "or its weights before any robustness is measured"
         )
-    sums_to_one = np.abs(array.sum(axis=1) - 1) < _SIMPLEX_TOLERANCE
-    if (array >= 0).all() and sums_to_one.all():
+    sums_to_one = np.abs(logits.sum(axis=1) - 1) < _SIMPLEX_TOLERANCE
+    if (logits >= 0).all() and sums_to_one.all():
         raise ValueError(
             "the model returns probabilities (each row is >= 0 and sums to 1); return "
             "the logits before the softmax, since its saturation hides gradients"
         )
+
+
+def look_like_sigmoids(logits: NDArray[Any]) -> bool:
+    """Whether all of [B, K] are in [0, 1], and some of them sure."""
+    return bool((logits >= 0).all() and (logits <= 1).all() and logits.max() > _SURE)

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 import jax
 import numpy as np
 
+from robust_jax.core import kinds
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 _KEPT = 1024  # Products of each factory whose identity is remembered.
@@ -121,23 +123,35 @@ def factory(*fixed: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     Args:
         fixed: arguments whose numbers decide shapes or the text of the program, such
             as the length of a table.
-    Raises: TypeError: at the call, if an argument is not hashable.
+    Raises: TypeError: at the call, if an argument is not hashable, or not of the kind
+        that its annotation says: a function, a tuple of functions, a flag.
     """
 
     def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
         signature = inspect.signature(function)
+        may_be = {
+            name: kinds.allowed(parameter.annotation)
+            for name, parameter in signature.parameters.items()
+        }
         remembered = functools.lru_cache(maxsize=_KEPT, typed=True)(
             lambda structure, *numbers: _checked(Product(structure, numbers))
         )
 
         @functools.wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            bound = signature.bind(*args, **kwargs)
+            bound = _bound(function.__name__, signature, args, kwargs)
             bound.apply_defaults()
+            for name, value in bound.arguments.items():
+                kinds.check(name, _unwrapped(value), may_be[name])
             structure, numbers = _split(function, signature, fixed, bound.arguments)
             if _is_lasting(structure, numbers):
-                return cast(_T, remembered(structure, *numbers))
-            return cast(_T, _checked(Product(structure, numbers)))
+                made = remembered(structure, *numbers)
+            else:
+                made = _checked(Product(structure, numbers))
+            # The body knows ranges of its own, and has seen them first.
+            for name, value in bound.arguments.items():
+                kinds.check_number(name, value, signature.parameters[name].annotation)
+            return cast(_T, made)
 
         return wrapper
 
@@ -153,6 +167,23 @@ def by_hand(functions: _T) -> _T:
 def as_product(made: _T) -> _T:
     """What a factory made as it is, a tuple of functions as a product of itself."""
     return made if isinstance(made, Product) else by_hand(made)
+
+
+def _bound(
+    name: str, signature: inspect.Signature, args: Any, kwargs: Any
+) -> inspect.BoundArguments:
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        known = ", ".join(signature.parameters)
+        raise TypeError(f"{name}: {error}; expected some of {known}") from error
+
+
+def _unwrapped(value: Any) -> Any:
+    """What a product, perhaps of a product, is of; anything else as it is."""
+    while isinstance(value, Product):
+        value = value.made
+    return value
 
 
 def _split(

@@ -6,6 +6,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from robust_jax.core import checks
+
 
 def example_ids(images: ArrayLike, labels: ArrayLike) -> NDArray[np.uint64]:
     """A stable 64-bit name for each example: the hash of its pixels and its label.
@@ -25,7 +27,8 @@ def example_ids(images: ArrayLike, labels: ArrayLike) -> NDArray[np.uint64]:
     Returns: ids, uint64, shape [N].
     Raises: ValueError: images are not floating, or labels are not N integers.
     """
-    images, labels = np.asarray(images), np.asarray(labels)
+    images = checks.array("images", images, "floats of shape [N, *S]")
+    labels = checks.array("labels", labels, "integers, one per image")
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
             f"images.dtype={images.dtype}; expected floating pixels in [0, 1]; "

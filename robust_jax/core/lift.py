@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from robust_jax.core import checks
 from robust_jax.core.closures import as_of_now
 from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import Array, Key
@@ -44,8 +45,8 @@ def threat_per_example(threat: Any, x: Array) -> Any:
     """The threat with a leading example axis on each field, as `vmap` wants it.
 
     Args:
-        threat: `eps` of shape [] or [B]; `lower` and `upper` of shape [], [*S] or
-            [B, *S].
+        threat: `eps` of shape [] or [B]; `lower` and `upper` of shape [], [*S],
+            [1, *S] or [B, *S].
         x: a batch of inputs, shape [B, *S], or a pytree of such.
     Returns: the same threat, fields as arrays of x's float type.
     """
@@ -57,8 +58,20 @@ def threat_on_host(threat: Any, x: np.ndarray) -> Any:
     return _per_example(np, threat, x)
 
 
+def without_kept_axes(threat: Any, x: Any) -> Any:
+    """The threat with a box [1, *S], as `x.min(0, keepdims=True)` has it, as [*S]."""
+    rank = jax.tree.leaves(x)[0].ndim
+
+    def dropped(face: Any) -> Any:
+        is_kept = np.ndim(face) == rank and np.shape(face)[0] == 1
+        return face[0] if is_kept else face
+
+    lower, upper = jax.tree.map(dropped, (threat.lower, threat.upper))
+    return threat._replace(lower=lower, upper=upper)
+
+
 def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
-    leaf = jax.tree.leaves(x)[0]
+    leaf, threat = jax.tree.leaves(x)[0], without_kept_axes(threat, x)
     n, dtype = leaf.shape[0], jnp.promote_types(leaf.dtype, jnp.float32)
     eps = numpy.broadcast_to(numpy.asarray(threat.eps, dtype), (n,))
 
@@ -100,6 +113,7 @@ def item_key_data(
     seed: int, ids: np.ndarray, *, stage: int = 0, target: int = 0, restart: int = 0
 ) -> np.ndarray:
     """The data of `item_keys`, on the host: uint32, shape [B, 2]."""
+    checks.seed(seed)
     ids = np.asarray(ids, np.uint64)
     names = np.empty((len(ids), 5), np.uint32)
     names[:, 0], names[:, 1] = ids >> np.uint64(32), ids & np.uint64(0xFFFFFFFF)
@@ -182,7 +196,7 @@ def threat_of(threat: Any, x: Any, index: np.ndarray) -> Any:
         x: all examples, shape [B, *S], or a pytree of such.
         index: which of them, shape [M].
     """
-    batched = jax.tree.leaves(x)[0].ndim
+    batched, threat = jax.tree.leaves(x)[0].ndim, without_kept_axes(threat, x)
 
     def pick(field, per_example_rank):
         field = np.asarray(field)

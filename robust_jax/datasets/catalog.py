@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Collection
 from typing import NamedTuple
 
+from robust_jax.core import checks
+
 
 class Entry(NamedTuple):
     """One data set, as tfds names it, and how we cut it."""
@@ -28,7 +30,8 @@ CATALOG = {
 
 def check_known(what: str, value: str, known: Collection[str]) -> None:
     """Raises a ValueError that lists what is known and suggests the nearest."""
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
+        value = checks.shown(value).strip("'")
         near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"{what}={value}; expected one of {', '.join(known)}{hint}")

@@ -15,7 +15,7 @@ from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
 from robust_jax.core.types import LogitsFn
 
-_ROUNDING = 1e-6  # Pixels are float32: x0 + eps rounds by half an ulp per coordinate.
+_UNIT = float(np.finfo(np.float32).eps)  # Of a float32 next to its last place.
 _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
 _AUDIT_TILE = 48  # Any size but the attack's: another layout.
 
@@ -112,7 +112,7 @@ def confirm(
     else:
         size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
         box = _beyond_the_box(threat, x_adv)
-        rounding = _ROUNDING * _coordinates_that_add_up(threat.name, images[0].size)
+        rounding = _rounding(threat.name, images, x_adv, eps)
         # A pixel without a number is outside, too.
         is_outside = ~((size <= eps + rounding) & (box <= 0))
 
@@ -178,6 +178,17 @@ def _side(changed: np.ndarray) -> np.ndarray:
     return sides
 
 
-def _coordinates_that_add_up(norm: str, size: int) -> float:
-    counts = {"linf": 1.0, "l2": size**0.5, "l1": float(size), "l0": 0.0, "patch": 0.0}
-    return counts[norm]
+def _rounding(
+    norm: str, images: np.ndarray, x_adv: np.ndarray, eps: np.ndarray
+) -> np.ndarray:
+    """By how much float32 may make a displacement of size eps longer, [N].
+
+    Each pixel that moved is rounded in units of its own last place, whatever range the
+    box has; a sum of d squares or sizes errs by some sqrt(d) units of its own.
+    """
+    if norm in ("l0", "patch"):
+        return np.zeros(len(images))
+    moved = np.maximum(np.abs(images), np.abs(x_adv)) * (x_adv != images)
+    pixels = _size(norm, _UNIT * moved.astype(np.float64))
+    terms = 1 if norm == "linf" else images[0].size
+    return pixels + _UNIT * np.where(np.isinf(eps), 0, eps) * terms**0.5

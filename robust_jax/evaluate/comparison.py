@@ -5,7 +5,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from robust_jax.core import records
+from robust_jax.core import checks, records
+from robust_jax.evaluate.model import adapted
 from robust_jax.evaluate.report import COLUMNS, Report
 from robust_jax.evaluate.robustness import robustness
 from robust_jax.report import table
@@ -68,13 +69,22 @@ def compare(
         images, labels, threat: see `robustness`.
         journal: a folder, with one below it for each model; see `robustness`.
         options: further arguments of `robustness`, the same for all.
+    Guarantees: none is judged before all have been looked at.
     Raises: ValueError: no models; a name with a separator; what `robustness` raises.
     """
+    checks.instance("models", models, Mapping, "models by name, {name: model}")
     if not models:
         raise ValueError("models={}; expected at least one model, by name")
-    for name in models:
-        if not name or pathlib.PurePath(name).name != name:
-            raise ValueError(f"models[{name!r}]; expected a name fit for a file")
+    batch = checks.batch(images)
+    given = {"takes": "example", "samples": 100, "seed": 0, **options}
+    how = given["takes"], given["samples"], given["seed"]
+    for name, model in models.items():
+        is_name = isinstance(name, str) and name
+        if not is_name or pathlib.PurePath(name).name != name:
+            raise ValueError(
+                f"models[{checks.shown(name)}]; expected a name fit for a file"
+            )
+        adapted(model, batch, *how, name=f"models[{name!r}]")
     if journal is not None:
         records.names_a_folder("journal", journal)
     folder = None if journal is None else pathlib.Path(journal)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_jax import threats
-from robust_jax.core import checks, closures, compiling, lift
+from robust_jax.core import checks, compiling, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
@@ -87,14 +87,21 @@ def corrupted_accuracy(
         out of range.
     References: Hendrycks & Dietterich, ICLR 2019; see `threats.corruptions.corrupt`.
     """
+    checks.function("on_items", on_items)
+    if names is not None:
+        checks.sequence("names", names)
+    checks.sequence("severities", severities)
     names = tuple(corruptions.names() if names is None else names)
     for name in names:
         checks.known_name("corruption", name, corruptions.names())
     for severity in severities:
         if severity not in corruptions.SEVERITIES:
-            raise ValueError(f"severity={severity}; expected an integer from 1 to 5")
-    examples = checked(model, images, labels, threats.Linf(0.0), ids, tile)
-    model = closures.as_of_now(model, examples.images[0])
+            raise ValueError(
+                f"severity={checks.shown(severity)}; expected an integer from 1 to 5"
+            )
+    still = threats.Linf(0.0)
+    net, examples, _ = checked(model, images, labels, still, ids, seed, tile)
+    model = net.logits_fn
     right = np.zeros((len(names), len(severities), len(examples.images)), bool)
     for row, name in enumerate(names):
         place = corruptions.names().index(name)
@@ -102,9 +109,7 @@ def corrupted_accuracy(
             keys = lift.item_keys(seed, examples.ids, stage=place, target=severity)
             run = lift.in_tiles(_looks(name, severity), tile=tile, on_tile=on_items)
             goal = Untargeted(examples.labels)
-            right[row, column] = run(
-                keys, model, threats.Linf(0.0), examples.images, goal
-            )
+            right[row, column] = run(keys, model, still, examples.images, goal)
     return Corrupted(names, tuple(severities), examples.right, right)
 
 

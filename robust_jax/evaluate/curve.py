@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import checks, closures, drive, lift
+from robust_jax.core import boxes, checks, drive, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, LogitsFn, Untargeted
@@ -71,12 +71,18 @@ def curve(
         on_items: called with the number of finished pairs (radius, example).
     Raises: ValueError: bad images, labels, radii or model, in one sentence.
     """
-    values = np.asarray(radii, np.float64)
+    values = checks.numbers_of("radii", radii, "a list of at least one radius")
     if values.ndim != 1 or values.size == 0:
-        raise ValueError(f"radii={radii!r}; expected a list of at least one radius")
-    checks.eps(threat.name, values)
-    examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
-    model = closures.as_of_now(model, examples.images[0])
+        raise ValueError(
+            f"radii={checks.shown(radii)}; expected a list of at least one radius"
+        )
+    boxes.check_kind(threat)
+    checks.attack("attack", attack)
+    checks.function("on_items", on_items)
+    checks.eps(threat.name, values, most=np.inf)
+    largest = threat._replace(eps=values.max())
+    net, examples, threat = checked(model, images, labels, largest, ids, seed, tile)
+    model = net.logits_fn
     right = np.flatnonzero(examples.right)
     broken = np.ones((len(values), len(examples.labels)), bool)
     on_items(len(values) * (len(examples.labels) - len(right)))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import checks, closures, drive, lift
+from robust_jax.core import boxes, checks, drive, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
@@ -21,7 +21,7 @@ from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.nearest import NearestPlan, nearest
 from robust_jax.evaluate.polish import polished, refined
-from robust_jax.evaluate.stages import Stage
+from robust_jax.evaluate.stages import Stage, goals_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,14 +102,20 @@ def distances(
         on_items: called with the number of finished items.
     Raises: ValueError: bad images, labels, radius or model, in one sentence.
     """
-    checks.eps(threat.name, threat.eps, cap=True)
-    plan = nearest(threat.name) if plan is None else plan
+    boxes.check_kind(threat)
+    checks.instance("plan", plan, Stage | NearestPlan | None, "a Stage, or None")
+    checks.function("on_items", on_items)
+    if plan is None:
+        nearest(threat.name)  # A norm without a plan, before anything is asked.
+    net, examples, threat = checked(
+        model, images, labels, threat, ids, seed, tile, cap=True
+    )
+    if plan is None:
+        plan = nearest(threat.name, examples.logits.shape[1])
     whole = NearestPlan(plan.name, (plan,)) if isinstance(plan, Stage) else plan
-    examples = checked(model, images, labels, threat._replace(eps=0.0), ids, tile)
-    model = closures.as_of_now(model, examples.images[0])
     right = np.flatnonzero(examples.right)
     part = _Part(
-        model,
+        net.logits_fn,
         lift.threat_of(threat, examples.images, right),
         examples.images[right],
         examples.labels[right],
@@ -166,7 +172,7 @@ def _finds(
         for restart in range(stage.restarts):
             best = _Find(np.full(len(part.x), np.inf), part.x.copy())
             finds.append(best)
-            goals = stage.goals(part.labels, part.logits) if len(part.x) else ()
+            goals = goals_of(stage, part.labels, part.logits) if len(part.x) else ()
             for target, goal in enumerate(goals):
                 names = {"target": target, "restart": restart}
                 keys = lift.item_keys(seed, part.ids, **names)

@@ -36,7 +36,7 @@ from robust_jax.evaluate.forecast import (
 from robust_jax.evaluate.identity import identity
 from robust_jax.evaluate.model import CLAIMS, VERDICT, Model, fresh_right
 from robust_jax.evaluate.report import StageResult
-from robust_jax.evaluate.stages import History, Plan, Stage, allowed
+from robust_jax.evaluate.stages import History, Plan, Stage, allowed, goals_of
 
 _HOLDS, _WRONG = -1, -2  # Winners of examples that no stage has broken.
 _TELLS = 0.2  # Seconds between two words on compilation.
@@ -82,7 +82,7 @@ class Evaluation:
         self.x_adv = examples.images.copy()
         self.best_margin = examples.margin.astype(np.float32)
         self._target_margin = np.full((n, num_classes), -np.inf, np.float32)
-        self._goals = [s.goals(examples.labels, examples.logits) for s in plan]
+        self._goals = [goals_of(s, examples.labels, examples.logits) for s in plan]
         self._journal: Journal | None = None
         self._kept: dict[int, list[Entry]] = {}
         self._on_progress: OnProgress | None = None

@@ -19,7 +19,7 @@ class NearestPlan(NamedTuple):
     polish: int = 0  # points per example that are tried between the find and x
 
 
-def nearest(norm: str) -> NearestPlan:
+def nearest(norm: str, num_classes: int = 10) -> NearestPlan:
     """The default plan of a norm: at most 1,000 forwards and backwards per example.
 
     FAB (in L0 greedy search) converges fast on nets that are nearly linear; bisected
@@ -29,16 +29,19 @@ def nearest(norm: str) -> NearestPlan:
     find, in Linf Brendel & Bethge's attack from that of each stage and restart, which
     are short. The end is polished: by bisection along the segment to x, in L0 by
     dropping coordinates while all others go to the faces of the box.
+    Edge cases: of two classes the margin is climbed where DLR needs a third.
 
     Args:
         norm: "linf", "l2", "l1" or "l0".
+        num_classes: K, >= 2.
     Raises: ValueError: an unknown norm; the nearest one is suggested.
     """
     checks.known_name("norm", norm, _STAGES)
     halvings = 10 if norm == "l0" else 12
-    return NearestPlan(
-        "nearest", _STAGES[norm], _REFINE.get(norm), norm == "linf", halvings
-    )
+    stages: tuple[Stage, ...] = _STAGES[norm]
+    if num_classes < 3:
+        stages = tuple(_OF_TWO.get(stage.name, stage) for stage in stages)
+    return NearestPlan("nearest", stages, _REFINE.get(norm), norm == "linf", halvings)
 
 
 def _fab(steps: int, targets: int) -> Stage:
@@ -71,3 +74,4 @@ _STAGES = {
         _pdpgd(165, 0.4),
     ),
 }
+_OF_TWO = {"apgd-dlr": Stage("apgd-margin", _short_apgd(objectives.margin))}

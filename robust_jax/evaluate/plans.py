@@ -248,9 +248,14 @@ def by_name(plan: str, norm: str, num_classes: int = 10) -> Plan:
     Raises: ValueError: an unknown plan, with the nearest name; a norm that the plan
         has no attacks for; K < 2.
     """
-    checks.known_name("plan", plan, _PLANS)
+    check_known(plan)
     _check(plan, norm, num_classes, _EVERY)
     return _PLANS[plan](norm, num_classes)
+
+
+def check_known(plan: str) -> None:
+    """Raises ValueError for an unknown plan, with the nearest name."""
+    checks.known_name("plan", plan, _PLANS)
 
 
 def _check(

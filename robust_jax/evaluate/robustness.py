@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import compilation, lift, records
+from robust_jax.core import checks, compilation, records
 from robust_jax.core.compiling import check_jit, own_settings
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
@@ -15,12 +15,12 @@ from robust_jax.evaluate.audit import Audit, Subject, run_audit
 from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Estimate, Layout, Limit
 from robust_jax.evaluate.evaluation import Evaluation
-from robust_jax.evaluate.examples import checked
+from robust_jax.evaluate.examples import asked, given
 from robust_jax.evaluate.forecast import OnProgress
 from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
-from robust_jax.evaluate.stages import Plan
+from robust_jax.evaluate.stages import Plan, Stage
 
 _AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
@@ -99,19 +99,21 @@ def robustness(
     """
     check_jit("robustness")
     start, limit = time.perf_counter(), Limit(limit_minutes)
+    _check_options(
+        plan, seed, layout, name, retire=retire, audit=audit, on_estimate=on_estimate,
+        on_progress=on_progress,
+    )  # fmt: skip
     if journal is not None:
         records.names_a_folder("journal", journal)
-    _check_stages(plan)
     with compilation.recorded() as made:
-        if subset is not None:
-            some = np.arange(len(images))[subset]
-            threat = lift.threat_of(threat, np.asarray(images), some)
-            images, labels = np.asarray(images)[some], np.asarray(labels)[some]
-            ids, certified = (_of(value, some) for value in (ids, certified))
+        of = given(images, labels, threat, ids, certified=certified, subset=subset)
+        threat, certified = of.threat, of.certified
         if of_parameters(threat):
             _check_of_parameters(threat.name, plan, audit)
-        net = adapted(model, images, takes, samples, seed)
-        examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
+        if surrogate is not None:
+            adapted(surrogate, of.images, "example", 1, seed, name="surrogate")
+        net = adapted(model, of.images, takes, samples, seed)
+        examples = asked(net.logits_fn, of, layout.tile)
         plan = _stages(plan, net, threat.name, examples.logits.shape[1])
         # What the clean images took to be asked, the last look will take again.
         limit.reserved = made.so_far.seconds
@@ -134,11 +136,23 @@ def robustness(
     )
 
 
-def _check_stages(plan: Any) -> None:
-    if isinstance(plan, tuple | list) and not plan:
+def _check_options(plan: Any, seed: Any, layout: Any, name: Any, **others: Any) -> None:
+    """What can be refused without the images."""
+    checks.seed(seed)
+    checks.instance("layout", layout, Layout, "an evaluate.Layout")
+    checks.instance("name", name, str, "a text")
+    for option, value in others.items():
+        if not option.startswith("on_"):
+            checks.flag(option, value)
+        elif value is not None:
+            checks.function(option, value)
+    if isinstance(plan, str):
+        return plans.check_known(plan)
+    is_plan = isinstance(plan, tuple | list) and all(isinstance(s, Stage) for s in plan)
+    if not (is_plan and plan):
         raise ValueError(
-            f"plan={plan!r}; expected at least one Stage: without an attack nothing is "
-            "known of robustness"
+            f"plan={checks.shown(plan)}; expected a plan's name or at least one Stage "
+            "in a tuple: without an attack nothing is known of robustness"
         )
 
 
@@ -157,7 +171,7 @@ def _tell(
 
 
 def _audit(run: Evaluation, report: Report, surrogate: Any, certified: Any) -> Audit:
-    subject = _subject(run, report, surrogate, _of(certified, slice(None)))
+    subject = _subject(run, report, surrogate, certified)
     budget = _AUDIT_SHARE * (report.forwards + 2 * report.backwards)
     run.limit.reserved = 0.0
     return run_audit(
@@ -172,7 +186,7 @@ def _check_of_parameters(name: str, plan: str | Plan, audit: bool) -> None:
     """Plans by name and the audit have attacks on pixels alone."""
     if isinstance(plan, str):
         raise ValueError(
-            f"plan={plan!r}; expected stages for {name}, such as "
+            f"plan={plan}; expected stages for {name}, such as "
             "(Stage('grid', attacks.through(attacks.grid())),)"
         )
     if audit:
@@ -191,10 +205,6 @@ def _stages(plan: str | Plan, net: Model, norm: str, num_classes: int) -> Plan:
     if isinstance(plan, str):
         return plans.by_name(plan, norm, num_classes)
     return tuple(plan)
-
-
-def _of(value: Any, some: Any) -> np.ndarray | None:
-    return None if value is None else np.asarray(value)[some]
 
 
 def _report(run: Evaluation, stages: tuple[StageResult, ...], name: str) -> Report:

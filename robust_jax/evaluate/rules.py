@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from robust_jax.core import checks
 from robust_jax.core.memo import memoised
 from robust_jax.evaluate.stages import History, Only
 
@@ -50,5 +51,4 @@ def leading_targets(share: float, spread: float) -> Only:
 
 
 def _check_share(name: str, value: float) -> None:
-    if not 0 < value <= 1:
-        raise ValueError(f"{name}={value!r}; expected a share in (0, 1]")
+    checks.holds(name, value, lambda v: 0 < v <= 1, "a share in (0, 1]")

@@ -9,7 +9,7 @@ import numpy as np
 from robust_jax import attacks
 from robust_jax.core import checks
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Attack, Goal, Towards, Untargeted
+from robust_jax.core.types import Attack, Goal, Reach, Towards, Untargeted
 from robust_jax.losses import objectives
 
 # (labels [N], clean logits [N, K]) -> goals, each a batch of N; tried in this order
@@ -76,7 +76,8 @@ class Stage:
 
     With `only` it spares the examples, or the targets, that the rule says no to.
 
-    Raises: ValueError: if restarts is not an integer >= 1.
+    Raises: ValueError: if restarts is not an integer >= 1. TypeError: what is no
+        attack, no function, no name.
     """
 
     name: str
@@ -86,10 +87,61 @@ class Stage:
     only: Only | None = None
 
     def __post_init__(self) -> None:
+        checks.instance("name", self.name, str, "a text")
+        checks.attack("attack", self.attack)
+        checks.function("goals", self.goals)
         checks.positive_integer("restarts", self.restarts)
+        if self.only is not None:
+            checks.function("only", self.only)
 
 
 Plan = tuple[Stage, ...]
+
+
+def goals_of(stage: Stage, labels: np.ndarray, logits: np.ndarray) -> Sequence[Goal]:
+    """A stage's goals, such that a success is an error of the model.
+
+    Raises: ValueError: none; goals of other labels than the examples'; targets that are
+        no wrong class.
+    """
+    goals = tuple(stage.goals(labels, logits))
+    if not goals:
+        raise ValueError(
+            f"goals of stage {stage.name!r} are none; expected one or more"
+        )
+    for goal in goals:
+        if not isinstance(goal, Untargeted | Towards | Reach):
+            raise TypeError(
+                f"goals of stage {stage.name!r} hold {checks.shown(goal)}; expected "
+                "Untargeted, Towards or Reach"
+            )
+        if not isinstance(goal, Reach) and not np.array_equal(goal.label, labels):
+            raise ValueError(
+                f"goals of stage {stage.name!r} have other labels than the examples; "
+                "expected those that the function was given"
+            )
+        if not isinstance(goal, Untargeted):
+            _check_targets(stage.name, np.asarray(goal.target), labels, logits.shape[1])
+    return goals
+
+
+def _check_targets(
+    name: str, targets: np.ndarray, labels: np.ndarray, num_classes: int
+) -> None:
+    fits = targets.shape == labels.shape
+    if fits and np.issubdtype(targets.dtype, np.integer):
+        bad = (targets == labels) | (targets < 0) | (targets >= num_classes)
+        if not bad.any():
+            return
+        at = int(np.argmax(bad))
+        raise ValueError(
+            f"goals of stage {name!r} have the target {targets[at]} for example {at}, "
+            f"whose label is {labels[at]}; expected another class below {num_classes}"
+        )
+    raise ValueError(
+        f"goals of stage {name!r} have targets of {targets.dtype} and shape "
+        f"{targets.shape}; expected integers of shape {labels.shape}"
+    )
 
 
 def basic(steps: int = 40, restarts: int = 5, relative_step: float = 1 / 30) -> Plan:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from jax.tree_util import Partial
 
+from robust_jax.core import checks
 from robust_jax.core.drive import as_partial
 from robust_jax.core.types import Array
 
@@ -17,7 +18,9 @@ def per_example(batch_fn: Callable[[Array], Array]) -> Partial:
     Args:
         batch_fn: batches [B, *S] to logits [B, K].
     Returns: one example [*S] to its logits [K].
+    Raises: TypeError: what is no function.
     """
+    checks.function("batch_fn", batch_fn)
     return Partial(_first, as_partial(batch_fn))
 
 

@@ -1,8 +1,11 @@
 """Flax Linen modules as logit functions."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jax.tree_util import Partial
+
+from robust_jax.core import checks
 
 
 def from_linen(module: Any, variables: Any, **options: Any) -> Partial:
@@ -18,8 +21,13 @@ def from_linen(module: Any, variables: Any, **options: Any) -> Partial:
         variables: its collections, {"params": ..., "batch_stats": ...}.
         options: constant keyword arguments of the module's call.
     Returns: what the module takes to logits.
-    Raises: ValueError: a module with attributes that cannot be compared, such as lists.
+    Raises: TypeError: what is no module, no collections. ValueError: a module with
+        attributes that cannot be compared, such as lists.
     """
+    import flax.linen as nn
+
     from robust_jax.models.functional import logits_fn  # Loads Flax.
 
+    checks.instance("module", module, nn.Module, "a module of flax.linen")
+    checks.instance("variables", variables, Mapping, "its collections, {'params': ...}")
     return logits_fn(module, variables, **options)

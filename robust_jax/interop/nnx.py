@@ -5,6 +5,7 @@ from typing import Any
 
 from jax.tree_util import Partial
 
+from robust_jax.core import checks
 from robust_jax.core.types import Array
 
 
@@ -31,9 +32,11 @@ def from_nnx(module: Any) -> Partial:
     Args:
         module: a `flax.nnx.Module` that is called with x alone.
     Returns: what the module takes to logits.
+    Raises: TypeError: what is no such module.
     """
     from flax import nnx
 
+    checks.instance("module", module, nnx.Module, "a module of flax.nnx")
     evaluation = nnx.clone(module)
     evaluation.eval()
     graphdef, state = nnx.split(evaluation)

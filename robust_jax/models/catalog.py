@@ -41,7 +41,9 @@ def by_name(name: str, **config: Any) -> Classifier:
         checks.known_name(f"attribute of {name}", attribute, known)
     classes = config.get("num_classes", 2)
     if not isinstance(classes, int) or classes < 2:
-        raise ValueError(f"num_classes={classes!r}; expected an integer >= 2")
+        raise ValueError(
+            f"num_classes={checks.shown(classes)}; expected an integer >= 2"
+        )
     values: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
     }

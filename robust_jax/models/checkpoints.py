@@ -21,6 +21,7 @@ import numpy as np
 from flax import traverse_util
 from jax.tree_util import Partial
 
+from robust_jax.core import checks
 from robust_jax.core.records import PathLike, atomic_path, plain
 from robust_jax.models import catalog, functional, networks
 
@@ -130,6 +131,7 @@ def load(path: PathLike) -> Checkpoint:
         checkpoint, is cut short, damaged or of a later version, or whose weights do not
         fit the net it names.
     """
+    checks.path("path", path)
     path = pathlib.Path(path)
     try:
         raw = path.read_bytes()

@@ -53,6 +53,7 @@ def momentum(relative_step: float, decay: float = 1.0) -> Rule:
     References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
         Alg. 1. Differs in: nothing for Linf; other norms take their steepest step.
     """
+    checks.non_negative_number("decay", decay)
     return _accumulated(relative_step, optax.trace(decay))
 
 
@@ -64,6 +65,7 @@ def nesterov(relative_step: float, decay: float = 1.0) -> Rule:
         2013. Differs from NI-FGSM (Lin et al., ICLR 2020) in: no second evaluation
         point; the look-ahead is folded into the accumulated direction.
     """
+    checks.non_negative_number("decay", decay)
     return _accumulated(relative_step, optax.trace(decay, nesterov=True))
 
 

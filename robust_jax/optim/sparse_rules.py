@@ -42,7 +42,9 @@ def sparse_sign(relative_step: float, percentile: float) -> Rule:
     checks.positive_number("relative_step", relative_step)
     is_number = isinstance(percentile, numbers.Real)
     if not (is_number and 0 <= percentile < 100):
-        raise ValueError(f"percentile={percentile!r}; expected a number in [0, 100)")
+        raise ValueError(
+            f"percentile={checks.shown(percentile)}; expected a number in [0, 100)"
+        )
 
     def rule(threat: Threat) -> optax.GradientTransformation:
         if not isinstance(threat, L1):

@@ -2,6 +2,7 @@
 
 import difflib
 
+from robust_jax.core import checks
 from robust_jax.threats import corruptions
 from robust_jax.threats.balls import L0, L1, L2, Ball, Linf, ball_then_clip
 from robust_jax.threats.parametric import (
@@ -42,10 +43,12 @@ def by_name(norm: str) -> type[Ball | Patch]:
 
     Raises: ValueError: for any other name, with the nearest of the five.
     """
-    if norm not in _NAMED:
-        nearest = difflib.get_close_matches(norm.lower(), _NAMED, n=1, cutoff=0.0)[0]
+    if not isinstance(norm, str) or norm not in _NAMED:
+        low = checks.shown(norm).lower()
+        nearest = difflib.get_close_matches(low, _NAMED, n=1, cutoff=0.0)[0]
         known = ", ".join(_NAMED)
         raise ValueError(
-            f"norm={norm!r}; expected one of {known}; did you mean {nearest!r}?"
+            f"norm={checks.shown(norm)}; expected one of {known}; did you mean "
+            f"{nearest!r}?"
         )
     return _NAMED[norm]

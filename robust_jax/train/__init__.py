@@ -24,7 +24,7 @@ from robust_jax.train.settings import (
     Method,
     Weights,
 )
-from robust_jax.train.setup import Setup, set_up
+from robust_jax.train.setup import Setup, module_for, set_up
 from robust_jax.train.state import Aux, Batch, Learner, TrainState, new_state
 from robust_jax.train.unions import multi_steepest_descent, worst_of
 from robust_jax.train.watch import Watch
@@ -68,6 +68,7 @@ __all__ = [
     "logit_pairing",
     "mart",
     "mixed",
+    "module_for",
     "multi_steepest_descent",
     "new_state",
     "perturbations",

@@ -1,6 +1,7 @@
 """Recipes by name. Each number has its source or the record that chose it."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from robust_jax.core import checks
@@ -69,4 +70,6 @@ def recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     Raises: ValueError: an unknown name, with the known ones; a bad value.
     """
     checks.known_name("recipe", name, RECIPES)
-    return RECIPES[name].changed(changes or {})
+    if changes is not None:
+        checks.instance("changes", changes, Mapping, "values by path, {path: value}")
+    return RECIPES[name].changed({} if changes is None else dict(changes))

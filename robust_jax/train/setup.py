@@ -10,8 +10,10 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robust_jax import models
+from robust_jax.core import checks
 from robust_jax.core.types import Key, LogitsFn
 from robust_jax.datasets.types import Dataset
+from robust_jax.models.functional import abstract_variables
 from robust_jax.train import devices, feeds, loop, methods, watch
 from robust_jax.train.batches import Batching
 from robust_jax.train.precision import InBfloat16
@@ -19,6 +21,7 @@ from robust_jax.train.progress import Kept, Progress
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.state import ApplyFn, Learner, TrainState, Variables, new_state
 
+_SAID = 200  # Characters of what a layer said.
 _LOOK = 2**31 - 6  # The name of the watch's draws.
 
 
@@ -80,6 +83,36 @@ class Setup:
         return jax.random.fold_in(jax.random.fold_in(self.epochs_key, _LOOK), step)
 
 
+def module_for(recipe: Recipe, train: Dataset, seed: int) -> models.Classifier:
+    """The net of a recipe, once recipe, examples and seed fit each other.
+
+    Nothing is computed.
+    Raises: ValueError: an unknown model or option, one that cannot take the images; a
+        batch of more examples than there are; a bad seed.
+    """
+    checks.seed(seed)
+    checks.instance("recipe", recipe, Recipe, "a train.Recipe")
+    checks.instance("train", train, Dataset, "a datasets.Dataset")
+    size = recipe.data.batch_size
+    if size > len(train):
+        raise ValueError(
+            f"data.batch_size={size} with {len(train):,} training examples; expected "
+            "no more than there are"
+        )
+    config: dict[str, Any] = {"num_classes": train.num_classes}
+    module = models.by_name(recipe.model, **config | dict(recipe.model_config))
+    shape = train.images.shape[1:]
+    try:
+        abstract_variables(module, shape)
+    except Exception as error:  # Whatever a layer raises.
+        said = " ".join(str(error).split())[:_SAID]
+        raise ValueError(
+            f"model={recipe.model} with {dict(recipe.model_config)} cannot take images "
+            f"of shape {shape}: {type(error).__name__}: {said}"
+        ) from error
+    return module
+
+
 def set_up(
     recipe: Recipe,
     train: Dataset,
@@ -103,10 +136,9 @@ def set_up(
         mesh: devices that share each batch; see `devices.mesh_for`.
         on_host: leave the data in the host's memory, for each step to be sent; by
             default if they take much of the device's.
-    Raises: ValueError: an unknown model or option; a mesh that the batch does not fit.
+    Raises: ValueError: see `module_for`; a mesh that the batch does not fit.
     """
-    config: dict[str, Any] = {"num_classes": train.num_classes}
-    module = models.by_name(recipe.model, **config | dict(recipe.model_config))
+    module = module_for(recipe, train, seed)
     apply_fn: ApplyFn = models.ApplyMode(module)
     if recipe.precision == "bfloat16":
         apply_fn = InBfloat16(apply_fn)

@@ -51,7 +51,7 @@ def validated(
     threat = threats.by_name(ball.norm)(ball.eps)
     given = logits_fn, few.pixels(), few.labels, threat
     if not ball.eps:  # Nothing is attacked.
-        right = checked(*given, few.ids, lift.TILE).right
+        right = checked(*given, few.ids, 0, lift.TILE)[1].right
         clean = Proportion(int(right.sum()), len(right)).value
         return {"validation_accuracy": clean, "robust_validation_accuracy": None}
     plan = quick(ball.norm, data.num_classes)

@@ -49,6 +49,7 @@ class Settings:
             checks.positive_integer(name, getattr(self, name))
         for name in ("group", "groups"):
             checks.positive_integer(name, getattr(self, name))
+        checks.non_negative_number("rate", self.first_rate)
         if not 0 <= self.final_rate <= self.first_rate:
             raise ValueError(
                 f"rate={self.first_rate}, final_rate={self.final_rate}; expected "

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
+from robust_jax.core import checks
 from robust_jax.core.types import Array, Key
 from robust_jax.words import huffman
 from robust_jax.words.settings import Settings
@@ -49,7 +50,7 @@ def train(
             `optax.scale_by_adam()`. It makes each update touch the whole tables, which
             for a large vocabulary is far slower; None moves the rows looked up alone.
         on_progress: is told how many words of the text were read since the last time.
-    Raises: ValueError: a text of fewer than two different words.
+    Raises: ValueError: a text of fewer than two different words; a bad seed.
     References: Mikolov et al., "Efficient estimation of word representations in vector
         space", 2013; "Distributed representations of words and phrases and their
         compositionality", NeurIPS 2013; Ji et al., "Parallelizing word2vec in shared
@@ -61,6 +62,7 @@ def train(
     size = len(text.vocabulary)
     if size < 2:
         raise ValueError(f"text has {size} different words; expected at least two")
+    checks.seed(seed)
     key = jax.random.key(seed, impl="threefry2x32")
     first_key, text_key, draw_key = jax.random.split(key, 3)
     drawn = _drawn(text.vocabulary.counts, settings)

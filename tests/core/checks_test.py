@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -32,38 +33,26 @@ def refuses(pattern, check, *arguments, **options):
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
-        (but(1.5), r"images range over \[0\.\d+, 1\.5\], outside .* \[0, 1\]; scale"),
-        (but(-0.25), r"images range over \[-0\.25, .* outside .*normalisation inside"),
-        (but(NAN), r"images\[1\] holds NaN or inf; remove or repair"),
-        (but(-INF, 2), r"images\[2\] holds NaN or inf; remove or repair"),
-        (np.zeros((3, 2, 2), np.uint8), r"images\.dtype=uint8; .*\.astype.* / 255"),
+        (
+            np.zeros((3, 2, 2), np.uint8),
+            r"images\.dtype=uint8; .*\.astype\('float32'\)",
+        ),
         (np.zeros((3, 2), bool), r"images\.dtype=bool; expected floats"),
         (np.zeros((3, 2), complex), r"images\.dtype=complex128; expected floats"),
         (np.zeros(4), r"images\.shape=\(4,\); .*add a leading axis"),
         (np.float32(0.5), r"images\.shape=\(\); .*add a leading axis"),
         (np.zeros((0, 2, 2)), r"images\.shape=\(0, 2, 2\); expected a non-empty"),
+        (np.zeros((3, 0)), r"images\.shape=\(3, 0\); expected a non-empty"),
+        ([], r"images\.shape=\(0,\); expected a non-empty"),
+        (None, r"images=None; expected floats of shape"),
+        ("digits", r"images='digits'; expected floats of shape"),
+        ([[1.0], [1.0, 2.0]], r"images of type list; expected floats of shape"),
+        ({"a": 1}, r"images=\{'a': 1\}; expected floats"),
+        (np.ma.masked_less(IMAGES, 0.5), r"images is a masked array.*\.filled"),
     ],
 )
 def test_images(images, sentence):
-    refuses(sentence, checks.images, images)
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, jnp.bfloat16])
-def test_images_on_the_faces_of_the_box_pass(dtype):
-    checks.images(np.array([[0, 1], [0.5, 1]], dtype))
-    checks.images(IMAGES - 0.5, lower=-0.5, upper=np.full((2, 2), 0.5))
-
-
-def test_the_box_is_compared_in_the_precision_of_the_images():
-    """float32(0.7) is below 0.7, and float32(0.1) above 0.1."""
-    checks.images(np.full((2, 3), 0.7, np.float32), lower=0.7)
-    checks.images(np.full((2, 3), 0.1, np.float32), upper=0.1)
-    checks.images(np.full((2, 3), 0.7), lower=np.float32(0.7))
-
-
-def test_each_pixel_has_its_own_box():
-    upper = np.array([[1.0, 1.0], [1.0, 0.5]])
-    refuses(r"outside the threat's box \[0, 1\]", checks.images, but(0.75), upper=upper)
+    refuses(sentence, checks.batch, images)
 
 
 @pytest.mark.parametrize(
@@ -107,6 +96,14 @@ def test_clean_logits(logits, sentence):
     refuses(sentence, checks.clean_logits, logits)
 
 
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize("classes", [3, 1000])
+def test_softmax_in_half_precision(dtype, classes):
+    logits = np.random.default_rng(0).normal(size=(64, classes))
+    shares = jax.nn.softmax(jnp.asarray(3 * logits, dtype)).astype(jnp.float32)
+    refuses("the model returns probabilities", checks.clean_logits, shares)
+
+
 def test_logits_that_only_look_like_probabilities_pass():
     checks.clean_logits(LOGITS)
     checks.clean_logits([[0.25, 0.75], [0.5, 0.6]])  # One row does not sum to one,
@@ -122,8 +119,13 @@ def test_logits_that_only_look_like_probabilities_pass():
         ("l1", INF, "eps=inf; expected a finite radius"),
         ("linf", INF, "eps=inf; expected a finite radius"),
         ("l2", [0.1, NAN, 0.2], "eps=nan; expected"),
-        ("linf", 8, "eps=8 .*allows any image; .* 0-255 units, pass 8/255"),
-        ("linf", [0.1, 1.5], "eps=1.5 .*0-255 units, pass 1.5/255"),
+        ("linf", 8, "eps=8 exceeds the width 1 of the threat's box"),
+        ("linf", [0.1, 1.5], "eps=1.5 exceeds the width 1"),
+        ("l0", 0.5, "eps=0.5 with l0; expected a number of coordinates"),
+        ("patch", 2.5, "eps=2.5 with patch; expected a number of pixels along a side"),
+        ("l2", "large", "eps='large'; expected a radius"),
+        ("l2", None, "eps=None; expected a radius"),
+        ("l2", 1j, "eps=1j; expected a radius"),
     ],
 )
 def test_eps(norm, eps, sentence):
@@ -138,6 +140,8 @@ def test_radii_that_pass():
     checks.eps("linf", [0.1, INF, 8], cap=True)
     refuses("eps=nan", checks.eps, "linf", NAN, cap=True)
     refuses("eps=-1", checks.eps, "l2", -1, cap=True)
+    checks.eps("linf", 25.5, most=255.0)
+    refuses("the width 255", checks.eps, "linf", 300.0, most=255.0)
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.0, True, False, "5", None, NAN])
@@ -153,6 +157,53 @@ def test_a_flag_is_no_count_even_where_the_count_one_is_known():
     refuses("^steps=True; expected an integer >= 1$", attacks.bim, steps=True)
     attacks.bim(steps=2)
     refuses("^steps=2.0; expected an integer >= 1$", attacks.bim, steps=2.0)
+
+
+@pytest.mark.parametrize("count", [2**31, 10**12, 10**30])
+def test_counts_that_no_state_could_hold(count):
+    refuses(f"steps={count}; expected an integer <= 2,147,483,647", attacks.pgd, count)
+
+
+@pytest.mark.parametrize("value", [-1, 2**32, 10**20, 0.0, True, "1", None])
+def test_seeds_that_would_equal_others(value):
+    refuses("seed=.*; expected an integer from 0 to 2.*32 - 1", checks.seed, value)
+
+
+def test_seeds_that_pass():
+    for value in (0, 2**32 - 1, np.int64(5)):
+        checks.seed(value)
+
+
+@pytest.mark.parametrize(
+    ("ids", "sentence"),
+    [
+        ([0.25, 0.5], r"ids\.dtype=float64; expected integers"),
+        ([-1, 2], "ids hold -1; expected integers >= 0"),
+        ([1], r"ids\.shape=\(1,\); expected \(2,\)"),
+        (["a", "b"], r"ids\.dtype=<U1; expected integers"),
+        ([True, False], r"ids\.dtype=bool; expected integers"),
+        ([2**64, 1], "ids.*; expected 2 integers"),
+    ],
+)
+def test_ids(ids, sentence):
+    refuses(sentence, checks.ids, ids, 2)
+
+
+def test_the_largest_id_stays():
+    names = checks.ids(np.array([0, 2**64 - 1], np.uint64), 2)
+    assert names.tolist() == [0, 2**64 - 1]
+
+
+@pytest.mark.parametrize(
+    "value", [[True], [1, 0], [[True, False]], "ab", None, [0.0, 1.0]]
+)
+def test_marks(value):
+    refuses("^certified.*; expected .*booleans", checks.marks, "certified", value, 2)
+
+
+@pytest.mark.parametrize("value", ["a", 9, [0, 9], [], [True], 1.5, None])
+def test_a_subset_that_is_none(value):
+    refuses("^subset=.*; expected ", checks.positions, "subset", value, 3)
 
 
 def test_counts_that_pass():

@@ -5,11 +5,13 @@ import pathlib
 import sys
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import Partial
 
+from robust_jax import threats
 from robust_jax.evaluate.claims import confirm, predict
 
 N, SHAPE = 50, (3, 2)  # More than a tile of the audit, and no multiple of one.
@@ -75,6 +77,23 @@ def test_one_example_outside_the_ball_is_named(norm):
     np.testing.assert_array_equal(found.outside, [7])
     excess = 0.5 if norm in ("l0", "patch") else 1e-4 * EPS[norm]
     assert not found.passed and found.excess == pytest.approx(excess, rel=0.1)
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0])
+@pytest.mark.parametrize(("norm", "share"), [("linf", 0.1), ("l2", 0.6), ("l1", 4.0)])
+def test_what_a_projection_rounds_is_inside_whatever_the_units(norm, share, top):
+    """Displacements of 64 pixels, as steps of attacks leave them; no more than that."""
+    rng, labels = np.random.default_rng(1), np.ones(N, np.int32)
+    images = np.round(rng.uniform(0, 255, (N, 64))) * (top / 255)
+    images = images.astype(np.float32)
+    away = (images + rng.normal(0, top / 2, images.shape)).astype(np.float32)
+    threat = threats.by_name(norm)(share * top, 0.0, top)
+    x_adv = np.array(jax.vmap(threat.project)(away, images))
+    model = says(0.0, 0.0, 0.0)
+    found = confirm(model, threat, images, x_adv, labels)
+    assert found.passed, str(found)
+    further = threat._replace(eps=share * top * (1 - 3e-5))
+    assert len(confirm(model, further, images, x_adv, labels).outside) == N
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,12 +45,17 @@ class Outcome(NamedTuple):
     err: str
 
 
-def run_all(commands: list[list[str]], cwd: pathlib.Path) -> list[Outcome]:
-    """Runs commands (name, *options) one after the other in the directory `cwd`."""
+def run_all(
+    commands: list[list[str]], cwd: pathlib.Path, seconds: int = 0
+) -> list[Outcome]:
+    """Runs commands (name, *options) one after the other in the directory `cwd`.
+
+    With `seconds` a command that takes longer is ended, by a negative code.
+    """
     server, variables = _server(), dict(os.environ)
     ends = []
     for command in commands:
-        server.stdin.write(json.dumps([str(cwd), command, variables]) + "\n")
+        server.stdin.write(json.dumps([str(cwd), command, variables, seconds]) + "\n")
         server.stdin.flush()
         ends.append(Outcome(*json.loads(server.stdout.readline())))
     return ends
@@ -87,7 +93,9 @@ def _server() -> Any:
     return server
 
 
-def _forked(folder: str, command: list[str], variables: dict[str, str]) -> Outcome:
+def _forked(
+    folder: str, command: list[str], variables: dict[str, str], seconds: int
+) -> Outcome:
     with tempfile.TemporaryDirectory() as own:
         out, err = pathlib.Path(own, "out"), pathlib.Path(own, "err")
         child = os.fork()
@@ -98,6 +106,7 @@ def _forked(folder: str, command: list[str], variables: dict[str, str]) -> Outco
             os.chdir(folder)
             os.environ.clear()
             os.environ.update(variables)
+            signal.alarm(seconds)  # 0: never.
             _become(command)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return Outcome(code, out.read_text(), err.read_text())

@@ -32,7 +32,7 @@ BAD = [
     (f"{GIVEN} {HERE}", "holds a MLP; expected a FastCNN"),
     ("compare_peers", "eps"),
     ("compare_peers --eps=0", "eps=0.0; expected a finite number > 0"),
-    ("compare_peers --eps=8", "0-255 units, pass 8/255"),
+    ("compare_peers --eps=8", "eps=8 exceeds the width 1 of the"),
 ]
 
 # The libraries' side as a script: it answers by what it is asked for.

@@ -37,7 +37,7 @@ BAD = [
     ("train --dataset=minst", "mnist"),
     ("train --eps=-0.1", "eps=-0.1; expected a finite radius >= 0"),
     ("train --eps=nan", "eps=nan; expected a finite radius"),
-    ("train --eps=8", "0-255 units, pass 8/255"),
+    ("train --eps=8", "eps=8 exceeds the width 1 of the"),
     ("train --epochs=0", "epochs=0; expected an integer >= 1"),
     ("train --epochs=three", "epochs"),
     ("train --set attack.stepz=3", "did you mean 'steps'"),
@@ -53,13 +53,17 @@ BAD = [
     ("train --count=100000", "digits train has 1147 examples"),
     ("train --count=0", "count=0; expected an integer >= 1"),
     ("train --seed=-1", "seed"),
+    ("train --seed=4294967296", "seed"),
+    (f"evaluate {GIVEN} --eps=0.1 --seed=100000000000000000000", "seed"),
+    ("train --set data.batch_size=100000000", "with 1,147 training examples"),
+    ("train --set model=resnet", "unknown model 'resnet'"),
     ("train --epoch=3 --learningrate=1", "Unknown command line flag"),
     ("train pgd_digits", "unexpected argument 'pgd_digits'; options start with --"),
     ("train --dataset=mnist --data_dir=nowhere", "experiments.prepare_data"),
     (f"evaluate {GIVEN}", "eps"),
     (f"evaluate {GIVEN} --eps=-1", "eps=-1; expected a finite radius >= 0"),
     (f"evaluate {GIVEN} --eps=nan", "eps=nan; expected a finite radius"),
-    (f"evaluate {GIVEN} --eps=8", "0-255 units, pass 8/255"),
+    (f"evaluate {GIVEN} --eps=8", "eps=8 exceeds the width 1 of the"),
     (
         f"evaluate {GIVEN} --eps=0.1 --norm=l3",
         "expected one of linf, l2, l1, l0, patch",
@@ -79,6 +83,12 @@ BAD = [
     ("evaluate --eps=0.1 --checkpoint=large", "the checkpoint's net takes (9, 8, 1)"),
     (f"queries {GIVEN} --eps=0.1 --norm=l3", "did you mean"),
     (f"evaluate {GIVEN} --eps=3 --norm=patch", "attacks that L0 and patches lack"),
+    (f"evaluate {GIVEN} --eps=0.5 --norm=l0 --plan=basic", "eps=0.5 with l0; expected"),
+    (f"evaluate {GIVEN} --eps=99 --norm=patch --plan=basic", "exceeds the sides 8 and"),
+    (f"evaluate {GIVEN} --eps=65 --norm=l0 --plan=basic", "exceeds the 64 numbers"),
+    (f"evaluate {GIVEN} --eps=0.1 --plan=rand", "plan=rand is for random nets"),
+    (f"queries {GIVEN} --eps=9 --norm=l2", "whose L2 diameter is 8"),
+    (f"queries {GIVEN} --eps=0.1 --queries=0", "queries=0; expected an integer >= 1"),
     (f"queries {GIVEN} --eps=0.1 --attacks=pgd", "attack without gradients"),
     (f"queries {GIVEN} --eps=0.1 --attacks=spsa --queries=99", "at least 514"),
     (f"corruptions {GIVEN} --corruptions=fogg", "did you mean 'fog'"),
@@ -95,13 +105,13 @@ BAD = [
     (f"attack {GIVEN} --radii=0,x", "radii=0,x; expected numbers"),
     (f"attack {GIVEN} --radii=", "radii=; expected numbers"),
     (f"attack {GIVEN} --radii=0.1,-1", "eps=-1; expected a finite radius"),
-    (f"attack {GIVEN} --radii=8", "0-255 units, pass 8/255"),
+    (f"attack {GIVEN} --radii=8", "eps=8 exceeds the width 1 of the"),
     (f"attack {GIVEN} --steps=0", "steps=0; expected an integer >= 1"),
     (f"attack {GIVEN} --relative_step=nan", "relative_step=nan; expected a finite"),
     (f"attack {GIVEN} --attack=fgsm --steps=3", "--steps does not apply to fgsm"),
     (f"attack {GIVEN} --attack=fab --norm=l0", "fab is for linf, l2, l1"),
     (f"compare_attacks {GIVEN} --eps=0.1 --attacks=pgd,fap", "did you mean 'fab'"),
-    (f"compare_attacks {GIVEN} --eps=8", "0-255 units, pass 8/255"),
+    (f"compare_attacks {GIVEN} --eps=8", "eps=8 exceeds the width 1 of the"),
     (f"attack {GIVEN} --count=501", "digits test has 500 examples"),
     ("quickstart --steps=0", "steps=0; expected an integer >= 1"),
     ("quickstart --restarts=0", "restarts=0; expected an integer >= 1"),
@@ -166,7 +176,7 @@ def outcomes(tmp_path_factory):
     lock = locks.Lock(folder / "busy", "out")  # As another run holds it.
     before = _content(folder)
     commands = [command for command, _ in BAD] + OUT_IN_THE_WAY
-    ends = command_line.run_all([c.split() for c in commands], folder)
+    ends = command_line.run_all([c.split() for c in commands], folder, seconds=30)
     helps = command_line.run_all([[name, "--help"] for name in NAMES], folder)
     after = _content(folder)
     assert before == {k: v for k, v in after.items() if k in before}

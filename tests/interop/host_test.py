@@ -1,10 +1,14 @@
 """Models that JAX does not know, asked on the host."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn import ensemble, neighbors, svm
+from sklearn import ensemble, neighbors, pipeline, preprocessing, svm
 
 from robust_jax import attacks, datasets, evaluate, interop, threats
 from robust_jax.core import drive, lift
@@ -66,7 +70,7 @@ def test_it_has_no_gradient_and_says_so():
 @pytest.mark.parametrize(
     ("estimator", "answers"),
     [
-        (svm.SVC(kernel="linear", break_ties=True), "scores"),
+        (svm.SVC(kernel="linear"), "scores"),
         (neighbors.KNeighborsClassifier(3), "labels"),
         (ensemble.RandomForestClassifier(20, random_state=0), "scores"),
     ],
@@ -83,7 +87,7 @@ def test_classifiers_of_scikit_learn_fall_to_attacks(estimator, answers):
     result = run(keys(20), model, threats.Linf(0.4), images, goal)
     fooled = estimator.predict(np.asarray(result.x_adv).reshape(20, -1)) != labels[:20]
     margin = np.asarray(result.margin)
-    assert (margin[fooled] >= 0).all() and (margin[~fooled] <= 0).all()  # 0: a tie.
+    np.testing.assert_array_equal(margin >= 0, fooled)
     assert fooled.mean() > 0.5
 
 
@@ -96,6 +100,82 @@ def test_two_classes_have_two_scores():
     assert logits.shape == (len(pixels), 2)
     expected = estimator.predict(pixels.reshape(len(pixels), -1))
     np.testing.assert_array_equal(np.argmax(logits, axis=1), expected)
+
+
+def _three_digits():
+    data = datasets.load("digits", "test")
+    some = data.labels < 3
+    return data.pixels()[some], data.labels[some]
+
+
+@pytest.mark.parametrize("shape", ["ovo", "ovr"])
+def test_what_is_judged_answers_as_predict_does(shape):
+    """Pairs of three classes have three columns, which are no scores of classes."""
+    pixels, labels = _three_digits()
+    estimator = svm.SVC(decision_function_shape=shape)
+    estimator = pipeline.make_pipeline(preprocessing.MinMaxScaler(), estimator)
+    flat = pixels.reshape(len(pixels), -1)
+    says = estimator.fit(flat, labels).predict(flat)
+    logits = np.asarray(jax.vmap(interop.from_sklearn(estimator))(pixels))
+    np.testing.assert_array_equal(logits.argmax(axis=1), says)
+    assert (says == labels).mean() > 0.99
+
+
+def test_scores_that_seldom_say_what_predict_says_are_refused():
+    pixels, labels = _three_digits()
+    estimator = svm.SVC(decision_function_shape="ovo").fit(
+        pixels.reshape(len(pixels), -1), labels
+    )
+    with pytest.raises(ValueError, match=r"a column for each class; take answers='lab"):
+        interop.from_sklearn(estimator, answers="scores")
+
+    class Wrapped:
+        classes_, predict = estimator.classes_, estimator.predict
+        decision_function = estimator.decision_function
+
+    model = interop.from_sklearn(Wrapped())
+    plan = (evaluate.Stage("square", attacks.square(5)),)
+    with pytest.raises(ValueError, match=r"of 64 images; take answers='labels'"):
+        evaluate.robustness(model, pixels, labels, threats.Linf(0.1), plan=plan)
+
+
+def test_a_threshold_of_its_own_decides():
+    """predict says 1 from a lead of 0.7 on; the scores follow."""
+
+    class Careful:
+        classes_ = np.arange(2)
+
+        def decision_function(self, batch):
+            return batch[:, 0] - 0.5
+
+        def predict(self, batch):
+            return (batch[:, 0] > 0.7).astype(int)
+
+    x = np.linspace(0, 1, 21, dtype=np.float32)[:, None]
+    logits = np.asarray(jax.vmap(interop.from_sklearn(Careful()))(x))
+    np.testing.assert_array_equal(logits[:, 1] > logits[:, 0], x[:, 0] > 0.7)
+
+
+ON_ONE_CORE = """
+import os, sys
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import jax, numpy as np
+from robust_jax import interop
+model = interop.from_host(lambda b: b.reshape(len(b), -1)[:, :3], 3)
+program, images = jax.jit(jax.vmap(model)), np.ones((256, 28, 28, 1), np.float32)
+for _ in range(20):
+    answers = program(images)
+print(float(answers.sum()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux's own")
+def test_on_one_core_a_large_batch_ends():
+    """The only worker of the CPU device must not wait for itself."""
+    end = subprocess.run(
+        [sys.executable, "-c", ON_ONE_CORE], capture_output=True, text=True, timeout=60
+    )
+    assert end.stdout.strip() == "768.0", end.stderr
 
 
 # That labels are asked for rightly, k-nearest neighbours show above.
@@ -124,10 +204,13 @@ def test_an_evaluation_takes_it(answers):
         (lambda: interop.from_host(scores, 1), "num_classes=1; expected"),
         (lambda: interop.from_host(scores, 3, answers="odds"), "answers='odds'"),
         (lambda: interop.from_sklearn(_fitted("ab")), "expected 0, 1"),
+        (lambda: interop.from_sklearn(svm.SVC()), "of type SVC; expected a fitted"),
+        (lambda: interop.from_sklearn(None), "of type NoneType; expected a fitted"),
+        (lambda: interop.from_host(None, 3), "batch_fn=None; expected a function"),
     ],
 )
 def test_bad_arguments_get_one_clear_sentence(call, part):
-    with pytest.raises(ValueError, match=part):
+    with pytest.raises((ValueError, TypeError), match=part):
         call()
 
 

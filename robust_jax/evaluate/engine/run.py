@@ -29,7 +29,8 @@ class Layout:
         devices: what to spread over; all of the default back end if None.
         loops: whether a chunk is one program with the loop inside; by default where
             the back end is not the CPU.
-    Raises: ValueError: tile, tiles or chunk below 1.
+    Raises: ValueError: tile, tiles or chunk below 1, tile beyond 65,536. TypeError: no
+        tuple, no flag.
     """
 
     tile: int = 64
@@ -39,8 +40,13 @@ class Layout:
     loops: bool | None = None
 
     def __post_init__(self) -> None:
-        for name in ("tile", "tiles", "chunk"):
+        checks.tile(self.tile)
+        for name in ("tiles", "chunk"):
             checks.positive_integer(name, getattr(self, name))
+        if self.devices is not None:
+            checks.sequence("devices", self.devices)
+        if self.loops is not None:
+            checks.flag("loops", self.loops)
 
     def programs(self, attack: Attack) -> list[Programs]:
         """The compiled programs of an attack in this layout, of each device.
