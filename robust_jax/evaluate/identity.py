@@ -87,14 +87,16 @@ def identity(
         "jax": jax.__version__,
         "library, versions, device and settings": _digest(*exports.surroundings()),
         "programs of the attacks": [
-            _digest(
-                *(program.lower().as_text() for program in pair),
-                *(number for program in pair for number in _held(program.jaxpr)),
-                *jax.tree.leaves(factories.as_product(stage.attack)),
-            )
+            _digest(*_parts(pair), *jax.tree.leaves(factories.as_product(stage.attack)))
             for stage, pair in zip(plan, programs, strict=True)
         ],
     }
+
+
+def _parts(programs: Sequence[Any]) -> Iterator[Any]:
+    for program in programs:
+        yield program.lower().as_text()
+        yield from _held(program.jaxpr)
 
 
 def _equations(program: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:
