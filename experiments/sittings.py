@@ -31,7 +31,8 @@ def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
     logging.get_absl_handler().addFilter(_is_worth_reading)
     checkpoints = out / "checkpoints"
     if _RESTART.value and hosts.is_first():
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(checkpoints)
     devices.largest(0)  # The others wait for that.
     keeper = keeping.Keeper(checkpoints, _SAVE_EVERY.value, _KEEP.value)
     try:

@@ -102,6 +102,7 @@ def _fit(run, recipe, data, validation, keeper):
     with report.progress(total, _RECIPE.value, " images", is_shown=first) as bar:
 
         def on_start(done):
+            written.start(done)
             if done and first:
                 print(f"going on from step {done:,} of {steps:,}")
             bar.update(done * batch)

@@ -25,7 +25,7 @@ from robust_jax.core.factories import Product
 from robust_jax.core.flops import Sketch
 
 _DIGEST = 32  # Bytes at the head of an entry, of what follows.
-_SETTINGS = (
+SETTINGS = (  # Of JAX, that change what a program computes.
     "jax_default_matmul_precision",
     "jax_default_prng_impl",
     "jax_enable_x64",
@@ -151,7 +151,7 @@ def _name(plan: Plan) -> str:
         _code(),
         jax.default_backend(),
         jax.local_devices()[0].device_kind,
-        *(f"{name}={getattr(jax.config, name)}" for name in _SETTINGS),
+        *(f"{name}={getattr(jax.config, name)}" for name in SETTINGS),
         _called(plan.function),
         repr(plan.donated),
         repr(_shapes(plan.arguments)),
