@@ -135,7 +135,8 @@ def load_for(
 
     Raises: ValueError: no name is known, or the images do not fit the net.
     """
-    name = name or checkpoint.metadata.get("recipe", {}).get("dataset")
+    recipe = checkpoint.metadata.get("recipe")  # Whatever its writer remembered.
+    name = name or (recipe.get("dataset") if isinstance(recipe, dict) else None)
     if name is None:
         raise ValueError(
             "dataset=None, and the checkpoint does not name the one it was trained on; "
