@@ -42,7 +42,7 @@ def _sentence(error: Exception) -> str:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exits; what cannot be printed goes nowhere, as the interpreter would fail at it."""
+    """Exits; what cannot be printed goes nowhere, as Python would fail at it."""
     try:
         sys.stdout.flush()
     except OSError:
