@@ -52,6 +52,12 @@ class Metrics:
         if self._is_first and self._path.exists():
             self._write([line for at, line in self._rows() if at <= step])
 
+    def finish(self, rows: list[dict[str, Any]], per_epoch: int) -> None:
+        """Writes the rows of all epochs, whatever earlier sittings left."""
+        if self._is_first:
+            steps = [{"step": row["epoch"] * per_epoch, **row} for row in rows]
+            self._write([json.dumps(records.plain(row)) for row in steps])
+
     def write(self, step: int, row: dict[str, Any]) -> None:
         """Writes a row of numbers; None stands for what was not measured."""
         if not self._is_first:
@@ -82,6 +88,12 @@ class Metrics:
                 f"{self._path} cannot be read ({error}); expected a row of JSON with a "
                 "step in each line; move it away"
             ) from error
+
+
+def rows(history: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """A row for each epoch."""
+    epochs = zip(*history.values(), strict=True)
+    return [dict(zip(history, row, strict=True)) for row in epochs]
 
 
 def _imported(package: str, flag: str) -> Any:

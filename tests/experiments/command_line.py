@@ -11,6 +11,7 @@ import pathlib
 import tempfile
 
 from experiments.children import Children, Outcome
+from experiments.fault_hooks import Fault
 
 _IMPORTED = (  # No flags but those of experiments.common.
     "experiments.recording",
@@ -33,9 +34,9 @@ def run_all(commands: list[list[str]], cwd: pathlib.Path) -> list[Outcome]:
     return [server.run(command, cwd, variables=variables) for command in commands]
 
 
-def run(command: list[str], cwd: pathlib.Path) -> Outcome:
-    """Runs one command."""
-    return run_all([command], cwd)[0]
+def run(command: list[str], cwd: pathlib.Path, fault: Fault | None = None) -> Outcome:
+    """Runs one command, to which a fault may happen."""
+    return _server().run(command, cwd, fault, dict(os.environ))
 
 
 @functools.cache
