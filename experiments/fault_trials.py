@@ -86,7 +86,8 @@ class Bench:
             theirs = others[rng.integers(len(others))]
             pairs = [(p, theirs / "out" / p.name) for p in places]
             pairs = [pair for pair in pairs if pair[1].exists()]
-            return fault_kinds.exchange(*pairs[rng.integers(len(pairs))], rng)
+            mine, others_own = pairs[rng.integers(len(pairs))]
+            return fault_kinds.exchange(mine, others_own, rng)
         files = fault_kinds.files_of(places)
         if not files or (NET in str(subject.command) and rng.random() < 0.2):
             files = [place / NET]
