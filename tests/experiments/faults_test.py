@@ -77,6 +77,7 @@ SUBJECT = fault_subjects.Subject(
         (Outcome(0, "", ""), "1", "part", ("same", [])),
         (Outcome(0, "", ""), "2", "part", ("other", ["wrong"])),
         (Outcome(0, "", ""), "{", "part", ("other", ["wrong"])),
+        (Outcome(3, "", "error: claims"), "2", "part", ("other", ["wrong"])),
         (Outcome(2, "", "error: no\n"), "2", "part", ("refused", [])),
         (Outcome(2, "", "error: no\n"), "2", "else", ("refused", ["lost"])),
         (Outcome(2, "", "no\n"), "1", "part", ("refused", ["tracebacks"])),
