@@ -8,7 +8,7 @@ an interruption, or several, the same command must end with the answer of an und
 run; after damage with the same or in a sentence. Counted are wrong answers, finished
 work that is lost, tracebacks, and commands that hang; exit code 1 if there is one.
 
-Expected for 200: 0 of each; about 15 minutes on two cores.
+Expected for 200: 0 of each; about 10 minutes on two cores.
 """
 
 import collections
