@@ -13,7 +13,7 @@ PYTEST = $(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup --max-wo
 # Matplotlib's font cache belongs to the environment: HOME may be read-only.
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo quick test test-full lint peers benchmark clean
+.PHONY: help demo quick test test-full lint peers benchmark faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-full  also the long products of cases, compiled as users do; SEED=N'
 	@echo 'make peers      PyTorch and attack libraries in an environment of their own, to compare'
 	@echo 'make benchmark  timings; FLAGS="--suite=peers" needs make peers'
+	@echo 'make faults     kills, stops and damages runs, 200 times, and counts what goes wrong'
 	@echo 'make clean      remove .venv, .venv-peers, out and caches'
 	@echo 'PYTHON=python3.12 names the interpreter of a new .venv, at least 3.11.'
 
@@ -52,6 +53,9 @@ peers: $(PEERS)/installed
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m experiments.benchmark --out=out/benchmark $(FLAGS)
+
+faults: $(VENV)/installed
+	$(BIN)/python -m experiments.faults --out=out/faults $(FLAGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

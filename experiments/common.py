@@ -11,6 +11,7 @@ import numpy as np
 from absl import app, flags, logging
 
 import robust_jax
+from experiments import failures
 from robust_jax import datasets, evaluate, models, report
 from robust_jax.core import checks
 from robust_jax.datasets.types import Dataset
@@ -34,10 +35,7 @@ COMPILE_CACHE = flags.DEFINE_string(
 
 
 def run_main(main: Callable[[list[str]], None]) -> None:
-    """Runs an experiment; a user's error is one sentence on stderr and exit code 2.
-
-    Ctrl-C exits with 130. `--verbosity=1` shows where an error came from.
-    """
+    """Runs an experiment; what it cannot go on from is told as in `failures.told`."""
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
 
 
@@ -50,17 +48,11 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
     )
     # TF32 and bfloat16 products would decide flags near the border on accelerators.
     jax.config.update("jax_default_matmul_precision", "float32")
-    try:
+    with failures.told():
         _keep_compiled_programs()
         if len(argv) > 1:
             raise ValueError(f"unexpected argument {argv[1]!r}; options start with --")
         main(argv)
-    except (ValueError, FileNotFoundError, PermissionError) as error:
-        logging.debug("where the error came from", exc_info=True)
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 def _keep_compiled_programs() -> None:
@@ -135,7 +127,8 @@ def load_for(
 
     Raises: ValueError: no name is known, or the images do not fit the net.
     """
-    name = name or checkpoint.metadata.get("recipe", {}).get("dataset")
+    recipe = checkpoint.metadata.get("recipe")  # Whatever its writer remembered.
+    name = name or (recipe.get("dataset") if isinstance(recipe, dict) else None)
     if name is None:
         raise ValueError(
             "dataset=None, and the checkpoint does not name the one it was trained on; "

@@ -29,7 +29,7 @@ class Metrics:
     """`write(step, row)` to all places at once; of several processes the first writes.
 
     OUT/metrics.jsonl has one row per step written, in order; a run that goes on from an
-    earlier step replaces the rows from there on.
+    earlier step replaces the rows after it, and one that starts anew all of them.
     """
 
     def __init__(self, out: pathlib.Path) -> None:
@@ -44,14 +44,26 @@ class Metrics:
             self._wandb = _imported("wandb", "wandb")
             self._wandb.init(dir=str(out))
 
+    def start(self, step: int) -> None:
+        """Keeps the rows up to a step, from which the run goes on.
+
+        Raises: ValueError: a file in which there is something else than rows.
+        """
+        if self._is_first and self._path.exists():
+            self._write([line for at, line in self._rows() if at <= step])
+
+    def finish(self, rows: list[dict[str, Any]], per_epoch: int) -> None:
+        """Writes the rows of all epochs, whatever earlier sittings left."""
+        if self._is_first:
+            steps = [{"step": row["epoch"] * per_epoch, **row} for row in rows]
+            self._write([json.dumps(records.plain(row)) for row in steps])
+
     def write(self, step: int, row: dict[str, Any]) -> None:
         """Writes a row of numbers; None stands for what was not measured."""
         if not self._is_first:
             return
-        kept = [line for line in self._lines() if json.loads(line)["step"] < step]
-        kept.append(json.dumps(records.plain({"step": step, **row})))
-        with records.atomic_path(self._path) as temporary:
-            temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        kept = [line for at, line in self._rows() if at < step]
+        self._write([*kept, json.dumps(records.plain({"step": step, **row}))])
         numbers = {name: value for name, value in row.items() if value is not None}
         if self._board is not None:
             for name, value in numbers.items():
@@ -60,10 +72,28 @@ class Metrics:
         if self._wandb is not None:
             self._wandb.log(numbers, step=step)
 
-    def _lines(self) -> list[str]:
+    def _write(self, lines: list[str]) -> None:
+        with records.atomic_path(self._path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines))
+
+    def _rows(self) -> list[tuple[int, str]]:
+        """The lines of the file with their steps."""
         if not self._path.exists():
             return []
-        return self._path.read_text(encoding="utf-8").splitlines()
+        lines = self._path.read_bytes().splitlines()
+        try:
+            return [(int(json.loads(line)["step"]), line.decode()) for line in lines]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{self._path} cannot be read ({error}); expected a row of JSON with a "
+                "step in each line; move it away"
+            ) from error
+
+
+def rows(history: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """A row for each epoch."""
+    epochs = zip(*history.values(), strict=True)
+    return [dict(zip(history, row, strict=True)) for row in epochs]
 
 
 def _imported(package: str, flag: str) -> Any:

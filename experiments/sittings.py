@@ -1,7 +1,6 @@
 """Training in several sittings: checkpoints, signals and the words about them."""
 
 import contextlib
-import logging as python_logging
 import pathlib
 import shutil
 import sys
@@ -29,9 +28,11 @@ def check_flags() -> None:
 def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
     """A keeper of OUT/checkpoints; SIGTERM and Ctrl-C save and end with 143 and 130."""
     logging.get_absl_handler().addFilter(_is_worth_reading)
+    sys.unraisablehook = _quieter(sys.unraisablehook)
     checkpoints = out / "checkpoints"
     if _RESTART.value and hosts.is_first():
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(checkpoints)
     devices.largest(0)  # The others wait for that.
     keeper = keeping.Keeper(checkpoints, _SAVE_EVERY.value, _KEEP.value)
     try:
@@ -44,5 +45,18 @@ def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
 
 
 def _is_worth_reading(record):
-    """Orbax tells every step of a save."""
-    return "orbax" not in record.pathname or record.levelno >= python_logging.ERROR
+    """Orbax tells every step of a save, and with pages why one failed.
+
+    That is the keeper's to say, in a sentence.
+    """
+    return "orbax" not in record.pathname and record.name != "asyncio"
+
+
+def _quieter(before):
+    """The hook, without what TensorStore says of a save that failed."""
+
+    def hook(unraisable):
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            before(unraisable)
+
+    return hook

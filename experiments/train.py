@@ -36,7 +36,6 @@ _PRINT_CONFIG = flags.DEFINE_bool(
     "print_config", False, "Print the recipe, one PART.FIELD=VALUE a line, and end."
 )
 _COUNT = flags.DEFINE_integer("count", None, "Train on the first so many examples.")
-
 _DATA_ON = flags.DEFINE_enum(
     "data_on", "auto", ["auto", *_PLACES], "Where all images stay."
 )
@@ -77,8 +76,7 @@ def main(argv: list[str]) -> None:
     models.save(
         path, trained.module, trained.variables, input_shape=shape, metadata=metadata
     )
-    epochs = zip(*trained.history.values(), strict=True)
-    run.rows = [dict(zip(trained.history, row, strict=True)) for row in epochs]
+    run.rows = metrics.rows(trained.history)
     print(report.format_table(run.rows, _COLUMNS))
     print(f"wrote {path} ({trained.seconds:.0f} s, {flops / 1e6:.1f} MFLOP an image)")
     run.series = {"history": trained.history, **metadata}
@@ -103,6 +101,7 @@ def _fit(run, recipe, data, validation, keeper):
     with report.progress(total, _RECIPE.value, " images", is_shown=first) as bar:
 
         def on_start(done):
+            written.start(done)
             if done and first:
                 print(f"going on from step {done:,} of {steps:,}")
             bar.update(done * batch)
@@ -114,7 +113,7 @@ def _fit(run, recipe, data, validation, keeper):
             shown = {n: "-" if v is None else f"{v:.3f}" for n, v in shares.items()}
             bar.set(epoch=row["epoch"], loss=f"{row['loss']:.3f}", **shown)
 
-        return train.fit(
+        trained = train.fit(
             recipe,
             data,
             validation,
@@ -125,6 +124,8 @@ def _fit(run, recipe, data, validation, keeper):
             on_step=lambda: bar.update(batch),
             on_epoch=on_epoch,
         )
+    written.finish(metrics.rows(trained.history), per_epoch)
+    return trained
 
 
 def _save(run, recipe, trained, n, n_validation):

@@ -37,6 +37,7 @@ HOST_MODULES = {
         "locks",
         "metrics",
         "records",
+        "sealed",
     )
 }
 JIT_MODULE = "robust_jax/core/compiling.py"  # The only pure module that compiles.

@@ -97,8 +97,10 @@ def turning_strokes(
 
 def _array(path):
     try:
-        found = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError):
+        # Opened here: of a damaged zip NumPy 2 would leave the file open.
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+    except Exception:  # NumPy and zipfile raise many kinds for foreign bytes.
         found = None
     if not isinstance(found, np.ndarray):
         raise ValueError(f"{path}: no array; expected a .npy, as numpy.save writes")
@@ -110,7 +112,7 @@ def _picture(path):
 
     try:
         return matplotlib.image.imread(path)
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # No decoder says what it raises on foreign bytes.
         raise ValueError(f"{path}: no image that can be read ({error})") from error
 
 

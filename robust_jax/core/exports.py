@@ -20,12 +20,11 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.core import records
+from robust_jax.core import records, sealed
 from robust_jax.core.factories import Product
 from robust_jax.core.flops import Sketch
 
-_DIGEST = 32  # Bytes at the head of an entry, of what follows.
-_SETTINGS = (
+SETTINGS = (  # Of JAX, that change what a program computes.
     "jax_default_matmul_precision",
     "jax_default_prng_impl",
     "jax_enable_x64",
@@ -53,7 +52,7 @@ class Plan(NamedTuple):
 
 def settings() -> tuple[str, ...]:
     """How JAX is configured, as far as programs depend on it."""
-    return tuple(f"{name}={getattr(jax.config, name)}" for name in _SETTINGS)
+    return tuple(f"{name}={getattr(jax.config, name)}" for name in SETTINGS)
 
 
 def keep_in(folder: records.PathLike | None) -> None:
@@ -244,23 +243,15 @@ def _positions(plan: Plan) -> Iterator[int]:
 
 
 def _read(path: pathlib.Path) -> tuple[jax.export.Exported, Sketch] | None:
-    try:
-        entry = path.read_bytes()
-    except OSError:
+    entry = sealed.read(path)
+    if entry is None:
         return None
-    head, body = entry[:_DIGEST], entry[_DIGEST:]
-    if hashlib.sha256(body).digest() != head:
-        return None
-    sketch, _, program = body.partition(b"\n")
+    sketch, _, program = entry.partition(b"\n")
     flops, equations = json.loads(sketch)
     exported = jax.export.deserialize(bytearray(program))
     return exported, Sketch(flops, equations, kept=True)
 
 
 def _write(path: pathlib.Path, exported: jax.export.Exported, sketch: Sketch) -> None:
-    body = json.dumps(sketch[:2]).encode() + b"\n" + bytes(exported.serialize())
-    try:
-        with records.atomic_path(path) as temporary:
-            temporary.write_bytes(hashlib.sha256(body).digest() + body)
-    except OSError:
-        return  # A full disk costs time, not the evaluation.
+    head = json.dumps(sketch[:2]).encode() + b"\n"
+    sealed.write(path, head + bytes(exported.serialize()))

@@ -173,6 +173,10 @@ def atomic_path(path: PathLike) -> Iterator[pathlib.Path]:
                 file.fileno()
             )  # Else a power cut can leave the name, but no bytes.
         os.replace(temporary, final)
+    except OSError as error:
+        if error.filename in (None, os.fspath(temporary)):  # None: writing failed.
+            error.filename = os.fspath(final)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,14 +1,18 @@
 """Readers for the files that the authors of the data sets publish; NumPy arrays out.
 
-Nothing is unpacked to disk. A file that is not what it should be is a ValueError that
-names it.
+Nothing is unpacked to disk, and no more into memory than a data set can be. A file that
+is not what it should be is a ValueError that names it.
 """
 
 import contextlib
 import gzip
 import hashlib
+import math
+import os
 import pathlib
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,6 +21,10 @@ from numpy.typing import NDArray
 
 _IDX_UINT8 = 0x08  # the type code of unsigned bytes in an idx header
 _CIFAR_SHAPE = (3, 32, 32)
+_MOST = 1 << 30  # Bytes of a file unpacked; the largest is SVHN's, 225 MB.
+_AT_ONCE = 1 << 20
+_MAT_HEADER = 128
+_MAT_PACKED = 15
 
 
 class RawSplit(NamedTuple):
@@ -85,13 +93,16 @@ def read_members(path: pathlib.Path, names: Sequence[str]) -> list[bytes]:
     found: dict[str, bytes] = {}
     # A stream, since seeking back would unzip again, and through gzip to its end, since
     # tarfile by itself does not look at the checksum there.
-    with _named(path, "a tar.gz"), gzip.open(path) as data:
-        with tarfile.open(fileobj=data, mode="r|") as archive:
+    with _named(path, "a tar.gz"), gzip.open(path) as packed:
+        data = _Bounded(packed)
+        with tarfile.open(fileobj=data, mode="r|") as archive:  # type: ignore[call-overload]
             for member in archive:
                 stream = archive.extractfile(member) if member.name in names else None
                 if stream is not None:
+                    if member.size > _MOST:  # A sparse one takes no room in the stream.
+                        raise ValueError(f"{member.name} has {member.size:,} bytes")
                     found[member.name] = stream.read()
-        while data.read(1 << 20):
+        while data.read(_AT_ONCE):
             pass
     missing = [name for name in names if name not in found]
     if missing:
@@ -110,6 +121,10 @@ def read_svhn(path: pathlib.Path) -> RawSplit:
     import scipy.io  # 0.2 s, for one data set
 
     with _named(path, "a MATLAB 5 file"):
+        _check_mat(path)
+        kinds = {name: kind for name, _, kind in scipy.io.whosmat(path)}
+        if (kinds["X"], kinds["y"]) not in (("uint8", "uint8"), ("uint8", "double")):
+            raise ValueError(f"X and y are {kinds['X']} and {kinds['y']}")
         content = scipy.io.loadmat(path, variable_names=["X", "y"])
         images, labels = content["X"], content["y"].reshape(-1)
     good = images.dtype == np.uint8 and images.shape == (32, 32, 3, len(labels))
@@ -124,21 +139,63 @@ def read_svhn(path: pathlib.Path) -> RawSplit:
 
 def _read_idx(path: pathlib.Path, rank: int) -> NDArray[np.uint8]:
     """An idx file: two zeros, the type, the rank, the sizes (big-endian), the data."""
-    with _named(path, "a gzip file"), gzip.open(path) as stream:
-        data = stream.read()
     start = 4 + 4 * rank
-    shape = tuple(int(size) for size in np.frombuffer(data[4:start], ">u4"))
-    if data[:4] != bytes([0, 0, _IDX_UINT8, rank]) or len(shape) != rank:
+    with _named(path, "a gzip file"), gzip.open(path) as stream:
+        head = stream.read(start)
+    shape = tuple(int(size) for size in np.frombuffer(head[4:], ">u4"))
+    if head[:4] != bytes([0, 0, _IDX_UINT8, rank]) or len(shape) != rank:
         raise ValueError(
-            f"{path} starts with {data[:4].hex(' ')}; expected an idx file of bytes of "
+            f"{path} starts with {head[:4].hex(' ')}; expected an idx file of bytes of "
             f"rank {rank}; fetch the file again"
         )
-    if len(data) - start != np.prod(shape):
+    size = math.prod(shape)
+    if size > _MOST:
         raise ValueError(
-            f"{path} holds {len(data) - start} bytes of data; expected shape {shape}; "
+            f"{path} says that it holds an array of shape {shape}; expected at most "
+            f"{_MOST:,} bytes; fetch the file again"
+        )
+    with _named(path, "a gzip file"), gzip.open(path) as stream:
+        data = stream.read(start + size + 1)  # At the end the checksum is looked at.
+    if len(data) - start != size:
+        found = len(data) - start
+        held = f"{found}" if found < size else f"more than {size}"
+        raise ValueError(
+            f"{path} holds {held} bytes of data; expected shape {shape}; "
             "fetch the file again"
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+
+
+class _Bounded:
+    """A stream that gives no more than a data set can have."""
+
+    def __init__(self, stream: gzip.GzipFile) -> None:
+        self._stream, self._left = stream, _MOST
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise ValueError(f"it unpacks to more than {_MOST:,} bytes")
+        return data
+
+
+def _check_mat(path: pathlib.Path) -> None:
+    """Raises ValueError if the packed elements of a .mat file are too large."""
+    left = _MOST
+    with path.open("rb") as file:
+        order = ">" if file.read(_MAT_HEADER)[-2:] == b"MI" else "<"
+        while head := file.read(8):
+            kind, size = struct.unpack(f"{order}II", head)
+            if kind != _MAT_PACKED:
+                file.seek(size, os.SEEK_CUR)
+                continue
+            unpacker, packed = zlib.decompressobj(), file.read(size)
+            while packed and left > 0:
+                left -= len(unpacker.decompress(packed, _AT_ONCE))
+                packed = unpacker.unconsumed_tail
+    if left <= 0:
+        raise ValueError(f"it unpacks to more than {_MOST:,} bytes")
 
 
 @contextlib.contextmanager

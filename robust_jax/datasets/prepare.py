@@ -196,7 +196,10 @@ def _check_written(directory: pathlib.Path, splits: dict[str, RawSplit]) -> None
         ids = dataset_ids(images, labels["label"].astype(np.int32), _SCALE)
         arrays = tfds_source.read(directory, split)
         if not np.array_equal(np.sort(ids), np.sort(arrays.ids)):
-            raise RuntimeError(f"{directory} does not give back the {split} images")
+            raise ValueError(
+                f"{directory} does not give back the {split} images as written; try "
+                "again, or another disk"
+            )
         tfds_source.keep(directory, split, arrays)
 
 

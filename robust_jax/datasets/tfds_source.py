@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import re
-import zipfile
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -100,7 +99,8 @@ def read(
     """A tfds split as arrays, whole or in part; writes nothing.
 
     Decoding 60,000 images takes 13 s, so `keep`, which `prepare` calls, leaves the
-    arrays beside the records. They are used only if they were made of these records.
+    arrays beside the records. They are used only if they were made of these records,
+    and are what was kept, by their digests.
 
     Args:
         directory: of one prepared version.
@@ -108,30 +108,46 @@ def read(
         part: which examples of how many, contiguous.
     Raises: ValueError: the records are damaged.
     """
-    try:
-        # Opened here: of a damaged zip NumPy 2 would leave the file open. It has CRCs.
-        with _kept(directory, split).open("rb") as whole, np.load(whole) as file:
-            if file["stamp"] == _stamp(directory, split):
-                at = part(len(file["ids"]))
-                cut = slice(at.start, at.stop)
-                return Arrays(
-                    file["images"][cut], file["labels"][cut], file["ids"][cut]
-                )
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        pass  # Absent, or not whole: the records are what counts.
+    arrays = _found(directory, split)
+    if arrays is not None:
+        at = part(len(arrays.ids))
+        cut = slice(at.start, at.stop)
+        return Arrays(arrays.images[cut], arrays.labels[cut], arrays.ids[cut])
     try:
         return _decode(directory, split, part)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # No decoder says what it raises on foreign bytes.
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"the {split} records in {directory} cannot be read ({error}); run "
+            f"the {split} records in {directory} cannot be read ({reason}); run "
             "python -m experiments.prepare_data with --overwrite"
         ) from error
 
 
 def keep(directory: pathlib.Path, split: str, arrays: Arrays) -> None:
-    """Leaves decoded arrays beside the records, with a checksum of these."""
-    stamp = _stamp(directory, split)
+    """Leaves decoded arrays beside the records, with digests of both."""
+    stamp = f"{_stamp(directory, split)} {_digest(arrays)}"
     np.savez(_kept(directory, split), stamp=stamp, **arrays._asdict())
+
+
+def _found(directory: pathlib.Path, split: str) -> Arrays | None:
+    """What `keep` left; None if it is absent, or not whole, or of other records."""
+    try:
+        # Opened here: of a damaged zip NumPy 2 would leave the file open.
+        with _kept(directory, split).open("rb") as whole, np.load(whole) as file:
+            arrays = Arrays(file["images"], file["labels"], file["ids"])
+            stamp = str(file["stamp"])
+    except Exception:  # NumPy and zipfile raise many kinds for damaged files.
+        return None
+    wanted = f"{_stamp(directory, split)} {_digest(arrays)}"
+    return arrays if stamp == wanted else None
+
+
+def _digest(arrays: Arrays) -> str:
+    total = hashlib.sha256()
+    for column in arrays:
+        total.update(f"{column.dtype} {column.shape}".encode())
+        total.update(np.ascontiguousarray(column).data)
+    return total.hexdigest()
 
 
 def _kept(directory: pathlib.Path, split: str) -> pathlib.Path:

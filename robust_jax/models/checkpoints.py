@@ -1,14 +1,12 @@
 """Nets on disk: one file that says which net it is and proves that it is whole (host).
 
-The file is in the safetensors format (8 bytes with the length of a JSON header, the
-header, raw little-endian arrays), so that other tools read the weights and nothing is
-ever executed. The header's `__metadata__` holds the net's name, its configuration, the
-shape of one example, what the caller wants to remember, and a SHA-256 of header and
-arrays.
+The file is in the safetensors format (see `weights_file`), so that other tools read the
+weights and nothing is ever executed. The header's `__metadata__` holds the net's name,
+its configuration, the shape of one example, what the caller wants to remember, and a
+SHA-256 of header and arrays.
 """
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -22,25 +20,8 @@ from flax import traverse_util
 from jax.tree_util import Partial
 
 from robust_jax.core import checks
-from robust_jax.core.records import PathLike, atomic_path, plain
-from robust_jax.models import catalog, functional, networks
-
-_FORMAT = "robust_jax checkpoint"
-_VERSION = "1"
-# Our header starts like this, so that a file cut inside it is known as ours.
-_START = b'{"__metadata__":{"format":"' + _FORMAT.encode()
-_BLANK = "0" * 64
-_DTYPES = {  # safetensors' names
-    "BF16": jnp.dtype(jnp.bfloat16),
-    "BOOL": np.dtype("bool"),
-    "F16": np.dtype("<f2"),
-    "F32": np.dtype("<f4"),
-    "F64": np.dtype("<f8"),
-    "I32": np.dtype("<i4"),
-    "I64": np.dtype("<i8"),
-    "U8": np.dtype("u1"),
-    "U32": np.dtype("<u4"),
-}
+from robust_jax.core.records import PathLike, plain
+from robust_jax.models import catalog, functional, networks, weights_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,31 +74,13 @@ def save(
         raise FileNotFoundError(f"path={path}; expected an existing directory; make it")
     arrays = _arrays(variables)
     _check_fit(f"module={module!r}", module, tuple(input_shape), arrays)
-    tensors, offset = {}, 0
-    for name, array in arrays.items():
-        end = offset + array.nbytes
-        tensors[name] = {
-            "dtype": _dtype_name(name, array.dtype),
-            "shape": list(array.shape),
-            "data_offsets": [offset, end],
-        }
-        offset = end
     described = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "sha256": _BLANK,
         "model": _name(module),
         "config": _json(_config(module)),
         "input_shape": _json(input_shape),
         "metadata": _json(dict(metadata or {})),
     }
-    data = b"".join(array.tobytes() for array in arrays.values())
-    text = json.dumps({"__metadata__": described, **tensors}, separators=(",", ":"))
-    header = text.encode()
-    header += b" " * (-len(header) % 8)  # As safetensors aligns its arrays.
-    header = header.replace(_BLANK.encode(), _digest(header, data).encode(), 1)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(len(header).to_bytes(8, "little") + header + data)
+    weights_file.write(path, weights_file.Content(described, arrays))
 
 
 def load(path: PathLike) -> Checkpoint:
@@ -134,72 +97,51 @@ def load(path: PathLike) -> Checkpoint:
     checks.path("path", path)
     path = pathlib.Path(path)
     try:
-        raw = path.read_bytes()
+        described, arrays = weights_file.read(path)
     except OSError as error:
         raise FileNotFoundError(
             f"path={path}; expected a checkpoint ({error.strerror}); check the "
             "name, or train a net first"
         ) from error
-    described, tensors, data = _parse(path, raw)
-    # The checksum holds: from here on the file says what its writer meant.
-    arrays = {name: _array(entry, data) for name, entry in tensors.items()}
-    input_shape = tuple(json.loads(described["input_shape"]))
-    try:
-        module = catalog.by_name(described["model"], **json.loads(described["config"]))
-    except ValueError as error:
-        raise ValueError(f"path={path}; {error}") from error
+    module, input_shape, metadata = _said(path, described)
     _check_fit(f"path={path}", module, input_shape, arrays)
     variables = traverse_util.unflatten_dict(
         {name: _on_device(path, name, array) for name, array in arrays.items()},
         sep="/",
     )
-    return Checkpoint(module, variables, input_shape, json.loads(described["metadata"]))
+    return Checkpoint(module, variables, input_shape, metadata)
 
 
-def _parse(
-    path: pathlib.Path, raw: bytes
-) -> tuple[dict[str, str], dict[str, Any], bytes]:
-    """Description, table of arrays and arrays of a file that is ours and whole."""
-    if raw[8 : 8 + len(_START)] != _START:
+def _said(
+    path: pathlib.Path, described: Mapping[str, str]
+) -> tuple[nn.Module, tuple[int, ...], dict[str, Any]]:
+    """Module, input shape and metadata, as the texts of a file say.
+
+    Raises: ValueError: texts that say something else, or of no net of this library.
+    """
+    said = {}
+    for name, kind in (("config", dict), ("input_shape", list), ("metadata", dict)):
+        try:
+            said[name] = json.loads(described[name])
+        except (KeyError, ValueError, RecursionError):
+            said[name] = None
+        if not isinstance(said[name], kind):
+            raise ValueError(
+                f"path={path}; the checkpoint's {name} is "
+                f"{described.get(name)!r:.60}; expected a JSON {kind.__name__}; "
+                "write the file again by models.save"
+            )
+    shape = said["input_shape"]
+    if not all(type(size) is int and size > 0 for size in shape):
         raise ValueError(
-            f"path={path}; expected a checkpoint written by models.save, found another "
-            "kind of file or the first bytes of one; check the name"
+            f"path={path}; the checkpoint's input_shape is {shape!r:.60}; expected "
+            "sizes >= 1; write the file again by models.save"
         )
-    start = 8 + int.from_bytes(raw[:8], "little")
     try:
-        tensors = json.loads(raw[8:start])
-        described = tensors.pop("__metadata__")
-        ends = [int(entry["data_offsets"][1]) for entry in tensors.values()]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        kind = "cut short" if len(raw) < start else "damaged (its header is not JSON)"
-        raise ValueError(
-            f"path={path}; the checkpoint is {kind}; copy it again"
-        ) from error
-    if described.get("version") != _VERSION:
-        raise ValueError(
-            f"path={path}; the checkpoint has format version "
-            f"{described.get('version')}, this library reads {_VERSION}; "
-            "update robust_jax"
-        )
-    size = start + max(ends, default=0)
-    if len(raw) < size:
-        raise ValueError(
-            f"path={path}; the checkpoint is cut short ({len(raw)} of {size} bytes); "
-            "copy it again"
-        )
-    digest = str(described.get("sha256"))
-    signed = raw[8:start].replace(digest.encode(), _BLANK.encode(), 1)
-    if digest != _digest(signed, raw[start:]):
-        raise ValueError(
-            f"path={path}; the checkpoint is damaged (its checksum differs); "
-            "copy it again"
-        )
-    return described, tensors, raw[start:]
-
-
-def _digest(header: bytes, data: bytes) -> str:
-    """SHA-256 of header and arrays, where the header has a blank for it."""
-    return hashlib.sha256(header + data).hexdigest()
+        module = catalog.by_name(described.get("model", ""), **said["config"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"path={path}; {error}") from error
+    return module, tuple(shape), said["metadata"]
 
 
 def _check_fit(
@@ -209,7 +151,14 @@ def _check_fit(
     arrays: Mapping[str, np.ndarray],
 ) -> None:
     """Raises ValueError unless the arrays are what the module would start from."""
-    fresh = functional.abstract_variables(module, input_shape)
+    try:
+        fresh = functional.abstract_variables(module, input_shape)
+    except Exception as error:  # Flax and JAX raise many kinds for what cannot be.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"{source}; {type(module).__name__} cannot be built for inputs of shape "
+            f"{input_shape} ({reason:.200}); pass the shape of one example"
+        ) from error
     expected = {
         k: v.shape for k, v in traverse_util.flatten_dict(fresh, sep="/").items()
     }
@@ -229,12 +178,6 @@ def _arrays(variables: functional.Variables) -> dict[str, np.ndarray]:
     return {name: a.astype(a.dtype.newbyteorder("<")) for name, a in little.items()}
 
 
-def _array(entry: Mapping[str, Any], data: bytes) -> np.ndarray:
-    start, end = entry["data_offsets"]
-    flat = np.frombuffer(data[start:end], _DTYPES[entry["dtype"]])
-    return flat.reshape(entry["shape"])
-
-
 def _on_device(path: pathlib.Path, name: str, array: np.ndarray) -> jax.Array:
     placed = jnp.asarray(array)
     if placed.dtype != array.dtype:
@@ -243,16 +186,6 @@ def _on_device(path: pathlib.Path, name: str, array: np.ndarray) -> jax.Array:
             "round; set jax_enable_x64"
         )
     return placed
-
-
-def _dtype_name(name: str, dtype: np.dtype) -> str:
-    for known, candidate in _DTYPES.items():
-        if candidate == dtype:
-            return known
-    raise ValueError(
-        f"variables[{name!r}].dtype={dtype}; expected one of {', '.join(_DTYPES)}; "
-        "convert it first"
-    )
 
 
 def _name(module: nn.Module) -> str:

@@ -1,6 +1,7 @@
 """Training a net by a recipe: epochs, validation, history (host)."""
 
 import dataclasses
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robust_jax import models
+from robust_jax.core import exports
 from robust_jax.datasets.types import Dataset
 from robust_jax.train import catalog, validation as validations
 from robust_jax.train.progress import Identity, Keeper, Kept, Nowhere, Row
@@ -232,6 +234,14 @@ def _identity(recipe: Recipe, seed: int, named: dict[str, Dataset | None]) -> Id
     identity: Identity = {**fields, "seed": seed}
     for part, data in named.items():
         if data is not None:
-            ids = np.bitwise_xor.reduce(data.ids) if len(data) else 0
-            identity[part] = f"{data.name}, n = {len(data)}, ids {int(ids):016x}"
-    return identity
+            identity[part] = f"{data.name}, n = {len(data)}, sha256 {_digest(data)}"
+    settings = {name: str(getattr(jax.config, name)) for name in exports.SETTINGS}
+    return {**identity, **settings}
+
+
+def _digest(data: Dataset) -> str:
+    """Of the examples in their order: what a draw of a position gives."""
+    total = hashlib.sha256(f"{data.num_classes} {data.scale}".encode())
+    for column in (data.images, data.labels, data.ids):
+        total.update(np.ascontiguousarray(column).data)
+    return total.hexdigest()

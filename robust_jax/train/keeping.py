@@ -2,16 +2,21 @@
 
 import contextlib
 import dataclasses
+import functools
+import hashlib
 import json
 import pathlib
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from absl import logging
 
-from robust_jax.core import checks
+from robust_jax.core import checks, records
 from robust_jax.train import devices
 from robust_jax.train.progress import Identity, Kept, Progress
 
@@ -22,10 +27,11 @@ class Keeper:
     One checkpoint holds the whole state: weights, optimiser, averages, batch
     statistics, what the objective keeps in mind, the best weights, history and the
     place in the epoch. Draws derive from seed and step. Each is written whole or not at
-    all: what a killed process left half-written does not count.
+    all: what a killed process left half-written does not count. Each has digests of all
+    that it holds, which are checked before any of it is used.
 
     Args:
-        directory: made if it is missing; belongs to one run.
+        directory: belongs to one run; made at the first use if it is missing.
         every: steps between two checkpoints, >= 1; the last step always has one.
         keep: how many of the newest stay, >= 1.
     Raises: ValueError: an argument out of its range.
@@ -44,33 +50,75 @@ class Keeper:
         self._whole: Keeper | None = None  # that of the run that this is a part of
         self._identity: Identity = {}
         self._orbax = orbax
-        self._manager = orbax.CheckpointManager(
-            self.directory,
-            item_names=("arrays", "progress"),
-            options=orbax.CheckpointManagerOptions(max_to_keep=keep),
-        )
+
+    @functools.cached_property
+    def _manager(self) -> Any:
+        records.prepare_out_dir(self.directory, "directory")
+        options = self._orbax.CheckpointManagerOptions(max_to_keep=self.keep)
+        try:
+            return self._orbax.CheckpointManager(
+                self.directory, item_names=("arrays", "progress"), options=options
+            )
+        except Exception as error:  # It reads what the checkpoints say of themselves.
+            raise ValueError(
+                f"directory={self.directory}: its checkpoints cannot be read "
+                f"({_reason(error)}); choose another directory or restart"
+            ) from error
 
     def restore(self, like: Kept, identity: Identity) -> Kept | None:
-        """The newest checkpoint that can be read, with the shapes of `like`.
+        """The newest checkpoint that is whole, with the shapes of `like`.
+
+        Those that do not match their digests are set aside, and a warning says from
+        where training goes on.
 
         Raises: ValueError: the directory holds another run; the difference is named.
         """
         self._identity = identity
+        damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
-            told = self._read(step, "progress", self._orbax.args.JsonRestore())
-            if told is None:
-                continue
-            self._check(told["identity"])
-            abstract = {name: _abstract(a) for name, a in _named(like).items()}
-            restore = self._orbax.args.StandardRestore(abstract)
-            arrays = self._read(step, "arrays", restore)
-            if arrays is None:
-                continue
-            leaves = [jnp.copy(arrays[name]) for name in abstract]
-            structure = jax.tree.structure((like.state, like.best))
-            state, best = jax.tree.unflatten(structure, leaves)
-            return Kept(state, best, Progress(**told["progress"]))
-        return None
+            kept = self._whole_one(step, like)
+            if kept is not None:
+                break
+            damaged.append(step)
+        else:
+            kept = None
+        if damaged:
+            self._set_aside(damaged, kept)
+        return kept
+
+    def _whole_one(self, step: int, like: Kept) -> Kept | None:
+        """A checkpoint of this run; None if it does not match its digests."""
+        told = self._read(step, "progress", self._orbax.args.JsonRestore())
+        if not isinstance(told, dict) or told.pop("sha256", "") != _digest_of(told):
+            return None
+        self._check(told["identity"])
+        abstract = {name: _abstract(a) for name, a in _named(like).items()}
+        restore = self._orbax.args.StandardRestore(abstract)
+        arrays = self._read(step, "arrays", restore)
+        if arrays is None:
+            return None
+        arrays = {name: jnp.copy(arrays[name]) for name in abstract}
+        if (told["step"], told["arrays"]) != (step, _digest(arrays)):
+            return None
+        structure = jax.tree.structure((like.state, like.best))
+        state, best = jax.tree.unflatten(structure, list(arrays.values()))
+        return Kept(state, best, Progress(**told["progress"]))
+
+    def _set_aside(self, damaged: list[int], kept: Kept | None) -> None:
+        """Moves checkpoints out of the way of those to come, and says so."""
+        if jax.process_index() == 0:
+            for step in damaged:
+                aside = self.directory / f"{step}.damaged"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self.directory / str(step)).rename(aside)
+            names = ", ".join(f"{step}.damaged" for step in damaged)
+            going = "starts anew" if kept is None else f"goes on from {kept.state.step}"
+            logging.warning(
+                "directory=%s: checkpoints that do not match their digests are set "
+                "aside as %s; training %s", self.directory, names, going,
+            )  # fmt: skip
+        devices.largest(0)  # The others wait for that.
+        self._manager.reload()
 
     def save(self, kept: Kept, *, wait: bool) -> None:
         """Saves in the background; `wait` returns once all is written.
@@ -78,12 +126,15 @@ class Keeper:
         Raises: ValueError: it cannot be written; earlier checkpoints are as they were.
         """
         args, step = self._orbax.args, int(kept.state.step)
+        # Copies, as the next step reuses the memory of its state.
+        arrays = {name: jnp.copy(a) for name, a in _named(kept).items()}
         told = {
             "identity": self._identity,
             "progress": dataclasses.asdict(kept.progress),
+            "step": step,
+            "arrays": _digest(arrays),
         }
-        # Copies, as the next step reuses the memory of its state.
-        arrays = {name: jnp.copy(a) for name, a in _named(kept).items()}
+        told["sha256"] = _digest_of(told)
         try:
             self._manager.save(
                 step,
@@ -170,6 +221,20 @@ def _named(kept: Kept) -> dict[str, Any]:
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): a for path, a in leaves
     }
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    """SHA-256 of arrays with their names, types and shapes."""
+    total = hashlib.sha256()
+    for name, a in arrays.items():
+        own = np.asarray(devices.here(a))
+        total.update(f"{name} {own.dtype} {own.shape}\n".encode() + own.tobytes())
+    return total.hexdigest()
+
+
+def _digest_of(told: Any) -> str:
+    """SHA-256 of JSON data, as they come back."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _abstract(a: Any) -> jax.ShapeDtypeStruct:

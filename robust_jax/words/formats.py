@@ -16,6 +16,9 @@ from robust_jax.words.vectors import WordVectors
 
 _FLOAT = np.dtype("<f4")
 _LONGEST = 1000  # Bytes of a word.
+_WIDEST = 100_000  # Coordinates.
+_DECIMAL = 40  # Bytes of a coordinate in decimals, with the space.
+_AT_FIRST = 1 << 12  # Rows for which there is room before any is read.
 
 
 def save(path: records.PathLike, vectors: WordVectors, *, binary: bool) -> None:
@@ -52,21 +55,14 @@ def load(path: records.PathLike, *, binary: bool) -> WordVectors:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected word vectors")
     with _opened(path) as file:
-        header = file.readline().split()
-        try:
-            count, size = map(int, header)
-        except ValueError:
-            count, size = 0, 0
-        if count < 1 or size < 1:
-            raise ValueError(
-                f"{path}:1: {b' '.join(header)[:60]!r}; expected the numbers of words "
-                "and of coordinates"
-            )
-        words, rows = [], np.empty((count, size), np.float32)
+        count, size = _header(path, file)
+        words, rows = [], np.empty((min(count, _AT_FIRST), size), np.float32)
         for i in range(count):
+            if i == len(rows):  # As the file goes on, whatever its head says.
+                rows.resize((min(count, 2 * i), size), refcheck=False)
             try:
                 word, rows[i] = (_in_bytes if binary else _in_text)(file, size)
-            except (ValueError, EOFError, zlib.error) as error:
+            except (ValueError, OSError, EOFError, zlib.error) as error:
                 form = "binary" if binary else "text"
                 raise ValueError(
                     f"{path}: word {i + 1} of {count}: {error}; is it a {form} file, "
@@ -74,6 +70,24 @@ def load(path: records.PathLike, *, binary: bool) -> WordVectors:
                 ) from None
             words.append(word)
     return WordVectors(tuple(words), rows)
+
+
+def _header(path: pathlib.Path, file: IO[bytes]) -> tuple[int, int]:
+    """The numbers of words and of coordinates."""
+    try:
+        header = file.readline(_LONGEST).split()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: {error}; is it whole?") from error
+    try:
+        count, size = map(int, header)
+    except ValueError:
+        count, size = 0, 0
+    if count < 1 or not 1 <= size <= _WIDEST:
+        raise ValueError(
+            f"{path}:1: {b' '.join(header)[:60]!r}; expected the numbers of words and "
+            f"of coordinates, at most {_WIDEST:,}"
+        )
+    return count, size
 
 
 def _opened(path: pathlib.Path) -> IO[bytes]:
@@ -85,7 +99,8 @@ def _decimals(row):
 
 
 def _in_text(file: IO[bytes], size: int) -> tuple[str, np.ndarray]:
-    word, *numbers = file.readline().split() or [b""]
+    line = file.readline(_LONGEST + _DECIMAL * size)
+    word, *numbers = line.split() or [b""]
     if len(numbers) != size:
         raise ValueError(f"{len(numbers)} coordinates; expected {size}")
     return word.decode(), np.array(numbers, np.float32)

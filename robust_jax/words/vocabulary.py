@@ -8,6 +8,7 @@ import gzip
 import itertools
 import lzma
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ from robust_jax.core import checks
 from robust_jax.core.records import PathLike
 
 _BLOCK = 1 << 22  # Characters read at once.
+_LONGEST = 1 << 20  # Letters of a word; there is none, but in what is no text.
 _OPENERS: dict[str, Callable[..., Any]] = {
     ".bz2": bz2.open,
     ".gz": gzip.open,
@@ -109,8 +111,14 @@ def text_file(path: PathLike) -> Callable[[], Sentences]:
 
 def _lines(path: pathlib.Path) -> Iterator[list[str]]:
     opener = _OPENERS.get(path.suffix, open)
-    with opener(path, "rt", encoding="utf-8") as file:
-        yield from _pieces(file)
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            yield from _pieces(file)
+    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a text ({error}); expected a whole file of "
+            "words in UTF-8; fetch it again"
+        ) from error
 
 
 def _pieces(file: IO[str]) -> Iterator[list[str]]:
@@ -121,7 +129,9 @@ def _pieces(file: IO[str]) -> Iterator[list[str]]:
             yield Piece(line.split()) if is_begun else line.split()
             is_begun = False
         if len(kept) >= _BLOCK:  # A long line: what is left may be half a word.
-            done, _, kept = kept.rpartition(" ")
+            done, space, kept = kept.rpartition(" ")
+            if not space and len(kept) > _LONGEST:
+                raise ValueError(f"a word of more than {_LONGEST:,} letters")
             yield Piece(done.split()) if is_begun else done.split()
             is_begun = True
     yield Piece(kept.split()) if is_begun else kept.split()

@@ -1,5 +1,7 @@
 """Invariance scores of planted units, gratings and frames."""
 
+import io
+
 import jax.numpy as jnp
 import matplotlib.image
 import numpy as np
@@ -152,7 +154,13 @@ def test_clips_that_are_none(tmp_path):
     for name in ("0.png", "empty.npy"):
         (tmp_path / name).write_bytes(b"")
     np.savez(tmp_path / "many.npz", a=np.zeros(2))
-    for name in ("0.png", "empty.npy", "many.npz"):
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04 and no more")
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f4", "fortran_order": False, "shape": (1 << 60,)}
+    )
+    (tmp_path / "huge.npy").write_bytes(head.getvalue())
+    for name in ("0.png", "empty.npy", "many.npz", "zip.npy", "huge.npy"):
         with pytest.raises(ValueError, match="no array; expected a .npy"):
             analysis.load_frames(tmp_path / name)
     for i, shape in enumerate([(2, 3), (3, 3)]):

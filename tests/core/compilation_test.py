@@ -3,6 +3,7 @@
 import concurrent.futures
 import subprocess
 import sys
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -97,6 +98,32 @@ def test_loaded_programs_are_told_from_compiled_ones(no_cache, tmp_path):
         run_new(1.1)
     seen = recorder.so_far
     assert counts(seen) == (2, 2, 1, 1) and seen.loaded_seconds > 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another", "JAX's own"])
+def test_what_is_no_whole_entry_of_its_name_is_compiled_anew(
+    no_cache, tmp_path, damage
+):
+    rj.compile_cache(tmp_path)
+    answer = run_new(1.3)
+    (own,) = (p for p in tmp_path.iterdir() if p.is_file())
+    whole = own.read_bytes()
+    run_new(1.4)
+    (other,) = (p for p in tmp_path.iterdir() if p.is_file() and p != own)
+    at = len(whole) // 2
+    wrong = {
+        "cut": whole[:at],
+        "flipped": whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :],
+        "empty": b"",
+        "another": other.read_bytes(),
+        "JAX's own": whole[:-32],
+    }
+    own.write_bytes(wrong[damage])
+    for compiled in (1, 0):  # Anew, and then found.
+        with warnings.catch_warnings(), compilation.recorded() as recorder:
+            warnings.simplefilter("error")
+            np.testing.assert_array_equal(run_new(1.3), answer)
+        assert recorder.so_far.compiled == compiled
 
 
 def test_another_folder_takes_over(no_cache, tmp_path):

@@ -76,6 +76,18 @@ def test_a_damaged_entry_is_made_again(folder, damage):
     assert exports._read(folder / name) is not None
 
 
+def test_an_entry_under_anothers_name_is_made_again(folder):
+    """Its own digest is right; the program would be another one."""
+    exports.kept(plan())
+    (first,) = entries(folder)
+    other = plan(arguments=(jax.ShapeDtypeStruct((4,), np.float32),))
+    exports.kept(other)
+    (second,) = set(entries(folder)) - {first}
+    (folder / second).write_bytes((folder / first).read_bytes())
+    _, sketch = exports.kept(other)
+    assert not sketch.kept and exports.kept(other)[1].kept
+
+
 def test_the_name_tells_attacks_apart_and_not_their_numbers(folder):
     def name_of(attack, shape=(3,)):
         structs = jax.tree.map(

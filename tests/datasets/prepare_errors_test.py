@@ -1,8 +1,11 @@
 """Wrong archives and failures on the way: one sentence, nothing half-written."""
 
+import contextlib
 import gzip
 import struct
 import tarfile
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -178,9 +181,61 @@ def test_images_that_do_not_survive_the_round_trip_are_not_kept(tmp_path, monkey
     write_idx(tmp_path)
     png = prepare_lib._png
     monkeypatch.setattr(prepare_lib, "_png", lambda image: png(image ^ 1))
-    with pytest.raises(RuntimeError, match="does not give back the train images"):
+    with pytest.raises(ValueError, match="does not give back the train images"):
         prepare("mnist", tmp_path, tmp_path / "data", verify=False)
     assert list((tmp_path / "data").iterdir()) == []
+
+
+@contextlib.contextmanager
+def little_memory():
+    """What a file unpacks to may not be held; that of a bomb is 64 MiB here."""
+    tracemalloc.start()
+    yield
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
+
+
+BOMB = bytes(1 << 26)
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (struct.pack(">IIII", 2051, 20, 28, 28), "more than 15680 bytes of data; exp"),
+        (struct.pack(">IIII", 2051, *[2**32 - 1] * 3), "says that it holds an array"),
+        (b"", "starts with 00 00 00 00; expected an idx file"),
+    ],
+)
+def test_an_idx_file_that_unpacks_without_end_is_refused(head, words, tmp_path):
+    write_idx(tmp_path)
+    packed = gzip.compress(head + BOMB, 1)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(packed)
+    with little_memory(), pytest.raises(ValueError, match=words):
+        prepare("mnist", tmp_path, tmp_path / "data", verify=False)
+
+
+@pytest.mark.parametrize("member", ["cifar-10-batches-bin/test_batch.bin", "other"])
+def test_an_archive_that_unpacks_without_end_is_refused(tmp_path, monkeypatch, member):
+    monkeypatch.setattr(official, "_MOST", 1 << 20)
+    write_tar(tmp_path / "cifar-10-binary.tar.gz", {member: BOMB})
+    words = "test_batch.bin has 67,108,864" if "cifar" in member else "it unpacks to"
+    with little_memory(), pytest.raises(ValueError, match=words):
+        prepare("cifar10", tmp_path, tmp_path / "data", verify=False)
+
+
+def test_matlab_files_that_unpack_without_end_are_refused(tmp_path, monkeypatch):
+    write_svhn(tmp_path)
+    path = tmp_path / "train_32x32.mat"
+    head = path.read_bytes()[:128]
+    monkeypatch.setattr(official, "_MOST", 1 << 20)
+    packed = zlib.compress(BOMB, 1)
+    path.write_bytes(head + struct.pack("<II", 15, len(packed)) + packed)
+    with little_memory(), pytest.raises(ValueError, match="unpacks to more than"):
+        prepare("svhn", tmp_path, tmp_path / "data", verify=False)
+    cells = np.zeros((32, 32, 3, 1)).astype(object)
+    scipy.io.savemat(path, {"X": cells, "y": np.ones((1, 1), np.uint8)})
+    with pytest.raises(ValueError, match="X and y are cell and uint8"):
+        prepare("svhn", tmp_path, tmp_path / "data", verify=False)
 
 
 def test_a_data_dir_that_cannot_be_made_is_named(tmp_path):

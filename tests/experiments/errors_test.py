@@ -20,6 +20,7 @@ NAMES = (
     "compare_training",
     "corruptions",
     "evaluate",
+    "faults",
     "foreign",
     "list_attacks",
     "prepare_data",

@@ -1,6 +1,9 @@
 """Checkpoints: equal when whole, refused in one sentence when not."""
 
+import functools
+import hashlib
 import json
+import pathlib
 import pickle
 
 import jax
@@ -134,8 +137,6 @@ def test_every_cut_is_refused(path):
         path.write_bytes(raw[:length])
         whole_start = length >= 64
         assert_refused(path, "cut short" if whole_start else "cut short|first bytes")
-    path.write_bytes(raw + b"\0")
-    assert_refused(path, "damaged")
 
 
 def test_every_changed_byte_is_refused(path):
@@ -145,6 +146,95 @@ def test_every_changed_byte_is_refused(path):
         changed[position] ^= 1 << (position % 7)
         path.write_bytes(changed)
         assert_refused(path, "path=")
+
+
+def resign(path, change, more=b""):
+    """Changes the header of a file, and makes its checksum right again."""
+    raw = path.read_bytes()
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header, blank = json.loads(raw[8:start]), 64 * "0"
+    change(header)
+    data = raw[start:] + more
+    if isinstance(header.get("__metadata__"), dict):
+        header["__metadata__"]["sha256"] = blank
+    text = json.dumps(header, separators=(",", ":")).encode()
+    digest = hashlib.sha256(text + data).hexdigest()
+    text = text.replace(blank.encode(), digest.encode(), 1)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+KERNEL = "params/Dense_2/kernel"
+NESTED = functools.reduce(lambda inner, _: [inner], range(500), 1)
+WRONG = {  # Of an array's entry.
+    "shape": [[-1], [-1, -8], [8, 1, 1.0], ["8"], 8, None, [True], [10**30], NESTED],
+    "dtype": ["F31", None, 32, ["F32"], {}],
+    "data_offsets": [[0, 2**62], [-8, 24], [0], [], None, "ab", [0, 32], [8.0, 40.0]],
+}
+WRONG_TEXTS = {  # Of the description.
+    "config": ["[]", "null", "{", "1", "[" * 100_000, 5, None, '{"hidden": 3}',
+               '{"num_classes": "4"}', '{"hidden": [-3, 2]}', '{"hidden": ["a"]}',
+               '{"depth": 3}', '{"hidden": null}'],
+    "input_shape": ["{}", "[0, 6, 1]", '["6", 6, 1]', "[-6, 6, 1]", "[]", "[6]", "null",
+                    "[1e400]", None],
+    "metadata": ["[]", "null", "}", None, 1],
+    "model": ["", "mpl", None, {}],
+}  # fmt: skip
+
+
+def wrong(header, name, key, value):
+    if value is None:
+        header[name].pop(key)
+    header[name] |= {key: value} if value is not None else {}
+
+
+@pytest.mark.parametrize("key", [*WRONG, *WRONG_TEXTS])
+def test_a_malformed_header_with_a_right_checksum_is_refused(path, key):
+    raw, name = path.read_bytes(), KERNEL if key in WRONG else "__metadata__"
+    for value in WRONG.get(key) or WRONG_TEXTS[key]:
+        path.write_bytes(raw)
+        resign(path, lambda header, value=value: wrong(header, name, key, value))
+        assert_refused(path, "path=")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header.update({KERNEL: NESTED}),
+        lambda header: header.update({KERNEL: None}),
+        lambda header: header[KERNEL].pop("shape"),
+        lambda header: header.pop(KERNEL),
+        lambda header: header.update({KERNEL: header.pop(KERNEL), "a": {}}),
+        lambda header: header.update(more=header[KERNEL]),
+    ],
+)
+def test_a_malformed_table_with_a_right_checksum_is_refused(path, change):
+    resign(path, change)
+    assert_refused(path, "path=")
+
+
+def test_a_header_nested_beyond_python_is_refused(path):
+    start = path.read_bytes()[8:].split(b",")[0]
+    text = start + b',"x":' + b"[" * 100_000
+    path.write_bytes(len(text).to_bytes(8, "little") + text)
+    assert_refused(path, "damaged")
+
+
+@pytest.mark.parametrize("more", [b"\0", b"more"])
+def test_bytes_behind_the_arrays_are_refused(path, more):
+    raw = path.read_bytes()
+    path.write_bytes(raw + more)
+    assert_refused(path, f"{len(raw) + len(more)} bytes in place of {len(raw)}")
+    path.write_bytes(raw)
+    resign(path, lambda header: None, more)
+    assert_refused(path, "bytes in place of")
+
+
+def test_of_another_file_the_first_bytes_are_read_alone(tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # More than fits memory.
+    assert_refused(path, "another kind of file")
+    assert_refused(pathlib.Path("/dev/zero"), "another kind of file")
 
 
 def test_a_later_format_is_named(path):

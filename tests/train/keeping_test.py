@@ -1,6 +1,7 @@
 """Resumed runs equal whole ones; foreign, broken and full directories."""
 
 import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ from robust_jax import train
 from robust_jax.train import catalog, keeping, loop, setup
 from tests.train import resumed_run
 
+fits = sys.modules["robust_jax.train.fit"]  # The name is the function's.
 ROOT = pathlib.Path(__file__).parents[2]
 QUICK = resumed_run.RECIPE.changed(
     {"method.name": "standard", "ball.eps": 0.0, "watch.every": 0.0, "epochs": 2}
@@ -98,17 +100,139 @@ def test_a_finished_run_gives_its_result_again(finished):
     assert sorted(p.name for p in directory.iterdir()) == ["3", "6"]
 
 
+def truncated(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 @pytest.mark.parametrize("part", ["arrays", "progress"])
-def test_broken_checkpoints_give_way_to_earlier_ones(finished, part, tmp_path):
+def test_broken_checkpoints_give_way_to_earlier_ones(finished, part, tmp_path, caplog):
     directory, trained = finished
     shutil.copytree(directory, tmp_path / "copy")
     for path in (tmp_path / "copy" / "6" / part).rglob("*"):
         if path.is_file():
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+            truncated(path)
     steps = []
     again, _ = fit(tmp_path / "copy", on_step=lambda: steps.append(1))
     assert len(steps) == 3
     assert_equal(again, trained)
+    assert "set aside as 6.damaged; training goes on from 3" in caplog.text
+    again, _ = fit(tmp_path / "copy", on_step=lambda: steps.append(1))
+    assert len(steps) == 3  # The last step was written in the place of the damaged.
+    assert_equal(again, trained)
+
+
+def test_a_run_without_a_whole_checkpoint_starts_anew_and_says_so(
+    finished, tmp_path, caplog
+):
+    directory, trained = finished
+    shutil.copytree(directory, tmp_path / "copy")
+    for path in (tmp_path / "copy").rglob("arrays/**/*"):
+        if path.is_file():
+            truncated(path)
+    steps = []
+    again, _ = fit(tmp_path / "copy", on_step=lambda: steps.append(1))
+    assert len(steps) == 6
+    assert_equal(again, trained)
+    (said,) = (r.message for r in caplog.records if "damaged" in r.message)
+    assert "set aside as 6.damaged, 3.damaged; training starts anew" in said
+
+
+@pytest.fixture(scope="module")
+def restored(finished):
+    """What a keeper of a copy of the finished run's directory restores, as bytes."""
+    few = resumed_run.data("train", 96)
+    named = {"train": few, "validation": resumed_run.data("validation", 20)}
+    identity = fits._identity(QUICK, 0, named)
+    like = setup.set_up(QUICK, few, 0).fresh()
+
+    def restored(directory):
+        kept = keeping.Keeper(directory, every=3).restore(like, identity)
+        leaves = jax.tree.leaves((kept.state, kept.best))
+        told = json.dumps(dataclasses.asdict(kept.progress))
+        return int(kept.state.step), told, [np.asarray(a).tobytes() for a in leaves]
+
+    return restored
+
+
+def test_no_flipped_bit_is_restored(finished, restored, tmp_path):
+    """Of 40 flips in the newest checkpoint 20 came back as other numbers."""
+    rng, copy = np.random.default_rng(0), tmp_path / "copy"
+    whole = restored(finished[0])
+    shutil.copytree(finished[0], copy)
+    shutil.rmtree(copy / "6")
+    earlier = restored(copy)
+    files = [p for p in (finished[0] / "6").rglob("*") if p.is_file()]
+    sizes = np.array([path.stat().st_size for path in files])
+    came = []
+    for at in rng.choice(len(files), 30, p=sizes / sizes.sum()):
+        shutil.copytree(finished[0] / "6", copy / "6")
+        path = copy / files[at].relative_to(finished[0])
+        content = bytearray(path.read_bytes())
+        content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        came.append(restored(copy))
+        assert came[-1] in (whole, earlier)
+        shutil.rmtree(copy / "6", ignore_errors=True)
+    assert earlier in came and whole in came
+
+
+def _with_arrays_of_another(copy):
+    shutil.rmtree(copy / "6" / "arrays")
+    shutil.copytree(copy / "3" / "arrays", copy / "6" / "arrays")
+
+
+def _without_arrays(copy):
+    shutil.rmtree(copy / "6" / "arrays")
+
+
+def _telling(content):
+    return lambda copy: (copy / "6" / "progress" / "metadata").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _with_arrays_of_another,
+        _without_arrays,
+        *map(_telling, (b"{}", b"null", b"[]", b"", b"[" * 100_000)),
+    ],
+)
+def test_what_is_no_checkpoint_gives_way(change, finished, restored, tmp_path, caplog):
+    shutil.copytree(finished[0], tmp_path / "copy")
+    change(tmp_path / "copy")
+    assert restored(tmp_path / "copy")[0] == 3
+    assert "6.damaged; training goes on from 3" in caplog.text
+
+
+def test_a_checkpoint_under_another_step_is_not_taken(finished, restored, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "copy")
+    (tmp_path / "copy" / "6").rename(tmp_path / "copy" / "7")
+    assert restored(tmp_path / "copy")[0] == 3
+
+
+def test_what_orbax_cannot_list_is_refused_in_a_sentence(finished, restored, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "copy")
+    (tmp_path / "copy" / "6" / "_CHECKPOINT_METADATA").write_text("[]")
+    with pytest.raises(ValueError, match="copy: its checkpoints cannot be read .*list"):
+        restored(tmp_path / "copy")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="directory=.*expected a directory, found a"):
+        restored(tmp_path / "file")
+
+
+def test_other_examples_under_the_same_ids_are_another_run(finished):
+    few, validation = resumed_run.data("train", 96), resumed_run.data("validation", 20)
+    keeper = keeping.Keeper(finished[0], every=3)
+    dimmed = dataclasses.replace(few, images=few.images // 2)
+    for data in (dimmed, few.take(np.arange(96)[::-1])):
+        with pytest.raises(ValueError, match="train='digits, n = 96, sha256 "):
+            train.fit(QUICK, data, validation, keeper=keeper)
+
+
+def test_another_setting_of_jax_is_another_run(finished):
+    told = pytest.raises(ValueError, match="jax_default_matmul_precision='None', this")
+    with jax.default_matmul_precision("bfloat16"), told:
+        fit(finished[0])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +241,7 @@ def test_broken_checkpoints_give_way_to_earlier_ones(finished, part, tmp_path):
         ({"recipe": QUICK.changed({"epochs": 3})}, "recipe.epochs='2', this one has"),
         ({"recipe": QUICK.changed({"model_config.hidden": "[9]"})}, "_config.hidden="),
         ({"seed": 1}, "seed=0, this one has 1; choose another directory or restart"),
-        ({"n": 90}, "train='digits, n = 96, ids"),
+        ({"n": 90}, "train='digits, n = 96, sha256"),
     ],
 )
 def test_another_runs_directory_is_refused_by_name(finished, other, words):
@@ -146,7 +270,7 @@ def test_stretches_as_one_program_resume_as_well(monkeypatch, tmp_path):
     assert_equal(again, trained)
 
 
-def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path):
+def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path, caplog):
     monkeypatch.setitem(catalog.RECIPES, "small", QUICK.changed({"epochs": 1}))
     hat = QUICK.changed({"method.name": "helper_based", "epochs": 1})
     hat = dataclasses.replace(hat, teachers=("small",))
@@ -159,6 +283,12 @@ def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path):
     fit(tmp_path, hat, every=50, on_step=lambda: steps.append(1))
     assert len(steps) == 3  # Of the net itself.
     assert (tmp_path / "small" / "3").exists() and (tmp_path / "3").exists()
+    for path in (tmp_path / "small" / "3" / "arrays").rglob("*"):
+        if path.is_file():
+            truncated(path)
+    fit(tmp_path, hat, every=50)
+    assert "small: checkpoints that do not match their digests" in caplog.text
+    assert (tmp_path / "small" / "3").exists()
 
 
 @pytest.mark.parametrize("name", ["every", "keep"])

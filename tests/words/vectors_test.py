@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from robust_jax import words
+from robust_jax.words import formats
 from tests.words import company
 
 PLANE = words.WordVectors(
@@ -80,6 +81,11 @@ def test_the_bytes_are_those_of_word2vec(tmp_path):
         (b"1 2\na 1 x\n", False, "word 1 of 1"),
         (b"1 2\na 1234567", True, "word 1 of 1: 7 bytes of coordinates; expected 8"),
         (b"1 2\n", True, "no word that ends in a space"),
+        (b"999999999999 300\n", True, "word 1 of 999999999999: no word"),
+        (b"999999999999 300\n", False, "0 coordinates; expected 300"),
+        (b"1 999999999999\n", True, "of coordinates, at most 100,000"),
+        (b"9" * 100_000, True, ":1: b'999"),
+        (b"1 2\na " + b"1" * 100_000, False, "word 1 of 1: 1 coordinates"),
     ],
 )
 def test_files_that_are_none(tmp_path, content, binary, told):
@@ -95,6 +101,22 @@ def test_what_a_file_cannot_hold(tmp_path):
         words.save(tmp_path / "vectors", bad, binary=False)
     with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
         words.load("nowhere", binary=False)
+
+
+def test_many_words_are_read_in_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr(formats, "_AT_FIRST", 3)
+    rng = np.random.default_rng(0)
+    vectors = words.WordVectors(tuple("abcdefghij"), rng.random((10, 2), np.float32))
+    words.save(tmp_path / "vectors", vectors, binary=True)
+    again = words.load(tmp_path / "vectors", binary=True)
+    np.testing.assert_array_equal(again.matrix, vectors.matrix)
+
+
+def test_a_file_that_is_no_gz_is_told(tmp_path):
+    path = tmp_path / "vectors.gz"
+    path.write_bytes(b"1 2\na 1 2\n")
+    with pytest.raises(ValueError, match="vectors.gz: Not a gzipped file"):
+        words.load(path, binary=False)
 
 
 def test_a_cut_gz_is_told(tmp_path):

@@ -67,6 +67,24 @@ def test_a_long_line_is_one_sentence_whatever_the_pieces(tmp_path, monkeypatch, 
     np.testing.assert_array_equal(made.sentences, [0] * 6 + [1] * 2 + [2])
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("text.gz", gzip.compress(b"a b " * 9)[:-9], "ended before"),
+        ("text.gz", b"a b", "Not a gzipped file"),
+        ("text.xz", b"a b", "format not supported"),
+        ("text.bz2", b"a b", "Invalid data stream"),
+        ("text", b"a \xff b", "can't decode byte 0xff"),
+        ("text.gz", gzip.compress(bytes(1 << 26), 1), "a word of more than 1,048,576"),
+    ],
+)
+def test_what_is_no_text_is_told_by_name(tmp_path, monkeypatch, name, content, told):
+    monkeypatch.setattr(vocabulary, "_BLOCK", 1 << 20)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{name} cannot be read as a text .*{told}"):
+        words.corpus(words.text_file(tmp_path / name))
+
+
 def test_what_cannot_be_counted():
     with pytest.raises(ValueError, match="min_count=9: none of the 4 words"):
         of(SENTENCES, min_count=9)
