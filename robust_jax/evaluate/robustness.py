@@ -16,10 +16,11 @@ from robust_jax.evaluate.engine import Estimate, Layout
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.forecast import OnProgress
+from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
-from robust_jax.evaluate.stages import Plan
+from robust_jax.evaluate.stages import Plan, Stage
 
 _AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
@@ -192,4 +193,10 @@ def _subject(
         samples=report.samples,
         surrogate=surrogate,
         certified=certified,
+        by_labels=tuple(k for k, stage in enumerate(run.plan) if _is_blind(stage)),
     )
+
+
+def _is_blind(stage: Stage) -> bool:
+    """Whether a stage sees labels alone."""
+    return bool(stage.attack == hard_label(stage.attack.steps))

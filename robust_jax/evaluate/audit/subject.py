@@ -69,6 +69,7 @@ class Subject:
     samples: int = 1  # answers that a randomised model's verdict is the majority of
     surrogate: LogitsFn | None = None  # a plain net for transfer, of one example
     certified: np.ndarray | None = None  # [N] bool, proved robust
+    by_labels: tuple[int, ...] = ()  # stages that see labels alone
 
     @property
     def robust(self) -> np.ndarray:
