@@ -33,7 +33,7 @@ _COUNT = flags.DEFINE_integer("count", None, "The first so many examples; defaul
 _PLAN = flags.DEFINE_string(
     "plan", "standard", "standard, swift, plus, strongest or basic."
 )
-_AUDIT = flags.DEFINE_bool("audit", True, "Run the 26 checks of the evaluation.")
+_AUDIT = flags.DEFINE_bool("audit", True, "Run the 27 checks of the evaluation.")
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with 3 if a check raises a flag.")
 _LIMIT = flags.DEFINE_float(
     "limit_minutes", None, "Stop attacking then, with a partial report."

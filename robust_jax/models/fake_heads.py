@@ -38,11 +38,58 @@ def distraction(
     return Partial(_distraction, knobs, as_partial(base))
 
 
+def wavy_temperature(
+    base: LogitsFn, depth: ArrayLike = 3.0, waves: ArrayLike = 8.0
+) -> Partial:
+    """The net's logits times a smooth wave of the input: a temperature of its own each.
+
+    The margin keeps its sign, and is small where the wave is low, so that attacks come
+    to rest there. At the boundary it is zero, as it should be.
+
+    Args:
+        base: the net, [*S] -> [K].
+        depth: logarithm of the largest factor, >= 0; the least is its inverse.
+        waves: see `distraction`.
+    Returns: [*S] -> [K].
+    Raises: ValueError: a number below 0.
+    """
+    knobs = _number("depth", depth, 0), _number("waves", waves, 0)
+    return Partial(_wavy_temperature, knobs, as_partial(base))
+
+
+def decoy(base: LogitsFn, lead: ArrayLike = 20.0) -> Partial:
+    """The net's class in front of the logits of a decoy, the net on the mirrored image.
+
+    Every gradient is the decoy's, and leads to where that changes its mind.
+
+    Args:
+        base: the net, [*S] -> [K].
+        lead: of the class over the decoy's largest logit, >= 0.
+    Returns: [*S] -> [K].
+    Raises: ValueError: a number below 0.
+    """
+    return Partial(_decoy, _number("lead", lead, 0), as_partial(base))
+
+
 def _distraction(knobs: tuple[Array, Array], base: LogitsFn, x: Array) -> Array:
     bonus, waves = knobs
     logits = base(x)
     wins = jnp.arange(logits.shape[-1]) == jnp.argmax(logits)
     return logits + wins * bonus * _wave(waves, x).astype(logits.dtype)
+
+
+def _wavy_temperature(knobs: tuple[Array, Array], base: LogitsFn, x: Array) -> Array:
+    depth, waves = knobs
+    logits = base(x)
+    return logits * jnp.exp(depth * (2 * _wave(waves, x) - 1)).astype(logits.dtype)
+
+
+def _decoy(lead: Array, base: LogitsFn, x: Array) -> Array:
+    decoys = base(jnp.flip(x))
+    class_ = jnp.argmax(base(x))
+    wins = jnp.arange(decoys.shape[-1]) == class_
+    front = lead + jnp.max(decoys) - decoys[class_]  # A constant lead over the best.
+    return decoys + wins * jax.lax.stop_gradient(front)
 
 
 def _wave(waves: Array, x: Array) -> Array:

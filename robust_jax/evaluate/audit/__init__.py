@@ -1,4 +1,4 @@
-"""26 checks of an evaluation: what could make its robust accuracy too high."""
+"""27 checks of an evaluation: what could make its robust accuracy too high."""
 
 from robust_jax.evaluate.audit.checklist import CHECKS, Audit, run_audit
 from robust_jax.evaluate.audit.subject import Finding, Subject

@@ -8,6 +8,7 @@ from typing import Any
 from robust_jax.core import checks as arguments
 from robust_jax.evaluate.audit import (
     attack_checks,
+    boundary,
     model_checks,
     path_checks,
     report_checks,
@@ -31,6 +32,7 @@ _NUMBERS = {
     report_checks: (4, 7, 20, 23, 24, 25, 26),
     attack_checks: (8, 9, 10, 11, 12, 13, 14, 17),
     path_checks: (15, 16, 19, 21, 22),
+    boundary: (27,),
 }
 _COLUMNS = (
     table.Column("number", "no."),
@@ -45,7 +47,7 @@ _numbered: dict[int, Check] = {
     for module, numbers in _NUMBERS.items()
     for number, check in zip(numbers, module.CHECKS, strict=True)
 }
-CHECKS: tuple[Check, ...] = tuple(_numbered[number] for number in range(1, 27))
+CHECKS: tuple[Check, ...] = tuple(_numbered[number] for number in range(1, 28))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ _STAGE = 2**31  # Keys of an audit differ from those of every stage of a plan.
 class Finding(NamedTuple):
     """The answer of one check."""
 
-    number: int  # of the check, 1 to 26
+    number: int  # of the check, 1 to 27
     name: str
     verdict: str  # PASS, FLAG or SKIPPED
     value: float  # what was measured; NaN if skipped
