@@ -11,21 +11,26 @@ from absl import flags
 
 from experiments import common
 from robust_jax import report
-from robust_jax.core import records
+from robust_jax.core import locks, records
 
 
 class Run:
     """One run of an experiment: where it writes, and what it will have recorded.
 
-    Making it proves that the directory can be written, before hours of work. `rows`,
-    `series`, `notes`, tables and figures are gathered on the way; `save` writes them.
+    Making it proves that the directory can be written, before hours of work, and keeps
+    other runs out of it to the end of the experiment. `rows`, `series`, `notes`, tables
+    and figures are gathered on the way; `save` writes them.
 
-    Raises: ValueError: the directory cannot be made or written.
+    Args:
+        experiment: its name.
+        writes: False in the processes of a run that do not write its results.
+    Raises: ValueError: the directory cannot be made or written, or is in use.
     """
 
-    def __init__(self, experiment: str) -> None:
+    def __init__(self, experiment: str, writes: bool = True) -> None:
         self.experiment = experiment
         self.out = records.prepare_out_dir(common.OUT.value or f"out/{experiment}")
+        self._lock = locks.Lock(self.out, "out") if writes else None
         self.rows: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {}
         self.notes: list[str] = []

@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
     sittings.check_flags()
     data = common.load(recipe.dataset, "train", _COUNT.value)
     validation = common.load(recipe.dataset, "validation")
-    run = recording.Run("train")
+    run = recording.Run("train", writes=hosts.is_first())
     with sittings.sitting(run.out) as keeper:
         trained = _fit(run, recipe, data, validation, keeper)
     if not hosts.is_first():

@@ -29,7 +29,15 @@ LAYERS = {
 PURE = {"core", "threats", "losses", "optim", "attacks"}
 HOST_MODULES = {
     f"robust_jax/core/{name}.py"
-    for name in ("caching", "compilation", "exports", "ids", "metrics", "records")
+    for name in (
+        "caching",
+        "compilation",
+        "exports",
+        "ids",
+        "locks",
+        "metrics",
+        "records",
+    )
 }
 JIT_MODULE = "robust_jax/core/compiling.py"  # The only pure module that compiles.
 HOST_ONLY_IMPORTS = {

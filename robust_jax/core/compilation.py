@@ -34,6 +34,12 @@ class Compilation:
     compiled_seconds: float = 0.0
     loaded_seconds: float = 0.0
 
+    @property
+    def seconds(self) -> float:
+        """All together."""
+        made = self.compiled_seconds + self.loaded_seconds
+        return self.traced_seconds + self.lowered_seconds + made
+
     def to_json(self) -> dict[str, Any]:
         """The mapping that stands for this in a record."""
         return dataclasses.asdict(self)

@@ -146,12 +146,19 @@ def _shapes(tree: Any) -> list[_Shape]:
     ]
 
 
-def _name(plan: Plan) -> str:
-    parts = [
+def surroundings() -> list[str]:
+    """What every program depends on: source, versions, kind of device, settings."""
+    return [
         _code(),
         jax.default_backend(),
         jax.local_devices()[0].device_kind,
         *(f"{name}={getattr(jax.config, name)}" for name in _SETTINGS),
+    ]
+
+
+def _name(plan: Plan) -> str:
+    parts = [
+        *surroundings(),
         _called(plan.function),
         repr(plan.donated),
         repr(_shapes(plan.arguments)),

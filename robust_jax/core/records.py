@@ -115,7 +115,7 @@ def read_json(path: PathLike) -> Any:
             f"path={os.fspath(path)}; expected a JSON file ({error.strerror}); "
             "check the name"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # The latter of deep nesting.
         raise ValueError(
             f"path={os.fspath(path)}; expected JSON ({error}); write the file again"
         ) from error
@@ -126,8 +126,9 @@ def prepare_out_dir(path: PathLike, name: str = "out") -> pathlib.Path:
 
     Meant for the start of a run, so that hours of work do not end in an error; errors
     name the argument by `name`.
-    Raises: ValueError: a file is in the way, or writing is refused.
+    Raises: ValueError: no name, a file is in the way, or writing is refused.
     """
+    names_a_folder(name, path)
     out = pathlib.Path(path)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -144,6 +145,12 @@ def prepare_out_dir(path: PathLike, name: str = "out") -> pathlib.Path:
             f"({error.strerror}); choose another one or change its permissions"
         ) from error
     return out
+
+
+def names_a_folder(name: str, path: Any) -> None:
+    """Raises ValueError unless `path` is a path that is not empty: "" is no folder."""
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise ValueError(f"{name}={path!r}; expected the name of a directory")
 
 
 @contextlib.contextmanager

@@ -75,6 +75,8 @@ def compare(
     for name in models:
         if not name or pathlib.PurePath(name).name != name:
             raise ValueError(f"models[{name!r}]; expected a name fit for a file")
+    if journal is not None:
+        records.names_a_folder("journal", journal)
     folder = None if journal is None else pathlib.Path(journal)
     return Comparison(
         {

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import checks, lift
+from robust_jax.core import lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import PathLike
-from robust_jax.core.types import AttackResult, Goal, Towards
+from robust_jax.core.types import AttackResult, Towards
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import (
     Entry,
@@ -18,6 +18,7 @@ from robust_jax.evaluate.engine import (
     Item,
     Journal,
     Layout,
+    Limit,
     Queue,
     Work,
     begun,
@@ -34,7 +35,7 @@ from robust_jax.evaluate.forecast import (
 from robust_jax.evaluate.identity import identity
 from robust_jax.evaluate.model import CLAIMS, VERDICT, Model, fresh_right
 from robust_jax.evaluate.report import StageResult
-from robust_jax.evaluate.stages import History, Plan, Stage
+from robust_jax.evaluate.stages import History, Plan, Stage, allowed
 
 _HOLDS, _WRONG = -1, -2  # Winners of examples that no stage has broken.
 _TELLS = 0.2  # Seconds between two words on compilation.
@@ -64,6 +65,7 @@ class Evaluation:
         seed: int,
         layout: Layout,
         retire: bool,
+        limit: Limit | None = None,
     ) -> None:
         self.model, self.examples, self.threat = model, examples, threat
         self.plan, self.seed, self.layout, self._retire = plan, seed, layout, retire
@@ -84,27 +86,23 @@ class Evaluation:
         self._kept: dict[int, list[Entry]] = {}
         self._on_progress: OnProgress | None = None
         self._forecast: Forecast | None = None
-        self._told = 0.0
-        self._deadline = float("inf")
+        self._told, self._pace = 0.0, 0.0  # Seconds of a tile's forward pass.
+        self.limit = Limit() if limit is None else limit
+        self._first_look = self.limit.reserved  # Seconds until its program is made.
 
-    def watch(
-        self, on_progress: OnProgress | None, limit_minutes: float | None
-    ) -> None:
-        """Calls back at every look of the host; stops when the time is over.
+    def watch(self, on_progress: OnProgress | None) -> None:
+        """Calls back at every look of the host.
 
         Needs `forecast`, if there is something to be called.
-
-        Raises: ValueError: a limit that is not a number > 0.
         """
         self._on_progress = on_progress
-        if limit_minutes is not None:
-            checks.positive_number("limit_minutes", limit_minutes)
-            self._deadline = time.monotonic() + 60 * limit_minutes
 
     def keep(self, folder: PathLike) -> None:
         """Keeps finished items in a folder, and takes up those that it holds.
 
-        Raises: ValueError: a folder of another evaluation.
+        Until `close` no other run may use the folder.
+
+        Raises: ValueError: a folder of another evaluation, damaged or in use.
         """
         works = [self._prepared(k, np.arange(1), np.ones((1, 1), bool))[0]
                  for k in range(len(self.plan))]  # fmt: skip
@@ -123,23 +121,29 @@ class Evaluation:
         for entry in self._journal.entries():
             self._kept.setdefault(entry.stage, []).append(entry)
 
+    def close(self) -> None:
+        """Writes what is pending; other runs may use the journal."""
+        if self._journal is not None:
+            try:
+                self._journal.flush()
+            finally:
+                self._journal.close()
+
     def all_stages(self) -> Iterator[StageResult]:
-        """Runs the stages; each result as it is known. The journal is written.
+        """Runs the stages; each result as it is known.
 
         Programs of later stages are compiled while the first ones run; none is begun
-        any more once every example has fallen.
+        any more once every example has fallen, or after the time limit.
         """
         ahead = self._begun()
         try:
             self._wait(ahead)
-            for stage in range(len(self.plan)):
-                yield self._stage(stage)
-                if not self._attacked().size:
+            for stage, programs in enumerate(ahead):
+                yield self._stage(stage, programs)
+                if not self._attacked().size or self.limit.is_over:
                     _cancel(ahead)
         finally:
             _cancel(ahead)
-            if self._journal is not None:
-                self._journal.flush()
 
     def forecast(self, audit_share: float) -> Forecast:
         """What all will take; the programs begin to be compiled.
@@ -150,6 +154,7 @@ class Evaluation:
         model, images = self.model.logits_fn, self.examples.images
         slots, tiles = self.layout.tile, self.layout.tiles
         pace, stages = speed(model, images, slots), []
+        self._pace = pace.seconds
         for k, programs in enumerate(self._begun()):
             stage, items = self.plan[k], int(self.clean.sum()) * self._places(k)
             calls = -(-items // slots) * stage.attack.steps
@@ -189,19 +194,16 @@ class Evaluation:
         distance = self.threat.distance(kept[1], self.examples.images[position])
         return AttackResult(kept[1], found.margin[0, place], distance, *cost)
 
-    def _stage(self, number: int) -> StageResult:
+    def _stage(self, number: int, programs: list[Compiled]) -> StageResult:
         start, stage = time.perf_counter(), self.plan[number]
         attacked = self._attacked()
-        allowed = self._allowed(number, attacked)
-        work, queue, found = self._prepared(number, attacked, allowed)
+        wanted = self._allowed(number, attacked)
+        work, queue, found = self._prepared(number, attacked, wanted)
         row_of = {int(position): row for row, position in enumerate(attacked)}
         for entry in self._kept.get(number, ()):
             row = row_of.get(entry.position)
-            if row is None or not allowed[row, entry.place]:
-                raise ValueError(
-                    f"journal: {stage.name} holds an item that this plan would not "
-                    "run; it was begun for another plan; remove the folder"
-                )
+            if row is None or not wanted[row, entry.place]:
+                continue  # Of another rule `only`: it says nothing of other items.
             item, cost = Item(row, entry.place), (entry.forwards, entry.backwards)
             found.add(item, entry.margin, cost, entry.x_adv)
             queue.settle(item, entry.x_adv is not None)
@@ -210,12 +212,12 @@ class Evaluation:
             if self._journal is not None:
                 self._journal.add(found.entry(item, number, int(attacked[item.row])))
 
-        def on_look(left: float) -> bool:
+        def on_look(left: float) -> None:
             self.began = self.began or time.perf_counter()
-            self._report(number, attacked, 1 - left / allowed.sum(), found)
-            return time.monotonic() < self._deadline
+            self._report(number, attacked, 1 - left / wanted.sum(), found)
+            self.limit.reserved = self._seconds_of_claims(found)
 
-        if len(attacked):
+        if queue.left and self._are_ready(programs):
             run_stage(
                 stage.attack,
                 self.model.logits_fn,
@@ -225,6 +227,7 @@ class Evaluation:
                 self.layout,
                 on_end=on_end,
                 on_look=on_look,
+                limit=self.limit,
             )
         broken = self._settle(number, attacked, found)
         seconds = time.perf_counter() - start
@@ -235,28 +238,46 @@ class Evaluation:
         return np.flatnonzero(self.winner == _HOLDS if self._retire else self.clean)
 
     def _begun(self) -> list[list[Compiled]]:
-        """The programs of each stage, in the order in which they will be needed."""
+        """The programs of each stage, in the order in which they will be needed.
+
+        Of stages that the time limit comes before, and where nothing is to be
+        attacked, none.
+        """
         tiles = -(-len(self._attacked()) // self.layout.tile)
-        one = np.arange(1), np.ones((1, 1), bool)
-        return [
-            begun(
-                self.layout,
-                stage.attack,
-                self.model.logits_fn,
-                self._prepared(k, *one)[0],
-                tiles,
+        one, model = (np.arange(1), np.ones((1, 1), bool)), self.model.logits_fn
+        stages: list[list[Compiled]] = []
+        for k, stage in enumerate(self.plan):
+            some = tiles if not self.limit.is_over else 0
+            work = self._prepared(k, *one)[0]
+            stages.append(
+                begun(self.layout, stage.attack, model, work, some) if some else []
             )
-            for k, stage in enumerate(self.plan if tiles else ())
-        ]
+        return stages
 
     def _wait(self, programs: list[list[Compiled]]) -> None:
         """Tells how far the first stage's compilation is, until that is over."""
-        while self._on_progress is not None and programs:
+        while self._on_progress is not None and programs[0] and not self.limit.is_over:
             first = [one.ahead.wait(_TELLS) for one in programs[0]]
             every = [share for stage in programs for one in stage for share in one.made]
             self._tell(0, float(np.mean(every)), "compilation", self.winner == _HOLDS)
             if all(first):
                 return
+
+    def _are_ready(self, programs: list[Compiled]) -> bool:
+        """Whether a stage may begin: with a limit, if its programs are compiled before.
+
+        A program that is being compiled cannot be stopped, but nobody waits for it.
+        """
+        if self.limit.minutes is None:
+            return True
+        ready = [one.ahead.wait(self.limit.left) for one in programs]
+        return bool(ready) and all(ready) and not self.limit.is_over
+
+    def _seconds_of_claims(self, found: Findings) -> float:
+        """What a last look at all that was found so far will take, its program too."""
+        count = len(found.x_adv) + int((self.winner >= 0).sum())
+        looks = 3 if self.model.is_random else 1  # A random net's verdicts twice.
+        return self._first_look + looks * self._pace * count / self.layout.tile
 
     def _places(self, number: int) -> int:
         return len(self._goals[number]) * self.plan[number].restarts
@@ -277,20 +298,13 @@ class Evaluation:
 
     def _allowed(self, number: int, attacked: np.ndarray) -> np.ndarray:
         """[N, P] bool, at which places a stage attacks each of its examples."""
-        stage, goals = self.plan[number], self._goals[number]
-        allowed = np.ones((len(attacked), len(goals)), bool)
-        if stage.only is not None:
-            history = History(
-                self.examples.logits[attacked],
-                self.examples.margin[attacked],
-                self.best_margin[attacked],
-                self._target_margin[attacked],
-            )
-            says = np.asarray(stage.only(history), bool)
-            rows = np.arange(len(attacked))
-            for k, goal in enumerate(goals):
-                allowed[:, k] = _of_goal(says, rows, goal, attacked)
-        return np.repeat(allowed, stage.restarts, axis=1)
+        history = History(
+            self.examples.logits[attacked],
+            self.examples.margin[attacked],
+            self.best_margin[attacked],
+            self._target_margin[attacked],
+        )
+        return allowed(self.plan[number], self._goals[number], history, attacked)
 
     def _settle(self, number: int, attacked: np.ndarray, found: Findings) -> np.ndarray:
         """What a stage found becomes known; [N] bool, what it broke."""
@@ -357,17 +371,6 @@ def _cancel(programs: list[list[Compiled]]) -> None:
     for stage in programs:
         for one in stage:
             one.ahead.cancel()
-
-
-def _of_goal(
-    says: np.ndarray, rows: np.ndarray, goal: Goal, attacked: np.ndarray
-) -> np.ndarray:
-    """What a rule's answer, [N] or [N, K], means for one goal."""
-    if says.ndim == 1:
-        return says
-    if not isinstance(goal, Towards):
-        return np.asarray(says.any(axis=1))
-    return says[rows, np.asarray(goal.target)[attacked]]
 
 
 def _stage_result(

@@ -31,7 +31,7 @@ OnProgress = Callable[[Progress], None]
 class Work(NamedTuple):
     """What is known of a stage before it begins."""
 
-    programs: Sequence[Compiled]  # of each device that it needs
+    programs: Sequence[Compiled]  # of each device that it needs; none: it does not run
     calls: int  # of `step`, of all items over the slots of a tile
     is_conditional: bool  # a rule chooses the examples
     result_bytes: int
@@ -63,6 +63,8 @@ class Forecast:
             * stage.calls
             * (1.0 if k == 0 else _CONDITIONAL if stage.is_conditional else _LATER)
             / len(stage.programs)
+            if stage.programs
+            else 0.0
             for k, stage in enumerate(stages)
         ]
         programs = [one for stage in stages for one in stage.programs]

@@ -1,17 +1,23 @@
 """What an evaluation is of, as plain values: the header of its journal."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend import core as jex
 
-from robust_jax.core import factories
+from robust_jax.core import compiling, exports, factories, lift
 from robust_jax.core.types import LogitsFn
-from robust_jax.evaluate.engine import Layout, Work
-from robust_jax.evaluate.engine.programs import text
+from robust_jax.evaluate.claims import of_parameters, predict
+from robust_jax.evaluate.engine import Examples, Layout, Work
+from robust_jax.evaluate.engine.programs import traced
 from robust_jax.evaluate.stages import Plan
+from robust_jax.interop.host import name_of
+
+_PROBES = 64  # Points at which a model on the host is asked once more.
+_STAGE = 2**31 + 3  # Of their keys; no attack, verdict or claim draws them.
 
 
 def describe(threat: Any) -> str:
@@ -34,9 +40,9 @@ def identity(
 ) -> dict[str, Any]:
     """All that finished work items depend on.
 
-    Attacks and net are known by the programs that they are traced to and by their
-    numbers, so that another step size or objective is another evaluation; weights by
-    the clean logits.
+    Attacks and net are known by the programs that they are traced to, and by their
+    numbers and weights, wherever those are kept. A model on the host has no program:
+    its name stands for it, and its answers at the images and at points around them.
 
     Args:
         plan: the stages.
@@ -46,33 +52,98 @@ def identity(
         layout: of which the tile counts.
         seed: of all draws.
         retire: see `robustness`.
+    Raises: ValueError: a model on the host without a name.
     """
     examples = works[0].examples
-    texts = [
-        text(factories.as_product(stage.attack), logits_fn, work.order([None]))
+    programs = [
+        traced(factories.as_product(stage.attack), logits_fn, work.order([None]))
         for stage, work in zip(plan, works, strict=True)
     ]
+    hosts = [_hosts(program.jaxpr.jaxpr) for pair in programs for program in pair]
+    named = sorted({name for names in hosts for name in names})
+    probes = _probes(threat, examples, seed) if named else examples.images[:0]
     return {
         "plan": [
             [stage.name, stage.attack.steps, stage.restarts, work.targets]
             for stage, work in zip(plan, works, strict=True)
         ],
         "threat": describe(threat),
-        "box": _digest(*(np.float32(bound) for bound in threat[1:])),
         "radii": _digest(np.float32(threat.eps)),
+        "threat set": _digest(
+            str(jax.tree.structure(threat)),
+            *(np.float32(bound) for bound in jax.tree.leaves(threat)),
+        ),
         "seed": seed,
         "tile": layout.tile,
         "retire": retire,
         "examples": _digest(examples.images, examples.labels, examples.ids),
+        "goals": _digest(*(field for work in works for field in work.goals)),
+        "weights of the model": _digest(*jax.tree.leaves(logits_fn)),
         "clean logits of the model": _digest(examples.logits),
+        "models on the host": named,
+        "answers between": _digest(predict(logits_fn, probes, layout.tile))
+        if named
+        else None,
         "jax": jax.__version__,
-        "programs of the attacks": [_digest(one.encode()) for one in texts],
+        "library, versions, device and settings": _digest(*exports.surroundings()),
+        "programs of the attacks": [
+            _digest(*(program.lower().as_text() for program in pair), _numbers(stage))
+            for stage, pair in zip(plan, programs, strict=True)
+        ],
     }
 
 
+def _numbers(stage: Any) -> str:
+    leaves = jax.tree.leaves(factories.as_product(stage.attack))
+    return repr([np.asarray(leaf).tolist() for leaf in leaves])
+
+
+def _hosts(program: jex.Jaxpr) -> Iterator[str]:
+    """The names of the functions on the host that a program calls back.
+
+    Raises: ValueError: one without a name.
+    """
+    for equation in program.eqns:
+        primitive = equation.primitive.name
+        if "callback" in primitive and not primitive.startswith("debug"):
+            name = name_of(equation.params.get("callback"))
+            if name is None:
+                raise ValueError(
+                    "journal: the model, or an attack, calls a function on the host, "
+                    "which nothing tells from another one; say which it is by "
+                    "from_host(..., name='...'), or leave journal out"
+                )
+            yield name
+        for inner in jex.jaxprs_in_params(equation.params):
+            yield from _hosts(inner)
+
+
+def _probes(threat: Any, examples: Examples, seed: int) -> np.ndarray:
+    """Drawn points inside the threat set of the first examples, [M, *S]."""
+    some = np.arange(min(_PROBES, len(examples.images)))
+    x = examples.images[some]
+    around = lift.threat_on_host(lift.threat_of(threat, examples.images, some), x)
+    keys = lift.item_keys(seed, examples.ids[some], stage=_STAGE)
+    return np.asarray(compiling.compiled(jax.vmap(_drawn), brief=True)(around, keys, x))
+
+
+def _drawn(threat: Any, key: Any, x: Any) -> Any:
+    if of_parameters(threat):
+        return threat.apply(x, threat.sample(key, threat.start(x)))
+    return threat.sample(key, x)
+
+
 def _digest(*parts: Any) -> str:
+    """Of texts and arrays, their types and shapes included."""
     total = hashlib.blake2b(digest_size=16)
     for part in parts:
-        is_text = isinstance(part, bytes)
-        total.update(part if is_text else np.ascontiguousarray(part).tobytes())
+        if isinstance(part, str):
+            content, kind = part.encode(), "text"
+        else:
+            if jax.dtypes.issubdtype(getattr(part, "dtype", None), jax.dtypes.prng_key):
+                part = jax.random.key_data(part)
+            array = np.asarray(part)
+            content, kind = np.ascontiguousarray(array).tobytes(), f"{array.dtype}"
+            kind += str(array.shape)
+        total.update(f"{kind} {len(content)} ".encode() + content)
     return total.hexdigest()

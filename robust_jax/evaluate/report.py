@@ -35,8 +35,9 @@ class StageResult:
     `broken` includes the examples that the model gets wrong without any attack and,
     where stages retire examples, those that an earlier stage broke. There are two
     ledgers. Useful cost is that of an example's items up to its winner: it does not
-    depend on the schedule. Spent cost is all that slots with its items computed, frozen
-    steps and cancelled items too; `idle` is what slots without an item computed.
+    depend on the schedule. Spent cost is all that slots with its items computed in this
+    session, frozen steps and cancelled items too; what a journal held was spent before.
+    `idle` is what slots without an item computed.
     """
 
     name: str
@@ -286,14 +287,17 @@ class Report:
         }
 
     def write_examples(self, path: records.PathLike) -> None:
-        """Writes x_adv, winner, clean, ids and ledgers to npz, whole or not at all."""
+        """Writes x_adv, winner, clean, ids and useful cost to npz, whole or not at all.
+
+        Guarantees: the same bytes whether the evaluation was interrupted or not. Spent
+        cost depends on that: `stages` and the record have it.
+        """
         arrays = {"x_adv": self.x_adv, "winner": self.winner}
         arrays |= {"clean": self.clean, "ids": self.ids}
-        arrays |= {  # The ledgers, [stages, N].
-            f"{kind}_{what}": np.stack([getattr(s, name) for s in self.stages])
-            for kind, prefix in (("useful", ""), ("spent", "spent_"))
+        arrays |= {  # [stages, N]
+            f"useful_{what}": np.stack([getattr(s, what) for s in self.stages])
             for what in ("forwards", "backwards")
-            if self.stages and (name := f"{prefix}{what}")
+            if self.stages
         }
         with records.atomic_path(path) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]

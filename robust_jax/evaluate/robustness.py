@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import compilation, lift
+from robust_jax.core import compilation, lift, records
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
-from robust_jax.evaluate.audit import Subject, run_audit
+from robust_jax.evaluate.audit import Audit, Subject, run_audit
 from robust_jax.evaluate.claims import of_parameters
-from robust_jax.evaluate.engine import Estimate, Layout
+from robust_jax.evaluate.engine import Estimate, Layout, Limit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.forecast import OnProgress
@@ -81,16 +81,25 @@ def robustness(
         certified: shape [N] bool, examples that are proved robust, for the audit.
         name: of the model, for the report.
         journal: folder in which finished items are kept (at least every 30 s), and
-            from which an interrupted evaluation of the same goes on.
-        limit_minutes: after which the evaluation stops with a partial report.
+            from which an interrupted evaluation of the same goes on, to the same
+            result but for spent cost and time, which are this session's. It knows the
+            evaluation by all that its items depend on, weights included; of a model
+            on the host by its name, see `interop.from_host`.
+        limit_minutes: of the whole call, compilation included, after which it stops
+            with a partial report. Attacks, stages and checks of the audit that were
+            not begun are left undone; what was found is still checked by a last look,
+            for which time is kept back.
         on_estimate: called before the plan begins with what all will take, which costs
             a few forward passes.
         on_progress: called while programs compile, at every look of the host, and after
             every check of the audit.
-    Raises: ValueError: bad images, labels, radius or model, in one sentence; a journal
-        of another evaluation.
+    Raises: ValueError: bad images, labels, radius, plan or model, in one sentence; a
+        journal of another evaluation, damaged, or in use by another run.
     """
-    start = time.perf_counter()
+    start, limit = time.perf_counter(), Limit(limit_minutes)
+    if journal is not None:
+        records.names_a_folder("journal", journal)
+    _check_stages(plan)
     with compilation.recorded() as made:
         if subset is not None:
             some = np.arange(len(images))[subset]
@@ -102,25 +111,59 @@ def robustness(
         net = adapted(model, images, takes, samples, seed)
         examples = checked(net.logits_fn, images, labels, threat, ids, layout.tile)
         plan = _stages(plan, net, threat.name, examples.logits.shape[1])
-        run = Evaluation(net, examples, threat, plan, seed, layout, retire)
-        run.watch(on_progress, limit_minutes)
-        if journal is not None:
-            run.keep(journal)
-        if on_estimate is not None or on_progress is not None:
-            forecast = run.forecast(_AUDIT_SHARE if audit else 0.0)
-            if on_estimate is not None:
-                on_estimate(forecast.estimate)
-        report = _report(run, tuple(run.all_stages()), name)
+        # What the clean images took to be asked, the last look will take again.
+        limit.reserved = made.so_far.seconds
+        run = Evaluation(net, examples, threat, plan, seed, layout, retire, limit)
+        run.watch(on_progress)
+        try:
+            if journal is not None:
+                run.keep(journal)
+            share = _AUDIT_SHARE if audit else 0.0
+            _tell(run, share, on_estimate, on_progress is not None)
+            report = _report(run, tuple(run.all_stages()), name)
+        finally:
+            run.close()
         if audit:
-            subject = _subject(run, report, surrogate, _of(certified, slice(None)))
-            budget = _AUDIT_SHARE * (report.forwards + 2 * report.backwards)
-            report = report.audited(
-                run_audit(subject, budget=budget, on_check=run.tell_audit)
-            )
+            report = report.audited(_audit(run, report, surrogate, certified))
     return dataclasses.replace(
         report,
         compilation=made.so_far,
         seconds_to_first_step=None if run.began is None else run.began - start,
+    )
+
+
+def _check_stages(plan: Any) -> None:
+    is_plan = isinstance(plan, tuple | list) and all(isinstance(s, Stage) for s in plan)
+    if not isinstance(plan, str) and not (is_plan and plan):
+        raise ValueError(
+            f"plan={plan!r}; expected a plan's name or at least one Stage in a tuple: "
+            "without an attack nothing is known of robustness"
+        )
+
+
+def _tell(
+    run: Evaluation,
+    audit_share: float,
+    on_estimate: Callable[[Estimate], None] | None,
+    is_watched: bool,
+) -> None:
+    """Forecasts for who asks; a limit needs to know how fast the model is."""
+    if on_estimate is None and not is_watched and run.limit.minutes is None:
+        return
+    forecast = run.forecast(audit_share)
+    if on_estimate is not None:
+        on_estimate(forecast.estimate)
+
+
+def _audit(run: Evaluation, report: Report, surrogate: Any, certified: Any) -> Audit:
+    subject = _subject(run, report, surrogate, _of(certified, slice(None)))
+    budget = _AUDIT_SHARE * (report.forwards + 2 * report.backwards)
+    run.limit.reserved = 0.0
+    return run_audit(
+        subject,
+        budget=budget,
+        on_check=run.tell_audit,
+        seconds_left=lambda: run.limit.left,
     )
 
 
@@ -144,7 +187,9 @@ def _stages(plan: str | Plan, net: Model, norm: str, num_classes: int) -> Plan:
             "plan='rand' is for random nets; expected takes='example and key'; use "
             "standard or swift for this one"
         )
-    return plans.by_name(plan, norm, num_classes) if isinstance(plan, str) else plan
+    if isinstance(plan, str):
+        return plans.by_name(plan, norm, num_classes)
+    return tuple(plan)
 
 
 def _of(value: Any, some: Any) -> np.ndarray | None:

@@ -117,3 +117,28 @@ def work_items(plan: Plan, num_classes: int) -> int:
     """How many times a plan attacks an example that no attack breaks."""
     label, logits = np.zeros(1, np.int32), np.zeros((1, num_classes))
     return sum(s.restarts * len(s.goals(label, logits)) for s in plan)
+
+
+def allowed(
+    stage: Stage, goals: Sequence[Goal], history: History, attacked: np.ndarray
+) -> np.ndarray:
+    """[M, P] bool, at which places a stage attacks each of its examples.
+
+    Args:
+        stage: with its rule, if it has one.
+        goals: of all N examples.
+        history: of the M attacked ones.
+        attacked: their positions among the N, [M].
+    """
+    places = np.ones((len(attacked), len(goals)), bool)
+    if stage.only is not None:
+        says = np.asarray(stage.only(history), bool)
+        for k, goal in enumerate(goals):
+            if says.ndim == 1:
+                places[:, k] = says
+            elif isinstance(goal, Towards):
+                target = np.asarray(goal.target)[attacked]
+                places[:, k] = says[np.arange(len(attacked)), target]
+            else:
+                places[:, k] = says.any(axis=1)
+    return np.repeat(places, stage.restarts, axis=1)

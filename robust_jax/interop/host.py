@@ -1,5 +1,9 @@
 """Models that JAX does not know: any function of a batch, asked on the host."""
 
+import dataclasses
+import functools
+import hashlib
+import pickle
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -13,13 +17,39 @@ from robust_jax.core import checks
 from robust_jax.core.types import Array
 
 BatchFn = Callable[[NDArray[Any]], Any]  # [B, *S] -> [B, K] scores or [B] classes
+Answers = Literal["scores", "labels"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What a traced program calls back."""
+
+    on_the_host: Callable[[tuple[int, ...], Any], NDArray[np.float32]]
+    shape: tuple[int, ...]  # of an example
+    name: Callable[[], str | None]  # what tells the model from others
+
+    def __call__(self, given: Any) -> NDArray[np.float32]:
+        return self.on_the_host(self.shape, given)
+
+
+def name_of(callback: Any) -> str | None:
+    """The name of the model that a program calls back; None if nobody has named it.
+
+    Args:
+        callback: the function in the program, or JAX's wrapper of it.
+    """
+    function = getattr(callback, "callback_func", callback)
+    cells = getattr(function, "__closure__", None) or ()
+    held = (function, *(cell.cell_contents for cell in cells))
+    return next((one.name() for one in held if isinstance(one, _Asked)), None)
 
 
 def from_host(
     batch_fn: BatchFn,
     num_classes: int,
     *,
-    answers: Literal["scores", "labels"] = "scores",
+    answers: Answers = "scores",
+    name: str | None = None,
 ) -> Partial:
     """Any function of a batch as a black-box model of one example.
 
@@ -36,6 +66,8 @@ def from_host(
             numbers [B] below num_classes.
         num_classes: K, >= 2.
         answers: which of the two.
+        name: what tells the function, with its weights, from every other one: the
+            journal of an evaluation needs it, for nothing else can.
     Returns: one example [*S] to its logits [K].
     Raises: ValueError: arguments outside these ranges; when it is differentiated;
         while it runs, answers of another shape, or labels out of range.
@@ -45,7 +77,17 @@ def from_host(
         raise ValueError(f"num_classes={num_classes}; expected an integer >= 2")
     if answers not in ("scores", "labels"):
         raise ValueError(f"answers={answers!r}; expected 'scores' or 'labels'")
+    if name is not None and not (isinstance(name, str) and name):
+        raise ValueError(f"name={name!r}; expected a text that is not empty")
+    return _on_host(batch_fn, num_classes, answers, lambda: name)
 
+
+def _on_host(
+    batch_fn: BatchFn,
+    num_classes: int,
+    answers: Answers,
+    name: Callable[[], str | None],
+) -> Partial:
     def on_the_host(shape: tuple[int, ...], x: Any) -> NDArray[np.float32]:
         batch = np.array(x).reshape(-1, *shape)
         given = np.asarray(batch_fn(batch))
@@ -56,7 +98,7 @@ def from_host(
     @jax.custom_jvp
     def ask(x: Array) -> Array:
         return jax.pure_callback(
-            lambda given: on_the_host(x.shape, given),
+            _Asked(on_the_host, x.shape, name),
             jax.ShapeDtypeStruct((num_classes,), jnp.float32),
             x,
             vmap_method="broadcast_all",
@@ -73,7 +115,7 @@ def from_host(
 
 
 def from_sklearn(
-    estimator: Any, *, answers: Literal["scores", "labels"] | None = None
+    estimator: Any, *, answers: Answers | None = None, name: str | None = None
 ) -> Partial:
     """A fitted classifier of scikit-learn as a black-box model; see `from_host`.
 
@@ -83,6 +125,7 @@ def from_sklearn(
     Args:
         estimator: its classes are integers from 0 on.
         answers: None takes scores where the estimator has them for every class.
+        name: as in `from_host`; by default a digest of the pickled estimator.
     Raises: ValueError: classes that are not integers from 0 on; scores asked of an
         estimator that has none.
     """
@@ -98,9 +141,25 @@ def from_sklearn(
             f"estimator={type(estimator).__name__} has neither decision_function nor "
             "predict_proba; take answers='labels'"
         )
-    if answers == "labels" or score is None:
-        return from_host(_flattened(estimator.predict), len(classes), answers="labels")
-    return from_host(_flattened(score), len(classes))
+    kind: Answers = "labels" if answers == "labels" or score is None else "scores"
+    asked = estimator.predict if score is None or kind == "labels" else score
+    if name is not None:
+        return from_host(_flattened(asked), len(classes), answers=kind, name=name)
+    pickled = functools.partial(_pickled, estimator)
+    return _on_host(_flattened(asked), len(classes), kind, pickled)
+
+
+def _pickled(estimator: Any) -> str | None:
+    """A digest of the estimator as it is now; None of one that cannot be pickled.
+
+    Of one that was read from a file and one that was just fitted pickle writes equal
+    texts in other ways: a second time they are alike.
+    """
+    try:
+        content = pickle.dumps(pickle.loads(pickle.dumps(estimator)))
+    except Exception:  # Whatever its parts raise.
+        return None
+    return hashlib.sha256(content).hexdigest()
 
 
 def _score_of(estimator: Any) -> BatchFn | None:

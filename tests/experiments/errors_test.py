@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from robust_jax import models, train
+from robust_jax.core import locks
 from tests.experiments import command_line
 
 pytestmark = pytest.mark.xdist_group("experiment errors")
@@ -69,6 +70,8 @@ BAD = [
     (f"evaluate {GIVEN} --eps=0.1 --dataset=minst", "did you mean mnist"),
     (f"evaluate {GIVEN} --eps=0.1 --split=tset", "split"),
     (f"evaluate {GIVEN} --eps=0.1 --count=501", "digits test has 500 examples"),
+    (f"evaluate {GIVEN} --eps=0.1 --out=busy", "out=busy is in use by another run"),
+    (f"attack {GIVEN} --out=busy", "out=busy is in use by another run; wait"),
     ("evaluate --eps=0.1 --checkpoint=missing", "missing"),
     ("evaluate --eps=0.1 --checkpoint=cut", "cut short"),
     ("evaluate --eps=0.1 --checkpoint=foreign", "written by models.save"),
@@ -159,12 +162,15 @@ def outcomes(tmp_path_factory):
     (folder / "cut").write_bytes(checkpoint.read_bytes()[:-100])
     np.save(folder / "foreign.npy", np.zeros(100))
     (folder / "foreign.npy").rename(folder / "foreign")
+    (folder / "busy").mkdir()
+    lock = locks.Lock(folder / "busy", "out")  # As another run holds it.
     before = _content(folder)
     commands = [command for command, _ in BAD] + OUT_IN_THE_WAY
     ends = command_line.run_all([c.split() for c in commands], folder)
     helps = command_line.run_all([[name, "--help"] for name in NAMES], folder)
     after = _content(folder)
     assert before == {k: v for k, v in after.items() if k in before}
+    lock.release()
     yield {
         "ends": dict(zip(commands, ends, strict=True)),
         "helps": dict(zip(NAMES, helps, strict=True)),

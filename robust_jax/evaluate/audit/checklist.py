@@ -1,6 +1,7 @@
 """The list of all checks, and a run of it over one evaluation."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,13 +21,16 @@ from robust_jax.evaluate.audit.subject import (
     Bench,
     Check,
     Finding,
+    LateError,
     Subject,
+    skipped,
 )
 from robust_jax.report import table
 
 POINTS = 128  # Two tiles; a share of them is known to within 9 points.
 _FEWEST = 16  # Below it a share of the points says nothing.
 _PER_POINT = 3_000  # Forward-equivalents of all checks; 2,341 where no point falls.
+_LATE = "The time limit came first."
 _NUMBERS = {
     model_checks: (1, 2, 3, 5, 6, 18),
     report_checks: (4, 7, 20, 23, 24, 25, 26),
@@ -63,6 +67,7 @@ class Audit:
     forwards: int  # model evaluations of the audit
     backwards: int  # gradients of the audit
     seconds: float  # wall time, compilation included
+    undone: int = 0  # checks that a time limit left undone; skipped among the findings
 
     @property
     def flags(self) -> tuple[Finding, ...]:
@@ -71,8 +76,8 @@ class Audit:
 
     @property
     def passed(self) -> bool:
-        """No flag."""
-        return not self.flags
+        """No flag, and no check left undone."""
+        return not self.flags and not self.undone
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per check, without its sentences."""
@@ -85,15 +90,18 @@ class Audit:
             f"flag {f.number}, {f.name}: {f.says} Remedy: {f.remedy}"
             for f in self.flags
         ]
+        if self.findings and self.undone == len(self.findings):
+            return self.summary()
         lines = [table.format_table(self.rows(), _COLUMNS), *flags, self.summary()]
         return "\n".join(lines)
 
     def summary(self) -> str:
         """How many checks passed, and the cost, in one line."""
         verdicts = [f.verdict for f in self.findings]
+        late = f", {self.undone} of them for want of time" if self.undone else ""
         return (
             f"audit: {verdicts.count(PASS)} checks passed, {verdicts.count(FLAG)} "
-            f"flagged, {verdicts.count(SKIPPED)} skipped; {self.points} points, "
+            f"flagged, {verdicts.count(SKIPPED)} skipped{late}; {self.points} points, "
             f"{self.forwards:,} forwards, {self.backwards:,} backwards, "
             f"{self.seconds:.1f} s"
         )
@@ -107,6 +115,7 @@ class Audit:
             "forwards": self.forwards,
             "backwards": self.backwards,
             "seconds": self.seconds,
+            "undone": self.undone,
         }
 
 
@@ -117,6 +126,7 @@ def run_audit(
     budget: float | None = None,
     checks: Sequence[Check] = CHECKS,
     on_check: Callable[[float], None] = lambda share: None,
+    seconds_left: Callable[[], float] = lambda: math.inf,
 ) -> Audit:
     """Asks every check about an evaluation.
 
@@ -134,6 +144,8 @@ def run_audit(
             lowers the number of points, to 16 at the least. None is no limit.
         checks: which ones, in this order.
         on_check: called after each check with the share of them that is over.
+        seconds_left: before a time limit. A check that it interrupts, or before which
+            fewer are left than the longest one so far took, is skipped and undone.
     Returns: findings in the order of the checks, and the cost.
     Raises: ValueError: points below 1, or a budget that is not above 0.
     """
@@ -143,28 +155,42 @@ def run_audit(
         each = _PER_POINT * subject.samples
         points = min(points, max(_FEWEST, int(budget / each)))
     start = time.perf_counter()
-    bench = Bench(subject, points)
-    findings = []
+    bench = Bench(subject, points, seconds_left)
+    findings: list[Finding] = []
+    longest = 0.0
     for check in checks:
-        findings.append(_asked(check, bench))
+        began, is_late = time.perf_counter(), seconds_left() <= longest
+        findings.append(_late(check) if is_late else _asked(check, bench))
+        longest = max(longest, time.perf_counter() - began)
         on_check(len(findings) / len(checks))
     seconds = time.perf_counter() - start
-    return Audit(tuple(findings), len(bench), bench.forwards, bench.backwards, seconds)
+    undone = sum(finding.says == _LATE for finding in findings)
+    cost = bench.forwards, bench.backwards
+    return Audit(tuple(findings), len(bench), *cost, seconds, undone)
 
 
 def _asked(check: Check, bench: Bench) -> Finding:
     try:
         return check(bench)
+    except LateError:
+        return _late(check)
     except Exception as error:  # One broken check must not hide what the others found.
-        name = getattr(check, "__name__", "check").replace("_", " ")
-        number = next((n for n, known in _numbered.items() if known is check), 0)
         line = next(iter(str(error).splitlines()), "")
         return Finding(
-            number,
-            name,
+            *_named(check),
             FLAG,
             float("nan"),
             "no error",
             f"The check ended with {type(error).__name__}: {line}.",
             "Mend the cause: until then this property of the evaluation is unknown.",
         )
+
+
+def _late(check: Check) -> Finding:
+    return skipped(*_named(check), _LATE)
+
+
+def _named(check: Check) -> tuple[int, str]:
+    """The number and the name of a check that has not answered."""
+    number = next((n for n, known in _numbered.items() if known is check), 0)
+    return number, getattr(check, "__name__", "check").replace("_", " ")

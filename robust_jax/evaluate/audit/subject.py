@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -15,6 +16,10 @@ from robust_jax.evaluate.claims import Claims, predict
 
 PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
 _STAGE = 2**31  # Keys of an audit differ from those of every stage of a plan.
+
+
+class LateError(Exception):
+    """A time limit came before the end of a check."""
 
 
 class Finding(NamedTuple):
@@ -87,10 +92,16 @@ class Bench:
         subject: the evaluation.
         points: size of the subset, fewer if there are fewer right examples. It depends
             on the ids alone, not on the order of the examples.
+        seconds_left: before a time limit, after which `count` raises LateError.
     """
 
-    def __init__(self, subject: Subject, points: int = 128) -> None:
-        self.subject = subject
+    def __init__(
+        self,
+        subject: Subject,
+        points: int = 128,
+        seconds_left: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        self.subject, self._seconds_left = subject, seconds_left
         right = np.flatnonzero(subject.clean)
         by_id = right[np.argsort(subject.ids[right], kind="stable")]
         self.index = by_id[:points]  # Ids are hashes: the smallest are a random draw.
@@ -210,9 +221,14 @@ class Bench:
         return self._kept[name]
 
     def count(self, forwards: int, backwards: int = 0) -> None:
-        """Adds model calls that a check made by itself."""
+        """Adds model calls that a check made by itself.
+
+        Raises: LateError: the time is over.
+        """
         self.forwards += forwards
         self.backwards += backwards
+        if self._seconds_left() <= 0:
+            raise LateError
 
 
 Check = Callable[[Bench], Finding]

@@ -2,6 +2,7 @@
 
 from robust_jax.evaluate.engine.estimate import Estimate
 from robust_jax.evaluate.engine.journal import Entry, Journal
+from robust_jax.evaluate.engine.limit import Limit
 from robust_jax.evaluate.engine.queue import Item, Queue
 from robust_jax.evaluate.engine.run import Findings, Layout, begun, run_stage
 from robust_jax.evaluate.engine.work import Examples, Work
@@ -14,6 +15,7 @@ __all__ = [
     "Item",
     "Journal",
     "Layout",
+    "Limit",
     "Queue",
     "Work",
     "begun",

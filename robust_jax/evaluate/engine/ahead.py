@@ -48,7 +48,8 @@ class Ahead:
 
     def wait(self, seconds: float) -> bool:
         """Waits for all of them, at most so long; whether all are there."""
-        return not concurrent.futures.wait(self._futures.values(), seconds).not_done
+        some = self._futures.values()
+        return not concurrent.futures.wait(some, max(seconds, 0.0)).not_done
 
     def cancel(self) -> None:
         """Gives up what no thread has begun; `begin` takes it up again."""

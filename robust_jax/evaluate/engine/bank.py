@@ -78,8 +78,11 @@ class Bank:
         for slot, item in new.items():
             self.items[slot], self._budget[slot] = item, steps
 
-    def advance(self, chunk: int) -> None:
-        """Dispatches the next steps; at most `chunk`, fewer if an item ends before."""
+    def advance(self, chunk: int) -> int:
+        """Dispatches the next steps; at most `chunk`, fewer if an item ends before.
+
+        Returns: how many.
+        """
         live = self.live
         least = int(self._budget[live].min()) - self.compiled.judges
         count = min(chunk, max(least, _LEAST_CALLS))
@@ -91,6 +94,7 @@ class Bank:
             count,
         )
         self.calls += count * len(live)
+        return count
 
     def judge(self) -> None:
         """Dispatches the last calls of items that wait for them."""

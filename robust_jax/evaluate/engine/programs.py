@@ -116,10 +116,8 @@ def programs(structure: Any, tile: int, device: Any, loops: bool) -> Programs:
     return Programs(tile, device, loops)
 
 
-def text(attack: Any, logits_fn: LogitsFn, order: Order) -> str:
-    """What begins and moves an item, as the compiler's text, equal for equal code.
-
-    The attack's numbers come after it.
+def traced(attack: Any, logits_fn: LogitsFn, order: Order) -> list[Any]:
+    """What begins an item and what moves it, as traced programs.
 
     Args:
         attack: any attack, a product.
@@ -130,10 +128,10 @@ def text(attack: Any, logits_fn: LogitsFn, order: Order) -> str:
     attack_shape, model, order = shapes
     slots = jax.eval_shape(fresh, attack_shape, order)
     live = jax.ShapeDtypeStruct(order.key_data.shape[:1], bool)
-    begins = jax.jit(fresh).lower(attack_shape, order)
-    moves = jax.jit(stepped).lower(attack_shape, model, slots, live)
-    numbers = [np.asarray(leaf).tolist() for leaf in jax.tree.leaves(attack)]
-    return begins.as_text() + moves.as_text() + repr(numbers)
+    return [
+        jax.jit(fresh).trace(attack_shape, order),
+        jax.jit(stepped).trace(attack_shape, model, slots, live),
+    ]
 
 
 class Compiled:

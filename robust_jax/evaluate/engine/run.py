@@ -11,6 +11,7 @@ from robust_jax.core import checks, drive, factories
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.engine.bank import Bank
 from robust_jax.evaluate.engine.journal import Entry
+from robust_jax.evaluate.engine.limit import Limit, Pace
 from robust_jax.evaluate.engine.programs import Compiled, Programs, programs
 from robust_jax.evaluate.engine.queue import Item, Queue
 from robust_jax.evaluate.engine.work import Work
@@ -126,7 +127,8 @@ def run_stage(
     layout: Layout,
     *,
     on_end: OnEnd = lambda item: None,
-    on_look: Callable[[float], bool] = lambda left: True,
+    on_look: Callable[[float], None] = lambda left: None,
+    limit: Limit = Limit(),  # noqa: B008  Without an end.
 ) -> None:
     """Runs the queue's items to their ends, into `findings`.
 
@@ -142,13 +144,19 @@ def run_stage(
         layout: of the slots.
         on_end: called after an item has ended and was added.
         on_look: called at each look of the host with the number of wanted items that
-            are left, less the parts of them that are done; False stops the stage there.
+            are left, less the parts of them that are done.
+        limit: before which the stage stops, items that run being interrupted.
     """
     if not queue.left:
         return
     *banks, room = banks_for(layout, attack, logits_fn, work)
     running = _Running(attack, work, queue, findings, on_end, room)
-    while queue.left and on_look(queue.left - sum(one.parts for one in banks)):
+    pace = Pace(limit)
+    while queue.left:
+        on_look(queue.left - sum(one.parts for one in banks))
+        chunk, dispatched = pace.calls(layout.chunk, len(banks)), 0
+        if chunk == 0:
+            break
         for one in list(banks):
             running.collect(one)
             running.fill(one)
@@ -160,7 +168,8 @@ def run_stage(
                 running.close(one)
                 banks.remove(one)
             elif one.live.any():
-                one.advance(layout.chunk)
+                dispatched += one.advance(chunk)
+        pace.dispatched(dispatched)
     for one in (*banks, room):
         running.close(one)
 

@@ -38,6 +38,8 @@ class Examples:
 class Work:
     """Keys, inputs, goals and threats of one stage's items.
 
+    `goals` are the fields of all goals, each [targets, examples].
+
     Args:
         examples: all examples of the evaluation.
         attacked: positions of the stage's rows among them, [N].
@@ -61,14 +63,14 @@ class Work:
         self.examples, self.attacked, self.restarts = examples, attacked, restarts
         self._kind, self._seed, self._stage = type(goals[0]), seed, stage
         fields = zip(*goals, strict=True)  # Of [T] goals, each a batch.
-        self._goals = [np.stack([np.asarray(g) for g in field]) for field in fields]
+        self.goals = [np.stack([np.asarray(g) for g in field]) for field in fields]
         self._threat = threat
         self._keys: dict[int, np.ndarray] = {}
 
     @property
     def targets(self) -> int:
         """How many goals each example has."""
-        return len(self._goals[0])
+        return len(self.goals[0])
 
     def order(self, items: Sequence[Item | None]) -> Order:
         """What fills one tile; slots without an item get the first example's data."""
@@ -80,7 +82,7 @@ class Work:
             own = places == place
             key_data[own] = self._keys_at(int(place))[rows[own]]
         targets = places // self.restarts
-        goal = self._kind(*(field[targets, at] for field in self._goals))
+        goal = self._kind(*(field[targets, at] for field in self.goals))
         images = self.examples.images
         return Order(
             key_data, images[at], goal, self._threat_at(at), self.examples.logits[at]

@@ -98,3 +98,30 @@ def test_the_record_keeps_every_sentence():
     assert says == ["All is well.", "It is bad.", "There was nothing to ask."]
     assert [f["verdict"] for f in kept["findings"]] == [PASS, FLAG, SKIPPED]
     assert kept["passed"] is False
+
+
+def test_what_a_time_limit_leaves_undone_is_skipped_and_no_pass():
+    """One check ends, one is interrupted when it asks, one is not begun."""
+    left = iter([9.0, 9.0, -1.0, -1.0])
+
+    def asking(bench):
+        bench.count(1)
+        return passing(bench)
+
+    audit = audited(passing, asking, passing, seconds_left=lambda: next(left))
+    assert [f.verdict for f in audit.findings] == [PASS, SKIPPED, SKIPPED]
+    assert {f.says for f in audit.findings[1:]} == {"The time limit came first."}
+    assert audit.undone == 2 and not audit.passed and not audit.flags
+    assert "2 skipped, 2 of them for want of time" in str(audit)
+
+
+def test_a_check_needs_as_long_as_the_longest_so_far(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+
+    def long(bench):
+        now[0] += 5.0
+        return passing(bench)
+
+    audit = audited(long, passing, passing, seconds_left=lambda: 9.0 - now[0])
+    assert [f.verdict for f in audit.findings] == [PASS, SKIPPED, SKIPPED]

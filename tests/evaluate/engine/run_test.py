@@ -4,9 +4,13 @@ twice, memory is that of the slots, and an interruption loses nothing."""
 import functools
 import itertools
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +21,12 @@ from jax.tree_util import Partial
 from robust_jax import attacks
 from robust_jax.core import exports
 from robust_jax.core.types import Untargeted
-from robust_jax.evaluate import Layout, Stage, robustness
-from robust_jax.evaluate.engine import Entry, Journal, programs, run
+from robust_jax.evaluate import Layout, Stage, evaluation, robustness
+from robust_jax.evaluate.engine import Entry, Journal, journal, programs, run
+from robust_jax.losses import objectives
 from tests import victims
 from tests.evaluate import invariance_cases as cases
+from tests.evaluate.engine.journal_test import mistakes
 from tests.evaluate.invariance_cases import PLANS, TILE, evaluated, findings
 
 FEW = 200
@@ -69,6 +75,10 @@ def test_an_interrupted_evaluation_goes_on_to_the_same_result(name, tmp_path):
     assert 0 < len(kept) < FEW * len(goals) * stage.restarts
     resumed = evaluated(name, slice(0, FEW), journal=tmp_path)
     assert_same(resumed, whole(name))
+    for report, file in ((resumed, "resumed.npz"), (whole(name), "whole.npz")):
+        report.write_examples(tmp_path / file)
+    ours, theirs = (tmp_path / "resumed.npz", tmp_path / "whole.npz")
+    assert ours.read_bytes() == theirs.read_bytes()
     # What was kept did not run again: this session has spent less than a whole one.
     spent = resumed.stages[0].spent_forwards.sum()
     assert spent < whole(name).stages[0].spent_forwards.sum()
@@ -116,33 +126,109 @@ def test_a_journal_of_another_evaluation_is_refused(tmp_path):
         )
 
 
-def test_a_part_that_cannot_be_read_is_named(tmp_path):
-    evaluated("square", slice(0, 20), journal=tmp_path)
-    (part,) = tmp_path.glob("part-*.npz")
-    part.write_bytes(part.read_bytes()[:100])
-    with pytest.raises(ValueError, match="part-000000.npz cannot be read"):
-        evaluated("square", slice(0, 20), journal=tmp_path)
+@pytest.fixture(scope="module")
+def journals(tmp_path_factory):
+    """One that was interrupted, of some parts, and one of another radius."""
+    folder = tmp_path_factory.mktemp("journals")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(journal, "_EVERY", 0.0)
+        with pytest.raises(Stop):
+            evaluated(
+                "fab",
+                slice(0, FEW),
+                journal=folder / "ours",
+                on_progress=after(8, stop),
+            )
+        with pytest.raises(Stop):
+            evaluated(
+                "fab",
+                slice(0, FEW - 1),
+                journal=folder / "theirs",
+                on_progress=after(8, stop),
+            )
+    return folder / "ours", folder / "theirs"
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(24), pytest.param(range(24, 300), marks=pytest.mark.full)]
+)
+def test_a_damaged_journal_is_refused_or_gives_the_same_result(
+    tmp_path, journals, seeds
+):
+    ends = []
+    for seed in seeds:
+        folder = shutil.copytree(journals[0], tmp_path / f"{seed}")
+        kind = mistakes(folder, journals[1], random.Random(seed))
+        try:
+            found = evaluated("fab", slice(0, FEW), journal=folder)
+        except ValueError as refused:
+            assert str(refused).startswith("journal="), refused
+            ends.append((kind, "refused"))
+        else:
+            assert_same(found, whole("fab"))
+            ends.append((kind, "same"))
+    assert {end for _, end in ends} == {"refused", "same"}
 
 
 def test_the_journal_writes_at_least_every_thirty_seconds(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    journal = Journal(tmp_path, {"seed": 0})
-    entry = Entry(0, 0, 0, 0.5, 3, 2, cases.IMAGES[0])
+    kept = Journal(tmp_path, {"seed": 0})
     for now[0], parts in ((10, 0), (29, 0), (31, 1), (60, 1), (62, 2)):
-        journal.add(entry)
+        kept.add(Entry(0, now[0], 0, 0.5, 3, 2, cases.IMAGES[0]))
         assert len(list(tmp_path.glob("part-*.npz"))) == parts
 
 
-def test_a_time_limit_gives_an_honest_partial_report():
-    report = evaluated("apgd", slice(0, FEW), limit_minutes=1e-9)
+def test_a_time_limit_gives_an_honest_partial_report(tmp_path):
+    report = evaluated("apgd", slice(0, FEW), limit_minutes=1e-9, journal=tmp_path)
     assert report.unfinished > 0 and not report.passed
     assert "not to be cited: partial" in report.citation()
     assert "at most" in report.citation()
     held = report.winner == -1
     assert held.sum() >= (whole("apgd").winner == -1).sum()
+    assert_same(evaluated("apgd", slice(0, FEW), journal=tmp_path), whole("apgd"))
     with pytest.raises(ValueError, match="limit_minutes=0; expected"):
         evaluated("apgd", slice(0, 5), limit_minutes=0)
+
+
+def judged_with_limit(plan, **options):
+    few = slice(0, 2 * TILE)
+    given = cases.NET, cases.IMAGES[few], cases.LABELS[few], cases.THREAT
+    return robustness(*given, plan=plan, layout=Layout(tile=TILE), **options)
+
+
+def test_after_the_limit_no_stage_and_no_check_is_begun(monkeypatch):
+    now, begun = [0.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(
+        evaluation, "run_stage", lambda attack, *_, **__: begun.append(attack)
+    )
+
+    def on_progress(progress):
+        now[0] += 3600.0 * (progress.stage == "compilation")
+
+    plan = (*PLANS["apgd"], *PLANS["fab"], *PLANS["square"])
+    options = {"limit_minutes": 30, "on_progress": on_progress}
+    report = judged_with_limit(plan, **options)
+    assert begun == [] and report.unfinished == 2 * TILE * (4 + 3 + 1)
+    audit = report.audit
+    assert (audit.undone, audit.forwards) == (26, 0) and not audit.passed
+    assert "26 of them for want of time" in str(audit)
+    assert "partial" in report.citation() and report.claims.n == 0
+
+
+def test_nobody_waits_for_a_program_beyond_the_limit(monkeypatch):
+    """The one that is being compiled, for ever here, is left behind."""
+    over = threading.Event()
+    monkeypatch.setattr(programs, "_built", lambda traced: over.wait(60))
+    plan = (Stage("bim", attacks.bim(3, objective=objectives.dlr)), *PLANS["fab"])
+    start = time.perf_counter()
+    try:
+        report = judged_with_limit(plan, limit_minutes=0.02, audit=False)
+        assert time.perf_counter() - start < 10
+    finally:
+        over.set()
+    assert report.unfinished == 2 * TILE * (1 + 3)
 
 
 @EACH
