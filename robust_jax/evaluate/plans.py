@@ -1,7 +1,7 @@
 """The plans by name: AutoAttack's three, a strong one and a swift one (host, NumPy).
 
-AutoAttack's are as published, so that numbers and costs compare; what they lack, a search
-that sees labels alone, is asked by the audit. The others have one.
+AutoAttack's are as published, so that numbers and costs compare; what they lack, a
+search that sees labels alone, is asked by the audit. The others have one.
 
 Croce & Hein, "Reliable evaluation of adversarial robustness with an ensemble of
 diverse parameter-free attacks", ICML 2020; L1: Croce & Hein, "Mind the box", ICML 2021.

@@ -58,8 +58,8 @@ def votes(
 def purified(base: LogitsFn, radius: ArrayLike = 0.1) -> Partial:
     """The net at a point near the input at which it is surer of its answer.
 
-    Five steps up the likelihood of the class that it gives, by the gradient's signs, which
-    have no derivative: an attack sees the net at the end of the way, not the way.
+    Five steps up the likelihood of the class that it gives, by the gradient's signs,
+    which have no derivative: an attack sees the net at the end of the way, not the way.
 
     Args:
         base: the net, [*S] -> [K].
@@ -73,9 +73,7 @@ def purified(base: LogitsFn, radius: ArrayLike = 0.1) -> Partial:
     return Partial(_purified, _number("radius", radius, 0), as_partial(base))
 
 
-def detector(
-    base: LogitsFn, level: ArrayLike = 0.02, stay: ArrayLike = 1.0
-) -> Partial:
+def detector(base: LogitsFn, level: ArrayLike = 0.02, stay: ArrayLike = 1.0) -> Partial:
     """The net, but where the image is rough it answers from a blurred one.
 
     What an attack adds raises the alarm, and beyond it the gradient is that of another

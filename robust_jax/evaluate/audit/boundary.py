@@ -8,6 +8,7 @@ answers in steps keeps every class, and breaks one of the two.
 
 import numpy as np
 
+from robust_jax.evaluate.audit.chance import tolerated
 from robust_jax.evaluate.audit.subject import (
     FLAG,
     PASS,
@@ -24,10 +25,11 @@ _HALVINGS = 16  # Of one of these parts: float32 has few more digits.
 # Share of the margin's range that it may jump by where the class changes: 1e-5 on 13
 # honest nets, 0.2 to 3 where a winner got a bonus of a fifth of the lead to five times.
 _JUMP = 0.05
-# Way up and down over the range, 1 for a way up: at most 1.02 at the median of 13 honest
-# nets, 1.14 at their third quartile.
-_WANDERING = 1.5
-_FEW = 0.2  # Share of the points that may do so: as for gradients, see `model_checks`.
+# Way up and down over the range: 1 for a way up, below 2 for a convex margin, such as
+# an affine net's, which may fall before it rises.
+_WANDERING = 2.5
+# Share of points that may do so: none of 13 honest nets' do.
+_FEW = 0.05
 
 
 def margin_at_the_boundary(bench: Bench) -> Finding:
@@ -40,18 +42,19 @@ def margin_at_the_boundary(bench: Bench) -> Finding:
     before, after, seen = _to_the_boundary(bench, way)
     size = np.ptp(seen, axis=1)
     size = np.where(size > 0, size, 1)
-    jumps = float(np.mean(~((after - before) / size <= _JUMP)))  # NaN jumps.
+    jumps = int((~((after - before) / size <= _JUMP)).sum())  # NaN jumps.
     length = np.abs(np.diff(seen, axis=1)).sum(axis=1) / size
-    wanders = float(np.mean(~(length <= _WANDERING)))
+    wanders = int((~(length <= _WANDERING)).sum())
+    worst, allowed = max(jumps, wanders), tolerated(len(bench), _FEW)
     return Finding(
         number,
         name,
-        PASS if max(jumps, wanders) <= _FEW else FLAG,
-        max(jumps, wanders),
-        f"<= {_FEW:g}",
+        PASS if worst <= allowed else FLAG,
+        worst / len(bench),
+        f"<= {allowed / len(bench):.3f}",
         f"On the way to an image of another class the margin jumps by more than "
-        f"{_JUMP:.0%} of its range where the class changes at {100 * jumps:.1f} % of "
-        f"{len(bench)} points, and goes up and down at {100 * wanders:.1f} %.",
+        f"{_JUMP:.0%} of its range where the class changes at {jumps} of {len(bench)} "
+        f"points, and goes up and down at {wanders}.",
         "What attacks climb does not lead to where the class changes: attack the net "
         "before the head that reshapes its logits, by transfer or as a surrogate, and "
         "search by labels alone.",
