@@ -25,6 +25,7 @@ def distraction(
     No class changes, and every gradient is right, but losses and margins lead into the
     valleys of the bonus, which have nothing to do with the boundary. Searches that read
     scores are led astray as well.
+    Remedy: search by labels alone; attack the net before its head.
 
     Args:
         base: the net, [*S] -> [K].
@@ -45,6 +46,7 @@ def wavy_temperature(
 
     The margin keeps its sign, and is small where the wave is low, so that attacks come
     to rest there. At the boundary it is zero, as it should be.
+    Remedy: search by labels alone; attack the net before its head.
 
     Args:
         base: the net, [*S] -> [K].
@@ -61,6 +63,7 @@ def decoy(base: LogitsFn, lead: ArrayLike = 20.0) -> Partial:
     """The net's class in front of the logits of a decoy, the net on the mirrored image.
 
     Every gradient is the decoy's, and leads to where that changes its mind.
+    Remedy: search by labels alone; attack the net before its head.
 
     Args:
         base: the net, [*S] -> [K].

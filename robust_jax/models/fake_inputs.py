@@ -25,6 +25,7 @@ def hashed_shift(
     """The net behind a pattern that the coarse image's hash chooses.
 
     Within a cell of the grid all is smooth; every step of an attack leaves its cell.
+    Remedy: attack the net itself, judged by the defended one; search by labels.
 
     Args:
         base: the net, [*S] -> [K].
@@ -43,6 +44,7 @@ def votes(
     """The logarithm of the share of eight shifted copies that vote for a class.
 
     Sharp votes are flat but for places where one copy changes its mind.
+    Remedy: attack the net itself, judged by the defended one; search by labels.
 
     Args:
         base: the net, [*S] -> [K].
@@ -60,6 +62,7 @@ def purified(base: LogitsFn, radius: ArrayLike = 0.1) -> Partial:
 
     Five steps up the likelihood of the class that it gives, by the gradient's signs,
     which have no derivative: an attack sees the net at the end of the way, not the way.
+    Remedy: attack the net itself, judged by the defended one; search by labels.
 
     Args:
         base: the net, [*S] -> [K].
@@ -78,6 +81,7 @@ def detector(base: LogitsFn, level: ArrayLike = 0.02, stay: ArrayLike = 1.0) -> 
 
     What an attack adds raises the alarm, and beyond it the gradient is that of another
     function.
+    Remedy: attack the net itself, judged by the defended one; search by labels.
 
     Args:
         base: the net, [*S] -> [K].
