@@ -70,7 +70,7 @@ def _fakes(digits: zoo_training.Digits) -> Iterator[zoo_verdicts.Case]:
         for strength in fake_catalog.STRENGTHS:
             given = {"images": digits.images, "labels": digits.labels}
             model = fake.make(base, strength, **given)
-            net = digits.judged(f"{fake.name}, {strength}", model)
+            net = digits.judged(f"{fake.name} {strength}", model)
             yield zoo_verdicts.Case(net, "fake", fake.takes, base)
 
 

@@ -23,22 +23,24 @@ def honest(digits: Digits) -> Iterator[Net]:
     for own in (0.3, 0.05):
         common = 4 * jnp.abs(weights).mean() * jnp.sign(weights[:, :1])
         rows = [(own * weights + common, own * bias)]
-        yield digits.judged(f"linear, common part and {own} own", _linear_of(rows))
+        yield digits.judged(
+            f"linear with a common part and {own} own", _linear_of(rows)
+        )
     for times in (0.1, 10.0):
         of_one = jnp.ones(10).at[3].set(times)
         shifted = (
             bias - 2 * (times < 1)
         ) * of_one  # Class 3 leads no more than others.
         rows = [(weights * of_one, shifted)]
-        yield digits.judged(f"linear, one class times {times:g}", _linear_of(rows))
+        yield digits.judged(f"linear with one class times {times:g}", _linear_of(rows))
     yield digits.judged("relu", plain)
-    yield digits.judged("relu, behind noise", digits.net("relu", behind="noise"))
-    yield digits.judged("relu, adversarial", digits.net("relu", behind="attacks"))
+    yield digits.judged("relu behind noise", digits.net("relu", behind="noise"))
+    yield digits.judged("relu adversarial", digits.net("relu", behind="attacks"))
     yield digits.judged("deep tanh", digits.net("tanh"))
-    yield digits.judged("deep tanh, behind noise", digits.net("tanh", behind="noise"))
-    yield digits.judged("deep tanh, adversarial", digits.net("tanh", behind="attacks"))
+    yield digits.judged("deep tanh behind noise", digits.net("tanh", behind="noise"))
+    yield digits.judged("deep tanh adversarial", digits.net("tanh", behind="attacks"))
     yield digits.judged("maxout", digits.net("maxout"))
-    yield digits.judged("maxout, adversarial", digits.net("maxout", behind="attacks"))
+    yield digits.judged("maxout adversarial", digits.net("maxout", behind="attacks"))
     for factor in (0.01, 0.1, 10.0, 100.0):
         yield digits.judged(f"temperature {factor:g}", fakes.temperature(plain, factor))
     members = [digits.net(kind) for kind in ("relu", "tanh", "maxout")]
@@ -47,10 +49,10 @@ def honest(digits: Digits) -> Iterator[Net]:
     for of_classes in (2, 3):
         for kind in ("linear", "relu"):
             net = digits.net(kind, of_classes)
-            yield digits.judged(f"{kind}, {of_classes} classes", net, of_classes)
+            yield digits.judged(f"{kind} of {of_classes} classes", net, of_classes)
     for of_classes in (100, 1000):
         wide = Partial(_more_classes, *_others(of_classes - 10), plain)
-        yield digits.judged(f"relu, {of_classes} classes", wide)
+        yield digits.judged(f"relu of {of_classes} classes", wide)
 
 
 def of_file(path: str, count: int) -> Iterator[Net]:

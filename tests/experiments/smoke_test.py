@@ -236,6 +236,27 @@ def test_compare_lbfgs(command):
     assert done.out.count("0 flags differ") == 2
 
 
+def test_zoo(command):
+    """One honest net that was accused once; `make test-full` adds a fake."""
+    options = [
+        "--plans=basic",
+        "--count=24",
+        "--only=linear with a common part and 0.3",
+    ]
+    done, record, _ = command("zoo", *options)
+    (row,) = record["rows"]
+    assert (row["kind"], row["verdict"]) == ("honest", "spared"), row["says"]
+    assert 0 < row["reported"] < 1 and "honest nets accused: 0 of 1" in done.out
+
+
+@pytest.mark.full
+def test_zoo_of_fakes(command):
+    _, record, _ = command("zoo", "--plans=swift", "--only=distraction full")
+    (row,) = record["rows"]
+    assert row["verdict"] == "flagged" and row["share"] <= 0.25
+    assert row["reported"] >= row["kept"] + 0.05
+
+
 @pytest.mark.full  # The study on planted nets, and its program: by tests beside this.
 def test_properties(command):
     done, record, out = command("properties", "--study=minimal", "--check")

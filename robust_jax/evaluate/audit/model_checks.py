@@ -32,7 +32,7 @@ _SATURATED = 87.0  # Nats: exp(-87) is the least normal float32, cross entropy e
 _FEW = 0.2
 # In the names of stages that do not climb cross entropy, so that no scale of the logits
 # hides from them.
-_SCALE_FREE = {"acg", "dlr", "fab", "gama", "labels", "margin", "odi", "square", "t"}
+_SCALE_FREE = {"acg", "dlr", "fab", "gama", "margin", "odi", "square", "t"}
 _UNEXPLAINED = 0.25  # Of what happens on a walk; 1 is a gradient of something else.
 _MOST_ZEROS = 0.5  # Half of the pixels without influence: the attack is half blind.
 _RANKS = 0.9  # Spearman: 1.00 wherever cross entropy has digits left to rise with.
