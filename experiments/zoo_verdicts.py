@@ -15,6 +15,7 @@ from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.losses import objectives
 
 _TILE = 64
+_SAMPLES = 16  # Of a random net's verdict.
 _OVERRATED = 0.05
 COLUMNS = (
     report.Column("plan", "plan"),
@@ -46,7 +47,6 @@ def judged(case: Case, plan: str, seed: int) -> dict[str, Any]:
         plan = "rand"
     row: dict[str, Any] = dict.fromkeys(column.key for column in COLUMNS)
     row |= {"plan": plan, "net": net.name, "kind": case.kind, "seed": seed}
-    options = {"plan": plan, "takes": case.takes, "seed": seed, "samples": 16}
     try:
         found = evaluate.robustness(
             net.model,
@@ -54,22 +54,26 @@ def judged(case: Case, plan: str, seed: int) -> dict[str, Any]:
             net.labels,
             threat,
             certified=net.certified,
-            **options,
+            plan=plan,
+            takes=case.takes,
+            seed=seed,
+            samples=_SAMPLES,
         )
     except ValueError as refusal:  # Before anything is attacked, in a sentence.
         verdict = "refused" if case.kind == "fake" else "ACCUSED"
         return {**row, "verdict": verdict, "says": str(refusal)}
-    flags_ = [finding.number for finding in found.audit.flags]
+    flags = () if found.audit is None else found.audit.flags
     reported = found.robust_accuracy.value
     row |= {"clean": found.clean_accuracy.value, "reported": reported}
-    row |= {"flags": " ".join(map(str, flags_)), "share": found.audit.share}
-    row["says"] = [finding.says for finding in found.audit.flags]
+    row |= {"flags": " ".join(str(flag.number) for flag in flags)}
+    row |= {"share": found.audit and found.audit.share}
+    row["says"] = [flag.says for flag in flags]
     if case.kind == "honest":
-        return {**row, "verdict": "ACCUSED" if flags_ else "spared"}
+        return {**row, "verdict": "ACCUSED" if flags else "spared"}
     kept = _kept(case, found, threat)
     over = reported - kept >= _OVERRATED
     verdict = {(1, 1): "flagged", (1, 0): "MISSED", (0, 1): "flagged, though right",
-               (0, 0): "right"}[int(over), int(bool(flags_))]  # fmt: skip
+               (0, 0): "right"}[int(over), int(bool(flags))]  # fmt: skip
     return {**row, "kept": kept, "verdict": verdict}
 
 

@@ -88,16 +88,19 @@ def search(bench: Bench, attack: Attack) -> Search:
 def _whitening(answers: Array) -> Array:
     """A matrix [K, R] under which logits [M, K] vary alike in all directions.
 
-    Directions in which they hardly vary at all, by rounding alone, stay small.
+    What all classes have in common decides nothing and is taken off. Directions in
+    which the rest hardly varies at all, by rounding alone, stay small.
     """
-    centred = answers - jnp.mean(answers, axis=0, keepdims=True)
+    own = answers - jnp.mean(answers, axis=1, keepdims=True)
+    centred = own - jnp.mean(own, axis=0, keepdims=True)
     largest = jnp.max(jnp.abs(centred))
     size = jnp.where(jnp.isfinite(largest) & (largest > 0), largest, 1)
     known = jnp.where(jnp.isfinite(centred), centred, 0) / size
     _, spreads, directions = jnp.linalg.svd(known, full_matrices=False)
     evened = jnp.hypot(spreads, _LEAST_SPREAD * spreads[0])
     evened = jnp.where(evened > 0, evened, 1) * size
-    return directions.T / evened[None]
+    scale = directions.T / evened[None]
+    return scale - jnp.mean(scale, axis=0, keepdims=True)
 
 
 def _length(v: Array) -> Array:
