@@ -23,9 +23,7 @@ def honest(digits: Digits) -> Iterator[Net]:
     for own in (0.3, 0.05):
         common = 4 * jnp.abs(weights).mean() * jnp.sign(weights[:, :1])
         rows = [(own * weights + common, own * bias)]
-        yield digits.judged(
-            f"linear with a common part and {own} own", _linear_of(rows)
-        )
+        yield digits.judged(f"common-part linear with {own} own", _linear_of(rows))
     for times in (0.1, 10.0):
         of_one = jnp.ones(10).at[3].set(times)
         shifted = (

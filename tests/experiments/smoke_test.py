@@ -237,24 +237,22 @@ def test_compare_lbfgs(command):
 
 
 def test_zoo(command):
-    """One honest net that was accused once; `make test-full` adds a fake."""
-    options = [
-        "--plans=basic",
-        "--count=24",
-        "--only=linear with a common part and 0.3",
-    ]
+    """Honest nets that were accused once; `make test-full` adds a fake."""
+    options = ["--plans=basic", "--count=24", "--only=common-part"]
     done, record, _ = command("zoo", *options)
-    (row,) = record["rows"]
-    assert (row["kind"], row["verdict"]) == ("honest", "spared"), row["says"]
-    assert 0 < row["reported"] < 1 and "honest nets accused: 0 of 1" in done.out
+    for row in record["rows"]:
+        assert (row["kind"], row["verdict"]) == ("honest", "spared"), row["says"]
+        assert 0 < row["reported"] < 1
+    assert "honest nets accused: 0 of 2" in done.out
 
 
 @pytest.mark.full
 def test_zoo_of_fakes(command):
-    _, record, _ = command("zoo", "--plans=swift", "--only=distraction full")
-    (row,) = record["rows"]
-    assert row["verdict"] == "flagged" and row["share"] <= 0.25
-    assert row["reported"] >= row["kept"] + 0.05
+    _, record, _ = command("zoo", "--plans=swift", "--only=distraction")
+    full, mild = record["rows"]
+    assert full["verdict"] == "flagged" and mild["verdict"].startswith("flagged")
+    assert full["reported"] >= full["kept"] + 0.05
+    assert max(full["share"], mild["share"]) <= 0.25
 
 
 @pytest.mark.full  # The study on planted nets, and its program: by tests beside this.
