@@ -80,8 +80,10 @@ def judged(case: Case, plan: str, seed: int) -> dict[str, Any]:
 def _kept(case: Case, found: evaluate.Report, threat: Any) -> float:
     """What a fake keeps at most: of the examples that the plan left."""
     net, left = case.net, np.flatnonzero(found.winner == -1)
-    if case.takes != "example" or not len(left):
+    if case.takes != "example":
         return _under_the_base(case, threat)
+    if not len(left):
+        return 0.0
     x, labels, ids = net.images[left], net.labels[left], found.ids[left]
     holds = np.ones(len(left), bool)
     run: Callable[..., Any]
