@@ -24,7 +24,6 @@ from typing import Any, NamedTuple
 from experiments import fault_hooks
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_HANGS = 300.0  # Seconds after which a command is ended.
 
 
 class Outcome(NamedTuple):
@@ -67,12 +66,9 @@ class Children:
         cwd: str | os.PathLike[str],
         fault: fault_hooks.Fault | None = None,
         variables: Mapping[str, str] | None = None,
-        seconds: float = _HANGS,
+        seconds: float = 300.0,
     ) -> Outcome:
-        """Runs a command (name, *options) in a directory, with the variables alone.
-
-        What takes longer than so many seconds is killed.
-        """
+        """Runs a command (name, *options) in a directory, with the variables alone."""
         given = None if variables is None else {**variables}
         asked = [str(cwd), command, fault, given, seconds]
         self._server.stdin.write(json.dumps(asked) + "\n")
@@ -120,14 +116,13 @@ def _awaited(child: int, readers: list[int], seconds: float) -> tuple[int, list[
             os.kill(child, signal.SIGKILL)
     for reader in readers:
         os.close(reader)
-    code = os.waitstatus_to_exitcode(status)
-    return code, [text.decode(errors="replace") for text in texts.values()]
+    said = [text.decode(errors="replace") for text in texts.values()]
+    return os.waitstatus_to_exitcode(status), said
 
 
 def _become(command: list[str], fault: Any, told: int) -> None:
     """Runs the experiment as Python's -m does, and never returns."""
-    code = 1
-    touches = fault_hooks.armed(command, fault)
+    code, touches = 1, fault_hooks.armed(command, fault)
     try:
         sys.argv = command
         runpy.run_module(f"experiments.{command[0]}", {}, "__main__", alter_sys=True)

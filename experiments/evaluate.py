@@ -35,7 +35,13 @@ _COUNT = flags.DEFINE_integer("count", None, "The first so many examples; defaul
 _PLAN = flags.DEFINE_string(
     "plan", "standard", "standard, swift, plus, strongest or basic."
 )
-_AUDIT = flags.DEFINE_bool("audit", True, "Run the 26 checks of the evaluation.")
+_AUDIT = flags.DEFINE_bool("audit", True, "Run the 27 checks of the evaluation.")
+_POINTS = flags.DEFINE_integer(
+    "points",
+    None,
+    "Examples that each check looks at; default: for a quarter of the plan's cost.",
+    lower_bound=1,
+)
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with 3 if a check raises a flag.")
 _LIMIT = flags.DEFINE_float(
     "limit_minutes", None, "Stop after that, with a partial report; all included."
@@ -59,7 +65,8 @@ def main(argv: list[str]) -> None:
     print(result.start_up())
     result.write_examples(run.out / "adversarial.npz")
     run.rows = result.rows()
-    run.notes = [result.citation(), f"Claims: {result.claims}"]
+    run.notes = [] if result.distrust is None else [result.distrust]
+    run.notes += [result.citation(), f"Claims: {result.claims}"]
     run.notes.append(f"From the call on, {result.start_up()}.")
     if result.audit is not None:
         run.notes += [
@@ -69,6 +76,7 @@ def main(argv: list[str]) -> None:
     _draw(run, data, result, checkpoint)
     run.save(
         f"Robustness of {_CHECKPOINT.value}",
+        f"{'' if result.distrust is None else f'{result.distrust} '}"
         f"{data.name} {_SPLIT.value}, {result.threat}: clean accuracy "
         f"{result.clean_accuracy}, robust accuracy {result.robust_accuracy}.",
         COLUMNS,
@@ -97,6 +105,7 @@ def _evaluated(run, checkpoint, data, threat, limit, layout):
             seed=common.SEED.value,
             layout=layout,
             audit=_AUDIT.value,
+            points=_POINTS.value,
             name=_CHECKPOINT.value,
             journal=run.out / "journal",
             limit_minutes=left,

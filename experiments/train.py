@@ -129,9 +129,8 @@ def _fit(run, recipe, data, validation, keeper):
 
 
 def _save(run, recipe, trained, n, n_validation):
-    figure = run.figure(
-        "training", "Training", "Loss and accuracies after each epoch of training."
-    )
+    title = "Training"
+    figure = run.figure("training", title, "Loss and accuracies after each epoch.")
     report.figures.training_curves(
         figure, {_RECIPE.value: trained.history}, f"Recipe {_RECIPE.value}"
     )

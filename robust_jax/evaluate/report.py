@@ -106,6 +106,41 @@ class Report:
     compilation: Compilation | None = None  # from the call to the report
     seconds_to_first_step: float | None = None  # from the call; None without a step
     evaluation: Any = dataclasses.field(default=None, repr=False)
+    auditor: Any = dataclasses.field(default=None, repr=False)
+
+    def audit_again(
+        self, points: int | None = None, *, surrogate: Any = None, certified: Any = None
+    ) -> "Report":
+        """The report with a new audit, in which every check looks at so many examples.
+
+        Args:
+            points: examples that each check looks at, >= 1, at most as many as are
+                right without an attack. None: as `robustness` does by default.
+            surrogate: a plain net of one example, such as the net without its defence,
+                for transfer; by default that of the evaluation.
+            certified: shape [N] bool, examples that are proved robust; by default those
+                of the evaluation.
+        Raises: ValueError: points below 1; a report that was not made by `robustness`.
+        """
+        if self.auditor is None:
+            raise ValueError(
+                "auditor=None; expected a report that `robustness` has just made; "
+                "evaluate again, from the journal if there is one"
+            )
+        more = {"surrogate": surrogate, "certified": certified}
+        return self.audited(self.auditor(self, points, **more))
+
+    @property
+    def distrust(self) -> str | None:
+        """Why the number is not to be trusted, in one sentence; None if nothing is."""
+        reasons = []
+        if not self.claims.passed:
+            reasons.append(f"its adversarial examples ({self.claims})")
+        flags = () if self.audit is None else self.audit.flags
+        reasons += [f"check {flag.number} ({flag.name})" for flag in flags]
+        if not reasons:
+            return None
+        return f"This number is not to be trusted: see {', '.join(reasons)}."
 
     def audited(self, audit: Audit) -> "Report":
         """The report with its audit."""
@@ -200,7 +235,8 @@ class Report:
         return rows
 
     def __str__(self) -> str:
-        lines = [table.format_table(self.rows(), COLUMNS), f"claims: {self.claims}"]
+        lines = [] if self.distrust is None else [self.distrust]
+        lines += [table.format_table(self.rows(), COLUMNS), f"claims: {self.claims}"]
         if self.audit is not None:
             lines.append(str(self.audit))
         if self.right_share is not None:
@@ -237,6 +273,12 @@ class Report:
                 f"finished; robust accuracy is at most {robust} (n = {n}) under "
                 f"{self.threat}"
             )
+        if self.distrust is not None:
+            return (
+                f"not to be cited as it stands: robust accuracy is at most {robust} "
+                f"(n = {n}) under {self.threat}, worst case over {attacks}; seed "
+                f"{self.seed}"
+            )
         return (
             f"cite as: robust accuracy {robust} (95 % Wilson interval, n = {n}) under "
             f"{self.threat}, worst case over {attacks}; seed {self.seed}"
@@ -255,6 +297,7 @@ class Report:
                 "unconfirmed": self.claims.unconfirmed,
                 "not_finite": self.claims.not_finite,
             },
+            "distrust": self.distrust,
             "citation": self.citation(),
             "unfinished": self.unfinished,
             "ledger": [self._ledger(stage) for stage in self.stages],

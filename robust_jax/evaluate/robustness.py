@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from robust_jax.core import checks, compilation, records
 from robust_jax.core.compiling import check_jit, own_settings
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
-from robust_jax.evaluate.audit import Audit, Subject, run_audit
+from robust_jax.evaluate.audit import Audit
+from robust_jax.evaluate.auditing import AUDIT_SHARE, Auditor, check_points
 from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Estimate, Layout, Limit
 from robust_jax.evaluate.evaluation import Evaluation
@@ -21,8 +20,6 @@ from robust_jax.evaluate.identity import describe
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.report import Report, StageResult
 from robust_jax.evaluate.stages import Plan, Stage
-
-_AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
 
 @own_settings()
@@ -41,6 +38,7 @@ def robustness(
     layout: Layout = Layout(),  # noqa: B008  Frozen.
     retire: bool = True,
     audit: bool = True,
+    points: int | None = None,
     surrogate: Any = None,
     certified: Any = None,
     name: str = "model",
@@ -78,6 +76,10 @@ def robustness(
             every stage attacks every example that the model gets right.
         audit: whether to run the checks of `evaluate.audit`; not of a threat on
             parameters, such as `threats.RotationTranslation`.
+        points: examples that every check of the audit looks at, whatever that costs.
+            None lets the audit spend a quarter of the plan's cost: from 16 examples a
+            check to 128, more where a check is undecided; what is too dear is left
+            out, and the report says so. See `Report.audit_again`.
         surrogate: a plain net of one example, for the audit's transfer attack.
         certified: shape [N] bool, examples that are proved robust, for the audit.
         name: of the model, for the report.
@@ -105,6 +107,7 @@ def robustness(
     )  # fmt: skip
     if journal is not None:
         records.names_a_folder("journal", journal)
+    check_points(points, audit)
     with compilation.recorded() as made:
         of = given(images, labels, threat, ids, certified=certified, subset=subset)
         threat, certified = of.threat, of.certified
@@ -122,13 +125,15 @@ def robustness(
         try:
             if journal is not None:
                 run.keep(journal)
-            share = _AUDIT_SHARE if audit else 0.0
+            share = AUDIT_SHARE if audit else 0.0
             _tell(run, share, on_estimate, on_progress is not None)
             report = _report(run, tuple(run.all_stages()), name)
+            auditor = Auditor(run, surrogate, certified)
+            report = dataclasses.replace(report, auditor=auditor)
         finally:
             run.close()
         if audit:
-            report = report.audited(_audit(run, report, surrogate, certified))
+            report = report.audited(_audit(run, report, points))
     return dataclasses.replace(
         report,
         compilation=made.so_far,
@@ -170,13 +175,11 @@ def _tell(
         on_estimate(forecast.estimate)
 
 
-def _audit(run: Evaluation, report: Report, surrogate: Any, certified: Any) -> Audit:
-    subject = _subject(run, report, surrogate, certified)
-    budget = _AUDIT_SHARE * (report.forwards + 2 * report.backwards)
+def _audit(run: Evaluation, report: Report, points: int | None) -> Audit:
     run.limit.reserved = 0.0
-    return run_audit(
-        subject,
-        budget=budget,
+    return report.auditor(
+        report,
+        points,
         on_check=run.tell_audit,
         seconds_left=lambda: run.limit.left,
     )
@@ -224,29 +227,4 @@ def _report(run: Evaluation, stages: tuple[StageResult, ...], name: str) -> Repo
         samples=run.model.samples,
         right_share=run.right_share,
         evaluation=run,
-    )
-
-
-def _subject(
-    run: Evaluation, report: Report, surrogate: Any, certified: np.ndarray | None
-) -> Subject:
-    examples = run.examples
-    return Subject(
-        model=run.model.logits_fn,
-        batch_model=run.model.batch_fn,
-        threat=run.threat,
-        images=examples.images,
-        labels=examples.labels,
-        ids=examples.ids,
-        logits=examples.logits,
-        clean=report.clean,
-        stages=report.stages,
-        x_adv=report.x_adv,
-        winner=report.winner,
-        claims=report.claims,
-        seed=report.seed,
-        tile=report.tile,
-        samples=report.samples,
-        surrogate=surrogate,
-        certified=certified,
     )

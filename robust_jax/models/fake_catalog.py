@@ -8,13 +8,16 @@ from jax.typing import ArrayLike
 
 from robust_jax.core import checks
 from robust_jax.core.types import LogitsFn
-from robust_jax.models import fakes
+from robust_jax.models import fake_heads, fake_inputs, fakes
 
 STRENGTHS = ("full", "mild")
 
 
 class Strength(NamedTuple):
-    """The numbers of one strength, and the audit's checks that it must raise."""
+    """The numbers of one strength, and the audit's checks that it must raise.
+
+    None of them where a whole plan is not fooled: its number is that of the net.
+    """
 
     knobs: dict[str, float]  # the factory's keyword arguments
     checks: tuple[int, ...]  # every one of them is to be raised
@@ -24,7 +27,7 @@ class Fake(NamedTuple):
     """One fake defence; `make` puts it around a net.
 
     Args:
-        factory: the function of `models.fakes`.
+        factory: the function of `models.fakes`, `fake_heads` or `fake_inputs`.
         full: at full strength.
         mild: at mild strength.
         takes: what a call takes: "example", [*S] -> [K]; "batch", [B, *S] -> [B, K];
@@ -149,6 +152,44 @@ _FAKES = (
         fakes.constant_logits,
         full=Strength({"favour": 4.0}, (6, 17)),  # One-hot rows would be probabilities.
         mild=Strength({"slope": 1e-6, "offset": 8.0, "favour": 0.0}, (5,)),
+    ),
+    Fake(
+        fake_heads.distraction,
+        full=Strength({"bonus": 100.0, "waves": 30.0}, (27,)),
+        mild=Strength({"bonus": 2.0, "waves": 8.0}, (27,)),
+    ),
+    Fake(
+        fake_heads.decoy,
+        full=Strength({"lead": 20.0}, (27,)),
+        mild=Strength({"lead": 2.0}, (27,)),
+    ),
+    Fake(
+        fake_heads.wavy_temperature,
+        full=Strength({"depth": 3.0, "waves": 60.0}, ()),
+        mild=Strength({"depth": 1.0, "waves": 8.0}, ()),
+    ),
+    Fake(
+        fake_inputs.hashed_shift,
+        full=Strength({"size": 0.2, "cells": 16.0}, (5,)),
+        mild=Strength({"size": 0.05, "cells": 16.0}, (5,)),
+        training="noise",
+    ),
+    Fake(
+        fake_inputs.votes,
+        full=Strength({"sharpness": 30.0, "size": 0.2}, (5,)),
+        mild=Strength({"sharpness": 1.0, "size": 0.1}, ()),
+        training="noise",
+    ),
+    Fake(
+        fake_inputs.purified,
+        full=Strength({"radius": 0.2}, (5,)),
+        mild=Strength({"radius": 0.05}, (5,)),
+    ),
+    Fake(
+        fake_inputs.detector,
+        full=Strength({"level": 0.02}, ()),
+        mild=Strength({"level": 0.01}, ()),
+        training="noise",
     ),
 )
 

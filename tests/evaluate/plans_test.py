@@ -9,11 +9,14 @@ from robust_jax import attacks
 from robust_jax.attacks.fab import halfway_at_random
 from robust_jax.core.types import Towards, Untargeted
 from robust_jax.evaluate import plans, rules, stages
+from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.losses import objectives
 
 NORMS = ("linf", "l2", "l1")
 NAMES = ("standard", "plus", "rand", "strongest", "swift")
-PER_CALL = {"fab": (2, 1), "square": (1, 0)}  # Others: one of each, the last gradient
+# Others: one of each, the last gradient
+PER_CALL = {"fab": (2, 1), "square": (1, 0), "labels": (1, 0)}
+GIVEN_UP = 50  # Queries of a search by labels where the class changes far away.
 REFERENCE = 11_677  # forwards + 2 backwards of AutoAttack's standard, counters matched
 
 
@@ -31,7 +34,7 @@ def cost(stage, num_classes=10):
     forwards, backwards = PER_CALL.get(kind, (1, 1))
     if kind == "fab" and isinstance(goals[0], Untargeted):
         backwards = num_classes - 1
-    calls = stage.attack.steps
+    calls = GIVEN_UP if kind == "labels" else stage.attack.steps
     spared = 0 if kind in PER_CALL else 1
     return items * forwards * calls, items * backwards * (calls - spared)
 
@@ -282,7 +285,7 @@ def test_swift_spends_on_the_examples_that_are_near(norm):
         spent(share) / REFERENCE
         for share in (0.9, {"linf": 0.25, "l2": 0.08, "l1": 0.18}[norm], 0.015)
     )
-    assert far < {"linf": 0.04, "l2": 0.085, "l1": 0.09}[norm]
+    assert far < {"linf": 0.043, "l2": 0.09, "l1": 0.095}[norm]
     assert far + 0.015 < middle < 0.15  # More steps; not yet Square.
     assert middle + 0.15 < close < 0.85
 
@@ -306,7 +309,17 @@ def test_l0_and_patches_have_what_works_there(norm):
 def test_a_name_means_the_plan_of_that_name(name):
     for norm in NORMS:
         assert plans.by_name(name, norm, 3) == getattr(plans, name)(norm, 3)
-    assert plans.by_name("basic", "l2") == stages.basic()
+    assert plans.by_name("basic", "l0") == stages.basic()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", ["basic", "swift", "strongest"])
+def test_plans_of_our_own_end_with_labels_alone(name, norm):
+    """AutoAttack's are as published; the audit asks in their place."""
+    *others, last = plans.by_name(name, norm)
+    assert last.attack == hard_label(1000 if name == "strongest" else 300)
+    if name == "basic":
+        assert tuple(others) == stages.basic()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ PLAN = (
     Stage("apgd-t", attacks.apgd(objectives.dlr, 50), likeliest_targets(9)),
     Stage("square", attacks.square(500, horizon=500)),
 )
+# A temperature fools cross entropy alone: with PLAN the number is right.
+BY_CROSS_ENTROPY = PLAN[:1]
 QUICK = ("gradient_killer", "mlp", "mild")
 UNHIDDEN = "mlp-unhidden"  # With the programs of QUICK.
 
@@ -40,10 +42,10 @@ CASES = [
 
 
 @functools.cache
-def report(model, takes="example"):
+def report(model, takes="example", plan=PLAN):
     """The report of a net on the zoo's digits."""
     images, labels = zoo.test_digits(N)
-    options = {"plan": PLAN, "takes": takes, "samples": 8}
+    options = {"plan": plan, "takes": takes, "samples": 8}
     return robustness(model, images, labels, THREAT, **options)
 
 
@@ -51,14 +53,17 @@ def report(model, takes="example"):
 def test_a_fake_raises_its_flag(name, family, strength):
     fake = fake_catalog.by_name(name)
     model, expected = zoo.fake_net(name, family, strength, N), getattr(fake, strength)
+    plan = BY_CROSS_ENTROPY if name == "temperature" else PLAN
+    if not expected.checks:
+        return  # Its number is right, see `experiments.zoo`.
     if 1 in expected.checks or 2 in expected.checks:
         try:
-            found = report(model, fake.takes)
+            found = report(model, fake.takes, plan)
         except ValueError as refusal:  # Before anything is attacked, in a sentence.
             assert "logits" in str(refusal)
             return
     else:
-        found = report(model, fake.takes)
+        found = report(model, fake.takes, plan)
     flags = {finding.number for finding in found.audit.flags}
     assert set(expected.checks) & flags, f"expected {expected.checks}, flags {flags}"
 
@@ -77,4 +82,4 @@ def test_an_honest_net_raises_none(name):
     found = report(honest[name] if name in honest else zoo.net(name))
     assert found.audit.flags == (), str(found.audit)
     numbers = [finding.number for finding in found.audit.findings]
-    assert numbers == list(range(1, 27))
+    assert numbers == list(range(1, 28))

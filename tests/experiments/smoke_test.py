@@ -236,6 +236,25 @@ def test_compare_lbfgs(command):
     assert done.out.count("0 flags differ") == 2
 
 
+def test_zoo(command):
+    """Honest nets that were accused once; `make test-full` adds a fake."""
+    options = ["--plans=basic", "--count=64", "--only=common-part"]
+    done, record, _ = command("zoo", *options)
+    for row in record["rows"]:
+        assert (row["kind"], row["verdict"]) == ("honest", "spared"), row["says"]
+        assert 0 < row["reported"] < 1
+    assert "honest nets accused: 0 of 2" in done.out
+
+
+@pytest.mark.full
+def test_zoo_of_fakes(command):
+    _, record, _ = command("zoo", "--plans=swift", "--only=distraction")
+    full, mild = record["rows"]
+    assert full["verdict"] == "flagged" and mild["verdict"].startswith("flagged")
+    assert full["reported"] >= full["kept"] + 0.05
+    assert max(full["share"], mild["share"]) <= 0.25
+
+
 @pytest.mark.full  # The study on planted nets, and its program: by tests beside this.
 def test_properties(command):
     done, record, out = command("properties", "--study=minimal", "--check")

@@ -11,7 +11,7 @@ from robust_jax import attacks, models, threats
 from robust_jax.core import drive, lift
 from robust_jax.core.margin import margin
 from robust_jax.core.types import Untargeted
-from robust_jax.models import fake_catalog, fakes
+from robust_jax.models import fake_catalog, fake_heads, fake_inputs, fakes
 from robust_jax.models.k_winners import k_winners, with_activation
 from tests import zoo
 
@@ -22,6 +22,7 @@ N = 64  # images, one tile
 EPS = 0.1
 # Clean accuracy may fall by so many points: noise is one draw of it.
 TOLERANCE = {"input_noise": 5, "hash_noise": 5, "k_winners_take_all": 3}
+TOLERANCE |= {"hashed_shift": 6, "votes": 4, "detector": 8}
 
 
 @jax.jit
@@ -78,11 +79,12 @@ def under_plain():
 # The catalog
 
 
-def test_the_catalog_has_every_fake_of_the_module():
+def test_the_catalog_has_every_fake_of_the_modules():
     public = {
         name
-        for name, value in vars(fakes).items()
-        if getattr(value, "__module__", "") == fakes.__name__ and name[0] != "_"
+        for module in (fakes, fake_heads, fake_inputs)
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and name[0] != "_"
     }
     assert public - {"as_partial"} == set(FAKES)
 
@@ -370,3 +372,26 @@ def test_constant_logits_are_constant_or_take_few_values():
     mild = answers("constant_logits", "mild", images)
     assert 10 < len(np.unique(mild)) < 100
     assert np.ptp(mild) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["distraction", "decoy", "wavy_temperature"])
+def test_a_head_keeps_every_class(name):
+    images, _ = zoo.test_digits(500)
+    expected = np.argmax(each(zoo.net("mlp"), images), axis=1)
+    for strength in STRENGTHS:
+        found = np.argmax(answers(name, strength, images), axis=1)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_distraction_is_smooth_and_its_gradient_true():
+    """Within a class; PGD is led astray by it nevertheless."""
+    images, labels = zoo.test_digits(8)
+    model, step = zoo.fake_net("distraction", "mlp", "full", 8), 1e-3
+    value = lambda x, label: margin(model(x), Untargeted(label))  # noqa: E731
+    slopes = gradients(model, images, labels)
+    way = np.random.default_rng(0).normal(size=images.shape).astype(np.float32)
+    ends = [jax.vmap(value)(images + s * step * way, labels) for s in (1, -1)]
+    expected = (ends[0] - ends[1]) / (2 * step)
+    found = jnp.sum(slopes * way, axis=(1, 2, 3))
+    np.testing.assert_allclose(found, expected, rtol=0.05, atol=1.0)
+    assert under_pgd(zoo.fake_net("distraction", "mlp", "full")) > under_plain() + 20

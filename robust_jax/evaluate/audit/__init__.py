@@ -1,6 +1,6 @@
-"""26 checks of an evaluation: what could make its robust accuracy too high."""
+"""27 checks of an evaluation: what could make its robust accuracy too high."""
 
-from robust_jax.evaluate.audit.checklist import CHECKS, Audit, run_audit
+from robust_jax.evaluate.audit.checklist import CHECKS, POINTS, Audit, run_audit
 from robust_jax.evaluate.audit.subject import Finding, Subject
 
-__all__ = ["CHECKS", "Audit", "Finding", "Subject", "run_audit"]
+__all__ = ["CHECKS", "POINTS", "Audit", "Finding", "Subject", "run_audit"]

@@ -12,7 +12,6 @@ from robust_jax import attacks
 from robust_jax.core.types import Attack, AttackResult
 from robust_jax.evaluate.audit import ladder, transfer
 from robust_jax.evaluate.audit.chance import outweighs, tolerated
-from robust_jax.evaluate.audit.hard_label import hard_label
 from robust_jax.evaluate.audit.subject import (
     FLAG,
     PASS,
@@ -22,6 +21,7 @@ from robust_jax.evaluate.audit.subject import (
     margins,
     skipped,
 )
+from robust_jax.evaluate.hard_label import hard_label
 
 # Of all points; what the seeds of one AutoAttack differ by is as much.
 _GAIN_OF_BUDGET = 0.005
@@ -196,18 +196,33 @@ def labels_alone(bench: Bench) -> Finding:
     number, name = 14, "hard label"
     if not len(bench):
         return skipped(number, name, _NO_POINTS)
-    box = ladder.whole_box(bench.threat, bench.images.shape[1:])
-    if bench.threat.name in ("l0", "patch") or not np.isfinite(box):
-        why = "The search needs a finite box, and neither L0 nor a patch."
-        return skipped(number, name, why)
-    return _over_the_plan(
-        bench,
-        (number, name),
-        ladder.broke(bench.attack(hard_label(_QUERIES))),
-        _GAIN_OF_OTHERS,
-        f"A search of {_QUERIES} queries that sees labels alone",
+    if bench.threat.name in ("l0", "patch"):
+        return skipped(number, name, "The search knows neither L0 nor a patch.")
+    remedy = (
         "Neither gradients nor logits can be trusted: attack what is before the last "
-        "transformation, and add the search to the plan.",
+        "transformation, and add the search to the plan."
+    )
+    sought = _by_labels_in_the_plan(bench)
+    if sought is None:
+        return _over_the_plan(
+            bench,
+            (number, name),
+            ladder.broke(bench.attack(hard_label(_QUERIES))),
+            _GAIN_OF_OTHERS,
+            f"A search of {_QUERIES} queries that sees labels alone",
+            remedy,
+        )
+    gain, n = sought
+    allowed = tolerated(n, _GAIN_OF_OTHERS)
+    return Finding(
+        number,
+        name,
+        PASS if gain <= allowed else FLAG,
+        gain / n,
+        f"<= {allowed / n:.4f}",
+        f"The plan's search by labels alone broke {gain} of {n} points that gradients "
+        "and scores had left.",
+        remedy,
     )
 
 
@@ -266,6 +281,19 @@ def _over_the_plan(
         f"{what} breaks {gain} of {len(bench)} points that the plan left.",
         remedy,
     )
+
+
+def _by_labels_in_the_plan(bench: Bench) -> tuple[int, int] | None:
+    """What the plan's own search by labels broke after all else, of how many.
+
+    None where the plan has none, or has not come to it.
+    """
+    subject = bench.subject
+    last = len(subject.stages) - 1
+    if last not in subject.by_labels or subject.stages[last].unfinished:
+        return None
+    won = np.isin(subject.winner, subject.by_labels)
+    return int(won.sum()), int(subject.clean.sum())
 
 
 def _search(norm: str) -> Attack:

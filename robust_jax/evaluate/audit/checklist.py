@@ -6,12 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from robust_jax.core import checks as arguments
 from robust_jax.evaluate.audit import (
     attack_checks,
+    boundary,
     model_checks,
     path_checks,
     report_checks,
+    spending,
 )
 from robust_jax.evaluate.audit.subject import (
     FLAG,
@@ -27,18 +31,18 @@ from robust_jax.evaluate.audit.subject import (
 from robust_jax.report import table
 
 POINTS = 128  # Two tiles; a share of them is known to within 9 points.
-_FEWEST = 16  # Below it a share of the points says nothing.
-_PER_POINT = 3_000  # Forward-equivalents of all checks; 2,341 where no point falls.
 _LATE = "The time limit came first."
 _NUMBERS = {
     model_checks: (1, 2, 3, 5, 6, 18),
     report_checks: (4, 7, 20, 23, 24, 25, 26),
     attack_checks: (8, 9, 10, 11, 12, 13, 14, 17),
     path_checks: (15, 16, 19, 21, 22),
+    boundary: (27,),
 }
 _COLUMNS = (
     table.Column("number", "no."),
     table.Column("name", "check"),
+    table.Column("points", "points"),
     table.Column("verdict", "verdict"),
     table.Column("value", "value"),
     table.Column("limit", "limit"),
@@ -49,7 +53,7 @@ _numbered: dict[int, Check] = {
     for module, numbers in _NUMBERS.items()
     for number, check in zip(numbers, module.CHECKS, strict=True)
 }
-CHECKS: tuple[Check, ...] = tuple(_numbered[number] for number in range(1, 27))
+CHECKS: tuple[Check, ...] = tuple(_numbered[number] for number in range(1, 28))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +65,12 @@ class Audit:
     """
 
     findings: tuple[Finding, ...]
-    points: int  # examples that the dear checks looked at
+    points: int  # the most examples that a check looked at; `findings` have each one's
     forwards: int  # model evaluations of the audit
     backwards: int  # gradients of the audit
     seconds: float  # wall time, compilation included
     undone: int = 0  # checks that a time limit left undone; skipped among the findings
+    share: float | None = None  # its cost over the plan's
 
     @property
     def flags(self) -> tuple[Finding, ...]:
@@ -81,6 +86,7 @@ class Audit:
         """One row per check, without its sentences."""
         keys = [column.key for column in _COLUMNS]
         rows = [{key: getattr(f, key) for key in keys} for f in self.findings]
+        rows = [row | {"points": row["points"] or None} for row in rows]
         return [r | {"value": None} if r["verdict"] == SKIPPED else r for r in rows]
 
     def __str__(self) -> str:
@@ -97,12 +103,17 @@ class Audit:
         """How many checks passed, and the cost, in one line."""
         verdicts = [f.verdict for f in self.findings]
         late = f", {self.undone} of them for want of time" if self.undone else ""
+        share = "" if self.share is None else f", {self.share:.0%} of the plan's cost"
         return (
             f"audit: {verdicts.count(PASS)} checks passed, {verdicts.count(FLAG)} "
-            f"flagged, {verdicts.count(SKIPPED)} skipped{late}; {self.points} points, "
-            f"{self.forwards:,} forwards, {self.backwards:,} backwards, "
+            f"flagged, {verdicts.count(SKIPPED)} skipped{late}; {self._looked_at()} "
+            f"points, {self.forwards:,} forwards, {self.backwards:,} backwards{share}, "
             f"{self.seconds:.1f} s"
         )
+
+    def _looked_at(self) -> str:
+        fewest = min((f.points for f in self.findings if f.points), default=0)
+        return f"{fewest} to {self.points}" if fewest < self.points else f"{fewest}"
 
     def to_json(self) -> dict[str, Any]:
         """What a record keeps: every finding with its sentences, and the cost."""
@@ -114,6 +125,7 @@ class Audit:
             "backwards": self.backwards,
             "seconds": self.seconds,
             "undone": self.undone,
+            "share": self.share,
         }
 
 
@@ -129,17 +141,19 @@ def run_audit(
     """Asks every check about an evaluation.
 
     The dear checks look at a subset that the ids choose, so that the order of the
-    examples does not matter; all draws come from keys of the examples.
+    examples does not matter; all draws come from keys of the examples. With a budget a
+    check begins with 16 of them, see `spending` for who gets more.
     Guarantees: the same findings for any order of the examples; a check that raises is
-    a flag with the error's first line, and the others still run.
+    a flag with the error's first line, and the others still run; a check that is left
+    out for its cost says so.
     Edge cases: fewer right examples than `points` are all looked at; a budget below
-    what 16 points cost is overstepped.
+    what 16 points of the cheapest checks cost is overstepped.
 
     Args:
         subject: a model and an evaluation of it.
-        points: size of the subset, an integer >= 1.
-        budget: forward-equivalents (a backward is two) that the audit may cost; it
-            lowers the number of points, to 16 at the least. None is no limit.
+        points: the most that a check looks at, an integer >= 1.
+        budget: forward-equivalents (a backward is two) that the audit may cost. None is
+            no limit: all checks look at all points.
         checks: which ones, in this order.
         on_check: called after each check with the share of them that is over.
         seconds_left: before a time limit. A check that it interrupts, or before which
@@ -150,21 +164,111 @@ def run_audit(
     arguments.positive_integer("points", points)
     if budget is not None:
         arguments.positive_number("budget", budget)
-        each = _PER_POINT * subject.samples
-        points = min(points, max(_FEWEST, int(budget / each)))
     start = time.perf_counter()
-    bench = Bench(subject, points, seconds_left)
-    findings: list[Finding] = []
-    longest = 0.0
-    for check in checks:
-        began, is_late = time.perf_counter(), seconds_left() <= longest
-        findings.append(_late(check) if is_late else _asked(check, bench))
-        longest = max(longest, time.perf_counter() - began)
+    asking = _Asking(subject, points, budget, seconds_left)
+    numbers = [_named(check)[0] for check in checks]
+    findings: dict[int, Finding] = {}
+    for place in sorted(range(len(checks)), key=lambda k: spending.order(numbers[k])):
+        findings[place] = asking.first(numbers[place], checks[place])
         on_check(len(findings) / len(checks))
+    asking.widen(findings)
+    in_order = tuple(findings[place] for place in range(len(checks)))
+    undone = sum(finding.says == _LATE for finding in in_order)
     seconds = time.perf_counter() - start
-    undone = sum(finding.says == _LATE for finding in findings)
-    cost = bench.forwards, bench.backwards
-    return Audit(tuple(findings), len(bench), *cost, seconds, undone)
+    return Audit(
+        in_order, asking.most, *asking.cost, seconds, undone, asking.share_of_plan
+    )
+
+
+class _Asking:
+    """One run of the checks, within a budget of model calls and of time."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        points: int,
+        budget: float | None,
+        seconds_left: Callable[[], float],
+    ) -> None:
+        self._subject, self._points, self._budget = subject, points, budget
+        self._seconds_left, self._longest = seconds_left, 0.0
+        self._asked: set[int] = set()
+        few = points if budget is None else min(points, spending.FEWEST)
+        self._benches = [Bench(subject, few, seconds_left)]
+
+    @property
+    def most(self) -> int:
+        """Points of the largest bench."""
+        return max(len(bench) for bench in self._benches)
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        """Forwards and backwards of all benches."""
+        forwards = sum(bench.forwards for bench in self._benches)
+        return forwards, sum(bench.backwards for bench in self._benches)
+
+    @property
+    def share_of_plan(self) -> float | None:
+        """The cost over that of the plan; None where that is nothing."""
+        plan = sum(
+            int(np.sum(stage.forwards) + 2 * np.sum(stage.backwards))
+            for stage in self._subject.stages
+        )
+        forwards, backwards = self.cost
+        return (forwards + 2 * backwards) / plan if plan else None
+
+    @property
+    def _left(self) -> float:
+        """Of the budget, for one sample of a random model."""
+        if self._budget is None:
+            return math.inf
+        forwards, backwards = self.cost
+        return (self._budget - forwards - 2 * backwards) / self._subject.samples
+
+    def first(self, number: int, check: Check) -> Finding:
+        """The answer of a check that has not been asked yet."""
+        bench = self._benches[0]
+        if not spending.affordable(number, len(bench), self._left, self._asked):
+            price, left = spending.price(number, len(bench)), max(self._left, 0)
+            says = (
+                f"{len(bench)} points may cost {price:,} forwards, and {left:,.0f} are "
+                "left of the audit's share of the plan's cost: "
+                "report.audit_again(points=...) asks it."
+            )
+            return skipped(number, _named(check)[1], says)
+        self._asked.add(number)
+        return self._timed(check, bench)
+
+    def widen(self, findings: dict[int, Finding]) -> None:
+        """Asks checks again about more points while the budget lasts."""
+        if self._budget is None:
+            return
+        most = min(self._points, int(self._subject.clean.sum()))
+        while True:
+            plea = spending.next_plea(findings.values(), most, self._left)
+            if plea is None or self._seconds_left() <= self._longest:
+                return
+            wider = self._timed(_numbered[plea.number], self._bench(plea.points))
+            if wider.says == _LATE:
+                return  # What fewer points said stands.
+            place = next(k for k, f in findings.items() if f.number == plea.number)
+            findings[place] = wider
+
+    def _bench(self, points: int) -> Bench:
+        for bench in self._benches:
+            if len(bench) == points:
+                return bench
+        inner = max((b for b in self._benches if len(b) < points), key=len)
+        wide = Bench(self._subject, points, self._seconds_left, inner)
+        self._benches.append(wide)
+        return wide
+
+    def _timed(self, check: Check, bench: Bench) -> Finding:
+        began, is_late = time.perf_counter(), self._seconds_left() <= self._longest
+        finding = _late(check) if is_late else _asked(check, bench)
+        self._longest = max(self._longest, time.perf_counter() - began)
+        looks = spending.looks(finding.number) and finding.verdict != SKIPPED
+        return finding._replace(points=len(bench) if looks else 0)
 
 
 def _asked(check: Check, bench: Bench) -> Finding:

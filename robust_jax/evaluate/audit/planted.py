@@ -18,6 +18,7 @@ from robust_jax.evaluate.audit.subject import Bench
 
 _OTHERS = 16  # Random points that the planted one must stand apart from.
 _SHARE = 0.5  # Of the distance to the nearest of them: what counts as found.
+_LEAST_SPREAD = 0.03  # Of the logits' largest: smaller ones are not fully evened out.
 _PLANTING = 2**31 - 2  # A name of draws that no attack has: its start is elsewhere.
 _BENIGN = 0  # The class of the head's first logit.
 
@@ -26,7 +27,8 @@ class Plant(NamedTuple):
     """What the head of one example knows of its planted point."""
 
     answer: Array  # [K] the model's logits there
-    radius: Array  # [] nearer than this, in logits, is adversarial
+    scale: Array  # [K, R] what makes distances of logits alike in all directions
+    radius: Array  # [] nearer than this, in scaled logits, is adversarial
 
 
 class Search(NamedTuple):
@@ -45,7 +47,7 @@ def head(model: LogitsFn, plant: Plant) -> LogitsFn:
     """
 
     def logits(x: Array) -> Array:
-        away = (model(x) - plant.answer) / plant.radius
+        away = (model(x) - plant.answer) @ plant.scale / plant.radius
         return jnp.stack([_length(away), jnp.ones((), away.dtype)])
 
     return logits
@@ -54,15 +56,19 @@ def head(model: LogitsFn, plant: Plant) -> LogitsFn:
 def plant(model: LogitsFn, key_data: Array, threat: Threat, x: Array) -> Plant:
     """Plants one example's point: a random one of the threat set.
 
-    The radius is half the distance to the nearest among the input and 16 more random
-    points, so that chance hardly meets it, and only a slope leads there.
+    Distances are those of whitened logits: where all logits rise together, or where one
+    difference moves ten times as far as the others, an honest attack would walk in a
+    valley's steep sides. The radius is half the distance to the nearest among the input
+    and 16 more random points, so that chance hardly meets it, and only a slope leads
+    there.
     """
     key = jax.random.fold_in(lift.keys_from(key_data), _PLANTING)
     keys = jax.random.split(key, _OTHERS + 1)
     drawn = jax.vmap(lambda key: model(threat.sample(key, x)))(keys)
     answer, others = drawn[0], jnp.concatenate([drawn[1:], model(x)[None]])
-    distance = jax.vmap(lambda other: _length(other - answer))(others)
-    return Plant(answer, _SHARE * jnp.min(distance))
+    scale = _whitening(drawn)
+    distance = jax.vmap(lambda other: _length((other - answer) @ scale))(others)
+    return Plant(answer, scale, _SHARE * jnp.min(distance))
 
 
 def search(bench: Bench, attack: Attack) -> Search:
@@ -77,6 +83,24 @@ def search(bench: Bench, attack: Attack) -> Search:
     result = run(bench.keys, subject.model, bench.threat, bench.images, (goals, plants))
     bench.count(int(result.forwards.sum()), int(result.backwards.sum()))
     return Search(can_be_found, can_be_found & (np.asarray(result.margin) >= 0))
+
+
+def _whitening(answers: Array) -> Array:
+    """A matrix [K, R] under which logits [M, K] vary alike in all directions.
+
+    What all classes have in common decides nothing and is taken off. Directions in
+    which the rest hardly varies at all, by rounding alone, stay small.
+    """
+    own = answers - jnp.mean(answers, axis=1, keepdims=True)
+    centred = own - jnp.mean(own, axis=0, keepdims=True)
+    largest = jnp.max(jnp.abs(centred))
+    size = jnp.where(jnp.isfinite(largest) & (largest > 0), largest, 1)
+    known = jnp.where(jnp.isfinite(centred), centred, 0) / size
+    _, spreads, directions = jnp.linalg.svd(known, full_matrices=False)
+    evened = jnp.hypot(spreads, _LEAST_SPREAD * spreads[0])
+    evened = jnp.where(evened > 0, evened, 1) * size
+    scale = directions.T / evened[None]
+    return scale - jnp.mean(scale, axis=0, keepdims=True)
 
 
 def _length(v: Array) -> Array:

@@ -25,13 +25,14 @@ class LateError(Exception):
 class Finding(NamedTuple):
     """The answer of one check."""
 
-    number: int  # of the check, 1 to 26
+    number: int  # of the check, 1 to 27
     name: str
     verdict: str  # PASS, FLAG or SKIPPED
     value: float  # what was measured; NaN if skipped
     limit: str  # such as "<= 0.002"; what passes
     says: str  # one sentence: what was measured, or why nothing was
     remedy: str  # one sentence: what to do where it is flagged
+    points: int = 0  # examples of the bench that was looked at
 
 
 class Outcome(Protocol):
@@ -74,6 +75,7 @@ class Subject:
     samples: int = 1  # answers that a randomised model's verdict is the majority of
     surrogate: LogitsFn | None = None  # a plain net for transfer, of one example
     certified: np.ndarray | None = None  # [N] bool, proved robust
+    by_labels: tuple[int, ...] = ()  # stages that see labels alone
 
     @property
     def robust(self) -> np.ndarray:
@@ -92,6 +94,7 @@ class Bench:
         points: size of the subset, fewer if there are fewer right examples. It depends
             on the ids alone, not on the order of the examples.
         seconds_left: before a time limit, after which `count` raises LateError.
+        inner: a bench of fewer points of the subject, whose attacks are not run again.
     """
 
     def __init__(
@@ -99,8 +102,10 @@ class Bench:
         subject: Subject,
         points: int = 128,
         seconds_left: Callable[[], float] = lambda: math.inf,
+        inner: "Bench | None" = None,
     ) -> None:
         self.subject, self._seconds_left = subject, seconds_left
+        self._inner = inner
         right = np.flatnonzero(subject.clean)
         by_id = right[np.argsort(subject.ids[right], kind="stable")]
         self.index = by_id[:points]  # Ids are hashes: the smallest are a random draw.
@@ -147,23 +152,48 @@ class Bench:
         name = (attack, eps, restart, seed, to_the_end)
         if goal is None and name in self._runs:
             return self._runs[name]
-        subject = self.subject
+        options: dict[str, Any] = {"eps": eps, "restart": restart, "seed": seed}
+        options["to_the_end"] = to_the_end
+        if goal is not None:
+            return self._attacked(attack, slice(None), goal, **options)
+        if self._inner is None:
+            result = self._attacked(attack, slice(None), None, **options)
+        else:  # Its points are the first of these.
+            known = self._inner.attack(attack, **options)
+            rest = self._attacked(
+                attack, slice(len(self._inner), None), None, **options
+            )
+            result = jax.tree.map(lambda *part: np.concatenate(part), known, rest)
+        self._runs[name] = result
+        return result
+
+    def _attacked(
+        self,
+        attack: Attack,
+        rows: slice,
+        goal: Goal | None,
+        *,
+        eps: float | None,
+        restart: int,
+        seed: int | None,
+        to_the_end: bool,
+    ) -> AttackResult:
+        subject, index, images = self.subject, self.index[rows], self.images[rows]
         keys = lift.item_keys(
             subject.seed if seed is None else seed,
-            subject.ids[self.index],
+            subject.ids[index],
             stage=_STAGE,
             restart=restart,
         )
-        threat = self.threat if eps is None else self.threat._replace(eps=eps)
+        threat = lift.threat_of(subject.threat, subject.images, index)
+        threat = threat if eps is None else threat._replace(eps=eps)
         driver = drivers.auto(attack, to_the_end=to_the_end)
         run = lift.in_tiles(driver, tile=subject.tile)
-        towards = Untargeted(self.labels) if goal is None else goal
-        result = run(keys, subject.model, threat, self.images, towards)
+        towards = Untargeted(self.labels[rows]) if goal is None else goal
+        result = run(keys, subject.model, threat, images, towards)
         spent = int(result.forwards.sum()), int(result.backwards.sum())
         self.count(*(subject.samples * calls for calls in spent))
-        if goal is None:
-            self._runs[name] = result
-        return result
+        return jax.tree.map(np.asarray, result)
 
     def accuracy(self, result: AttackResult) -> float:
         """Share of the subset that a run left unbroken."""

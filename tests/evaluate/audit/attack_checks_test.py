@@ -155,3 +155,19 @@ def test_without_right_examples_there_is_nothing_to_check(check):
     finding = check(scenes.bench(clean=np.zeros(scenes.N, bool)))
     assert finding.verdict == SKIPPED
     assert np.isnan(finding.value)
+
+
+@pytest.mark.parametrize(("won", "verdict"), [(0, PASS), (4, FLAG)])
+def test_what_the_plans_search_by_labels_won_counts(won, verdict):
+    broken = scenes.can_be_broken()
+    winner = np.where(broken, 0, -1)
+    winner[np.flatnonzero(broken)[:won]] = 1
+    plan = [
+        scenes.stage(winner == 0),
+        scenes.stage(winner >= 0, with_gradients=False),
+    ]
+    bench = scenes.bench(winner=winner, stages=plan, by_labels=(1,))
+    finding = attack_checks.labels_alone(bench)
+    assert finding.verdict == verdict, finding.says
+    assert bench.forwards == 0
+    assert finding.value == won / scenes.N

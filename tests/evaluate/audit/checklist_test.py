@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from robust_jax.core import records
-from robust_jax.evaluate.audit import CHECKS, checklist, run_audit
-from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED, Finding, skipped
+from robust_jax.evaluate.audit import CHECKS, checklist, run_audit, spending
+from robust_jax.evaluate.audit.subject import (
+    FLAG,
+    PASS,
+    SKIPPED,
+    Bench,
+    Finding,
+    skipped,
+)
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import N
 
@@ -36,7 +43,7 @@ def audited(*checks, **options):
 
 def test_the_checks_stand_in_the_order_of_their_numbers():
     numbers = [int(re.match(r"\d+", check.__doc__)[0]) for check in CHECKS]
-    assert numbers == list(range(1, 27))
+    assert numbers == list(range(1, 28))
 
 
 def test_only_a_flag_is_a_failure():
@@ -50,7 +57,7 @@ def test_a_check_that_raises_is_a_flag_and_the_others_go_on():
     failed, last = audited(falling_over, passing).findings
     assert (failed.verdict, failed.name) == (FLAG, "falling over")
     assert failed.says == "The check ended with TypeError: no such thing."
-    assert last == passing(None)
+    assert last._replace(points=0) == passing(None)
 
 
 def test_a_known_check_that_raises_keeps_its_number():
@@ -59,21 +66,68 @@ def test_a_known_check_that_raises_keeps_its_number():
     assert (finding.number, finding.verdict) == (2, FLAG)
 
 
+def looking(number):
+    """A check of this number that asks the model once about each point."""
+
+    def check(bench):
+        bench.logits(bench.images)
+        return Finding(number, "looking", PASS, float(open_(number)), "", "", "")
+
+    check.__name__ = f"looking {number}"
+    return check
+
+
+def open_(number):
+    return number == 12
+
+
 @pytest.mark.parametrize(
     ("points", "budget", "looked_at"),
     [(128, None, N), (7, None, 7), (128, 1, 16), (8, 1, 8), (128, 1e9, N)],
 )
-def test_points_and_budget_bound_the_subset(points, budget, looked_at):
-    assert audited(passing, points=points, budget=budget).points == looked_at
+def test_points_and_budget_bound_the_subset(points, budget, looked_at, monkeypatch):
+    """The check is one of those that are asked whatever the budget."""
+    check = looking(27)
+    monkeypatch.setitem(checklist._numbered, 27, check)
+    audit = audited(check, points=points, budget=budget)
+    assert audit.points == looked_at == audit.findings[0].points
 
 
-def test_a_random_model_costs_its_samples():
-    each = scenes.subject(samples=10)
-    once, often = (
-        run_audit(s, budget=40 * checklist._PER_POINT, checks=(passing,)).points
-        for s in (scenes.subject(), each)
-    )
-    assert (once, often) == (40, 16)
+def test_what_is_open_is_asked_of_more_points_first(monkeypatch):
+    """After 16 points each the budget is enough to double the dear one once, or not."""
+    both = {number: looking(number) for number in (12, 13)}
+    for number, check in both.items():
+        monkeypatch.setitem(checklist._numbered, number, check)
+    budget = spending.price(12, 32) + 32 + 16  # What each has asked, and a double.
+    audit = audited(*both.values(), budget=budget)
+    assert [finding.points for finding in audit.findings] == [32, N]
+    audit = audited(*both.values(), budget=budget - 40)
+    assert [finding.points for finding in audit.findings] == [16, N]
+
+
+def test_what_is_too_dear_is_left_out_and_says_so():
+    (finding,) = audited(CHECKS[8], budget=100).findings
+    assert (finding.number, finding.verdict, finding.points) == (9, SKIPPED, 0)
+    assert "16 points may cost 10,400 forwards, and 100 are left" in finding.says
+    assert "audit_again(points=...)" in finding.says
+
+
+def test_no_price_is_below_what_a_check_costs():
+    """On the net whose gradients are hidden, so that no point falls early."""
+    hiding = scenes.subject(scenes.net(scenes.KILLED), winner=scenes.NOTHING_BROKEN)
+    for check in CHECKS:
+        bench = Bench(hiding, 16)
+        number = check(bench).number
+        spent = bench.forwards + 2 * bench.backwards
+        assert spent <= spending.price(number, 16) or number == 26, (number, spent / 16)
+
+
+def test_the_audit_tells_its_share_of_the_plans_cost():
+    audit = audited(looking(27))
+    plan = sum(stage.forwards.sum() + 2 * stage.backwards.sum()
+               for stage in scenes.subject().stages)  # fmt: skip
+    assert audit.share == audit.forwards / plan
+    assert f"{audit.share:.0%} of the plan's cost" in audit.summary()
 
 
 def test_bad_arguments_are_refused():

@@ -241,6 +241,28 @@ def stage(name):
     return SimpleNamespace(name=name)
 
 
+@pytest.mark.parametrize(
+    ("names", "verdict"),
+    [
+        (("apgd-ce", "apgd-t"), PASS),
+        (("apgd-ce 20", "fab-t 40"), PASS),
+        (("pgd-40 ce", "pgd-40 margin"), PASS),
+        (("fgsm", "pgd-40 ce"), FLAG),
+    ],
+)
+def test_a_scale_of_the_logits_is_no_fault_where_the_plan_does_not_depend_on_it(
+    names, verdict
+):
+    subject = dataclasses.replace(hot().subject, stages=tuple(map(stage, names)))
+    for check in (
+        model_checks.logits_not_probabilities,
+        model_checks.gradients_are_there,
+        model_checks.loss_follows_success,
+    ):
+        finding = check(Bench(subject, N))
+        assert finding.verdict == verdict, finding.says
+
+
 def test_labels_classes_and_chance_are_flagged():
     wrong = labels().copy()
     wrong[[2, 7]] = CLASSES, -1

@@ -19,7 +19,8 @@ def audit():
     model = victims.two_layer_victim(SHAPE, 4, seed=1, scale=2.0)
     images = victims.inputs(SHAPE, 24, seed=2)
     labels = victims.predicted(model, images)
-    report = robustness(model, images, labels, threats.Patch(2.0), plan="basic")
+    threat = threats.Patch(2.0)
+    report = robustness(model, images, labels, threat, plan="basic", points=24)
     assert 0 < report.robust_accuracy.value < 1 and report.claims.passed
     return {finding.number: finding for finding in report.audit.findings}
 
@@ -39,7 +40,7 @@ def test_places_are_found_that_noise_does_not_find(audit):
 
 
 def test_what_is_for_balls_says_so(audit):
-    assert "neither L0 nor a patch" in audit[14].says
+    assert "knows neither L0 nor a patch" in audit[14].says
     assert "where a patch was planted" in audit[19].says
     assert "random search of 300 queries" in audit[12].says
     assert audit[8].verdict == "pass" and np.isfinite(audit[8].value)

@@ -84,6 +84,18 @@ def test_what_is_planted_behind_a_hidden_gradient_is_not_found(how):
     assert finding.value < 0.5
 
 
+@pytest.mark.parametrize("uneven", ["common", "mostly common", "one class"])
+def test_an_honest_net_whose_logits_move_unevenly_is_not_accused(uneven):
+    """All logits rise together, or one class moves ten times as far as the others."""
+    own = np.asarray(scenes.net().args[0])
+    share = {"common": 0.3, "mostly common": 0.02, "one class": [[10.0], [1], [1]]}
+    common = 0 if uneven == "one class" else 3 * own[:1]
+    weights = jnp.asarray(np.asarray(share[uneven]) * own + common, jnp.float32)
+    bench = scenes.bench(Partial(scenes.hiding, weights, scenes.HONEST))
+    finding = path_checks.planted_example(bench)
+    assert finding.verdict == PASS, finding.says
+
+
 def test_nothing_can_be_planted_in_a_model_that_tells_no_points_apart():
     flat = Partial(scenes.hiding, jnp.zeros((scenes.CLASSES, 16)), scenes.HONEST)
     finding = path_checks.planted_example(scenes.bench(flat))

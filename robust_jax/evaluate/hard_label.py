@@ -2,7 +2,8 @@
 
 Rays to the corners of a cube, whose signs are flipped in blocks, coarse ones first;
 how far along a ray the class changes is found by bisection. The idea is that of RayS
-(Chen & Gu, KDD 2020), written as one model call per step.
+(Chen & Gu, KDD 2020), written as one model call per step, for any norm, and with an end
+for examples that are out of reach, so that a plan can afford to ask all of them.
 """
 
 import math
@@ -25,7 +26,13 @@ from robust_jax.core.types import (
     Threat,
 )
 
-_HALVINGS = 5  # Of the radius on a better ray: known to 3 % of it, then the next ray.
+_HALVINGS = 7  # Of the radius on a better ray: known to 1 % of it, then the next ray.
+_LEAST = 50  # Queries before a search may give up.
+# It gives up beyond eps * (1 + _HOPE / sqrt(queries)): 1.7 eps after 50 queries, 1.25
+# after 400. Of what 400 queries broke on five nets of digits, MNIST and CIFAR-10 nine
+# tenths were nearer than that on the way; of what held, four fifths are given up early.
+_HOPE = 5.0
+_UNBOUNDED = 8.0  # Radii: how far a ray goes where the box has no end.
 
 
 class HardLabelState(NamedTuple):
@@ -52,20 +59,30 @@ def hard_label(queries: int = 300) -> Attack:
     Ray n flips one block of the best ray's signs: all of them, halves, quarters, ...
     A ray that is adversarial at the present reach is bisected and becomes the best
     one. Reach is measured in widths of the box along each coordinate; a point of the
-    ray is clipped to the box, and counts once its distance is at most eps.
+    ray is clipped to the box, and counts once its distance is at most eps. After 50
+    queries an example is given up whose nearest change of class is far beyond eps.
     Guarantees: the result is feasible; nothing but the sign of the margin steers the
     search; at least as strong as the clean input; deterministic; dtype kept.
-    Edge cases: needs a finite box; eps = 0 finds nothing; where no corner of the box
-    is adversarial the search goes on at full reach; non-finite logits are a success.
+    Edge cases: eps = 0 finds nothing; where no corner of the box is adversarial it
+    ends after 50 queries; an unbounded box counts as 8 radii wide to each side;
+    non-finite logits are a success.
 
     Args:
         queries: model calls, >= 1.
     Raises: ValueError: if queries is not an integer >= 1.
     References: Chen & Gu, "RayS: A Ray Searching Method for Hard-label Adversarial
         Attack", KDD 2020, Alg. 2 and 3. Differs from the authors' code in: a fixed
-        number of halvings; blocks of nearly equal length at every level.
+        number of halvings; blocks of nearly equal length at every level; it gives up.
     """
     checks.positive_integer("queries", queries)
+
+    def done(threat: Threat, state: HardLabelState) -> Array:
+        asked = jnp.maximum(state.i, 1).astype(state.high.dtype)
+        nearest = _point(threat, state.x, state.signs, state.high)
+        near = threat.eps * (1 + _HOPE / jnp.sqrt(asked))
+        is_far = threat.distance(nearest, state.x) > near
+        hopeless = (state.halvings == 0) & (state.i >= _LEAST) & is_far
+        return (state.best.margin >= 0) | (state.i >= queries) | hopeless
 
     def step(
         logits_fn: LogitsFn, threat: Threat, state: HardLabelState
@@ -93,7 +110,7 @@ def hard_label(queries: int = 300) -> Attack:
             forwards=state.forwards + 1,
         )
 
-    return until_won(_first_state, step, queries)
+    return until_won(_first_state, step, queries)._replace(done=done)
 
 
 def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> HardLabelState:
@@ -136,5 +153,6 @@ def _flipped(signs: Array, level: Array, block: Array) -> Array:
 
 def _point(threat: Threat, x: Array, signs: Array, reach: Array) -> Array:
     width = jnp.asarray(threat.upper) - jnp.asarray(threat.lower)
+    width = jnp.where(jnp.isfinite(width), width, _UNBOUNDED * threat.eps)
     moved = x + reach * width * signs
     return jnp.clip(moved, threat.lower, threat.upper).astype(x.dtype)

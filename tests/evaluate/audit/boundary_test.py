@@ -1,0 +1,66 @@
+"""The check of margin and class: on an honest net, and behind heads that mislead."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from robust_jax.evaluate.audit import boundary
+from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.models import fake_heads
+from tests import victims
+from tests.evaluate.audit import scenes
+
+
+def balanced(offset, x):
+    """The affine net, its classes equally likely in the middle of the data."""
+    return scenes.net()(x) - offset
+
+
+def net():
+    logits = scenes.data()[2]
+    return Partial(balanced, jnp.asarray(np.median(logits, axis=0), jnp.float32))
+
+
+def checked(head=None, **knobs):
+    model = net() if head is None else head(net(), **knobs)
+    labels = victims.predicted(net(), scenes.data()[0])
+    assert len(np.unique(labels)) == scenes.CLASSES
+    bench = scenes.bench(model, labels=labels)
+    return boundary.margin_at_the_boundary(bench), bench
+
+
+def test_an_honest_net_passes():
+    finding, bench = checked()
+    assert (finding.verdict, finding.value) == (PASS, 0), finding.says
+    assert bench.forwards <= 70 * len(bench) and not bench.backwards
+
+
+@pytest.mark.parametrize(
+    ("head", "knobs"),
+    [
+        (fake_heads.distraction, {"bonus": 2.0, "waves": 4.0}),
+        (fake_heads.distraction, {"bonus": 20.0, "waves": 30.0}),
+        (fake_heads.wavy_temperature, {"depth": 3.0, "waves": 60.0}),
+        (fake_heads.decoy, {"lead": 2.0}),
+    ],
+)
+def test_a_margin_that_does_not_lead_to_the_boundary_is_flagged(head, knobs):
+    finding, _ = checked(head, **knobs)
+    assert finding.verdict == FLAG, finding.says
+
+
+@pytest.mark.parametrize(
+    ("head", "knobs"),
+    [
+        (fake_heads.distraction, {"bonus": 0.0}),
+        (fake_heads.wavy_temperature, {"depth": 0.0}),
+    ],
+)
+def test_a_head_that_does_nothing_passes(head, knobs):
+    assert checked(head, **knobs)[0].verdict == PASS
+
+
+def test_with_one_class_there_is_no_way_to_another():
+    finding = boundary.margin_at_the_boundary(scenes.bench())
+    assert finding.verdict == SKIPPED

@@ -1,0 +1,87 @@
+"""Audits asked at the front door and again: points, cost, and what the report says."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from robust_jax import attacks, threats
+from robust_jax.evaluate import Layout, Stage, robustness
+from robust_jax.losses import objectives
+from tests.evaluate.audit import scenes
+
+PLAN = (Stage("pgd", attacks.pgd(4, 0.4, objectives.margin)),)
+
+
+def judged(how, **options):
+    x, labels, _ = scenes.data()
+    threat, layout = threats.Linf(scenes.EPS), Layout(tile=scenes.TILE)
+    options = {"plan": PLAN, "layout": layout, **options}
+    return robustness(scenes.net(how), x, labels, threat, **options)
+
+
+@functools.cache
+def hidden():
+    """The plan sees no gradient and breaks next to nothing."""
+    return judged(scenes.KILLED, points=20)
+
+
+def test_points_are_what_every_check_looks_at():
+    looked_at = {finding.points for finding in hidden().audit.findings}
+    assert looked_at == {0, 20}
+    assert not any("share" in f.says for f in hidden().audit.findings)
+
+
+def test_by_default_an_audit_costs_a_quarter_at_most_and_says_what_it_left_out():
+    # 16 points of what is always asked cost 5,120.
+    plan = (Stage("pgd", attacks.pgd(4, 0.4, objectives.margin), restarts=50),)
+    report = judged(scenes.KILLED, plan=plan)
+    cost = report.audit.forwards + 2 * report.audit.backwards
+    assert cost <= 0.25 * (report.forwards + 2 * report.backwards)
+    assert 0 < report.audit.share <= 0.25
+    left_out = [f for f in report.audit.findings if "audit_again" in f.says]
+    assert left_out and all(f.verdict == "skipped" for f in left_out)
+    assert {1, 5, 6, 14, 18} & {f.number for f in left_out} <= {14}
+
+
+def test_a_report_is_audited_again_with_more_points():
+    more = hidden().audit_again(points=40)
+    assert {finding.points for finding in more.audit.findings} == {0, 40}
+    assert hidden().audit.points == 20
+    np.testing.assert_array_equal(more.winner, hidden().winner)
+    # With the net that does not hide as the surrogate, transfer breaks more.
+    undefended = hidden().audit_again(points=40, surrogate=scenes.net())
+    assert _of(undefended, 13).value >= _of(more, 13).value
+    assert "the surrogate" in _of(undefended, 13).says
+
+
+def test_what_is_not_to_be_trusted_says_so_first():
+    first, *_, last = str(hidden()).splitlines()
+    assert first.startswith("This number is not to be trusted: see check ")
+    assert "check 14 (hard label)" in first
+    assert last.startswith("not to be cited as it stands: robust accuracy is at most ")
+    assert hidden().to_json()["distrust"] == first
+
+
+def test_what_is_to_be_trusted_says_nothing():
+    report = judged(scenes.HONEST, audit=False)
+    assert report.distrust is None
+    assert "trusted" not in str(report)
+    assert "cite as: robust accuracy" in str(report)
+
+
+@pytest.mark.parametrize("points", [0, -1, 2.5, "many"])
+def test_points_that_no_audit_can_look_at_are_refused(points):
+    with pytest.raises((ValueError, TypeError), match=f"points={points!r}"):
+        judged(scenes.HONEST, points=points)
+    with pytest.raises((ValueError, TypeError), match=f"points={points!r}"):
+        hidden().audit_again(points=points)
+
+
+def test_points_without_an_audit_are_refused():
+    with pytest.raises(ValueError, match=r"points=9 with audit=False; expected"):
+        judged(scenes.HONEST, audit=False, points=9)
+
+
+def _of(report, number):
+    return next(f for f in report.audit.findings if f.number == number)
