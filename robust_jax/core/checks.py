@@ -8,10 +8,10 @@ factory that traces its body has been called with their values before.
 import difflib
 import math
 import numbers
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +25,13 @@ _SURE = 0.5  # Sigmoids of a net that says yes to anything exceed it.
 
 def is_traced(value: Any) -> bool:
     """Whether a number has no value yet; see `core.factories`."""
-    return isinstance(value, jax.core.Tracer)
+    jax = sys.modules.get("jax")  # Who has not imported it has no traced number.
+    return jax is not None and isinstance(value, jax.core.Tracer)
+
+
+def is_floating(dtype: np.dtype) -> bool:
+    """Whether it is of floats, bfloat16 and its like among them."""
+    return dtype.kind == "f" or "float" in dtype.name  # NumPy takes those for void.
 
 
 def holds(name: str, value: Any, condition: Callable[[Any], bool], wanted: str) -> None:
@@ -208,7 +214,7 @@ def numbers_of(name: str, value: Any, wanted: str) -> NDArray[np.float64]:
     Raises: ValueError: what holds none.
     """
     made = array(name, value, wanted)
-    is_real = jax.dtypes.issubdtype(made.dtype, np.floating) or made.dtype.kind in "iu"
+    is_real = is_floating(made.dtype) or made.dtype.kind in "iu"
     if not is_real:
         raise ValueError(f"{name}={shown(value)}; expected {wanted}")
     return made.astype(np.float64)
@@ -225,7 +231,7 @@ def batch(value: Any) -> NDArray[Any]:
             f"images.shape={made.shape}; expected a non-empty batch [B, *S]; "
             "add a leading axis to a single example"
         )
-    if not jax.dtypes.issubdtype(made.dtype, np.floating):
+    if not is_floating(made.dtype):
         raise ValueError(
             f"images.dtype={made.dtype}; expected floats; convert with "
             "images.astype('float32'), and scale them as the model wants them"

@@ -16,6 +16,7 @@ from robust_jax.attacks.skeleton import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
+from robust_jax.core.narrow import counted
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -122,8 +123,8 @@ def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> HardLabelSta
         goal=goal,
         signs=down,
         trial=down,
-        low=jnp.zeros(()),
-        high=jnp.ones(()),
+        low=jnp.float32(0),
+        high=jnp.float32(1),
         halvings=zero,
         rays=zero,
         best=incumbent.nothing_yet(x),
@@ -140,7 +141,7 @@ def _ray(number: Array, size: int) -> tuple[Array, Array]:
     """
     levels = math.ceil(math.log2(size)) + 1
     place = number % (2**levels - 1) + 1  # Of a heap: level l begins at 2^l.
-    level = jnp.sum(place >= 2 ** jnp.arange(1, levels))
+    level = counted(place >= 2 ** jnp.arange(1, levels))
     return level, place - 2**level
 
 

@@ -228,6 +228,8 @@ class _Asking:
     def first(self, number: int, check: Check) -> Finding:
         """The answer of a check that has not been asked yet."""
         bench = self._benches[0]
+        if self._seconds_left() <= self._longest:
+            return _late(check)
         if not spending.affordable(number, len(bench), self._left, self._asked):
             price, left = spending.price(number, len(bench)), max(self._left, 0)
             says = (
@@ -264,8 +266,8 @@ class _Asking:
         return wide
 
     def _timed(self, check: Check, bench: Bench) -> Finding:
-        began, is_late = time.perf_counter(), self._seconds_left() <= self._longest
-        finding = _late(check) if is_late else _asked(check, bench)
+        began = time.perf_counter()
+        finding = _asked(check, bench)
         self._longest = max(self._longest, time.perf_counter() - began)
         looks = spending.looks(finding.number) and finding.verdict != SKIPPED
         return finding._replace(points=len(bench) if looks else 0)
