@@ -8,6 +8,7 @@ from experiments import recording
 from experiments.properties import stages
 from experiments.properties.setting import Setting
 from robust_jax import analysis
+from robust_jax.core.closures import values_of_now
 from robust_jax.datasets import Dataset
 
 _GROUPS, _SIZE = 60, 5  # images of a group
@@ -21,8 +22,9 @@ def correspond(setting: Setting, run: recording.Run) -> dict[str, float]:
     """Covers over the same part, random places, and, as a control, mixed classes."""
     size = 2 if setting.is_small else 7
     net, shape = setting.nets["pooled"], setting.test.images.shape[1:]
+    some = np.zeros((2 * _SIZE, *shape), np.float32)
     layers = {
-        name: stages.active(features_fn)
+        name: values_of_now(stages.active(features_fn), some)
         for name, features_fn in stages.of_cnn(net, shape).items()
         if name in ("pool2", "fc1")
     }
@@ -39,7 +41,9 @@ def correspond(setting: Setting, run: recording.Run) -> dict[str, float]:
                 image[top : top + size, left : left + size] = 0
             for name, features_fn in layers.items():
                 both = np.concatenate([images, covered])
-                whole, less = np.split(analysis.features(features_fn, both, tile=10), 2)
+                whole, less = np.split(
+                    analysis.features(features_fn, both, tile=2 * _SIZE), 2
+                )
                 table[kind][name].append(analysis.correspondence(whole, less))
     means = {
         kind: {name: float(np.mean(found)) for name, found in by_layer.items()}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robust_jax.core import checks
-from robust_jax.core.closures import as_of_now
+from robust_jax.core.closures import values_of_now
 from robust_jax.core.types import Array
 
 
@@ -50,7 +50,7 @@ def occlude(
     tops = np.arange(0, height - size + 1, stride)
     lefts = np.arange(0, width - size + 1, stride)
     window = jnp.broadcast_to(jnp.asarray(fill, image.dtype), (size, size, channels))
-    net = as_of_now(scores_fn, np.broadcast_to(image, (len(lefts), *image.shape)))
+    net = values_of_now(scores_fn, np.broadcast_to(image, (len(lefts), *image.shape)))
     rest = jnp.asarray(lefts), image, window
     found = [np.asarray(_row(net, top, *rest)) for top in tops]
     return Occlusion(np.stack(found), tops, lefts)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_jax.core import lift
-from robust_jax.core.closures import as_of_now
+from robust_jax.core.closures import values_of_now
 from robust_jax.core.types import Array
 
 
@@ -21,7 +21,7 @@ def tiled(
 
     def of_all(images: NDArray[np.floating]) -> NDArray:
         tiles = list(lift.tiles(len(images), tile))
-        now = as_of_now(function, images[tiles[0][0]])
+        now = values_of_now(function, images[tiles[0][0]])
         found = [np.asarray(_asked(now, images[index]))[:real] for index, real in tiles]
         return np.concatenate(found)
 

@@ -19,6 +19,8 @@ from jax.tree_util import Partial
 
 from robust_jax.core.types import LogitsFn
 
+_RULES = ("custom", "linear_call")  # Beginnings of primitives with rules of one's own.
+
 
 def as_partial(logits_fn: LogitsFn) -> Partial:
     """A model as a pytree, so that it may be an argument of a compiled program.
@@ -46,7 +48,18 @@ def as_of_now(model: LogitsFn, *example: Any) -> Partial:
         model: of one example [*S], and a key if it is random.
         example: arrays like those that the model is called with, of no other shape.
     """
-    given = as_partial(model)
+    return _settled(as_partial(model), example, _mark_of_rules)
+
+
+def values_of_now(function: Callable[..., Any], *example: Any) -> Partial:
+    """As `as_of_now`, of a function that is asked for values alone, which is quicker.
+
+    Rules of its own for gradients and batches may be those of an earlier time.
+    """
+    return _settled(as_partial(function), example, lambda *_: "")
+
+
+def _settled(given: Partial, example: Any, rules: Callable[..., str]) -> Partial:
     if isinstance(given.func, _Program):
         return given
     leaves, structure = jax.tree.flatten(given)
@@ -58,7 +71,7 @@ def as_of_now(model: LogitsFn, *example: Any) -> Partial:
     closed, shape = traced_now(call, leaves, *example)
     looked_up = [_array(value) for value in closed.consts]
     program = _Program(closed.jaxpr, jax.tree.structure(shape))
-    program.mark = _mark(closed) + _mark_of_rules(program, looked_up, leaves, example)
+    program.mark = _mark(closed) + rules(program, looked_up, leaves, example)
     last = _last(structure, jax.tree.structure(example), *map(str, shapes))
     if last.program is None or last.program.mark != program.mark:
         last.program = program
@@ -86,10 +99,12 @@ class _Program:
 
     def __init__(self, jaxpr: jex.Jaxpr, out: Any) -> None:
         inputs = [*jaxpr.constvars, *jaxpr.invars]
-        names = jaxpr.debug_info._replace(arg_names=None)
-        alone = jaxpr.replace(constvars=[], invars=inputs, debug_info=names)
+        debug = jaxpr.debug_info._replace(arg_names=None)
+        alone = jaxpr.replace(constvars=[], invars=inputs, debug_info=debug)
         self._call = jex.jaxpr_as_fun(jex.ClosedJaxpr(alone, []))
         self._out = out
+        names = (equation.primitive.name for equation in equations(jaxpr))
+        self.has_rules = any(name.startswith(_RULES) for name in names)
 
     def __call__(self, looked_up: Any, leaves: Any, *example: Any) -> Any:
         arguments = *looked_up, *leaves, *jax.tree.leaves(example)
@@ -113,6 +128,8 @@ def _mark_of_rules(program: _Program, *arguments: Any) -> str:
     That is a constant of all programs, so that its value counts.
     """
     looked_up, leaves, example = arguments
+    if not program.has_rules:
+        return ""
     batch = jax.tree.map(lambda leaf: leaf[None], example)
 
     def gradient(looked_up: Any, leaves: Any, x: Any, *others: Any) -> Any:

@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import functools
+import gc
 import hashlib
 import json
 import pathlib
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -182,10 +184,15 @@ class Keeper:
 
     def _read(self, step: int, item: str, how: Any) -> Any:
         """An item of a checkpoint; None if it cannot be read."""
-        try:
-            composite = self._orbax.args.Composite(**{item: how})
-            return self._manager.restore(step, args=composite)[item]
-        except Exception:  # Orbax and tensorstore raise many kinds for broken files.
+        with _silent_coroutines():
+            try:
+                composite = self._orbax.args.Composite(**{item: how})
+                return self._manager.restore(step, args=composite)[item]
+            except (
+                Exception
+            ):  # Orbax and tensorstore raise many kinds for broken files.
+                pass
+            gc.collect()  # What still waited for its error goes now.
             return None
 
     def _check(self, identity: Identity) -> None:
@@ -197,6 +204,16 @@ class Keeper:
                     f"directory={self.directory} holds a run with {path}={old!r}, this "
                     f"one has {new!r}; choose another directory or restart"
                 )
+
+
+@contextlib.contextmanager
+def _silent_coroutines() -> Iterator[None]:
+    """Python says nothing of coroutines that Orbax leaves behind when a read fails."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
 
 
 @contextlib.contextmanager

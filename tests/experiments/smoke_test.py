@@ -238,7 +238,7 @@ def test_compare_lbfgs(command):
 
 def test_zoo(command):
     """Honest nets that were accused once; `make test-full` adds a fake."""
-    options = ["--plans=basic", "--count=32", "--only=common-part"]
+    options = ["--plans=basic", "--count=64", "--only=common-part"]
     done, record, _ = command("zoo", *options)
     for row in record["rows"]:
         assert (row["kind"], row["verdict"]) == ("honest", "spared"), row["says"]
