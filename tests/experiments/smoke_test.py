@@ -236,8 +236,9 @@ def test_compare_lbfgs(command):
     assert done.out.count("0 flags differ") == 2
 
 
+@pytest.mark.full  # Nets, plan and audit: by tests beside this.
 def test_zoo(command):
-    """Honest nets that were accused once; `make test-full` adds a fake."""
+    """Honest nets that were accused once."""
     options = ["--plans=basic", "--count=64", "--only=common-part"]
     done, record, _ = command("zoo", *options)
     for row in record["rows"]:
