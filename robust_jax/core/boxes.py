@@ -68,7 +68,8 @@ def inside(
 
     Raises: ValueError: NaN or inf; a pixel outside the box, which is named.
     """
-    unit = max(float(jnp.finfo(images.dtype).eps), float(np.finfo(np.float32).eps))
+    kind = images.dtype if checks.is_floating(images.dtype) else np.float32
+    unit = max(float(jnp.finfo(kind).eps), float(np.finfo(np.float32).eps))
     single = images.astype(np.float32, copy=False)
     if not np.isfinite(single).all():
         first = int(np.argwhere(~np.isfinite(single))[0][0])

@@ -238,17 +238,19 @@ def batch(value: Any) -> NDArray[Any]:
     return made
 
 
-def labels(value: Any, n: int, num_classes: int | None = None) -> None:
+def labels(
+    value: Any, n: int, num_classes: int | None = None, name: str = "labels"
+) -> None:
     """Raises ValueError unless `value` holds n integer labels in [0, num_classes)."""
-    made = array("labels", value, f"{n} integers, one class index per image")
+    made = array(name, value, f"{n} integers, one class index per image")
     if not np.issubdtype(made.dtype, np.integer):
         raise ValueError(
-            f"labels.dtype={made.dtype}; expected integers; "
-            "convert class indices with labels.astype('int32')"
+            f"{name}.dtype={made.dtype}; expected integers; "
+            f"convert class indices with {name}.astype('int32')"
         )
     if made.shape != (n,):
         raise ValueError(
-            f"labels.shape={made.shape}; expected ({n},), one class index per image"
+            f"{name}.shape={made.shape}; expected ({n},), one class index per image"
         )
     if num_classes is None:
         return
@@ -256,7 +258,7 @@ def labels(value: Any, n: int, num_classes: int | None = None) -> None:
     if bad.any():
         first = int(np.argmax(bad))
         raise ValueError(
-            f"labels[{first}]={made[first]} for a model with {num_classes} outputs; "
+            f"{name}[{first}]={made[first]} for a model with {num_classes} outputs; "
             f"expected 0 to {num_classes - 1}; check the labels and the model's head"
         )
 

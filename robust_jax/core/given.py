@@ -12,11 +12,9 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks
+from robust_jax.core import boxes, checks
 from robust_jax.core.compiling import compiled
 from robust_jax.core.types import Goal, Key
-
-_SLACK = 1e-5  # Of a face's size: what rounding may put beyond the box.
 
 
 def check(keys: Key, logits_fn: Partial, threat: Any, x: Any, goal: Goal) -> None:
@@ -50,7 +48,8 @@ def check_examples(logits_fn: Partial, threat: Any, x: Any, goal: Goal) -> None:
     if not hasattr(threat, "apply"):  # Whose box is that of parameters.
         faces = (jax.tree.leaves(face) for face in (threat.lower, threat.upper))
         for leaf, low, high in zip(leaves, *map(itertools.cycle, faces), strict=False):
-            _check_inside(*jax.device_get((leaf, low, high)))
+            pixels, low, high = map(np.asarray, jax.device_get((leaf, low, high)))
+            boxes.inside(pixels, threat._replace(lower=low, upper=high), "x")
     answers = _answers().eval_shape(logits_fn, x)
     shape: tuple[int, ...] = getattr(answers, "shape", ())[1:]
     if len(shape) != 1 or shape[0] < 2:
@@ -59,40 +58,8 @@ def check_examples(logits_fn: Partial, threat: Any, x: Any, goal: Goal) -> None:
             "[K] logits with K >= 2"
         )
     for name, value in goal._asdict().items():
-        _check_classes(name, np.asarray(jax.device_get(value)), len(leaves[0]), *shape)
-
-
-def _check_inside(x: Any, low: Any, high: Any) -> None:
-    x, low, high = (np.asarray(array, np.float64) for array in (x, low, high))
-    if np.isnan(x).any():
-        first = int(np.argwhere(np.isnan(x))[0][0])
-        raise ValueError(f"x[{first}] holds NaN; remove or repair this example")
-    below, above = (
-        np.where(np.isinf(face), 0, _SLACK * np.abs(face)) for face in (low, high)
-    )
-    if (x < low - below).any() or (x > high + above).any():
-        raise ValueError(
-            f"x ranges over [{x.min():g}, {x.max():g}], outside the threat's box "
-            f"[{low.min():g}, {high.max():g}]; give the threat the box of your images "
-            "(lower=, upper=), or scale them to the box and put the normalisation "
-            "inside the model"
-        )
-
-
-def _check_classes(name: str, value: np.ndarray, n: int, num_classes: int) -> None:
-    if not np.issubdtype(value.dtype, np.integer) or value.shape != (n,):
-        raise ValueError(
-            f"goal.{name} of {value.dtype} and shape {value.shape}; expected integers "
-            f"of shape ({n},), one class per image"
-        )
-    bad = (value < 0) | (value >= num_classes)
-    if bad.any():
-        first = int(np.argmax(bad))
-        raise ValueError(
-            f"goal.{name}[{first}]={value[first]} for a model with {num_classes} "
-            f"outputs; expected 0 to {num_classes - 1}; check the labels and the "
-            "model's head"
-        )
+        classes = jax.device_get(value), len(leaves[0]), *shape
+        checks.labels(*classes, name=f"goal.{name}")
 
 
 @functools.cache
