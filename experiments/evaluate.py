@@ -65,8 +65,7 @@ def main(argv: list[str]) -> None:
     print(result.start_up())
     result.write_examples(run.out / "adversarial.npz")
     run.rows = result.rows()
-    run.notes = [] if result.distrust is None else [result.distrust]
-    run.notes += [result.citation(), f"Claims: {result.claims}"]
+    run.notes = [result.citation(), f"Claims: {result.claims}"]
     run.notes.append(f"From the call on, {result.start_up()}.")
     if result.audit is not None:
         run.notes += [

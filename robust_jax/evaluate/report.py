@@ -15,6 +15,7 @@ from robust_jax.evaluate.claims import Claims
 from robust_jax.report import table
 
 _HOLDS = -1
+_INTERVAL = 23  # The check of how wide it is.
 
 COLUMNS = (
     table.Column("model", "model"),
@@ -132,12 +133,16 @@ class Report:
 
     @property
     def distrust(self) -> str | None:
-        """Why the number is not to be trusted, in one sentence; None if nothing is."""
+        """Why the number is not to be trusted, in one sentence; None if nothing is.
+
+        A wide interval is flagged, but few examples make a number vague, not wrong.
+        """
         reasons = []
         if not self.claims.passed:
             reasons.append(f"its adversarial examples ({self.claims})")
         flags = () if self.audit is None else self.audit.flags
-        reasons += [f"check {flag.number} ({flag.name})" for flag in flags]
+        wrong = [flag for flag in flags if flag.number != _INTERVAL]
+        reasons += [f"check {flag.number} ({flag.name})" for flag in wrong]
         if not reasons:
             return None
         return f"This number is not to be trusted: see {', '.join(reasons)}."

@@ -1,5 +1,6 @@
 """Audits asked at the front door and again: points, cost, and what the report says."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 from robust_jax import attacks, threats
 from robust_jax.evaluate import Layout, Stage, robustness
+from robust_jax.evaluate.audit import Audit, Finding
+from robust_jax.evaluate.audit.subject import FLAG
 from robust_jax.losses import objectives
 from tests.evaluate.audit import scenes
 
@@ -68,6 +71,17 @@ def test_what_is_to_be_trusted_says_nothing():
     assert report.distrust is None
     assert "trusted" not in str(report)
     assert "cite as: robust accuracy" in str(report)
+
+
+def test_a_wide_interval_is_flagged_and_no_reason_for_distrust():
+    report = judged(scenes.HONEST, audit=False)
+    wide = Finding(23, "interval", FLAG, 0.3, "<= 0.15", "says", "remedy")
+    audit = Audit((wide,), 0, 0, 0, 0.0)
+    assert report.audited(audit).distrust is None
+    other = wide._replace(number=14, name="hard label")
+    audit = dataclasses.replace(audit, findings=(wide, other))
+    sentence = "This number is not to be trusted: see check 14 (hard label)."
+    assert report.audited(audit).distrust == sentence
 
 
 @pytest.mark.parametrize("points", [0, -1, 2.5, "many"])
