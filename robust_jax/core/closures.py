@@ -69,7 +69,7 @@ def _settled(given: Partial, example: Any, rules: Callable[..., str]) -> Partial
         return jax.tree.unflatten(structure, leaves)(*example)
 
     closed, shape = traced_now(call, leaves, *example)
-    looked_up = [_array(value) for value in closed.consts]
+    looked_up, leaves = ([_own(v) for v in some] for some in (closed.consts, leaves))
     program = _Program(closed.jaxpr, jax.tree.structure(shape))
     program.mark = _mark(closed) + rules(program, looked_up, leaves, example)
     last = _last(structure, jax.tree.structure(example), *map(str, shapes))
@@ -187,5 +187,7 @@ def _plain(value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-def _array(value: Any) -> Any:
-    return value if isinstance(value, jax.Array) else np.asarray(value)
+def _own(value: Any) -> Any:
+    """A copy of what somebody may write to; JAX's arrays and numbers as they are."""
+    is_fixed = isinstance(value, jax.Array | int | float | complex | np.generic)
+    return value if is_fixed else np.array(value)

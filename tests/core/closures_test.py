@@ -83,6 +83,18 @@ def test_a_batch_s_own_rule_is_that_of_now(kept):
         np.testing.assert_allclose(found[0], X * scale)
 
 
+def test_weights_that_are_written_to_later_were_those_of_then(kept):
+    kept["w"] = np.arange(6, dtype=np.float32).reshape(3, 2)
+    looked_up = closures.as_of_now(lambda x: x @ kept["w"], X)
+    bound = closures.as_of_now(Partial(lambda w, x: x @ w, kept["w"]), X)
+    before = X @ kept["w"]
+    kept["w"] *= -1
+    np.testing.assert_allclose(looked_up(X), before)
+    np.testing.assert_allclose(bound(X), before)
+    again = closures.as_of_now(Partial(lambda w, x: x @ w, kept["w"]), X)
+    np.testing.assert_allclose(again(X), -before)
+
+
 def test_weights_that_are_bound_stay_arguments():
     program = value_and_gradient()
     apply = lambda weights, x: x @ weights  # noqa: E731
