@@ -40,9 +40,11 @@ def as_of_now(model: LogitsFn, *example: Any) -> Partial:
     function, for which programs are compiled anew.
     Guarantees: what is not a function of `example`'s shapes and types alone, such as a
     branch on values, raises JAX's error, as in any trace.
-    Edge cases: a function that is compiled already, by `jax.jit` say, has looked up
-    what it has: it answers as it would if it were called. What a function on the host
-    looks up is looked up at each call.
+    Edge cases: what a function of `jax.jit` inside has looked up when it was called
+    first stays as it is, as it does for whoever calls it, but for NumPy arrays that
+    were written to since; such arrays are constants, other ones compile anew. What a
+    function on the host looks up is looked up at each call. A rule of batches must not
+    depend on their size.
 
     Args:
         model: of one example [*S], and a key if it is random.
@@ -63,7 +65,6 @@ def _settled(given: Partial, example: Any, rules: Callable[..., str]) -> Partial
     if isinstance(given.func, _Program):
         return given
     leaves, structure = jax.tree.flatten(given)
-    shapes = [jax.typeof(leaf) for leaf in (*leaves, *jax.tree.leaves(example))]
 
     def call(leaves: Any, *example: Any) -> Any:
         return jax.tree.unflatten(structure, leaves)(*example)
@@ -71,11 +72,9 @@ def _settled(given: Partial, example: Any, rules: Callable[..., str]) -> Partial
     closed, shape = traced_now(call, leaves, *example)
     looked_up, leaves = ([_own(v) for v in some] for some in (closed.consts, leaves))
     program = _Program(closed.jaxpr, jax.tree.structure(shape))
-    program.mark = _mark(closed) + rules(program, looked_up, leaves, example)
-    last = _last(structure, jax.tree.structure(example), *map(str, shapes))
-    if last.program is None or last.program.mark != program.mark:
-        last.program = program
-    return Partial(last.program, looked_up, leaves)
+    mark = _mark(closed) + rules(program, looked_up, leaves, example)
+    known = _known(mark, jax.tree.structure((example, shape)))
+    return Partial(known.setdefault("program", program), looked_up, leaves)
 
 
 def traced_now(function: Callable[..., Any], *args: Any) -> tuple[jex.ClosedJaxpr, Any]:
@@ -95,8 +94,6 @@ class _Program:
     Equal to itself alone, so that JAX keeps programs for as long as it lives.
     """
 
-    mark = ""  # Digest of all that the program is, but its arguments.
-
     def __init__(self, jaxpr: jex.Jaxpr, out: Any) -> None:
         inputs = [*jaxpr.constvars, *jaxpr.invars]
         debug = jaxpr.debug_info._replace(arg_names=None)
@@ -111,15 +108,10 @@ class _Program:
         return jax.tree.unflatten(self._out, self._call(*arguments))
 
 
-class _Last:
-    """The program of a function when it was traced last."""
-
-    program: _Program | None = None
-
-
 @functools.lru_cache(maxsize=1024)
-def _last(*names: Any) -> _Last:
-    return _Last()
+def _known(mark: str, structure: Any) -> dict[str, _Program]:
+    """Where the program of a mark is; no function or weight of the user's is held."""
+    return {}
 
 
 def _mark_of_rules(program: _Program, *arguments: Any) -> str:
@@ -130,7 +122,7 @@ def _mark_of_rules(program: _Program, *arguments: Any) -> str:
     looked_up, leaves, example = arguments
     if not program.has_rules:
         return ""
-    batch = jax.tree.map(lambda leaf: leaf[None], example)
+    batch = jax.tree.map(_two, example)
 
     def gradient(looked_up: Any, leaves: Any, x: Any, *others: Any) -> Any:
         call = functools.partial(program, looked_up, leaves)
@@ -142,8 +134,8 @@ def _mark_of_rules(program: _Program, *arguments: Any) -> str:
         batched = jax.vmap(function, (None, None, *(0 for _ in batch)))
         try:
             closed, _ = traced_now(batched, looked_up, leaves, *batch)
-        except (NotImplementedError, TypeError, ValueError):
-            continue  # A model on the host has no gradient.
+        except Exception:  # It has no gradient, as on the host; who needs it is told.
+            continue
         marks.append(_mark(closed, closed.consts))
     return "".join(marks)
 
@@ -185,6 +177,11 @@ def _plain(value: Any) -> np.ndarray:
     ):
         value = jax.random.key_data(value)
     return np.asarray(value)
+
+
+def _two(leaf: Any) -> jax.ShapeDtypeStruct:
+    one = jax.typeof(leaf)
+    return jax.ShapeDtypeStruct((2, *one.shape), one.dtype)
 
 
 def _own(value: Any) -> Any:

@@ -1,5 +1,8 @@
 """What a model looks up is what it finds now, in values, gradients and batches."""
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +69,59 @@ def test_a_gradient_s_own_rule_is_that_of_now(kept):
         np.testing.assert_allclose(gradient, scale * weights.sum(axis=1))
 
 
+def test_what_a_rule_alone_looks_up_is_that_of_now(kept):
+    """Straight through: only the way back knows the scale, or an array."""
+    program = value_and_gradient()
+
+    @jax.custom_vjp
+    def rounded(x):
+        return jnp.round(x)
+
+    rounded.defvjp(
+        lambda x: (rounded(x), None),
+        lambda _, g: (kept["scale"] * kept["slope"] * g,),
+    )
+    model = lambda x: rounded(x) + 1  # noqa: E731
+    for scale, slope in ((2.0, 1.0), (4.0, 1.0), (4.0, 3.0)):
+        kept["scale"], kept["slope"] = scale, jnp.full(3, slope)
+        _, gradient = program(closures.as_of_now(model, X), X)
+        np.testing.assert_allclose(gradient, np.full(3, scale * slope))
+
+
+def test_what_a_function_compiled_inside_looks_up_is_that_of_now(kept):
+    program = value_and_gradient()
+    model = lambda x: jax.jit(lambda y: y @ kept["w"])(x)  # noqa: E731
+    for weights in (kept["w"], 4 * kept["w"]):
+        kept["w"] = weights
+        value, _ = program(closures.as_of_now(model, X), X)
+        np.testing.assert_allclose(value, X @ weights)
+
+
+def test_a_net_whose_way_back_fails_is_asked_for_values():
+    @jax.custom_vjp
+    def model(x):
+        return 2 * x
+
+    def refused(_, g):
+        raise RuntimeError("no way back")
+
+    model.defvjp(lambda x: (model(x), None), refused)
+    np.testing.assert_allclose(closures.as_of_now(model, X)(X), 2 * X)
+
+
+def test_no_weight_is_held_and_equal_texts_share_a_program(kept):
+    program = value_and_gradient()
+    arrays = [weakref.ref(use(program, jnp.full((3, 2), k))) for k in (1.0, 2.0)]
+    gc.collect()
+    assert [one() for one in arrays] == [None, None]
+    assert program._cache_size() == 1
+
+
+def use(program, weights):
+    program(closures.as_of_now(lambda x: x @ weights, X), X)
+    return weights
+
+
 def test_a_batch_s_own_rule_is_that_of_now(kept):
     @jax.custom_batching.custom_vmap
     def model(x):
@@ -73,13 +129,14 @@ def test_a_batch_s_own_rule_is_that_of_now(kept):
 
     @model.def_vmap
     def _(axis_size, in_batched, x):
-        return x * kept["w"][0, 1] * kept["scale"], True
+        scale = kept["scale"] if axis_size > 1 else 1.0
+        return x * kept["w"][0, 1] * scale, True
 
     program = jax.jit(lambda model, x: jax.vmap(lambda x: model(x))(x))
     named = lambda x: model(x)  # noqa: E731
     for scale in (2.0, 3.0):
         kept["scale"] = scale
-        found = program(closures.as_of_now(named, X), X[None])
+        found = program(closures.as_of_now(named, X), jnp.stack([X, X]))
         np.testing.assert_allclose(found[0], X * scale)
 
 
