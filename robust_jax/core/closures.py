@@ -18,6 +18,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from robust_jax.core.compiling import check_draws
+from robust_jax.core.room import leave_room
 from robust_jax.core.types import LogitsFn
 
 _RULES = ("custom", "linear_call")  # Beginnings of primitives with rules of one's own.
@@ -119,6 +120,7 @@ class _Program:
 @functools.lru_cache(maxsize=1024)
 def _known(mark: str, structure: Any) -> dict[str, _Program]:
     """Where the program of a mark is; no function or weight of the user's is held."""
+    leave_room()  # Compiled programs of a new model are about to come.
     return {}
 
 
