@@ -82,6 +82,33 @@ def adapted(
     return Model(Partial(_random_answer, given, keys), None, samples)
 
 
+def is_as_it_was(model: Model, x: np.ndarray) -> bool:
+    """Whether a net's batch form, called now, is still the net that was settled.
+
+    Args:
+        model: see `adapted`; one without a batch form is settled whole.
+        x: one image.
+    """
+    if model.batch_fn is None:
+        return True
+    now = _wide(closures.as_of_now(per_example(model.batch_fn), x), x)
+    ours: Any = jax.tree.structure(model.logits_fn)
+    if jax.tree.structure(now) != ours:
+        return False
+    return all(map(_same, jax.tree.leaves(now), jax.tree.leaves(model.logits_fn)))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if jax.dtypes.issubdtype(getattr(one, "dtype", None), jax.dtypes.prng_key):
+        one, other = jax.random.key_data(one), jax.random.key_data(other)
+    return np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def classes_of(logits_fn: Partial, x: np.ndarray) -> int:
+    """How many logits a net gives for one image; it is not run."""
+    return int(_shapes(logits_fn, x).shape[0])
+
+
 def fresh_right(
     model: Model,
     images: np.ndarray,

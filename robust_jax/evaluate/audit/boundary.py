@@ -38,22 +38,25 @@ def margin_at_the_boundary(bench: Bench) -> Finding:
     other = _another_class(bench.labels)
     if other is None:
         return skipped(number, name, "No two right examples differ in their class.")
-    way = bench.images[other] - bench.images
-    before, after, seen = _to_the_boundary(bench, way)
-    size = np.ptp(seen, axis=1)
+    before, after, seen = _to_the_boundary(bench, _inside(bench, other) - bench.images)
+    changes = ~(after < 0)  # In its own box an image may not get to another class.
+    if not changes.any():
+        return skipped(number, name, "In its box no image gets to another class.")
+    before, after, seen = before[changes], after[changes], seen[changes]
+    size, n = np.ptp(seen, axis=1), len(seen)
     size = np.where(size > 0, size, 1)
     jumps = int((~((after - before) / size <= _JUMP)).sum())  # NaN jumps.
     length = np.abs(np.diff(seen, axis=1)).sum(axis=1) / size
     wanders = int((~(length <= _WANDERING)).sum())
-    worst, allowed = max(jumps, wanders), tolerated(len(bench), _FEW)
+    worst, allowed = max(jumps, wanders), tolerated(n, _FEW)
     return Finding(
         number,
         name,
         PASS if worst <= allowed else FLAG,
-        worst / len(bench),
-        f"<= {allowed / len(bench):.3f}",
+        worst / n,
+        f"<= {allowed / n:.3f}",
         f"On the way to an image of another class the margin jumps by more than "
-        f"{_JUMP:.0%} of its range where the class changes at {jumps} of {len(bench)} "
+        f"{_JUMP:.0%} of its range where the class changes at {jumps} of {n} "
         f"points, and goes up and down at {wanders}.",
         "What attacks climb does not lead to where the class changes: attack the net "
         "before the head that reshapes its logits, by transfer or as a surrogate, and "
@@ -74,12 +77,22 @@ def _another_class(labels: np.ndarray) -> np.ndarray | None:
     return np.asarray(after[np.arange(n), first])
 
 
+def _inside(bench: Bench, other: np.ndarray) -> np.ndarray:
+    """The other images, each inside the box of the image that is on its way there."""
+    threat = bench.threat
+    faces = (
+        np.asarray(face, bench.images.dtype) for face in (threat.lower, threat.upper)
+    )
+    return np.clip(bench.images[other], *faces)
+
+
 def _to_the_boundary(
     bench: Bench, way: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The margins [M] on both sides of the first change of class, and on the way.
 
-    Returns: before it, after it, and [M, T] from the input to the point before.
+    Returns: before it, after it, and [M, T] from the input to the point before. Where
+        the class does not change on the way, both are those of its end.
     """
 
     def margins_at(place: np.ndarray) -> np.ndarray:
@@ -88,7 +101,8 @@ def _to_the_boundary(
 
     n, parts = len(way), np.linspace(0, 1, _COARSE + 1)
     ahead = np.stack([margins_at(np.full(n, part)) for part in parts], axis=1)
-    first = np.argmax(~(ahead < 0), axis=1)  # The other image's class is another one.
+    changed = ~(ahead < 0)
+    first = np.where(changed.any(axis=1), np.argmax(changed, axis=1), _COARSE)
     low, high = parts[np.maximum(first - 1, 0)], parts[first]
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
