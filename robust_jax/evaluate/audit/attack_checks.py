@@ -23,7 +23,7 @@ from robust_jax.evaluate.audit.subject import (
     margins,
     skipped,
 )
-from robust_jax.evaluate.hard_label import hard_label
+from robust_jax.evaluate.hard_label import QUERIES, hard_label
 from robust_jax.evaluate.stages import Stage
 
 # Of all points; what the seeds of one AutoAttack differ by is as much.
@@ -33,7 +33,6 @@ _LEFT_IN_THE_BOX = 0.01  # Every image is allowed: what is left is the attack's 
 _NOISE_IS_STRONGER = 0.05  # Of all points; in many dimensions it never is.
 _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
 _POINTS = 100  # Random points of the threat set.
-_QUERIES = 300  # Of a search without gradients, and of one that sees labels alone.
 _UNASKED = {14: ("l0", "patch")}  # Norms that a check does not know.
 _NO_POINTS = "No example is right without an attack."
 
@@ -156,7 +155,7 @@ def black_box(bench: Bench) -> Finding:
         won = np.isin(subject.winner[bench.index], black) & unsteered
         sought = bench.attack(_search(bench.threat.name))
         gain = int(won.sum()) + _gain(bench, ladder.broke(sought))
-        search = f"A random search of {_QUERIES} queries"
+        search = f"A random search of {QUERIES} queries"
     allowed = tolerated(n, _GAIN_OF_OTHERS)
     return Finding(
         number,
@@ -211,9 +210,9 @@ def labels_alone(bench: Bench) -> Finding:
         return _over_the_plan(
             bench,
             (number, name),
-            ladder.broke(bench.attack(hard_label(_QUERIES))),
+            ladder.broke(bench.attack(hard_label(QUERIES))),
             _GAIN_OF_OTHERS,
-            f"A search of {_QUERIES} queries that sees labels alone",
+            f"A search of {QUERIES} queries that sees labels alone",
             remedy,
         )
     gain, n = found
@@ -305,7 +304,7 @@ def found_by_the_plan(number: int, subject: Subject) -> tuple[int, int] | None:
     if number == 12:
         own, last = _search(subject.threat.name), _after_all_gradients(subject)
     elif number == 14:
-        own = hard_label(_QUERIES)
+        own = hard_label(QUERIES)
         last = _last_of(subject, lambda stage: tactics.is_like(stage, own))
     else:
         return None
@@ -332,10 +331,10 @@ def _after_all_gradients(subject: Subject) -> list[int]:
 def _search(norm: str) -> Attack:
     """Without gradients: the Square Attack, or Sparse-RS."""
     if norm == "l0":
-        return attacks.sparse_rs(_QUERIES)
+        return attacks.sparse_rs(QUERIES)
     if norm == "patch":
-        return attacks.sparse_rs_patch(_QUERIES)
-    return attacks.square(_QUERIES, horizon=_QUERIES)
+        return attacks.sparse_rs_patch(QUERIES)
+    return attacks.square(QUERIES, horizon=QUERIES)
 
 
 def _gain(bench: Bench, broken: np.ndarray) -> int:

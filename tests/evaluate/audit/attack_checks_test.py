@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.evaluate import Stage, each_wrong_class
-from robust_jax.evaluate.audit import attack_checks, ladder, run_audit
+from robust_jax.evaluate import Stage, each_wrong_class, plans
+from robust_jax.evaluate.audit import attack_checks, ladder, run_audit, tactics
 from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
 from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.evaluate.rules import near
@@ -226,6 +226,16 @@ def test_a_weaker_search_by_scores_is_no_evidence(weak):
     killed = searched(weak, NOTHING_BROKEN, model=scenes.net(KILLED))
     finding = attack_checks.black_box(killed)
     assert finding.verdict == FLAG and killed.forwards > 0
+
+
+def test_the_searches_of_plans_by_name_stand_for_those_of_the_audit():
+    for name, attack in (
+        ("swift", hard_label(300)),
+        ("basic", hard_label(300)),
+        ("strongest", hard_label(300)),
+        ("standard", attacks.square(300)),
+    ):
+        assert tactics.stands_for(plans.by_name(name, "linf")[-1], attack), name
 
 
 def test_a_search_that_a_limit_cut_short_is_no_evidence():
