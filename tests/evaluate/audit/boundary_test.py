@@ -67,6 +67,29 @@ def test_with_one_class_there_is_no_way_to_another():
     assert finding.verdict == SKIPPED
 
 
+def rounded(head, offset, x):
+    """Logits that all rise together, in sixteen bits."""
+    return (head(x) + offset).astype(jnp.bfloat16).astype(jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("head", "offset", "verdict"),
+    [
+        (net(), 0.0, PASS),
+        (net(), 30.0, PASS),
+        (net(), 300.0, SKIPPED),  # A step is as large as all that the margin does.
+        (fake_heads.distraction(net(), bonus=20.0, waves=30.0), 0.0, FLAG),
+        (fake_heads.decoy(net(), lead=2.0), 30.0, FLAG),
+    ],
+    ids=["plain", "shifted", "coarse", "distraction", "decoy"],
+)
+def test_logits_in_sixteen_bits_are_honest(head, offset, verdict):
+    model = Partial(rounded, head, jnp.float32(offset))
+    labels = victims.predicted(model, scenes.data()[0])
+    finding = boundary.margin_at_the_boundary(scenes.bench(model, labels=labels))
+    assert finding.verdict == verdict, finding.says
+
+
 def in_boxes(reach):
     """A bench whose images each have a box of their own."""
     x = scenes.data()[0]
