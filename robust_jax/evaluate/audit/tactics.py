@@ -13,9 +13,12 @@ from robust_jax.core.types import Attack, Goal, Towards, Untargeted
 from robust_jax.evaluate.stages import Stage, untargeted
 from robust_jax.losses import objectives
 
-# Without an objective to choose: these follow differences of logits.
+# Without an objective to choose: these follow differences of logits, and find the same
+# where all logits are 3,000 times as large. GAMA, which climbs shares, does not.
 _BY_DIFFERENCES = (
+    attacks.alma,
     attacks.brendel_bethge,
+    attacks.cw_l2,
     attacks.deepfool,
     attacks.fab,
     attacks.fmn,

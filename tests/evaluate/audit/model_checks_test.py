@@ -262,10 +262,11 @@ BY_HAND = Attack(*(getattr(MARGIN, name) for name in Attack._fields))
         (attacks.through(attacks.pgd(objective=objectives.margin)), PASS),
         (attacks.pgd(objective=lead), PASS),
         (attacks.pgd(objective=shares), FLAG),
+        (attacks.gama_pgd(), FLAG),
         (BY_HAND, FLAG),
         (CE, FLAG),
     ],
-    ids=["dlr", "fab", "margin", "inside", "own", "shares", "by hand", "ce"],
+    ids=["dlr", "fab", "margin", "inside", "own", "shares", "gama", "by hand", "ce"],
 )
 def test_a_scale_of_the_logits_is_no_fault_where_the_plan_does_not_depend_on_it(
     attack, verdict
