@@ -70,7 +70,7 @@ def plant(model: LogitsFn, key_data: Array, threat: Threat, x: Array) -> Plant:
     scale = _whitening(drawn)
     seen = jnp.concatenate([drawn, model(x)[None]]) @ scale
     distance = jax.vmap(lambda a: jax.vmap(lambda b: _length(a - b))(seen))(seen[:-1])
-    itself = jnp.eye(*distance.shape, dtype=bool)
+    itself = jnp.eye(len(drawn), len(seen), dtype=bool)
     alone = jnp.min(jnp.where(itself, jnp.inf, distance), axis=1)
     one = jnp.argmax(alone)
     return Plant(drawn[one], scale, _SHARE * alone[one])

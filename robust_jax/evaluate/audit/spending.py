@@ -36,6 +36,8 @@ _PRICES: Mapping[int, int] = {
 # These look at what others have looked at; if they have, for nothing.
 _SHARED: Mapping[int, int] = {5: 1, 6: 1, 18: 1, 15: 16}
 _WHOLE = (1, 5, 6, 15, 16, 18)  # More points would tell them little more.
+# They differentiate the model, or attack it by gradients.
+BY_GRADIENTS = (5, 6, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 21, 22, 27)
 _ALWAYS = (1, 5, 6, 18, 27)  # Whatever the plan has cost.
 
 
