@@ -18,9 +18,9 @@ from tests.evaluate.audit import scenes
 PLAN = (Stage("pgd", attacks.pgd(4, 0.4, objectives.margin)),)
 
 
-def judged(how, **options):
+def judged(how, eps=scenes.EPS, **options):
     x, labels, _ = scenes.data()
-    threat, layout = threats.Linf(scenes.EPS), Layout(tile=scenes.TILE)
+    threat, layout = threats.Linf(eps), Layout(tile=scenes.TILE)
     options = {"plan": PLAN, "layout": layout, **options}
     return robustness(scenes.net(how), x, labels, threat, **options)
 
@@ -47,6 +47,13 @@ def test_by_default_an_audit_costs_a_quarter_at_most_and_says_what_it_left_out()
     left_out = [f for f in report.audit.findings if "audit_again" in f.says]
     assert left_out and all(f.verdict == "skipped" for f in left_out)
     assert {1, 5, 6, 14, 18} & {f.number for f in left_out} <= {14}
+
+
+def test_where_the_plan_left_nothing_an_audit_never_costs_more():
+    report = judged(scenes.HONEST, eps=0.5)
+    assert report.robust_accuracy.value == 0
+    assert report.audit.share <= 0.25
+    assert {1, 5, 6, 18} <= {f.number for f in report.audit.findings if not f.points}
 
 
 def test_a_report_is_audited_again_with_more_points():

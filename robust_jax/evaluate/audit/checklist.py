@@ -240,8 +240,8 @@ class _Asking:
         return self._timed(check, bench)
 
     def _can_afford(self, number: int) -> bool:
-        few = len(self._benches[0])
-        return spending.affordable(number, few, self._left, self._asked)
+        few, is_open = len(self._benches[0]), bool(self._subject.robust.any())
+        return spending.affordable(number, few, self._left, self._asked, is_open)
 
     def widen(self, findings: dict[int, Finding]) -> None:
         """Asks checks again about more points while the budget lasts."""
