@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from robust_jax import attacks, interop, threats
 from robust_jax.evaluate import Layout, Stage, robustness
-from robust_jax.evaluate.audit import Audit, Finding
+from robust_jax.evaluate.audit import Audit, Finding, tactics
 from robust_jax.evaluate.audit.subject import FLAG
 from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.evaluate.model import is_as_it_was
@@ -114,6 +115,18 @@ def test_a_token_search_at_the_end_of_a_plan_switches_no_check_off(last):
     for number in (12, 14):
         assert _of(report, number).verdict == FLAG
         assert "of 20 points" in _of(report, number).says
+
+
+def lead(logits, goal):
+    """An objective of the user's, which is alive wherever the margin is."""
+    return jnp.max(jnp.delete(logits, 0)) - logits[goal.label]
+
+
+def test_what_a_users_objective_climbs_is_known_behind_the_front_door():
+    """There an attack is told from the same one at another time."""
+    plan = (Stage("pgd-40 ce", attacks.pgd(4, 0.4, lead)),)
+    run = judged(scenes.HONEST, audit=False, plan=plan).auditor.run
+    assert tactics.no_scale_hides_from(run.plan[0], scenes.CLASSES)
 
 
 def half(x):
