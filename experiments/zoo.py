@@ -22,6 +22,7 @@ from robust_jax import report
 from robust_jax.evaluate import plans
 from robust_jax.models import fake_catalog
 
+_TITLE = "Does the audit see what it should?"
 _PLANS = flags.DEFINE_list("plans", ["swift"], "By which plans.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Evaluations of each.", lower_bound=1)
 _COUNT = flags.DEFINE_integer("count", 128, "Test images.", lower_bound=1)
@@ -43,9 +44,9 @@ def main(argv: list[str]) -> None:
                 row = zoo_verdicts.judged(case, plan, common.SEED.value + seed)
                 run.rows.append(row)
                 print(report.format_table([row], COLUMNS).splitlines()[-1], flush=True)
-    summary = _summary(run.rows)
-    print(summary)
-    run.save("Does the audit see what it should?", summary, COLUMNS)
+                run.write(_TITLE, _summary(run.rows), COLUMNS)  # Hours may be lost.
+    print(_summary(run.rows))
+    run.save(_TITLE, _summary(run.rows), COLUMNS)
 
 
 def _chosen() -> Iterator[zoo_verdicts.Case]:

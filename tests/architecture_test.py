@@ -37,6 +37,7 @@ HOST_MODULES = {
         "locks",
         "metrics",
         "records",
+        "room",
         "sealed",
     )
 }

@@ -1,8 +1,6 @@
 """What all tests run under: the CPU unless a platform is given, fixed examples."""
 
-import gc
 import os
-import pathlib
 import sys
 
 import pytest
@@ -21,8 +19,9 @@ if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
-import jax
 from hypothesis import settings
+
+from robust_jax.core import room
 
 pytest_plugins = ["tests.scheduling"]
 
@@ -31,13 +30,9 @@ settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("anew", derandomize=False, deadline=None, database=None)
 settings.load_profile("fixed")
 
-MAPS = pathlib.Path("/proc/self/maps")  # Linux's own.
-
 
 @pytest.fixture(autouse=True)
 def _programs_leave_room_for_others():
-    """A compiled program keeps three maps of memory, of which Linux allows 65,530."""
+    """Workers of the suite share the machine's memory."""
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 20_000:
-        jax.clear_caches()
-        gc.collect()
+    room.leave_room(20_000)

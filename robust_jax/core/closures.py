@@ -17,9 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
+from robust_jax.core.compiling import check_draws
+from robust_jax.core.room import leave_room
 from robust_jax.core.types import LogitsFn
 
 _RULES = ("custom", "linear_call")  # Beginnings of primitives with rules of one's own.
+_JAX = str(jax.__file__).removesuffix("__init__.py")
 
 
 def as_partial(logits_fn: LogitsFn) -> Partial:
@@ -70,11 +73,18 @@ def _settled(given: Partial, example: Any, rules: Callable[..., str]) -> Partial
         return jax.tree.unflatten(structure, leaves)(*example)
 
     closed, shape = traced_now(call, leaves, *example)
+    check_draws(equation.primitive.name for equation in equations(closed.jaxpr))
     looked_up, leaves = ([_own(v) for v in some] for some in (closed.consts, leaves))
     program = _Program(closed.jaxpr, jax.tree.structure(shape))
     mark = _mark(closed) + rules(program, looked_up, leaves, example)
     known = _known(mark, jax.tree.structure((example, shape)))
     return Partial(known.setdefault("program", program), looked_up, leaves)
+
+
+def mark_of_now(function: Callable[..., Any], *example: Any) -> str:
+    """A digest of what a function computes now, all that it looks up included."""
+    closed, _ = traced_now(function, *example)
+    return _mark(closed, closed.consts)
 
 
 def traced_now(function: Callable[..., Any], *args: Any) -> tuple[jex.ClosedJaxpr, Any]:
@@ -100,8 +110,7 @@ class _Program:
         alone = jaxpr.replace(constvars=[], invars=inputs, debug_info=debug)
         self._call = jex.jaxpr_as_fun(jex.ClosedJaxpr(alone, []))
         self._out = out
-        names = (equation.primitive.name for equation in equations(jaxpr))
-        self.has_rules = any(name.startswith(_RULES) for name in names)
+        self.has_rules = any(map(_has_own_rule, equations(jaxpr)))
 
     def __call__(self, looked_up: Any, leaves: Any, *example: Any) -> Any:
         arguments = *looked_up, *leaves, *jax.tree.leaves(example)
@@ -111,7 +120,26 @@ class _Program:
 @functools.lru_cache(maxsize=1024)
 def _known(mark: str, structure: Any) -> dict[str, _Program]:
     """Where the program of a mark is; no function or weight of the user's is held."""
+    leave_room()  # Compiled programs of a new model are about to come.
     return {}
+
+
+def _has_own_rule(equation: jex.JaxprEqn) -> bool:
+    """Whether a rule is behind that may look things up: any but that of JAX's relu.
+
+    Somebody's rule for a function of JAX's, and another one for relu itself, count.
+    """
+    if not _has_rule(equation):
+        return False
+    call = equation.params.get("call_jaxpr")
+    if equation.primitive.name != "custom_jvp_call" or call is None:
+        return True
+    is_relu = call.jaxpr.debug_info.func_src_info.startswith(f"relu at {_JAX}")
+    return not is_relu or any(map(_has_rule, equations(call.jaxpr)))
+
+
+def _has_rule(equation: jex.JaxprEqn) -> bool:
+    return equation.primitive.name.startswith(_RULES)
 
 
 def _mark_of_rules(program: _Program, *arguments: Any) -> str:

@@ -1,13 +1,18 @@
 """How programs are compiled: the one pure module that calls `jax.jit`."""
 
 import contextlib
+import contextvars
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 
 _NO_JIT = "jax_disable_jit"
+_PARTITIONABLE = "jax_threefry_partitionable"
+_DRAWS = ("random_bits", "random_split")  # That differ by the kind of threefry.
+# Whether the user's own draws are those of partitionable threefry.
+_partitionable = contextvars.ContextVar("partitionable", default=True)
 
 
 @functools.cache
@@ -55,14 +60,33 @@ def own_settings() -> Iterator[None]:
     JAX's default; keys are folded in again and again. Precision, 64-bit numbers, ranks
     and the search for NaN are the user's to choose.
     """
-    with (
-        jax.numpy_dtype_promotion("standard"),
-        jax.transfer_guard("allow"),
-        jax.debug_infs(False),
-        jax.threefry_partitionable(True),
-        jax.debug_key_reuse(False),
-    ):
-        yield
+    theirs = _partitionable.get() and getattr(jax.config, _PARTITIONABLE)
+    token = _partitionable.set(theirs)
+    try:
+        with (
+            jax.numpy_dtype_promotion("standard"),
+            jax.transfer_guard("allow"),
+            jax.debug_infs(False),
+            jax.threefry_partitionable(True),
+            jax.debug_key_reuse(False),
+        ):
+            yield
+    finally:
+        _partitionable.reset(token)
+
+
+def check_draws(names: Iterable[str]) -> None:
+    """Raises ValueError for a model that would draw other numbers in `own_settings`.
+
+    Args:
+        names: of the primitives of its program.
+    """
+    if not _partitionable.get() and any(name in _DRAWS for name in names):
+        raise ValueError(
+            f"{_PARTITIONABLE}=False, and the model draws random numbers, "
+            "which here would be others; expected True, JAX's default; set it by "
+            "jax.config.update before the model is made"
+        )
 
 
 def check_jit(what: str) -> None:

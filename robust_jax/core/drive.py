@@ -8,15 +8,15 @@ slower inside a traced loop, and between steps the host may stop or show progres
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import factories, given, incumbent, lift
-from robust_jax.core.closures import as_of_now, as_partial
+from robust_jax.core import checks, exports, factories, given, incumbent, lift
+from robust_jax.core.closures import as_of_now, as_partial, mark_of_now
 from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import (
     Array,
@@ -32,6 +32,7 @@ from robust_jax.core.types import (
 RunOne = Callable[[Key, LogitsFn, Threat, Array, Goal], AttackResult]
 RunMany = Callable[[Key, LogitsFn, Threat, Array, Goal], AttackResult]
 
+_T = TypeVar("_T")
 _CHUNK = 25  # Steps between two looks of the host; DESIGN: one synchronisation a chunk.
 
 
@@ -172,15 +173,16 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     def run_many(keys, logits_fn, threat, x, goal, start=None):
         logits_fn = _now(logits_fn, x)
         given.check(keys, logits_fn, threat, x, goal)
+        now = _attack_now(product, keys, logits_fn, threat, x, goal)
         threat = lift.threat_per_example(threat, x)
-        state = programs.begin(product, keys, logits_fn, threat, x, goal)
+        state = programs.begin(now, keys, logits_fn, threat, x, goal)
         if start is not None:
             state = state._replace(iterate=jnp.asarray(start))
         for i in range(attack.steps):
-            state, running = programs.advance(product, logits_fn, threat, state)
+            state, running = programs.advance(now, logits_fn, threat, state)
             if (i + 1) % _CHUNK == 0 and not running:
                 break
-        return programs.finish(product, threat, state)
+        return programs.finish(now, threat, state)
 
     return run_many
 
@@ -194,7 +196,8 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
         logits_fn = _now(logits_fn, x)
         given.check(keys, logits_fn, threat, x, goal)
         threat = jax.tree.map(_strong, threat)
-        return program(product, keys, logits_fn, threat, x, goal)
+        now = _attack_now(product, keys, logits_fn, threat, x, goal)
+        return program(now, keys, logits_fn, threat, x, goal)
 
     return run_many
 
@@ -223,9 +226,11 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
         given.check_examples(logits_fn, threat, x, goal)
         x = jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
+        some = jax.tree.map(lambda a: a[:batch], (x, goal))
+        now = of_now(product, _shared_step, key, logits_fn, threat, *some)
         state = attack.init(key, threat, x[0])
         for _ in range(attack.steps):
-            state = advance(product, logits_fn, threat, state, x, goal)
+            state = advance(now, logits_fn, threat, state, x, goal)
         return state.shared
 
     product = factories.as_product(attack)
@@ -256,6 +261,47 @@ def _now(logits_fn: LogitsFn, x: Any) -> Partial:
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((given, one))):
         return given
     return as_of_now(given, one)
+
+
+def attack_of_now(
+    attack: Attack, key: Key, logits_fn: LogitsFn, threat: Threat, x: Array, goal: Goal
+) -> Attack:
+    """An attack on one example whose functions of the user's are as they are now.
+
+    What such a function looks up is a constant of the attack's programs: with other
+    values it is another attack, for which they are compiled anew. An attack of the
+    library's own functions is given as it is.
+    """
+    product = factories.as_product(attack)
+    return of_now(product, _every_part, key, logits_fn, threat, x, goal)
+
+
+def of_now(product: _T, use: Callable[..., Any], *example: Any) -> _T:
+    """As `attack_of_now`, by a function that uses all parts of what a factory made."""
+    is_own = exports.is_of_this_library(product)
+    if is_own or any(map(checks.is_traced, jax.tree.leaves((product, example)))):
+        return product
+    mark = mark_of_now(use, product, *example)
+    return cast(_T, cast(factories.Product, product).marked(mark))
+
+
+def _every_part(attack, key, logits_fn, threat, x, goal):
+    state = begin(attack, key, logits_fn, threat, x, goal)
+    judge = attack.judge or attack.step
+    moved = attack.step(logits_fn, threat, state), judge(logits_fn, threat, state)
+    return moved, attack.done(threat, state), attack.finish(threat, state)
+
+
+def _shared_step(attack, key, logits_fn, threat, x, goal):
+    return attack.step(logits_fn, threat, attack.init(key, threat, x[0]), x, goal)
+
+
+def _attack_now(product, keys, logits_fn, threat, x, goal):
+    if exports.is_of_this_library(product):
+        return product
+    several = keys, lift.threat_per_example(threat, x), x, goal
+    key, *others = jax.tree.map(lambda leaf: leaf[0], several)
+    return attack_of_now(product, key, logits_fn, *others)
 
 
 class _HostPrograms:

@@ -150,6 +150,15 @@ def _shapes(tree: Any) -> list[_Shape]:
     ]
 
 
+def is_of_this_library(value: Any) -> bool:
+    """Whether all functions and containers in a value are, but classes' instances."""
+    try:
+        _text(value)
+    except NamelessError:
+        return False
+    return True
+
+
 def surroundings() -> list[str]:
     """What every program depends on: source, versions, kind of device, settings."""
     return [

@@ -38,6 +38,7 @@ class Structure(NamedTuple):
     fixed: tuple[tuple[str, type, Any], ...]  # arguments that decide the program
     tree: Any  # of the other arguments
     leaves: tuple[Any, ...]  # of the tree, with holes
+    mark: str = ""  # of what functions of the user's compute now, see `drive`
 
     def arguments(self, numbers: Any) -> inspect.BoundArguments:
         """What the factory is called with."""
@@ -82,6 +83,10 @@ class Product:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.made(*args, **kwargs)
+
+    def marked(self, mark: str) -> "Product":
+        """The same, told from others of these arguments; programs are its own."""
+        return Product(self.structure._replace(mark=mark), self.numbers)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Product):

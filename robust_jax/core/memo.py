@@ -7,7 +7,7 @@ as arguments is made by `core.factories`.
 import functools
 import inspect
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -23,12 +23,21 @@ def memoised(factory: Callable[_P, _T]) -> Callable[_P, _T]:
     Raises: TypeError: at the call, if an argument is not hashable.
     """
     signature = inspect.signature(factory)
-    cached = functools.lru_cache(maxsize=256, typed=True)(factory)
 
     @functools.wraps(factory)
     def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return cached(*bound.args, **bound.kwargs)
+        return cast(_T, _made(factory, *bound.args, **bound.kwargs))
 
     return wrapper
+
+
+@functools.lru_cache(maxsize=2048, typed=True)
+def _made(factory: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    return factory(*args, **kwargs)
+
+
+def forget() -> None:
+    """Lets go of all that factories have returned; they make it again."""
+    _made.cache_clear()

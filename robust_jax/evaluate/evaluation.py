@@ -1,5 +1,6 @@
 """One evaluation: a plan's stages on an engine, and what is known of each example."""
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from robust_jax.evaluate.engine import (
     Queue,
     Work,
     begun,
+    of_now,
     run_stage,
 )
 from robust_jax.evaluate.engine.estimate import speed
@@ -90,6 +92,10 @@ class Evaluation:
         self._told, self._pace = 0.0, 0.0  # Seconds of a tile's forward pass.
         self.limit = Limit() if limit is None else limit
         self._first_look = self.limit.reserved  # Seconds until its program is made.
+        self.plan = tuple(
+            dataclasses.replace(s, attack=of_now(s.attack, model.logits_fn, work))
+            for s, work in zip(plan, self._works_of_one(), strict=True)
+        )
 
     def watch(self, on_progress: OnProgress | None) -> None:
         """Calls back at every look of the host.
@@ -105,20 +111,9 @@ class Evaluation:
 
         Raises: ValueError: a folder of another evaluation, damaged or in use.
         """
-        works = [self._prepared(k, np.arange(1), np.ones((1, 1), bool))[0]
-                 for k in range(len(self.plan))]  # fmt: skip
-        self._journal = Journal(
-            folder,
-            identity(
-                self.plan,
-                works,
-                self.model.logits_fn,
-                self.threat,
-                self.layout,
-                seed=self.seed,
-                retire=self._retire,
-            ),
-        )
+        of = self.plan, self._works_of_one(), self.model.logits_fn, self.threat
+        what = identity(*of, self.layout, seed=self.seed, retire=self._retire)
+        self._journal = Journal(folder, what)
         for entry in self._journal.entries():
             self._kept.setdefault(entry.stage, []).append(entry)
 
@@ -246,11 +241,10 @@ class Evaluation:
         attacked, none.
         """
         tiles = -(-len(self._attacked()) // self.layout.tile)
-        one, model = (np.arange(1), np.ones((1, 1), bool)), self.model.logits_fn
+        model = self.model.logits_fn
         stages: list[list[Compiled]] = []
-        for k, stage in enumerate(self.plan):
+        for stage, work in zip(self.plan, self._works_of_one(), strict=True):
             some = tiles if not self.limit.is_over else 0
-            work = self._prepared(k, *one)[0]
             stages.append(
                 begun(self.layout, stage.attack, model, work, some) if some else []
             )
@@ -280,6 +274,11 @@ class Evaluation:
         count = len(found.x_adv) + int((self.winner >= 0).sum())
         looks = 3 if self.model.is_random else 1  # A random net's verdicts twice.
         return self._first_look + looks * self._pace * count / self.layout.tile
+
+    def _works_of_one(self) -> list[Work]:
+        """The work of each stage on the first example, for its shapes."""
+        one = np.arange(1), np.ones((1, 1), bool)
+        return [self._prepared(k, *one)[0] for k in range(len(self.plan))]
 
     def _places(self, number: int) -> int:
         return len(self._goals[number]) * self.plan[number].restarts

@@ -88,6 +88,29 @@ def test_what_a_rule_alone_looks_up_is_that_of_now(kept):
         np.testing.assert_allclose(gradient, np.full(3, scale * slope))
 
 
+@pytest.mark.parametrize("of", [jnp.sin, jax.nn.relu])
+def test_another_rule_for_a_function_of_jax_s_is_that_of_now(kept, of):
+    """It is known by its place in JAX, as is what gives it a rule."""
+    program, named = value_and_gradient(), jax.custom_jvp(of)
+    named.defjvps(lambda tangent, out, x: kept["scale"] * tangent)
+    model = lambda x: named(x) + 1  # noqa: E731
+    for scale in (2.0, 4.0):
+        kept["scale"] = scale
+        _, gradient = program(closures.as_of_now(model, X), X)
+        np.testing.assert_allclose(gradient, np.full(3, scale))
+
+
+def test_relu_alone_is_traced_once():
+    traces = []
+
+    def model(x):
+        traces.append(1)
+        return jax.nn.relu(x)
+
+    closures.as_of_now(model, X)
+    assert len(traces) == 1
+
+
 def test_what_a_function_compiled_inside_looks_up_is_that_of_now(kept):
     program = value_and_gradient()
     model = lambda x: jax.jit(lambda y: y @ kept["w"])(x)  # noqa: E731

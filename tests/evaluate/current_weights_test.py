@@ -7,6 +7,7 @@ import pytest
 from robust_jax import analysis, attacks, evaluate, threats
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
+from robust_jax.losses import objectives
 
 N, WIDTH, CLASSES = 12, 6, 3
 DRAWS = np.random.default_rng(0)
@@ -87,3 +88,60 @@ def test_analyses_ask_the_net_as_it_is():
         np.testing.assert_array_equal(predict(IMAGES), np.argmax(own, axis=1))
         features = analysis.features(layer, IMAGES)
         np.testing.assert_allclose(features, own, rtol=1e-5, atol=1e-6)
+
+
+KEPT = {"sign": 1.0}
+KEYS = lift.item_keys(0, np.arange(N))
+
+
+def objective(logits, goal):
+    """Looks up which way is up."""
+    return KEPT["sign"] * objectives.margin(logits, goal)
+
+
+def won(driver):
+    def wins(attack):
+        run, net = driver(attack), Net()
+        goal = Untargeted(LABELS)
+        return np.asarray(run(KEYS, net, WIDE, IMAGES, goal).margin) >= 0
+
+    return wins
+
+
+def broken(attack):
+    plan = (evaluate.Stage("own", attack),)
+    report = evaluate.robustness(Net(), IMAGES, LABELS, WIDE, plan=plan, audit=False)
+    return report.winner != -1
+
+
+def broken_along_the_curve(attack):
+    return evaluate.curve(Net(), IMAGES, LABELS, WIDE, [0.1], attack).broken[0]
+
+
+WIDE = threats.Linf(0.1)
+WAYS = {
+    "hosted": won(drive.hosted),
+    "traced": won(drive.traced),
+    "robustness": broken,
+    "curve": broken_along_the_curve,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_attack_s_own_function_is_that_of_now(way):
+    attack, found = attacks.fgsm(objective), []
+    for sign in (1.0, -1.0, 1.0):
+        KEPT["sign"] = sign
+        found.append(WAYS[way](attack))
+    up, down, again = found
+    assert up.sum() > down.sum()  # The wrong way finds less.
+    np.testing.assert_array_equal(up, again)
+
+
+def test_a_shared_attack_s_own_function_is_that_of_now():
+    attack, found = attacks.universal(2, objective=objective), []
+    for sign in (1.0, -1.0):
+        KEPT["sign"] = sign
+        run = drive.shared(attack, batch=N)
+        found.append(run(KEYS[0], Net(), WIDE, IMAGES, Untargeted(LABELS)))
+    assert np.vdot(*found) < 0  # The other way.

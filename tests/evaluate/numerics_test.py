@@ -21,7 +21,7 @@ from jax.tree_util import Partial
 from robust_jax import attacks, threats
 from robust_jax.core import drive, factories, lift
 from robust_jax.core.types import Untargeted
-from robust_jax.evaluate import Layout, Stage, distances, plans, robustness
+from robust_jax.evaluate import Layout, Stage, confirm, distances, plans, robustness
 from robust_jax.evaluate.engine import programs
 from tests import traces, victims
 
@@ -110,6 +110,25 @@ def test_the_same_verdicts(settings):
     expected = usual()
     with configured(settings):
         assert (verdicts(), driven()) == expected
+
+
+def test_a_net_whose_draws_would_be_others_is_refused():
+    """Fixed features, drawn by a key of its own: with other draws it is another net."""
+    model, images, labels = problem()
+
+    def net(x):
+        drawn = jax.random.normal(jax.random.key(0), x.shape)
+        return model(x + drawn)
+
+    given = lift.item_keys(0, np.arange(N)), net, THREAT, images, Untargeted(labels)
+    with configured({"jax_threefry_partitionable": False}):
+        for ask in (
+            lambda: robustness(net, images, labels, THREAT, plan=PLAN),
+            lambda: confirm(net, THREAT, images, images, labels),
+            lambda: drive.hosted(PLAN[0].attack)(*given),
+        ):
+            with pytest.raises(ValueError, match="jax_threefry_partitionable=False"):
+                ask()
 
 
 @pytest.mark.full

@@ -4,7 +4,7 @@ from robust_jax.evaluate.engine.estimate import Estimate
 from robust_jax.evaluate.engine.journal import Entry, Journal
 from robust_jax.evaluate.engine.limit import Limit
 from robust_jax.evaluate.engine.queue import Item, Queue
-from robust_jax.evaluate.engine.run import Findings, Layout, begun, run_stage
+from robust_jax.evaluate.engine.run import Findings, Layout, begun, of_now, run_stage
 from robust_jax.evaluate.engine.work import Examples, Work
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "Queue",
     "Work",
     "begun",
+    "of_now",
     "run_stage",
 ]

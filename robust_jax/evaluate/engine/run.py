@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robust_jax.core import checks, drive, factories
+from robust_jax.core import checks, drive, factories, lift
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.engine.bank import Bank
 from robust_jax.evaluate.engine.journal import Entry
@@ -197,6 +197,19 @@ def banks_for(
     ]
     count = min(layout.tiles * len(ready), wanted)
     return [Bank(*ready[k % len(ready)]) for k in (*range(count), 0)]
+
+
+def of_now(attack: Attack, logits_fn: LogitsFn, work: Work) -> Attack:
+    """An attack whose functions of the user's are as they are now.
+
+    Args:
+        work: with any rows, for the shapes.
+    """
+    order = work.order([None])
+    several = order.key_data, order.threat, order.x, order.goal
+    data, threat, x, goal = jax.tree.map(lambda leaf: leaf[0], several)
+    key = lift.keys_from(data)
+    return drive.attack_of_now(attack, key, logits_fn, threat, x, goal)
 
 
 def begun(
