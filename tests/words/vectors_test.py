@@ -52,7 +52,7 @@ def test_files_keep_every_bit(tmp_path, binary, suffix):
     matrix = (rng.normal(size=(5, 7)) * 10.0 ** rng.integers(-9, 9, (5, 7))).astype(
         "f4"
     )
-    vectors = words.WordVectors(("ü", "10", "a_b", "</s>", "x"), matrix)
+    vectors = words.WordVectors(("ü", "1\u00a0km", "a\tb", "</s>", "\x85"), matrix)
     path = tmp_path / f"vectors{suffix}"
     words.save(path, vectors, binary=binary)
     again = words.load(path, binary=binary)
@@ -96,9 +96,10 @@ def test_files_that_are_none(tmp_path, content, binary, told):
 
 
 def test_what_a_file_cannot_hold(tmp_path):
-    bad = words.WordVectors(("a b",), np.ones((1, 2), np.float32))
-    with pytest.raises(ValueError, match="word='a b'"):
-        words.save(tmp_path / "vectors", bad, binary=False)
+    for word in ("a b", "a\n", ""):
+        bad = words.WordVectors((word,), np.ones((1, 2), np.float32))
+        with pytest.raises(ValueError, match=f"word={word!r}".replace("\\", ".")):
+            words.save(tmp_path / "vectors", bad, binary=False)
     with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
         words.load("nowhere", binary=False)
 
