@@ -98,11 +98,18 @@ def flag(name: str, value: Any) -> None:
 
 def attack(name: str, value: Any) -> None:
     """Raises TypeError unless `value` has the functions of an attack."""
-    is_class, parts = isinstance(value, type), ("init", "step", "finish", "steps")
+    _parts(name, value, "finish", "an attack, such as attacks.pgd()")
+
+
+def shared_attack(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` has the functions of a shared attack."""
+    _parts(name, value, "place", "a shared attack, such as attacks.universal()")
+
+
+def _parts(name: str, value: Any, last: str, wanted: str) -> None:
+    is_class, parts = isinstance(value, type), ("init", "step", last, "steps")
     if is_class or not all(hasattr(value, part) for part in parts):
-        raise TypeError(
-            f"{name}={shown(value)}; expected an attack, such as attacks.pgd()"
-        )
+        raise TypeError(f"{name}={shown(value)}; expected {wanted}")
 
 
 def sequence(name: str, value: Any) -> None:
@@ -111,10 +118,11 @@ def sequence(name: str, value: Any) -> None:
         raise TypeError(f"{name}={shown(value)}; expected a tuple of one or more")
 
 
-def path(name: str, value: Any) -> None:
-    """Raises TypeError unless `value` may be the name of a file."""
-    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
-        raise TypeError(f"{name}={shown(value)}; expected the name of a file")
+def path(name: str, value: Any, of: str = "a file") -> None:
+    """Raises TypeError unless `value` may be the name of a file, or of what is said."""
+    is_class = isinstance(value, type)
+    if is_class or (not isinstance(value, str) and not hasattr(value, "__fspath__")):
+        raise TypeError(f"{name}={shown(value)}; expected the name of {of}")
 
 
 def _is_integer(value: Any) -> bool:

@@ -175,6 +175,7 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
         a sixth argument `start` [B, *S] is the first iterate of an attack whose state
         has an `iterate`, in place of the attack's own.
     """
+    _check(attack, to_the_end)
     programs, product = _host_programs(to_the_end), factories.as_product(attack)
 
     @own_settings()
@@ -185,6 +186,7 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
         threat = lift.threat_per_example(threat, x)
         state = programs.begin(now, keys, logits_fn, threat, x, goal)
         if start is not None:
+            given.check_start(start, state, x)
             state = state._replace(iterate=jnp.asarray(start))
         for i in range(attack.steps):
             state, running = programs.advance(now, logits_fn, threat, state)
@@ -197,6 +199,7 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
 
 def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """As `hosted`, as one compiled program with the loop inside."""
+    _check(attack, to_the_end)
     program, product = _traced_program(to_the_end), factories.as_product(attack)
 
     @own_settings()
@@ -208,6 +211,11 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
         return program(now, keys, logits_fn, threat, x, goal)
 
     return run_many
+
+
+def _check(attack: Attack, to_the_end: bool) -> None:
+    checks.attack("attack", attack)
+    checks.flag("to_the_end", to_the_end)
 
 
 def _strong(number: Any) -> Any:
@@ -226,6 +234,8 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
     Returns: `(key, logits_fn, threat, x [N, *S], goal [N])` to what all examples get;
         `attack.place` puts it on one.
     """
+    checks.shared_attack("attack", attack)
+    checks.positive_integer("batch", batch)
 
     @own_settings()
     def run_set(key, logits_fn, threat, x, goal):

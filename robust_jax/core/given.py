@@ -66,6 +66,24 @@ def check_logits(logits_fn: Partial, x: Any, goal: Goal) -> None:
         checks.labels(classified, len(classified), classes, name=f"goal.{name}")
 
 
+def check_start(start: Any, state: Any, x: Any) -> None:
+    """Raises ValueError or TypeError for first iterates that an attack cannot have."""
+    if is_traced(start, state, x):
+        return
+    if not hasattr(state, "iterate"):
+        raise ValueError(
+            f"start={checks.shown(start)}; expected None, as the attack has no iterate"
+        )
+    if not _is_array(start) or np.shape(start) != np.shape(x):
+        form = (
+            f".shape={start.shape}" if _is_array(start) else f"={checks.shown(start)}"
+        )
+        raise ValueError(
+            f"start{form}; expected an array of floats {np.shape(x)}, as x"
+        )
+    checks.floats("start", checks.array("start", start, _EXAMPLES))
+
+
 def is_traced(*given: Any) -> bool:
     """Whether anything has no value yet."""
     return any(map(checks.is_traced, jax.tree.leaves(given)))

@@ -124,6 +124,42 @@ def test_what_is_refused_is_not_traced(driver):
         DRIVERS[driver](*_with(threat=threats.Linf(np.nan), logits_fn=never))
 
 
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (
+            IMAGES[:2],
+            r"start.shape=\(2, 4\); expected an array of floats \(3, 4\), as x",
+        ),
+        (0.5, "start=0.5; expected an array of floats"),
+        (np.zeros((N, *SHAPE), int), "start.dtype=int64; expected floats"),
+    ],
+)
+def test_a_start_is_as_the_images_are(start, said):
+    with pytest.raises(ValueError, match=said):
+        drive.hosted(attacks.pgd(2))(*_with(), start)
+    with pytest.raises(ValueError, match="start=.*; expected None, as the attack"):
+        drive.hosted(attacks.square(2))(*_with(), start)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: drive.hosted(None), "attack=None; expected an attack, such as"),
+        (lambda: drive.traced(attacks.pgd), "attack=<.*; expected an attack, such as"),
+        (
+            lambda: drive.auto(attacks.pgd(), to_the_end=2),
+            "to_the_end=2; expected True",
+        ),
+        (lambda: drive.shared(attacks.pgd()), "expected a shared attack, such as"),
+        (lambda: drive.shared(attacks.universal(), 0), "batch=0; expected an integer"),
+    ],
+)
+def test_what_is_no_attack_has_no_driver(make, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        make()
+
+
 def test_one_key_per_image():
     with pytest.raises(ValueError, match=r"keys.shape=\(2,\); expected \(3,\)"):
         drive.auto(attacks.fgsm())(*_with(keys=KEYS[:2]))
