@@ -70,13 +70,20 @@ def save(
     Raises: ValueError: a module that has no name, weights that do not fit it, metadata
         that JSON cannot hold. FileNotFoundError: no such directory.
     """
-    path = pathlib.Path(path)
+    checks.path("path", path)
+    path, name = pathlib.Path(path), _name(module)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path={path}; expected an existing directory; make it")
+    checks.instance("variables", variables, Mapping, "a tree of arrays in dicts")
+    checks.instance("input_shape", input_shape, tuple | list, "a tuple of sizes")
+    for size in input_shape:
+        checks.positive_integer("a size of input_shape", size)
+    if metadata is not None:
+        checks.instance("metadata", metadata, Mapping, "a dict of JSON data")
     arrays = _arrays(variables)
-    _check_fit(f"module={module!r}", module, tuple(input_shape), arrays)
+    _check_fit(f"module={checks.shown(module)}", module, tuple(input_shape), arrays)
     described = {
-        "model": _name(module),
+        "model": name,
         "config": _json(_config(module)),
         "input_shape": _json(input_shape),
         "metadata": _json(dict(metadata or {})),

@@ -40,7 +40,7 @@ class Keeper:
         directory: belongs to one run; made at the first use if it is missing.
         every: steps between two checkpoints, >= 1; the last step always has one.
         keep: how many of the newest stay, >= 1.
-    Raises: ValueError: an argument out of its range.
+    Raises: ValueError, TypeError: an argument out of its range, or of another kind.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Keeper:
     ) -> None:
         from orbax import checkpoint as orbax  # Takes seconds to import.
 
+        checks.path("directory", directory, "a directory")
         checks.positive_integer("every", every)
         checks.positive_integer("keep", keep)
         self.every, self.keep = every, keep

@@ -12,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from robust_jax.core import records
+from robust_jax.core import checks, records
 from robust_jax.words.vectors import WordVectors
 
 _FLOAT = np.dtype("<f4")
@@ -33,6 +33,9 @@ def save(path: records.PathLike, vectors: WordVectors, *, binary: bool) -> None:
         binary: bytes or decimals.
     Raises: ValueError: a word that the format cannot hold.
     """
+    checks.path("path", path)
+    checks.instance("vectors", vectors, WordVectors, "a WordVectors")
+    checks.flag("binary", binary)
     for word in vectors.words:
         if not word or " " in word or "\n" in word:
             raise ValueError(
@@ -54,6 +57,8 @@ def load(path: records.PathLike, *, binary: bool) -> WordVectors:
     Raises: FileNotFoundError: no such file. ValueError: a file that ends too early, or
         is of another form; with what was expected where.
     """
+    checks.path("path", path)
+    checks.flag("binary", binary)
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected word vectors")

@@ -104,6 +104,7 @@ def text_file(path: PathLike) -> Callable[[], Sentences]:
 
     Raises: FileNotFoundError: no such file.
     """
+    checks.path("path", path)
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a text")

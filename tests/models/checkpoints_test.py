@@ -6,6 +6,7 @@ import json
 import pathlib
 import pickle
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -332,3 +333,24 @@ def test_a_missing_directory(tmp_path):
     module, variables = small()
     with pytest.raises(FileNotFoundError, match="expected an existing directory"):
         models.save(tmp_path / "a" / "net", module, variables, input_shape=SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": 3}, "path=3; expected the name of a file"),
+        ({"module": nn.Dense(3)}, "module=Dense; expected a net of models.by_name"),
+        ({"variables": [1]}, r"variables=\[1\]; expected a tree of arrays in dicts"),
+        ({"input_shape": "x"}, "input_shape='x'; expected a tuple of sizes"),
+        ({"input_shape": (6, 0, 1)}, "size of input_shape=0; expected an integer >= 1"),
+        ({"input_shape": (5, 6, 1)}, r"module=MLP\(.*; the weights .* have shape"),
+        ({"metadata": 3}, "metadata=3; expected a dict of JSON data"),
+    ],
+)
+def test_what_cannot_be_saved_is_said_in_a_line(tmp_path, change, said):
+    module, variables = small()
+    usual = {"path": tmp_path / "net", "module": module, "variables": variables}
+    with pytest.raises((ValueError, TypeError), match=said) as caught:
+        models.save(**usual | {"input_shape": SHAPE} | change)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -390,3 +390,5 @@ def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path, caplog):
 def test_bad_numbers_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name}=0; expected an integer >= 1"):
         keeping.Keeper(tmp_path, **{name: 0})
+    with pytest.raises(TypeError, match="directory=3; expected the name of a directo"):
+        keeping.Keeper(3)

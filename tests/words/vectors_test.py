@@ -104,6 +104,31 @@ def test_what_a_file_cannot_hold(tmp_path):
         words.load("nowhere", binary=False)
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: words.save(3, PLANE, binary=True),
+            "path=3; expected the name of a fi",
+        ),
+        (
+            lambda: words.save("v", [1], binary=True),
+            r"vectors=\[1\]; expected a WordVec",
+        ),
+        (lambda: words.save("v", PLANE, binary="no"), "binary='no'; expected True or"),
+        (
+            lambda: words.load(None, binary=True),
+            "path=None; expected the name of a fil",
+        ),
+        (lambda: words.load("v", binary=1), "binary=1; expected True or False"),
+        (lambda: words.text_file(b"v"), "path=b'v'; expected the name of a file"),
+    ],
+)
+def test_what_is_no_file_of_words(call, said):
+    with pytest.raises(TypeError, match=said):
+        call()
+
+
 def test_many_words_are_read_in_turn(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "_AT_FIRST", 3)
     rng = np.random.default_rng(0)
