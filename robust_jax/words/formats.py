@@ -39,7 +39,8 @@ def save(path: records.PathLike, vectors: WordVectors, *, binary: bool) -> None:
     for word in vectors.words:
         if not word or " " in word or "\n" in word:
             raise ValueError(
-                f"word={word!r}; expected letters, no space and no end of a line"
+                f"word={checks.shown(word)}; expected letters, no space and no end of "
+                "a line"
             )
     with records.atomic_path(path) as temporary:
         opener = gzip.open if temporary.suffix == ".gz" else open

@@ -30,6 +30,7 @@ def test_neighbours():
     ("call", "told"),
     [
         (lambda: PLANE.nearest("e"), "'e' is not among the 4 words"),
+        (lambda: PLANE.nearest("e" * 99), r"'e{56}\.\.\. is not among the 4 words"),
         (lambda: PLANE.nearest("a", 0), "k=0"),
         (lambda: words.WordVectors(("a",), np.ones((2, 2))), "a row for each word"),
         (lambda: words.WordVectors((), np.ones((0, 2))), "a row for each word"),
