@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from robust_jax import attacks, threats
 from robust_jax.core import checks
@@ -257,3 +258,9 @@ def test_a_number_beyond_all_floats_is_refused(value):
     refuses("eps=.*; expected a radius", checks.eps, "linf", value)
     refuses("eta=.*; expected a finite", attacks.fab, eta=value)
     refuses("radii=.*; expected a tup", attacks.apgd, radii=(value, 1.0))
+
+
+def test_a_layer_with_a_type_is_no_number():
+    layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="relative_step=Linear.*; expected a number"):
+        attacks.pgd(2, relative_step=layer)
