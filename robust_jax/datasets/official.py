@@ -144,8 +144,8 @@ def _read_idx(path: pathlib.Path, rank: int) -> NDArray[np.uint8]:
         head = stream.read(start)
     if len(head) < start:
         raise ValueError(
-            f"{path} is truncated or not an idx file of rank {rank} ({len(head)} of the "
-            f"{start} bytes of a head); fetch the file again"
+            f"{path} is truncated or not an idx file of rank {rank} ({len(head)} of "
+            f"the {start} bytes of a head); fetch the file again"
         )
     if head[:4] != bytes([0, 0, _IDX_UINT8, rank]):
         raise ValueError(
