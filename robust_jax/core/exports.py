@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import pathlib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -159,14 +159,15 @@ def is_of_this_library(value: Any) -> bool:
     return True
 
 
-def surroundings() -> list[str]:
-    """What every program depends on: source, versions, kind of device, settings."""
-    return [
-        _code(),
-        jax.default_backend(),
-        jax.local_devices()[0].device_kind,
-        *settings(),
-    ]
+def surroundings(devices: Sequence[Any] | None = None) -> list[str]:
+    """What every program depends on: source, versions, kinds of devices, settings.
+
+    Args:
+        devices: where the programs run; those of the default back end if None.
+    """
+    used = jax.local_devices()[:1] if devices is None else devices
+    kinds = {f"{device.platform} {device.device_kind}" for device in used}
+    return [_code(), *sorted(kinds), *settings()]
 
 
 def _name(plan: Plan) -> str:

@@ -183,12 +183,13 @@ def _rounding(
 ) -> np.ndarray:
     """By how much float32 may make a displacement of size eps longer, [N].
 
-    Each pixel that moved is rounded in units of its own last place, whatever range the
-    box has; a sum of d squares or sizes errs by some sqrt(d) units of its own.
+    Each pixel that moved was put on the nearest float32, which is half of the step to
+    the next one away at most, whatever range the box has; a sum of d squares or sizes
+    errs by some sqrt(d) units of its own.
     """
     if norm in ("l0", "patch"):
         return np.zeros(len(images))
-    moved = np.maximum(np.abs(images), np.abs(x_adv)) * (x_adv != images)
-    pixels = _size(norm, _UNIT * moved.astype(np.float64))
+    step = np.spacing(np.abs(x_adv).astype(np.float32)).astype(np.float64)
+    pixels = _size(norm, np.where(x_adv != images, step / 2, 0))
     terms = 1 if norm == "linf" else images[0].size
     return pixels + _UNIT * np.where(np.isinf(eps), 0, eps) * terms**0.5

@@ -27,6 +27,7 @@ from robust_jax.core.types import (
     Threat,
 )
 
+QUERIES = 300  # Of a plan's search by labels, and of an audit's.
 _HALVINGS = 7  # Of the radius on a better ray: known to 1 % of it, then the next ray.
 _LEAST = 50  # Queries before a search may give up.
 # It gives up beyond eps * (1 + _HOPE / sqrt(queries)): 1.7 eps after 50 queries, 1.25
@@ -54,7 +55,7 @@ class HardLabelState(NamedTuple):
 
 
 @factory()
-def hard_label(queries: int = 300) -> Attack:
+def hard_label(queries: int = QUERIES) -> Attack:
     """The nearest change of class along the corners of a cube; labels alone are read.
 
     Ray n flips one block of the best ray's signs: all of them, halves, quarters, ...

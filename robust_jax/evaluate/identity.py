@@ -60,6 +60,7 @@ def identity(
         for stage, work in zip(plan, works, strict=True)
     ]
     named = sorted({n for two in programs for one in two for n in _hosts(one)})
+    around = exports.surroundings(layout.devices)
     probes = _probes(threat, examples, seed) if named else examples.images[:0]
     return {
         "plan": [
@@ -83,8 +84,7 @@ def identity(
         "answers between": _digest(predict(logits_fn, probes, layout.tile))
         if named
         else None,
-        "jax": jax.__version__,
-        "library, versions, device and settings": _digest(*exports.surroundings()),
+        "library, versions, devices and settings": _digest(*around),
         "programs of the attacks": [
             _digest(
                 *(program.lower().as_text() for program in pair),

@@ -66,17 +66,43 @@ def adapted(
     one = np.zeros(shape, np.float32)
     if takes == "batch":
         outputs.check(given, np.zeros((2, *shape), np.float32), takes=takes)
-        alone = closures.as_of_now(per_example(given), one)
-        return Model(_wide(alone, one), given, 1)
+        return Model(_settled(per_example(given), one), given, 1)
     if takes == "example":
         outputs.check(given, one, takes=takes)
-        return Model(_wide(closures.as_of_now(given, one), one), None, 1)
+        return Model(_settled(given, one), None, 1)
     if samples < 2:
         raise ValueError(f"samples={samples}; a random net needs at least 2 answers")
     keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), samples)
     outputs.check(given, one, keys[0], takes=takes)
     given = closures.as_of_now(given, one, keys[0])
     return Model(Partial(_random_answer, given, keys), None, samples)
+
+
+def is_as_it_was(model: Model, x: np.ndarray) -> bool:
+    """Whether a net's batch form, called now, is still the net that was settled.
+
+    Args:
+        model: see `adapted`; one without a batch form is settled whole.
+        x: one image.
+    """
+    if model.batch_fn is None:
+        return True
+    now = _settled(per_example(model.batch_fn), x)
+    ours: Any = jax.tree.structure(model.logits_fn)
+    if jax.tree.structure(now) != ours:
+        return False
+    return all(map(_same, jax.tree.leaves(now), jax.tree.leaves(model.logits_fn)))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if jax.dtypes.issubdtype(getattr(one, "dtype", None), jax.dtypes.prng_key):
+        one, other = jax.random.key_data(one), jax.random.key_data(other)
+    return np.array_equal(np.asarray(one), np.asarray(other))
+
+
+def classes_of(logits_fn: Partial, x: np.ndarray) -> int:
+    """How many logits a net gives for one image; it is not run."""
+    return int(outputs.shapes(logits_fn, x).shape[0])
 
 
 def fresh_right(
@@ -123,9 +149,11 @@ def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> A
     return jnp.mean(jnp.asarray(answers, jnp.float32), axis=0)
 
 
-def _wide(logits_fn: Partial, x: np.ndarray) -> Partial:
-    dtype = outputs.shapes(logits_fn, x).dtype
-    return logits_fn if dtype == jnp.float32 else Partial(_in_float32, logits_fn)
+def _settled(logits_fn: Any, x: np.ndarray) -> Partial:
+    """A net as it is now, with logits in float32."""
+    is_wide = outputs.shapes(logits_fn, x).dtype == jnp.float32
+    wide = logits_fn if is_wide else Partial(_in_float32, drive.as_partial(logits_fn))
+    return closures.as_of_now(wide, x)
 
 
 def _in_float32(logits_fn: Any, x: Array) -> Array:

@@ -17,7 +17,7 @@ from robust_jax.attacks.gradients import Gradient
 from robust_jax.attacks.transforms import Draw
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, Key
-from robust_jax.evaluate.hard_label import hard_label
+from robust_jax.evaluate.hard_label import QUERIES, hard_label
 from robust_jax.evaluate.rules import leading_targets, near
 from robust_jax.evaluate.stages import (
     Goals,
@@ -32,7 +32,6 @@ from robust_jax.losses.objectives import Objective
 _BALLS = ("linf", "l2", "l1")
 _EVERY = (*_BALLS, "l0", "patch")
 _TARGETS = {"linf": 9, "l2": 9, "l1": 5}  # AutoAttack's, of APGD-T
-_LABELS = 300  # Queries of a search by labels; see `hard_label` for who gets them all.
 _LARGE_RADII = (3.0, 2.0, 1.0)  # AutoAttack's use_largereps, in L1
 
 
@@ -336,7 +335,7 @@ def _swift_towards(norm: str, num_classes: int, targets: Goals) -> Plan:
 
 
 def _labels_alone() -> Stage:
-    return Stage(f"labels {_LABELS}", hard_label(_LABELS))
+    return Stage(f"labels {QUERIES}", hard_label(QUERIES))
 
 
 def _strongest_where_few_pixels_change(

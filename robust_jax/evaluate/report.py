@@ -121,7 +121,9 @@ class Report:
                 for transfer; by default that of the evaluation.
             certified: shape [N] bool, examples that are proved robust; by default those
                 of the evaluation.
-        Raises: ValueError: points below 1; a report that was not made by `robustness`.
+        Raises: ValueError: points below 1; a surrogate of other classes or without a
+            gradient; marks of other examples; images or a net of batches that changed
+            since; a report that was not made by `robustness`.
         """
         if self.auditor is None:
             raise ValueError(
@@ -129,7 +131,7 @@ class Report:
                 "evaluate again, from the journal if there is one"
             )
         more = {"surrogate": surrogate, "certified": certified}
-        return self.audited(self.auditor(self, points, **more))
+        return self.audited(self.auditor.again(self, points, **more))
 
     @property
     def distrust(self) -> str | None:
@@ -272,17 +274,21 @@ class Report:
         """One line that says what the number is, for a paper."""
         robust, n = self.robust_accuracy, len(self.clean)
         attacks = ", ".join(stage.name for stage in self.stages)
+        bound = f"robust accuracy is at most {robust} (n = {n}) under {self.threat}"
+        if not self.claims.passed:  # Some of what counts as broken may hold.
+            bound = (
+                f"{robust} (n = {n}) under {self.threat} bounds nothing, for some of "
+                "its adversarial examples do not hold"
+            )
         if self.unfinished:
             return (
                 f"not to be cited: partial, {self.unfinished} attacks were not "
-                f"finished; robust accuracy is at most {robust} (n = {n}) under "
-                f"{self.threat}"
+                f"finished; {bound}"
             )
         if self.distrust is not None:
             return (
-                f"not to be cited as it stands: robust accuracy is at most {robust} "
-                f"(n = {n}) under {self.threat}, worst case over {attacks}; seed "
-                f"{self.seed}"
+                f"not to be cited as it stands: {bound}, worst case over {attacks}; "
+                f"seed {self.seed}"
             )
         return (
             f"cite as: robust accuracy {robust} (95 % Wilson interval, n = {n}) under "

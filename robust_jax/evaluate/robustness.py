@@ -10,7 +10,13 @@ from robust_jax.core.compiling import check_jit, own_settings
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.audit import Audit
-from robust_jax.evaluate.auditing import AUDIT_SHARE, Auditor, check_points
+from robust_jax.evaluate.auditing import (
+    AUDIT_SHARE,
+    Auditor,
+    check_classes,
+    check_points,
+    settled,
+)
 from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Estimate, Layout, Limit
 from robust_jax.evaluate.evaluation import Evaluation
@@ -79,7 +85,10 @@ def robustness(
         points: examples that every check of the audit looks at, whatever that costs.
             None lets the audit spend a quarter of the plan's cost: from 16 examples a
             check to 128, more where a check is undecided; what is too dear is left
-            out, and the report says so. See `Report.audit_again`.
+            out, and the report says so. Five checks of the model are always asked,
+            which is up to 5,120 forward passes (of a random net times `samples`): of a
+            plan that costs less than four times that the audit is more than a quarter.
+            See `Report.audit_again`.
         surrogate: a plain net of one example, for the audit's transfer attack.
         certified: shape [N] bool, examples that are proved robust, for the audit.
         name: of the model, for the report.
@@ -113,10 +122,10 @@ def robustness(
         threat, certified = of.threat, of.certified
         if of_parameters(threat):
             _check_of_parameters(threat.name, plan, audit)
-        if surrogate is not None:
-            adapted(surrogate, of.images, "example", 1, seed, name="surrogate")
+        surrogate = settled(surrogate, of.images, seed)
         net = adapted(model, of.images, takes, samples, seed)
         examples = asked(net.logits_fn, of, layout.tile)
+        check_classes(surrogate, examples)
         plan = _stages(plan, net, threat.name, examples.logits.shape[1])
         # What the clean images took to be asked, the last look will take again.
         limit.reserved = made.so_far.seconds

@@ -139,13 +139,19 @@ def _called_back(asked: _Asked, num_classes: int, x: Array) -> Array:
 
     JAX's `pure_callback` puts the argument on the CPU device, which a worker thread of
     that device does where the argument is large: of one core's only worker, which waits
-    for the callback, for ever. So on the CPU the buffers themselves are read.
+    for the callback, for ever. So on the CPU the buffers themselves are read; where the
+    program runs is known when it is compiled.
     """
     shape = jax.ShapeDtypeStruct((num_classes,), jnp.float32)
-    if jax.default_backend() == "cpu":
+
+    def here(x: Array) -> Array:
         written = _Written(asked)
         return buffer_callback(written, shape, vmap_method="broadcast_all")(x)
-    return jax.pure_callback(asked, shape, x, vmap_method="broadcast_all")
+
+    def elsewhere(x: Array) -> Array:
+        return jax.pure_callback(asked, shape, x, vmap_method="broadcast_all")
+
+    return jax.lax.platform_dependent(x, cpu=here, default=elsewhere)
 
 
 def from_sklearn(

@@ -227,3 +227,13 @@ def test_traced_now_is_not_from_memory(kept):
     for scale in (2.0, 7.0):
         kept["scale"] = scale
         assert f"{scale}" in str(closures.traced_now(model, X)[0])
+
+
+def test_a_mark_is_of_text_and_of_what_is_looked_up(kept):
+    function = lambda x: jnp.sum(x @ kept["w"]) * kept["scale"]  # noqa: E731
+    first, again = (closures.mark_of_now(function, X) for _ in range(2))
+    assert first == again
+    kept["w"] = -kept["w"]
+    other = closures.mark_of_now(function, X)
+    kept["scale"] = 3.0
+    assert len({first, other, closures.mark_of_now(function, X)}) == 3

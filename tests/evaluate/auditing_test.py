@@ -6,19 +6,21 @@ import functools
 import numpy as np
 import pytest
 
-from robust_jax import attacks, threats
+from robust_jax import attacks, interop, threats
 from robust_jax.evaluate import Layout, Stage, robustness
 from robust_jax.evaluate.audit import Audit, Finding
 from robust_jax.evaluate.audit.subject import FLAG
+from robust_jax.evaluate.hard_label import hard_label
+from robust_jax.evaluate.model import is_as_it_was
 from robust_jax.losses import objectives
 from tests.evaluate.audit import scenes
 
 PLAN = (Stage("pgd", attacks.pgd(4, 0.4, objectives.margin)),)
 
 
-def judged(how, **options):
+def judged(how, eps=scenes.EPS, **options):
     x, labels, _ = scenes.data()
-    threat, layout = threats.Linf(scenes.EPS), Layout(tile=scenes.TILE)
+    threat, layout = threats.Linf(eps), Layout(tile=scenes.TILE)
     options = {"plan": PLAN, "layout": layout, **options}
     return robustness(scenes.net(how), x, labels, threat, **options)
 
@@ -45,6 +47,13 @@ def test_by_default_an_audit_costs_a_quarter_at_most_and_says_what_it_left_out()
     left_out = [f for f in report.audit.findings if "audit_again" in f.says]
     assert left_out and all(f.verdict == "skipped" for f in left_out)
     assert {1, 5, 6, 14, 18} & {f.number for f in left_out} <= {14}
+
+
+def test_where_the_plan_left_nothing_an_audit_never_costs_more():
+    report = judged(scenes.HONEST, eps=0.5)
+    assert report.robust_accuracy.value == 0
+    assert report.audit.share <= 0.25
+    assert {1, 5, 6, 18} <= {f.number for f in report.audit.findings if not f.points}
 
 
 def test_a_report_is_audited_again_with_more_points():
@@ -95,6 +104,69 @@ def test_points_that_no_audit_can_look_at_are_refused(points):
 def test_points_without_an_audit_are_refused():
     with pytest.raises(ValueError, match=r"points=9 with audit=False; expected"):
         judged(scenes.HONEST, audit=False, points=9)
+
+
+@pytest.mark.parametrize("last", [hard_label(1), attacks.worst_of(1)])
+def test_a_token_search_at_the_end_of_a_plan_switches_no_check_off(last):
+    """Checks 12 and 14 search by themselves, and find what no gradient led to."""
+    plan = (*PLAN, Stage("labels 300", last))
+    report = judged(scenes.KILLED, plan=plan, points=20)
+    for number in (12, 14):
+        assert _of(report, number).verdict == FLAG
+        assert "of 20 points" in _of(report, number).says
+
+
+def half(x):
+    return scenes.net()(x)[:2]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"surrogate": 3}, "surrogate of type int; expected a function"),
+        ({"surrogate": half}, r"surrogate=... gives 2 logits; expected the model's 3"),
+        (
+            {"surrogate": interop.from_host(np.asarray, 3)},
+            "surrogate=... cannot be differentiated .*has no gradient",
+        ),
+        ({"certified": np.zeros(3, bool)}, r"certified of bool and shape \(3,\)"),
+        ({"certified": np.zeros(scenes.N)}, "certified of float64 and shape"),
+        ({"certified": "all"}, "certified="),
+    ],
+    ids=["no net", "classes", "no gradient", "few", "numbers", "text"],
+)
+def test_what_no_audit_can_use_is_refused_in_a_sentence(given, says):
+    for call in (hidden().audit_again, functools.partial(judged, scenes.HONEST)):
+        with pytest.raises((ValueError, TypeError), match=says):
+            call(**given)
+
+
+def test_an_audit_of_images_that_were_written_to_is_refused():
+    x, labels, _ = scenes.data()
+    mine = x.copy()
+    threat, options = threats.Linf(scenes.EPS), {"plan": PLAN, "audit": False}
+    report = robustness(scenes.net(), mine, labels, threat, **options)
+    mine[...] = mine[::-1].copy()
+    with pytest.raises(ValueError, match="images: the array was written to since"):
+        report.audit_again(points=16)
+
+
+def test_an_audit_of_a_batch_form_with_other_weights_is_refused():
+    x, labels, _ = scenes.data()
+    held = {"weights": scenes.net().args[0]}
+    report = robustness(
+        lambda batch: batch.reshape(len(batch), -1) @ held["weights"].T,
+        x,
+        labels,
+        threats.Linf(scenes.EPS),
+        plan=PLAN,
+        audit=False,
+        takes="batch",
+    )
+    assert is_as_it_was(report.evaluation.model, x[0])
+    held["weights"] = -held["weights"]
+    with pytest.raises(ValueError, match="model: it is another one than when the rep"):
+        report.audit_again(points=16)
 
 
 def _of(report, number):

@@ -96,6 +96,16 @@ def test_what_a_projection_rounds_is_inside_whatever_the_units(norm, share, top)
     assert len(confirm(model, further, images, x_adv, labels).outside) == N
 
 
+@pytest.mark.parametrize(("beyond", "outside"), [(0.0, 0), (0.006, 2)])
+def test_in_many_dimensions_rounding_excuses_no_more_than_it_does(beyond, outside):
+    """Every pixel of two large images moved by next to nothing, and by 0.6 % more."""
+    size, labels = 150_528, np.ones(2, np.int32)
+    images = np.random.default_rng(0).uniform(0.5, 1, (2, size)).astype(np.float32)
+    x_adv = (images - (1 + beyond) / size).astype(np.float32)
+    found = confirm(says(0.0, 0.0, 0.0), Ball("l1", 1.0), images, x_adv, labels)
+    assert len(found.outside) == outside, str(found)
+
+
 @pytest.mark.parametrize(
     ("shape", "places", "side"),
     [

@@ -1,5 +1,7 @@
 """A journal is of one evaluation: what would let it take another's items is refused."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ from jax.tree_util import Partial
 from sklearn import svm
 
 from robust_jax import attacks, interop, threats
+from robust_jax.core import exports
 from robust_jax.core.types import Towards
 from robust_jax.evaluate import (
     Layout,
@@ -72,8 +75,9 @@ def test_the_same_evaluation_goes_on_without_an_attack(tmp_path):
         ({"plan": (Stage("bim", BIM, the_last_class_first),)}, "goals was"),
         ({"layout": Layout(tile=16)}, "tile was 8, is 16"),
         ({"retire": False}, "retire was True, is False"),
+        ({"plan": (Stage("bim", BIM, each_wrong_class, 2),)}, "plan was .* is"),
     ],
-    ids=["eps", "box", "weights", "goals", "tile", "retire"],
+    ids=["eps", "box", "weights", "goals", "tile", "retire", "restarts"],
 )
 @pytest.mark.parametrize("header", [True, False])
 def test_another_evaluation_is_refused_before_anything_runs(
@@ -87,6 +91,23 @@ def test_another_evaluation_is_refused_before_anything_runs(
     with pytest.raises(ValueError, match=named):
         judged(**other, journal=tmp_path, on_progress=seen.append)
     assert seen == []
+
+
+def test_other_surroundings_are_another_evaluation(tmp_path):
+    """Of the same model and plan: how JAX multiplies, and on which devices it runs."""
+    judged(journal=tmp_path)
+    named = "another evaluation .library, versions, devices and settings was"
+    with (
+        jax.default_matmul_precision("bfloat16"),
+        pytest.raises(ValueError, match=named),
+    ):
+        judged(journal=tmp_path)
+    (here, *_), there = jax.devices(), SimpleNamespace(platform="t", device_kind="x")
+    same = exports.surroundings((here, here))
+    assert same == exports.surroundings() == exports.surroundings((here,))
+    others = (there,), (here, there)
+    known = {tuple(exports.surroundings(devices)) for devices in (*others, None)}
+    assert len(known) == 3
 
 
 def test_weights_that_a_function_holds_count_too(tmp_path):

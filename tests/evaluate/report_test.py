@@ -80,6 +80,20 @@ def test_the_citation_says_what_the_number_is():
     )
 
 
+@pytest.mark.parametrize("unfinished", [0, 5])
+def test_what_is_refuted_bounds_nothing(unfinished):
+    """Examples that count as broken and hold make the number too low."""
+    stages = (*report().stages[:1], stage("pgd", PGD, 1, 1, 0, unfinished=unfinished))
+    at_most = "robust accuracy is at most 60.0 % [31.3, 83.2] (n = 10) under linf"
+    assert (at_most in report(stages=stages).citation()) == bool(unfinished)
+    for false in ({"outside": np.array([1])}, {"unconfirmed": np.array([0])}):
+        claims = report().claims._replace(**false)
+        cited = report(claims=claims, stages=stages).citation()
+        assert cited.startswith("not to be cited")
+        assert "at most" not in cited
+        assert "60.0 % [31.3, 83.2] (n = 10) under linf eps=0.1 bounds nothing" in cited
+
+
 def test_saved_files_read_back_equal(tmp_path):
     folder = report().save(tmp_path / "new" / "folder")
     assert folder == tmp_path / "new" / "folder"

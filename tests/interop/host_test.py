@@ -11,8 +11,9 @@ import pytest
 from sklearn import ensemble, neighbors, pipeline, preprocessing, svm
 
 from robust_jax import attacks, datasets, evaluate, interop, threats
-from robust_jax.core import drive, lift
+from robust_jax.core import closures, drive, lift
 from robust_jax.core.types import Untargeted
+from robust_jax.interop.host import name_of
 
 WEIGHTS = np.random.default_rng(0).normal(size=(6, 3))
 
@@ -177,6 +178,21 @@ def test_on_one_core_a_large_batch_ends():
         timeout=60,
     )
     assert end.stdout.strip() == "768.0", end.stderr
+
+
+def test_how_it_is_asked_depends_on_where_the_program_runs():
+    """A layout may run on the CPU of a machine whose default is an accelerator."""
+    model = interop.from_host(scores, 3, name="v2")
+    program = jax.make_jaxpr(jax.vmap(model))
+    found = closures.equations(program(np.ones((4, 6), np.float32)).jaxpr)
+    branches = {
+        equation.primitive.name: equation
+        for equation in found
+        if "callback" in equation.primitive.name
+    }
+    assert set(branches) == {"buffer_callback", "pure_callback"}
+    names = {name_of(e.params["callback"]) for e in branches.values()}
+    assert names == {"v2"}
 
 
 # That labels are asked for rightly, k-nearest neighbours show above.

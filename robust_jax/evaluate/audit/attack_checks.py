@@ -5,12 +5,13 @@ counted are points, and what passes is what chance would let pass, see `chance`.
 """
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
 from robust_jax import attacks
 from robust_jax.core.types import Attack, AttackResult
-from robust_jax.evaluate.audit import ladder, transfer
+from robust_jax.evaluate.audit import ladder, tactics, transfer
 from robust_jax.evaluate.audit.chance import outweighs, tolerated
 from robust_jax.evaluate.audit.subject import (
     FLAG,
@@ -18,10 +19,12 @@ from robust_jax.evaluate.audit.subject import (
     Bench,
     Check,
     Finding,
+    Subject,
     margins,
     skipped,
 )
-from robust_jax.evaluate.hard_label import hard_label
+from robust_jax.evaluate.hard_label import QUERIES, hard_label
+from robust_jax.evaluate.stages import Stage
 
 # Of all points; what the seeds of one AutoAttack differ by is as much.
 _GAIN_OF_BUDGET = 0.005
@@ -30,7 +33,7 @@ _LEFT_IN_THE_BOX = 0.01  # Every image is allowed: what is left is the attack's 
 _NOISE_IS_STRONGER = 0.05  # Of all points; in many dimensions it never is.
 _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
 _POINTS = 100  # Random points of the threat set.
-_QUERIES = 300  # Of a search without gradients, and of one that sees labels alone.
+_UNASKED = {14: ("l0", "patch")}  # Norms that a check does not know.
 _NO_POINTS = "No example is right without an attack."
 
 
@@ -141,19 +144,18 @@ def black_box(bench: Bench) -> Finding:
     subject, n = bench.subject, len(bench)
     if n == 0:
         return skipped(number, name, _NO_POINTS)
-    white = [p for p, s in enumerate(subject.stages) if np.sum(s.backwards) > 0]
-    black = _without_gradients(bench)
-    black = [place for place in black if white and place > white[0]]
-    if black and max(white) < min(black):
-        gain, n = int(np.isin(subject.winner, black).sum()), int(subject.clean.sum())
-        search = "The plan's search"
+    found, looked_at = found_by_the_plan(number, subject), 0
+    if found is not None:
+        gain, n = found
+        search, looked_at = "The plan's search", n
     else:
+        black = _without_gradients(subject)
         steered = [*ladder.restarts(bench, 1), ladder.longest(bench)]
         unsteered = ~np.any([ladder.broke(run) for run in steered], axis=0)
         won = np.isin(subject.winner[bench.index], black) & unsteered
         sought = bench.attack(_search(bench.threat.name))
         gain = int(won.sum()) + _gain(bench, ladder.broke(sought))
-        search = f"A random search of {_QUERIES} queries"
+        search = f"A random search of {QUERIES} queries"
     allowed = tolerated(n, _GAIN_OF_OTHERS)
     return Finding(
         number,
@@ -164,6 +166,7 @@ def black_box(bench: Bench) -> Finding:
         f"{search} without gradients breaks {gain} of {n} points that gradients left.",
         "Gradients should find what random search finds: look for masked gradients, "
         "and attack the part of the model that hides them.",
+        looked_at,
     )
 
 
@@ -196,23 +199,25 @@ def labels_alone(bench: Bench) -> Finding:
     number, name = 14, "hard label"
     if not len(bench):
         return skipped(number, name, _NO_POINTS)
-    if bench.threat.name in ("l0", "patch"):
+    if bench.threat.name in _UNASKED[number]:
         return skipped(number, name, "The search knows neither L0 nor a patch.")
     remedy = (
         "Neither gradients nor logits can be trusted: attack what is before the last "
         "transformation, and add the search to the plan."
     )
-    sought = _by_labels_in_the_plan(bench)
-    if sought is None:
+    found = found_by_the_plan(number, bench.subject)
+    if found is None:
         return _over_the_plan(
             bench,
             (number, name),
-            ladder.broke(bench.attack(hard_label(_QUERIES))),
+            ladder.broke(bench.attack(hard_label(QUERIES))),
             _GAIN_OF_OTHERS,
-            f"A search of {_QUERIES} queries that sees labels alone",
+            f"A search of {QUERIES} queries that sees labels alone",
             remedy,
         )
-    gain, n = sought
+    gain, n = found
+    if n == 0:
+        return skipped(number, name, "The plan has searches by labels, and no other.")
     allowed = tolerated(n, _GAIN_OF_OTHERS)
     return Finding(
         number,
@@ -223,6 +228,7 @@ def labels_alone(bench: Bench) -> Finding:
         f"The plan's search by labels alone broke {gain} of {n} points that gradients "
         "and scores had left.",
         remedy,
+        n,
     )
 
 
@@ -283,26 +289,52 @@ def _over_the_plan(
     )
 
 
-def _by_labels_in_the_plan(bench: Bench) -> tuple[int, int] | None:
-    """What the plan's own search by labels broke after all else, of how many.
+def found_by_the_plan(number: int, subject: Subject) -> tuple[int, int] | None:
+    """What the plan's own search broke after all else, of how many; it costs nothing.
 
-    None where the plan has none, or has not come to it.
+    Args:
+        number: of a check.
+        subject: an evaluation.
+    Returns: None for a check that no search of the plan answers, and where the plan
+        has no such search, has not come to its end, or has asked less than the check.
+        Of none where nothing came before it.
     """
-    subject = bench.subject
-    last = len(subject.stages) - 1
-    if last not in subject.by_labels or subject.stages[last].unfinished:
+    if not subject.plan or subject.threat.name in _UNASKED.get(number, ()):
         return None
-    won = np.isin(subject.winner, subject.by_labels)
-    return int(won.sum()), int(subject.clean.sum())
+    if number == 12:
+        own, last = _search(subject.threat.name), _after_all_gradients(subject)
+    elif number == 14:
+        own = hard_label(QUERIES)
+        last = _last_of(subject, lambda stage: tactics.is_like(stage, own))
+    else:
+        return None
+    asked = (k for k in last if not subject.stages[k].unfinished)
+    if not any(tactics.stands_for(subject.plan[k], own) for k in asked):
+        return None
+    if len(last) == len(subject.plan):
+        return 0, 0
+    return int(np.isin(subject.winner, last).sum()), int(subject.clean.sum())
+
+
+def _last_of(subject: Subject, is_one: Callable[[Stage], bool]) -> list[int]:
+    """Places of the stages at the end of a plan that are all of a kind."""
+    places = range(len(subject.plan) - 1, -1, -1)
+    return list(itertools.takewhile(lambda k: is_one(subject.plan[k]), places))
+
+
+def _after_all_gradients(subject: Subject) -> list[int]:
+    """Places of the stages behind the last one that asked for gradients, if one did."""
+    asked = [k for k, s in enumerate(subject.stages) if np.sum(s.backwards) > 0]
+    return list(range(asked[-1] + 1, len(subject.stages))) if asked else []
 
 
 def _search(norm: str) -> Attack:
     """Without gradients: the Square Attack, or Sparse-RS."""
     if norm == "l0":
-        return attacks.sparse_rs(_QUERIES)
+        return attacks.sparse_rs(QUERIES)
     if norm == "patch":
-        return attacks.sparse_rs_patch(_QUERIES)
-    return attacks.square(_QUERIES, horizon=_QUERIES)
+        return attacks.sparse_rs_patch(QUERIES)
+    return attacks.square(QUERIES, horizon=QUERIES)
 
 
 def _gain(bench: Bench, broken: np.ndarray) -> int:
@@ -337,13 +369,11 @@ def _in_the_whole_box(bench: Bench) -> AttackResult | None:
     return bench.attack(ladder.long(bench.threat.name), eps=box)
 
 
-def _without_gradients(bench: Bench) -> list[int]:
-    """Places in the plan of stages that asked for answers but for no gradient."""
-    return [
-        place
-        for place, stage in enumerate(bench.subject.stages)
-        if np.sum(stage.backwards) == 0 and np.sum(stage.forwards) > 0
-    ]
+def _without_gradients(subject: Subject) -> list[int]:
+    """Places of stages that asked for no gradient, behind the first one that did."""
+    asks = [bool(np.sum(stage.backwards) > 0) for stage in subject.stages]
+    first = asks.index(True) if any(asks) else len(asks)
+    return [k for k in range(first, len(asks)) if not asks[k]]
 
 
 def _rounding(reached: np.ndarray) -> np.ndarray:

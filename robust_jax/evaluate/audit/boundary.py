@@ -6,6 +6,7 @@ changes. A head that adds something to the winning logit, scales the logits by a
 answers in steps keeps every class, and breaks one of the two.
 """
 
+import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.evaluate.audit.chance import tolerated
@@ -30,6 +31,9 @@ _JUMP = 0.05
 _WANDERING = 2.5
 # Share of points that may do so: none of 13 honest nets' do.
 _FEW = 0.05
+# What two steps of rounding are at most of the range of a margin that tells anything.
+_COARSEST = 0.5
+_NARROW = (jnp.bfloat16, jnp.float16)  # Types that logits may be rounded to.
 
 
 def margin_at_the_boundary(bench: Bench) -> Finding:
@@ -38,22 +42,28 @@ def margin_at_the_boundary(bench: Bench) -> Finding:
     other = _another_class(bench.labels)
     if other is None:
         return skipped(number, name, "No two right examples differ in their class.")
-    way = bench.images[other] - bench.images
-    before, after, seen = _to_the_boundary(bench, way)
-    size = np.ptp(seen, axis=1)
+    before, after, seen, coarse = _to_the_boundary(bench, _inside(bench, other))
+    changes = ~(after < 0)  # In its own box an image may not get to another class.
+    if not changes.any():
+        return skipped(number, name, "In its box no image gets to another class.")
+    size, jump = np.ptp(seen, axis=1), after - before - 2 * coarse
+    known = changes & ~((jump <= 0) & (2 * coarse > _COARSEST * size))
+    if not known.any():
+        return skipped(number, name, "The logits are rounded too coarsely to tell.")
+    size, jump, n = size[known], jump[known], int(known.sum())
     size = np.where(size > 0, size, 1)
-    jumps = int((~((after - before) / size <= _JUMP)).sum())  # NaN jumps.
-    length = np.abs(np.diff(seen, axis=1)).sum(axis=1) / size
-    wanders = int((~(length <= _WANDERING)).sum())
-    worst, allowed = max(jumps, wanders), tolerated(len(bench), _FEW)
+    jumps = int((~(jump / size <= _JUMP)).sum())  # NaN jumps.
+    moves = np.abs(np.diff(seen[known], axis=1)) - 2 * coarse[known, None]
+    wanders = int((~(np.maximum(moves, 0).sum(axis=1) / size <= _WANDERING)).sum())
+    worst, allowed = max(jumps, wanders), tolerated(n, _FEW)
     return Finding(
         number,
         name,
         PASS if worst <= allowed else FLAG,
-        worst / len(bench),
-        f"<= {allowed / len(bench):.3f}",
+        worst / n,
+        f"<= {allowed / n:.3f}",
         f"On the way to an image of another class the margin jumps by more than "
-        f"{_JUMP:.0%} of its range where the class changes at {jumps} of {len(bench)} "
+        f"{_JUMP:.0%} of its range where the class changes at {jumps} of {n} "
         f"points, and goes up and down at {wanders}.",
         "What attacks climb does not lead to where the class changes: attack the net "
         "before the head that reshapes its logits, by transfer or as a surrogate, and "
@@ -74,21 +84,51 @@ def _another_class(labels: np.ndarray) -> np.ndarray | None:
     return np.asarray(after[np.arange(n), first])
 
 
+def _inside(bench: Bench, other: np.ndarray) -> np.ndarray:
+    """The other images, each inside the box of the image that is on its way there."""
+    threat = bench.threat
+    faces = (
+        np.asarray(face, bench.images.dtype) for face in (threat.lower, threat.upper)
+    )
+    return np.clip(bench.images[other], *faces)
+
+
+def _step_of(answers: list[np.ndarray]) -> np.ndarray:
+    """[M] the step between the numbers that logits [M, K] are rounded to; 0: float32's.
+
+    Logits that are all numbers of a narrower type, at every look, are of that type; a
+    margin, the difference of two, is right to one step of theirs.
+    """
+    z = np.stack(answers).astype(np.float32)  # [T, M, K]
+    z = np.where(np.isfinite(z), z, 0)
+    largest = np.abs(z).max(axis=(0, 2))
+    for kind in _NARROW:
+        if np.array_equal(z.astype(kind).astype(np.float32), z):
+            power = np.floor(np.log2(np.where(largest > 0, largest, 1)))
+            return np.asarray(float(jnp.finfo(kind).eps) * 2.0**power)
+    return np.zeros(len(largest))
+
+
 def _to_the_boundary(
-    bench: Bench, way: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    bench: Bench, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The margins [M] on both sides of the first change of class, and on the way.
 
-    Returns: before it, after it, and [M, T] from the input to the point before.
+    Returns: before it, after it, [M, T] from the input to the point before, and [M] to
+        what the model rounds its logits. Where the class does not change on the way,
+        the first two are those of its end.
     """
+    way, answers = ends - bench.images, []
 
     def margins_at(place: np.ndarray) -> np.ndarray:
         place = place.astype(way.dtype).reshape(-1, *(1 for _ in way.shape[1:]))
-        return margins(bench.logits(bench.images + place * way), bench.labels)
+        answers.append(bench.logits(bench.images + place * way))
+        return margins(answers[-1], bench.labels)
 
     n, parts = len(way), np.linspace(0, 1, _COARSE + 1)
     ahead = np.stack([margins_at(np.full(n, part)) for part in parts], axis=1)
-    first = np.argmax(~(ahead < 0), axis=1)  # The other image's class is another one.
+    changed = ~(ahead < 0)
+    first = np.where(changed.any(axis=1), np.argmax(changed, axis=1), _COARSE)
     low, high = parts[np.maximum(first - 1, 0)], parts[first]
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -96,4 +136,5 @@ def _to_the_boundary(
         low, high = np.where(changed, low, middle), np.where(changed, middle, high)
     fine = np.linspace(0, 1, _FINE + 1)
     seen = np.stack([margins_at(low * part) for part in fine], axis=1)
-    return seen[:, -1], margins_at(high), seen
+    after = margins_at(high)
+    return seen[:, -1], after, seen, _step_of(answers)

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from robust_jax.core import checks as arguments
 from robust_jax.evaluate.audit import (
     attack_checks,
@@ -175,9 +173,9 @@ def run_audit(
     in_order = tuple(findings[place] for place in range(len(checks)))
     undone = sum(finding.says == _LATE for finding in in_order)
     seconds = time.perf_counter() - start
-    return Audit(
-        in_order, asking.most, *asking.cost, seconds, undone, asking.share_of_plan
-    )
+    most = max((finding.points for finding in in_order), default=0)
+    most = max(most, asking.most)
+    return Audit(in_order, most, *asking.cost, seconds, undone, asking.share_of_plan)
 
 
 class _Asking:
@@ -208,14 +206,10 @@ class _Asking:
         return forwards, sum(bench.backwards for bench in self._benches)
 
     @property
-    def share_of_plan(self) -> float | None:
-        """The cost over that of the plan; None where that is nothing."""
-        plan = sum(
-            int(np.sum(stage.forwards) + 2 * np.sum(stage.backwards))
-            for stage in self._subject.stages
-        )
+    def share_of_plan(self) -> float:
+        """The cost over that of the plan."""
         forwards, backwards = self.cost
-        return (forwards + 2 * backwards) / plan if plan else None
+        return (forwards + 2 * backwards) / self._subject.cost
 
     @property
     def _left(self) -> float:
@@ -230,16 +224,24 @@ class _Asking:
         bench = self._benches[0]
         if self._seconds_left() <= self._longest:
             return _late(check)
-        if not spending.affordable(number, len(bench), self._left, self._asked):
+        name, why = _named(check)[1], self._subject.no_gradient
+        if why is not None and number in spending.BY_GRADIENTS:
+            return skipped(number, name, f"The model has no gradient ({why}).")
+        is_known = attack_checks.found_by_the_plan(number, self._subject) is not None
+        if not is_known and not self._can_afford(number):
             price, left = spending.price(number, len(bench)), max(self._left, 0)
             says = (
                 f"{len(bench)} points may cost {price:,} forwards, and {left:,.0f} are "
                 "left of the audit's share of the plan's cost: "
                 "report.audit_again(points=...) asks it."
             )
-            return skipped(number, _named(check)[1], says)
+            return skipped(number, name, says)
         self._asked.add(number)
         return self._timed(check, bench)
+
+    def _can_afford(self, number: int) -> bool:
+        few, is_open = len(self._benches[0]), bool(self._subject.robust.any())
+        return spending.affordable(number, few, self._left, self._asked, is_open)
 
     def widen(self, findings: dict[int, Finding]) -> None:
         """Asks checks again about more points while the budget lasts."""
@@ -270,7 +272,9 @@ class _Asking:
         finding = _asked(check, bench)
         self._longest = max(self._longest, time.perf_counter() - began)
         looks = spending.looks(finding.number) and finding.verdict != SKIPPED
-        return finding._replace(points=len(bench) if looks else 0)
+        if finding.points or not looks:  # The plan's own points, or none.
+            return finding
+        return finding._replace(points=len(bench))
 
 
 def _asked(check: Check, bench: Bench) -> Finding:

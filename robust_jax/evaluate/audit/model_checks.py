@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.evaluate.audit import probes
+from robust_jax.evaluate.audit import probes, tactics
 from robust_jax.evaluate.audit.subject import (
     FLAG,
     PASS,
@@ -31,9 +31,6 @@ _SATURATED = 87.0  # Nats: exp(-87) is the least normal float32, cross entropy e
 # A share of points: single kinks and sure examples are far below, and what hides
 # gradients must do so on many to raise robust accuracy.
 _FEW = 0.2
-# In the names of stages that do not climb cross entropy, so that no scale of the logits
-# hides from them.
-_SCALE_FREE = {"acg", "dlr", "fab", "gama", "margin", "odi", "square", "t"}
 _UNEXPLAINED = 0.25  # Of what happens on a walk; 1 is a gradient of something else.
 _MOST_ZEROS = 0.5  # Half of the pixels without influence: the attack is half blind.
 _RANKS = 0.9  # Spearman: 1.00 wherever cross entropy has digits left to rise with.
@@ -105,7 +102,8 @@ def labels_and_classes(bench: Bench) -> Finding:
     classes = subject.logits.shape[1]
     bad = np.flatnonzero((subject.labels < 0) | (subject.labels >= classes))
     accuracy = float(np.mean(subject.clean))
-    needed = max((_classes_needed(stage.name) for stage in subject.stages), default=2)
+    given = subject.labels, subject.logits
+    needed = max((tactics.classes_needed(s, *given) for s in subject.plan), default=2)
     return _worst(
         3,
         "labels and classes",
@@ -311,7 +309,7 @@ def _batches(
 
 
 def _neighbourhood(bench: Bench) -> _Part:
-    around = probes.probes(bench).around
+    around = probes.around(bench)
     bad = [~np.isfinite(bench.logits(points)).all(axis=1) for points in around]
     return _share(
         np.any(bad, axis=0),
@@ -337,8 +335,8 @@ def _worst(number: int, name: str, parts: list[_Part], remedy: str) -> Finding:
 
 def _is_scale_free(bench: Bench) -> bool:
     """Whether a stage of the plan climbs what no scale of the logits hides."""
-    names = (stage.name.replace("-", " ") for stage in bench.subject.stages)
-    return any(_SCALE_FREE & set(name.split()) for name in names)
+    classes = bench.subject.logits.shape[1]
+    return any(tactics.no_scale_hides_from(s, classes) for s in bench.subject.plan)
 
 
 def _excused(bench: Bench) -> np.ndarray:
@@ -346,13 +344,6 @@ def _excused(bench: Bench) -> np.ndarray:
     logits = bench.subject.logits[bench.index].astype(np.float64)
     is_flat = np.abs(margins(logits, bench.labels)) > _SATURATED
     return is_flat & _is_scale_free(bench)
-
-
-def _classes_needed(stage: str) -> int:
-    """By the stage's name: targeted DLR reads four logits, DLR three."""
-    if "dlr" not in stage and "apgd-t" not in stage:
-        return 2
-    return 4 if "-t" in stage or "targeted" in stage else 3
 
 
 CHECKS: tuple[Check, ...] = (

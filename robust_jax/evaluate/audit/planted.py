@@ -54,21 +54,26 @@ def head(model: LogitsFn, plant: Plant) -> LogitsFn:
 
 
 def plant(model: LogitsFn, key_data: Array, threat: Threat, x: Array) -> Plant:
-    """Plants one example's point: a random one of the threat set.
+    """Plants one example's point: of 17 random ones of the threat set, one apart.
 
     Distances are those of whitened logits: where all logits rise together, or where one
     difference moves ten times as far as the others, an honest attack would walk in a
-    valley's steep sides. The radius is half the distance to the nearest among the input
-    and 16 more random points, so that chance hardly meets it, and only a slope leads
-    there.
+    valley's steep sides. The planted point is the one that is furthest from its nearest
+    among the others and the input, and the radius is half of that, so that chance
+    hardly meets it, and only a slope leads there. With ten classes any of them would
+    do; with two, all lie on a line, where some neighbours are nearer than an attack
+    steps.
     """
     key = jax.random.fold_in(lift.keys_from(key_data), _PLANTING)
     keys = jax.random.split(key, _OTHERS + 1)
     drawn = jax.vmap(lambda key: model(threat.sample(key, x)))(keys)
-    answer, others = drawn[0], jnp.concatenate([drawn[1:], model(x)[None]])
     scale = _whitening(drawn)
-    distance = jax.vmap(lambda other: _length((other - answer) @ scale))(others)
-    return Plant(answer, scale, _SHARE * jnp.min(distance))
+    seen = jnp.concatenate([drawn, model(x)[None]]) @ scale
+    distance = jax.vmap(lambda a: jax.vmap(lambda b: _length(a - b))(seen))(seen[:-1])
+    itself = jnp.eye(len(drawn), len(seen), dtype=bool)
+    alone = jnp.min(jnp.where(itself, jnp.inf, distance), axis=1)
+    one = jnp.argmax(alone)
+    return Plant(drawn[one], scale, _SHARE * alone[one])
 
 
 def search(bench: Bench, attack: Attack) -> Search:
@@ -89,7 +94,8 @@ def _whitening(answers: Array) -> Array:
     """A matrix [K, R] under which logits [M, K] vary alike in all directions.
 
     What all classes have in common decides nothing and is taken off. Directions in
-    which the rest hardly varies at all, by rounding alone, stay small.
+    which the rest hardly varies at all, by rounding alone, stay small; the last of M is
+    left out, as M points span one less: what they do not vary in, others may.
     """
     own = answers - jnp.mean(answers, axis=1, keepdims=True)
     centred = own - jnp.mean(own, axis=0, keepdims=True)
@@ -97,6 +103,7 @@ def _whitening(answers: Array) -> Array:
     size = jnp.where(jnp.isfinite(largest) & (largest > 0), largest, 1)
     known = jnp.where(jnp.isfinite(centred), centred, 0) / size
     _, spreads, directions = jnp.linalg.svd(known, full_matrices=False)
+    spreads, directions = (part[: len(answers) - 1] for part in (spreads, directions))
     evened = jnp.hypot(spreads, _LEAST_SPREAD * spreads[0])
     evened = jnp.where(evened > 0, evened, 1) * size
     scale = directions.T / evened[None]

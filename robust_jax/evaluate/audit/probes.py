@@ -93,6 +93,13 @@ def probes(bench: Bench) -> Probes:
     return bench.once("probes", lambda: _probes(bench))
 
 
+def around(bench: Bench) -> tuple[np.ndarray, ...]:
+    """Points of the threat set, see `ends`; without a gradient none leads uphill."""
+    if bench.subject.no_gradient is None:
+        return probes(bench).around
+    return _around(bench, np.zeros_like(bench.images))
+
+
 def ends(_: LogitsFn, key_data: Array, threat: Threat, x: Array, slope: Array) -> Any:
     """Points of one example's threat set.
 
@@ -124,8 +131,7 @@ def look(model: LogitsFn, x: Array, label: Array, walk: Array) -> tuple[Looks, A
 def _probes(bench: Bench) -> Probes:
     x = bench.images
     start, slope = _look(bench, x, np.zeros_like(x))
-    threat = lift.threat_on_host(bench.threat, x)
-    around = bench.map(ends, bench.key_data, threat, x, slope, brief=True)
+    around = _around(bench, slope)
 
     def walks(end: np.ndarray, where: str) -> tuple[Walk, Walk]:
         whole = _walk(bench, start, end - x, _MIDPOINTS, where)
@@ -148,6 +154,13 @@ def _probes(bench: Bench) -> Probes:
     return Probes(
         start, to_random, uphill, ulp * _narrowest(bench), ulp * _FLOAT32, around
     )
+
+
+def _around(bench: Bench, slope: np.ndarray) -> tuple[np.ndarray, ...]:
+    threat = lift.threat_on_host(bench.threat, bench.images)
+    rows = bench.key_data, threat, bench.images, slope
+    points: tuple[np.ndarray, ...] = bench.map(ends, *rows, brief=True)
+    return points
 
 
 def _walk(

@@ -142,8 +142,8 @@ def ledger(bench: Bench) -> Finding:
         float(bad),
         "0 undone",
         f"{says}.",
-        "Resume the run without a time limit; until then call the number an upper "
-        "bound on robust accuracy under a partial plan.",
+        "Resume the run without a time limit; until then the number is one under a "
+        "partial plan, at best an upper bound.",
     )
 
 

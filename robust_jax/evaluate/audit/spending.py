@@ -36,7 +36,9 @@ _PRICES: Mapping[int, int] = {
 # These look at what others have looked at; if they have, for nothing.
 _SHARED: Mapping[int, int] = {5: 1, 6: 1, 18: 1, 15: 16}
 _WHOLE = (1, 5, 6, 15, 16, 18)  # More points would tell them little more.
-_ALWAYS = (1, 5, 6, 18, 27)  # Whatever the plan has cost.
+# They differentiate the model, or attack it by gradients.
+BY_GRADIENTS = (5, 6, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 21, 22, 27)
+_ALWAYS = (1, 5, 6, 18, 27)  # Whatever the plan has cost, if it left anything.
 
 
 class Plea(NamedTuple):
@@ -63,9 +65,15 @@ def price(number: int, points: int) -> int:
     return _PRICES.get(number, 0) * points
 
 
-def affordable(number: int, points: int, left: float, asked: Container[int]) -> bool:
-    """Whether a check is asked of its first points, when others have been asked."""
-    is_free = number in _ALWAYS or _SHARED.get(number) in asked
+def affordable(
+    number: int, points: int, left: float, asked: Container[int], is_open: bool
+) -> bool:
+    """Whether a check is asked of its first points, when others have been asked.
+
+    Args:
+        is_open: whether the plan left any example, so that too many may be left.
+    """
+    is_free = (is_open and number in _ALWAYS) or _SHARED.get(number) in asked
     return is_free or price(number, points) <= left
 
 

@@ -13,6 +13,7 @@ from robust_jax.core import compiling, drive, lift
 from robust_jax.core.types import Attack, AttackResult, Goal, LogitsFn, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import Claims, predict
+from robust_jax.evaluate.stages import Plan
 
 PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
 _STAGE = 2**31  # Keys of an audit differ from those of every stage of a plan.
@@ -75,12 +76,23 @@ class Subject:
     samples: int = 1  # answers that a randomised model's verdict is the majority of
     surrogate: LogitsFn | None = None  # a plain net for transfer, of one example
     certified: np.ndarray | None = None  # [N] bool, proved robust
-    by_labels: tuple[int, ...] = ()  # stages that see labels alone
+    plan: Plan = ()  # what the stages are made of, one for each of `stages`
 
     @property
     def robust(self) -> np.ndarray:
         """[N] bool, what the plan left unbroken."""
         return self.winner == -1
+
+    @property
+    def cost(self) -> int:
+        """Of the plan, in forward-equivalents, the clean answers among them."""
+        calls = (np.sum(s.forwards) + 2 * np.sum(s.backwards) for s in self.stages)
+        return len(self.clean) + int(sum(calls))
+
+    @functools.cached_property
+    def no_gradient(self) -> str | None:
+        """Why the model cannot be differentiated, as on the host; None where it can."""
+        return why_no_gradient(self.model, self.images[0])
 
 
 class Bench:
@@ -266,6 +278,21 @@ Check = Callable[[Bench], Finding]
 def skipped(number: int, name: str, says: str) -> Finding:
     """The finding of a check that could not be made, with the reason."""
     return Finding(number, name, SKIPPED, float("nan"), "", says, "")
+
+
+def why_no_gradient(model: LogitsFn, x: np.ndarray) -> str | None:
+    """What differentiating a model at one example raises; None where it can be."""
+
+    def back(x: Any) -> Any:
+        logits, pull = jax.vjp(lambda x: model(x), x)
+        return pull(logits)
+
+    try:
+        jax.eval_shape(back, x)
+    except Exception as error:  # Whatever a rule of the user's raises.
+        line = next(iter(str(error).splitlines()), "")
+        return f"{type(error).__name__}: {line}"
+    return None
 
 
 def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -12,7 +12,6 @@ import io
 import json
 import pathlib
 import time
-import zipfile
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -219,7 +218,7 @@ def _read(path: pathlib.Path, evaluation: str) -> list[Entry]:
             columns = [file[name].tolist() for name in _COLUMNS]
             found = dict(zip(file["won"].tolist(), file["x_adv"], strict=True))
         rows = list(zip(*columns, strict=True))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ValueError(
             f"journal={path} is damaged ({error}); remove this file: its items will "
             "run again"

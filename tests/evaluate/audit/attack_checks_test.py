@@ -8,15 +8,20 @@ import functools
 import numpy as np
 import pytest
 
-from robust_jax import threats
-from robust_jax.evaluate.audit import attack_checks, ladder
+from robust_jax import attacks, threats
+from robust_jax.evaluate import Stage, each_wrong_class, plans
+from robust_jax.evaluate.audit import attack_checks, ladder, run_audit, tactics
 from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.evaluate.hard_label import hard_label
+from robust_jax.evaluate.rules import near
+from robust_jax.losses import objectives
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import (
     KILLED,
     KILLED_FAR_OFF,
     KILLED_OFF_DATA,
     NOTHING_BROKEN,
+    N,
 )
 
 NUMBERS = (8, 9, 10, 11, 12, 13, 14, 17)
@@ -119,25 +124,31 @@ def test_what_the_plans_own_search_won_counts(won, verdict, begins_without_gradi
     broken, last = scenes.can_be_broken(), 1 + begins_without_gradients
     winner = np.where(broken, last - 1, -1)
     winner[np.flatnonzero(broken)[:won]] = last
-    plan = [
+    stages = [
         scenes.stage(winner == last - 1),
         scenes.stage(winner >= 0, with_gradients=False),
     ]
+    plan = [APGD, Stage("s", attacks.square(1000))]
     if begins_without_gradients:
-        plan.insert(0, scenes.stage(winner < -1, with_gradients=False))
-    finding = attack_checks.black_box(scenes.bench(winner=winner, stages=plan))
+        stages.insert(0, scenes.stage(winner < -1, with_gradients=False))
+        plan.insert(0, Stage("before", attacks.square(1000)))
+    bench = scenes.bench(winner=winner, stages=stages, plan=tuple(plan))
+    finding = attack_checks.black_box(bench)
     assert finding.verdict == verdict
     assert finding.value == won / scenes.N
+    assert bench.forwards == 0 and finding.points == scenes.N
 
 
 def test_a_search_that_came_before_all_gradients_proves_nothing():
     winner = np.where(scenes.can_be_broken(), 0, -1)
-    plan = [
+    stages = [
         scenes.stage(winner == 0, with_gradients=False),
         scenes.stage(winner == 0),
     ]
-    finding = attack_checks.black_box(scenes.bench(winner=winner, stages=plan))
-    assert finding.verdict == PASS
+    plan = (Stage("s", attacks.square(1000)), APGD)
+    bench = scenes.bench(winner=winner, stages=stages, plan=plan)
+    assert attack_checks.black_box(bench).verdict == PASS
+    assert bench.forwards > 0
 
 
 def test_a_surrogate_that_was_given_is_used():
@@ -162,12 +173,100 @@ def test_what_the_plans_search_by_labels_won_counts(won, verdict):
     broken = scenes.can_be_broken()
     winner = np.where(broken, 0, -1)
     winner[np.flatnonzero(broken)[:won]] = 1
-    plan = [
-        scenes.stage(winner == 0),
-        scenes.stage(winner >= 0, with_gradients=False),
-    ]
-    bench = scenes.bench(winner=winner, stages=plan, by_labels=(1,))
+    bench = searched(WHOLE, winner)
     finding = attack_checks.labels_alone(bench)
     assert finding.verdict == verdict, finding.says
     assert bench.forwards == 0
-    assert finding.value == won / scenes.N
+    assert finding.value == won / scenes.N and finding.points == scenes.N
+
+
+APGD = Stage("g", attacks.apgd())
+WHOLE = Stage("whatever", hard_label(300))
+
+
+def searched(last, winner, *, model=None, **fields):
+    """A plan of gradients and of one more stage, which asked for none."""
+    stages = [
+        scenes.stage(winner == 0),
+        scenes.stage(winner >= 0, with_gradients=False),
+    ]
+    fields = {"winner": winner, "stages": stages, "plan": (APGD, last), **fields}
+    return scenes.bench(model, **fields)
+
+
+WEAK = {
+    "few": Stage("labels 300", hard_label(299)),
+    "one": Stage("labels 300", hard_label(1)),
+    "spared": Stage("labels 300", hard_label(300), only=near(0.5)),
+    "towards": Stage("labels 300", hard_label(300), each_wrong_class),
+    "scores": Stage("labels 300", attacks.square(300)),
+}
+
+
+@pytest.mark.parametrize("weak", WEAK)
+def test_a_weaker_search_of_the_plan_is_no_evidence(weak):
+    """Check 14 searches by itself, and finds what the plan left."""
+    bench = searched(WEAK[weak], NOTHING_BROKEN)
+    finding = attack_checks.labels_alone(bench)
+    assert finding.verdict == FLAG and finding.value > 0.1
+    assert bench.forwards > 0 and finding.says.startswith("A search of 300 queries")
+
+
+@pytest.mark.parametrize(
+    "weak",
+    [
+        Stage("square", attacks.square(299)),
+        Stage("square", attacks.square(1000), only=near(0.5)),
+        Stage("square", attacks.square(1000, objective=objectives.cross_entropy)),
+        WHOLE,
+    ],
+    ids=["few", "spared", "cross entropy", "labels"],
+)
+def test_a_weaker_search_by_scores_is_no_evidence(weak):
+    killed = searched(weak, NOTHING_BROKEN, model=scenes.net(KILLED))
+    finding = attack_checks.black_box(killed)
+    assert finding.verdict == FLAG and killed.forwards > 0
+
+
+def test_the_searches_of_plans_by_name_stand_for_those_of_the_audit():
+    for name, attack in (
+        ("swift", hard_label(300)),
+        ("basic", hard_label(300)),
+        ("strongest", hard_label(300)),
+        ("standard", attacks.square(300)),
+    ):
+        assert tactics.stands_for(plans.by_name(name, "linf")[-1], attack), name
+
+
+def test_a_search_that_a_limit_cut_short_is_no_evidence():
+    bench = searched(WHOLE, NOTHING_BROKEN)
+    bench.subject.stages[1].unfinished = 1
+    assert attack_checks.labels_alone(bench).verdict == FLAG
+
+
+def test_what_a_search_by_labels_won_before_gradients_is_not_held_against_them():
+    winner = np.where(scenes.can_be_broken(), 0, -1)
+    stages = [scenes.stage(winner == 0, with_gradients=False)]
+    stages += [scenes.stage(winner == 0), *stages]
+    plan = (WHOLE, APGD, WHOLE)
+    bench = scenes.bench(winner=winner, stages=stages, plan=plan)
+    finding = attack_checks.labels_alone(bench)
+    assert (finding.verdict, finding.value, bench.forwards) == (PASS, 0, 0)
+
+
+def test_a_plan_of_labels_alone_has_nothing_to_compare():
+    winner = np.where(scenes.can_be_broken(), 0, -1)
+    stages = [scenes.stage(winner == 0, with_gradients=False)] * 2
+    bench = scenes.bench(winner=winner, stages=stages, plan=(WHOLE, WHOLE))
+    assert attack_checks.labels_alone(bench).verdict == SKIPPED
+    assert bench.forwards == 0
+
+
+@pytest.mark.parametrize("budget", [1, 1e9])
+def test_what_the_plan_has_searched_costs_the_audit_nothing(budget):
+    """All points of the plan are told, and more are not asked, whatever is left."""
+    subject = searched(WHOLE, np.where(scenes.can_be_broken(), 0, -1)).subject
+    audit = run_audit(subject, budget=budget, checks=[attack_checks.labels_alone])
+    (finding,) = audit.findings
+    assert (finding.verdict, finding.points, audit.points) == (PASS, N, N)
+    assert audit.forwards == audit.backwards == 0

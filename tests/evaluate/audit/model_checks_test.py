@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +10,10 @@ import pytest
 from jax.tree_util import Partial
 from scipy import stats
 
-from robust_jax import threats
+from robust_jax import attacks, threats
 from robust_jax.core.ids import example_ids
+from robust_jax.core.types import Attack
+from robust_jax.evaluate import Stage, likeliest_targets
 from robust_jax.evaluate.audit import model_checks, probes, run_audit
 from robust_jax.evaluate.audit.subject import (
     FLAG,
@@ -23,6 +24,7 @@ from robust_jax.evaluate.audit.subject import (
     margins,
 )
 from robust_jax.evaluate.claims import confirm, predict
+from robust_jax.losses import objectives
 from tests import victims
 
 SIZE, CLASSES, N, TILE, EPS = 16, 4, 40, 16, 0.1
@@ -237,23 +239,42 @@ def test_a_temperature_is_flagged():
     assert finding.verdict == FLAG and "nats" in finding.says
 
 
-def stage(name):
-    return SimpleNamespace(name=name)
+def shares(logits, goal):
+    """The users' own: flat where the net is sure."""
+    return -jax.nn.softmax(logits)[goal.label]
+
+
+def lead(logits, goal):
+    return jnp.max(logits[1:]) - logits[goal.label]
+
+
+CE = attacks.pgd(objective=objectives.cross_entropy)
+MARGIN = attacks.pgd(objective=objectives.margin)
+BY_HAND = Attack(*(getattr(MARGIN, name) for name in Attack._fields))
 
 
 @pytest.mark.parametrize(
-    ("names", "verdict"),
+    ("attack", "verdict"),
     [
-        (("apgd-ce", "apgd-t"), PASS),
-        (("apgd-ce 20", "fab-t 40"), PASS),
-        (("pgd-40 ce", "pgd-40 margin"), PASS),
-        (("fgsm", "pgd-40 ce"), FLAG),
+        (attacks.apgd(objectives.dlr), PASS),
+        (attacks.fab(), PASS),
+        (attacks.pgd(objective=objectives.margin), PASS),
+        (attacks.through(attacks.pgd(objective=objectives.margin)), PASS),
+        (attacks.pgd(objective=lead), PASS),
+        (attacks.pgd(objective=shares), FLAG),
+        (attacks.gama_pgd(), FLAG),
+        (BY_HAND, FLAG),
+        (CE, FLAG),
     ],
+    ids=["dlr", "fab", "margin", "inside", "own", "shares", "gama", "by hand", "ce"],
 )
 def test_a_scale_of_the_logits_is_no_fault_where_the_plan_does_not_depend_on_it(
-    names, verdict
+    attack, verdict
 ):
-    subject = dataclasses.replace(hot().subject, stages=tuple(map(stage, names)))
+    """What a stage is called decides nothing."""
+    name = "pgd-40 ce" if verdict == PASS else "apgd-t margin"
+    plan = Stage("first", CE), Stage(name, attack)
+    subject = dataclasses.replace(hot().subject, plan=plan)
     for check in (
         model_checks.logits_not_probabilities,
         model_checks.gradients_are_there,
@@ -271,8 +292,13 @@ def test_labels_classes_and_chance_are_flagged():
     shifted = bench(clean=np.zeros(N, bool))
     assert "guessing" in model_checks.labels_and_classes(shifted).says
     three = {"logits": honest().subject.logits[:, :3], "labels": labels() % 3}
-    for name, verdict in (("apgd-t", FLAG), ("apgd-dlr", PASS), ("apgd-ce", PASS)):
-        planned = bench(stages=(stage(name),), **three)
+    dlr, towards = attacks.apgd(objectives.dlr), likeliest_targets(2)
+    for stage, verdict in (
+        (Stage("ce", dlr, towards), FLAG),
+        (Stage("apgd-t", dlr), PASS),
+        (Stage("apgd-t", attacks.apgd(), towards), PASS),
+    ):
+        planned = bench(plan=(stage,), **three)
         assert model_checks.labels_and_classes(planned).verdict == verdict
 
 

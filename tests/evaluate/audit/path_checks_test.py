@@ -11,8 +11,9 @@ from jax.tree_util import Partial
 from robust_jax import attacks
 from robust_jax.core import incumbent
 from robust_jax.core.margin import margin
-from robust_jax.evaluate.audit import path_checks
+from robust_jax.evaluate.audit import path_checks, planted
 from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.threats import Linf
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import KILLED, KILLED_OFF_DATA
 
@@ -84,16 +85,36 @@ def test_what_is_planted_behind_a_hidden_gradient_is_not_found(how):
     assert finding.value < 0.5
 
 
-@pytest.mark.parametrize("uneven", ["common", "mostly common", "one class"])
+@pytest.mark.parametrize(
+    "uneven", ["common", "mostly common", "one class", "two classes"]
+)
 def test_an_honest_net_whose_logits_move_unevenly_is_not_accused(uneven):
-    """All logits rise together, or one class moves ten times as far as the others."""
+    """All logits rise together, one class moves ten times as far, or there are two."""
     own = np.asarray(scenes.net().args[0])
-    share = {"common": 0.3, "mostly common": 0.02, "one class": [[10.0], [1], [1]]}
-    common = 0 if uneven == "one class" else 3 * own[:1]
-    weights = jnp.asarray(np.asarray(share[uneven]) * own + common, jnp.float32)
+    weights = {
+        "common": 0.3 * own + 3 * own[:1],
+        "mostly common": 0.02 * own + 3 * own[:1],
+        "one class": np.float32([[10], [1], [1]]) * own,
+        "two classes": own[:2],
+    }[uneven]
+    weights = jnp.asarray(weights, jnp.float32)
     bench = scenes.bench(Partial(scenes.hiding, weights, scenes.HONEST))
     finding = path_checks.planted_example(bench)
     assert finding.verdict == PASS, finding.says
+
+
+def test_many_classes_are_evened_out_along_what_was_seen_to_vary():
+    """17 points say nothing of a 17th direction, in which others go far."""
+    rng = np.random.default_rng(0)
+    weights = (
+        rng.normal(size=(500, 64)) * np.where(np.arange(500) < 10, 3, 0.1)[:, None]
+    )
+    model = Partial(lambda w, x: w @ x, jnp.asarray(weights, jnp.float32))
+    x, key = np.full(64, 0.5, np.float32), np.uint32([0, 1])
+    plant = planted.plant(model, key, Linf(0.1), x)
+    fresh = rng.uniform(0.4, 0.6, size=(300, 64)) @ weights.T @ np.asarray(plant.scale)
+    spread = fresh.std(axis=0)
+    assert spread.max() < 3 * np.median(spread)
 
 
 def test_nothing_can_be_planted_in_a_model_that_tells_no_points_apart():
