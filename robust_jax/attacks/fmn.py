@@ -61,6 +61,8 @@ def fmn(
     checks.share("gamma", gamma)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
+        if not hasattr(threat, "dual"):
+            checks.threat("fmn", threat, "linf", "l2", "l1", "l0")
         known = isinstance(threat, threats.L0)
         return x, jnp.asarray(1.0 if known else jnp.inf, jnp.float32)
 

@@ -72,6 +72,7 @@ def pdpgd(
     checks.positive_integer("proximal_steps", proximal_steps)
 
     def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+        checks.threat("pdpgd", threat, "linf", "l2", "l1", "l0")
         flat = ravel_pytree(x)[0].astype(jnp.float32)
         zeros, ratio = jnp.zeros_like(flat), jnp.asarray(first_ratio, jnp.float32)
         return x, _Own(zeros, zeros, -jnp.log(ratio), ratio / (1 + ratio))

@@ -5,7 +5,6 @@ classifiers", ICML 2021, for L1.
 """
 
 import math
-import numbers
 from typing import Any, NamedTuple
 
 import jax
@@ -36,8 +35,7 @@ def check(steps: Any, radii: Radii) -> None:
         return
 
     def is_radius(value: Any) -> bool:
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        return is_number and math.isfinite(value) and value > 0
+        return checks.is_number(value) and math.isfinite(value) and value > 0
 
     is_tuple = isinstance(radii, tuple) and len(radii) > 0
     if not (is_tuple and all(map(is_radius, radii)) and radii[-1] == 1):

@@ -37,9 +37,19 @@ def holds(name: str, value: Any, condition: Callable[[Any], bool], wanted: str) 
     """Raises ValueError unless `value` is a number for which the condition holds."""
     if is_traced(value):
         return
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not (is_number and condition(value)):
+    if not (is_number(value) and condition(value)):
         raise ValueError(f"{name}={shown(value)}; expected {wanted}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number that a float can hold."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        return False
+    try:
+        float(value)
+    except OverflowError:  # An integer, or a fraction, beyond all floats.
+        return False
+    return True
 
 
 def positive_integer(name: str, value: Any) -> None:
@@ -49,7 +59,9 @@ def positive_integer(name: str, value: Any) -> None:
     if not _is_integer(value) or value < 1:
         raise ValueError(f"{name}={shown(value)}; expected an integer >= 1")
     if value > _MOST_COUNT:
-        raise ValueError(f"{name}={value}; expected an integer <= {_MOST_COUNT:,}")
+        raise ValueError(
+            f"{name}={shown(value)}; expected an integer <= {_MOST_COUNT:,}"
+        )
 
 
 def tile(value: Any) -> None:
@@ -86,11 +98,18 @@ def flag(name: str, value: Any) -> None:
 
 def attack(name: str, value: Any) -> None:
     """Raises TypeError unless `value` has the functions of an attack."""
-    is_class, parts = isinstance(value, type), ("init", "step", "finish", "steps")
+    _parts(name, value, "finish", "an attack, such as attacks.pgd()")
+
+
+def shared_attack(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` has the functions of a shared attack."""
+    _parts(name, value, "place", "a shared attack, such as attacks.universal()")
+
+
+def _parts(name: str, value: Any, last: str, wanted: str) -> None:
+    is_class, parts = isinstance(value, type), ("init", "step", last, "steps")
     if is_class or not all(hasattr(value, part) for part in parts):
-        raise TypeError(
-            f"{name}={shown(value)}; expected an attack, such as attacks.pgd()"
-        )
+        raise TypeError(f"{name}={shown(value)}; expected {wanted}")
 
 
 def sequence(name: str, value: Any) -> None:
@@ -99,10 +118,11 @@ def sequence(name: str, value: Any) -> None:
         raise TypeError(f"{name}={shown(value)}; expected a tuple of one or more")
 
 
-def path(name: str, value: Any) -> None:
-    """Raises TypeError unless `value` may be the name of a file."""
-    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
-        raise TypeError(f"{name}={shown(value)}; expected the name of a file")
+def path(name: str, value: Any, of: str = "a file") -> None:
+    """Raises TypeError unless `value` may be the name of a file, or of what is said."""
+    is_class = isinstance(value, type)
+    if is_class or (not isinstance(value, str) and not hasattr(value, "__fspath__")):
+        raise TypeError(f"{name}={shown(value)}; expected the name of {of}")
 
 
 def _is_integer(value: Any) -> bool:
@@ -230,10 +250,18 @@ def batch(value: Any) -> NDArray[Any]:
             f"images.shape={made.shape}; expected a non-empty batch [B, *S]; "
             "add a leading axis to a single example"
         )
+    return floats("images", made)
+
+
+def floats(name: str, made: NDArray[Any]) -> NDArray[Any]:
+    """An array as it is.
+
+    Raises: ValueError: it holds no floats.
+    """
     if not is_floating(made.dtype):
         raise ValueError(
-            f"images.dtype={made.dtype}; expected floats; convert with "
-            "images.astype('float32'), and scale them as the model wants them"
+            f"{name}.dtype={made.dtype}; expected floats; convert with "
+            f"{name}.astype('float32'), and scale them as the model wants them"
         )
     return made
 
@@ -311,14 +339,19 @@ def positions(name: str, value: Any, n: int) -> NDArray[np.int64]:
     return some
 
 
+def class_count(shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless outputs of a shape, of one example, are [K], K >= 2."""
+    if len(shape) != 1 or shape[0] < 2:
+        raise ValueError(
+            f"the model gave outputs of shape {shape} per example; expected [K] logits "
+            "with K >= 2; of two classes with one logit z return [-z/2, z/2]"
+        )
+
+
 def clean_logits(value: Any) -> None:
     """Raises ValueError unless `value` [B, K] are finite logits, not probabilities."""
     logits = np.asarray(value, np.float32)
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise ValueError(
-            f"the model gave outputs of shape {logits.shape[1:]} per example; expected "
-            "[K] logits with K >= 2; of two classes with one logit z return [-z/2, z/2]"
-        )
+    class_count(logits.shape[1:])
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
         first = int(np.argmin(finite))

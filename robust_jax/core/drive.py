@@ -15,7 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks, exports, factories, given, incumbent, lift
+from robust_jax.core import (
+    checks,
+    exports,
+    factories,
+    given,
+    incumbent,
+    lift,
+    outputs,
+)
 from robust_jax.core.closures import as_of_now, as_partial, mark_of_now
 from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import (
@@ -167,16 +175,18 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
         a sixth argument `start` [B, *S] is the first iterate of an attack whose state
         has an `iterate`, in place of the attack's own.
     """
+    _check(attack, to_the_end)
     programs, product = _host_programs(to_the_end), factories.as_product(attack)
 
     @own_settings()
     def run_many(keys, logits_fn, threat, x, goal, start=None):
-        logits_fn = _now(logits_fn, x)
         given.check(keys, logits_fn, threat, x, goal)
+        logits_fn = _now(logits_fn, x, goal)
         now = _attack_now(product, keys, logits_fn, threat, x, goal)
         threat = lift.threat_per_example(threat, x)
         state = programs.begin(now, keys, logits_fn, threat, x, goal)
         if start is not None:
+            given.check_start(start, state, x)
             state = state._replace(iterate=jnp.asarray(start))
         for i in range(attack.steps):
             state, running = programs.advance(now, logits_fn, threat, state)
@@ -189,17 +199,23 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
 
 def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     """As `hosted`, as one compiled program with the loop inside."""
+    _check(attack, to_the_end)
     program, product = _traced_program(to_the_end), factories.as_product(attack)
 
     @own_settings()
     def run_many(keys, logits_fn, threat, x, goal):
-        logits_fn = _now(logits_fn, x)
         given.check(keys, logits_fn, threat, x, goal)
+        logits_fn = _now(logits_fn, x, goal)
         threat = jax.tree.map(_strong, threat)
         now = _attack_now(product, keys, logits_fn, threat, x, goal)
         return program(now, keys, logits_fn, threat, x, goal)
 
     return run_many
+
+
+def _check(attack: Attack, to_the_end: bool) -> None:
+    checks.attack("attack", attack)
+    checks.flag("to_the_end", to_the_end)
 
 
 def _strong(number: Any) -> Any:
@@ -218,13 +234,14 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
     Returns: `(key, logits_fn, threat, x [N, *S], goal [N])` to what all examples get;
         `attack.place` puts it on one.
     """
+    checks.shared_attack("attack", attack)
+    checks.positive_integer("batch", batch)
 
     @own_settings()
     def run_set(key, logits_fn, threat, x, goal):
+        given.check_set(key, logits_fn, threat, x, goal)
         advance = _shared_program(min(batch, len(x)))
-        logits_fn = _now(logits_fn, x)
-        given.check_examples(logits_fn, threat, x, goal)
-        x = jnp.asarray(x)
+        logits_fn, x = _now(logits_fn, x, goal), jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))
         some = jax.tree.map(lambda a: a[:batch], (x, goal))
         now = of_now(product, _shared_step, key, logits_fn, threat, *some)
@@ -254,13 +271,19 @@ def auto(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     return driver(attack, to_the_end=to_the_end)
 
 
-def _now(logits_fn: LogitsFn, x: Any) -> Partial:
+def _now(logits_fn: LogitsFn, x: Any, goal: Goal) -> Partial:
     """See `as_of_now`; within a trace of somebody else's, that one decides."""
-    given = as_partial(logits_fn)
+    model = as_partial(logits_fn)
     one = jax.tree.map(lambda leaf: leaf[0], x)
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((given, one))):
-        return given
-    return as_of_now(given, one)
+    if given.is_traced(model, one):
+        return model
+    try:
+        now = as_of_now(model, one)
+    except Exception:
+        outputs.check(model, one)  # Says why, if the model itself cannot be traced.
+        raise
+    given.check_logits(now, x, goal)
+    return now
 
 
 def attack_of_now(

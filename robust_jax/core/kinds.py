@@ -37,7 +37,8 @@ def check_number(name: str, value: Any, annotation: Any) -> None:
     if annotation not in (int, float) or checks.is_traced(value):
         return
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number and not (hasattr(value, "dtype") and np.ndim(value) == 0):
+    is_array = isinstance(getattr(value, "dtype", None), np.dtype)
+    if not is_number and not (is_array and np.ndim(value) == 0):
         raise TypeError(f"{name}={checks.shown(value)}; expected a number")
 
 

@@ -24,6 +24,7 @@ from typing import Any, TypedDict
 import jax
 import numpy as np
 
+from robust_jax.core import checks
 from robust_jax.core.metrics import Median, Proportion
 
 SCHEMA = 1
@@ -150,7 +151,9 @@ def prepare_out_dir(path: PathLike, name: str = "out") -> pathlib.Path:
 def names_a_folder(name: str, path: Any) -> None:
     """Raises ValueError unless `path` is a path that is not empty: "" is no folder."""
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise ValueError(f"{name}={path!r}; expected the name of a directory")
+        raise ValueError(
+            f"{name}={checks.shown(path)}; expected the name of a directory"
+        )
 
 
 @contextlib.contextmanager
@@ -203,8 +206,8 @@ def _plain(value: Any, where: str) -> Any:
         if array.dtype.kind in "biufV":  # V: bfloat16 and its kin.
             return _plain(array.tolist(), where)
     raise ValueError(
-        f"{where.lstrip('.') or 'value'}={value!r}; expected data that JSON can hold, "
-        f"found {type(value).__name__}; convert it first"
+        f"{where.lstrip('.') or 'value'}={checks.shown(value)}; expected data that "
+        f"JSON can hold, found {type(value).__name__}; convert it first"
     )
 
 
@@ -220,8 +223,8 @@ def _key(key: Any, where: str) -> str:
     if isinstance(key, numbers.Integral) and not isinstance(key, bool):
         return str(int(key))
     raise ValueError(
-        f"{where.lstrip('.') or 'value'} has the key {key!r}; expected a string or a "
-        "whole number; rename it"
+        f"{where.lstrip('.') or 'value'} has the key {checks.shown(key)}; expected a "
+        "string or a whole number; rename it"
     )
 
 

@@ -142,12 +142,17 @@ def _read_idx(path: pathlib.Path, rank: int) -> NDArray[np.uint8]:
     start = 4 + 4 * rank
     with _named(path, "a gzip file"), gzip.open(path) as stream:
         head = stream.read(start)
-    shape = tuple(int(size) for size in np.frombuffer(head[4:], ">u4"))
-    if head[:4] != bytes([0, 0, _IDX_UINT8, rank]) or len(shape) != rank:
+    if len(head) < start:
+        raise ValueError(
+            f"{path} is truncated or not an idx file of rank {rank} ({len(head)} of "
+            f"the {start} bytes of a head); fetch the file again"
+        )
+    if head[:4] != bytes([0, 0, _IDX_UINT8, rank]):
         raise ValueError(
             f"{path} starts with {head[:4].hex(' ')}; expected an idx file of bytes of "
             f"rank {rank}; fetch the file again"
         )
+    shape = tuple(int(size) for size in np.frombuffer(head[4:], ">u4"))
     size = math.prod(shape)
     if size > _MOST:
         raise ValueError(

@@ -1,7 +1,5 @@
 """The user's net as the engine wants it: a function of one example, float32 logits."""
 
-import contextlib
-import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks, closures, compiling, drive, lift
+from robust_jax.core import checks, closures, compiling, drive, lift, outputs
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Key
 from robust_jax.interop import per_example
@@ -17,7 +15,6 @@ from robust_jax.interop import per_example
 TAKES = ("example", "batch", "example and key")
 # Stages of keys: verdict and claims draw apart from all attacks and from each other.
 VERDICT, CLAIMS = 2**31 + 1, 2**31 + 2
-_SAID = 200  # Characters of what a foreign net said.
 
 
 class Model(NamedTuple):
@@ -64,19 +61,19 @@ def adapted(
         )
     checks.positive_integer("samples", samples)
     checks.seed(seed)
-    _check_callable(name, model)
+    outputs.check_callable(name, model)
     given, shape = drive.as_partial(model), np.shape(images)[1:]
     one = np.zeros(shape, np.float32)
     if takes == "batch":
-        _check_outputs(takes, given, np.zeros((2, *shape), np.float32))
+        outputs.check(given, np.zeros((2, *shape), np.float32), takes=takes)
         return Model(_settled(per_example(given), one), given, 1)
     if takes == "example":
-        _check_outputs(takes, given, one)
+        outputs.check(given, one, takes=takes)
         return Model(_settled(given, one), None, 1)
     if samples < 2:
         raise ValueError(f"samples={samples}; a random net needs at least 2 answers")
     keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), samples)
-    _check_outputs(takes, given, one, keys[0])
+    outputs.check(given, one, keys[0], takes=takes)
     given = closures.as_of_now(given, one, keys[0])
     return Model(Partial(_random_answer, given, keys), None, samples)
 
@@ -105,7 +102,7 @@ def _same(one: Any, other: Any) -> bool:
 
 def classes_of(logits_fn: Partial, x: np.ndarray) -> int:
     """How many logits a net gives for one image; it is not run."""
-    return int(_shapes(logits_fn, x).shape[0])
+    return int(outputs.shapes(logits_fn, x).shape[0])
 
 
 def fresh_right(
@@ -152,96 +149,12 @@ def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> A
     return jnp.mean(jnp.asarray(answers, jnp.float32), axis=0)
 
 
-def _shapes(function: Any, *args: Any) -> Any:
-    return jax.eval_shape(lambda *args: function(*args), *args)  # Not from memory.
-
-
 def _settled(logits_fn: Any, x: np.ndarray) -> Partial:
     """A net as it is now, with logits in float32."""
-    is_wide = _shapes(logits_fn, x).dtype == jnp.float32
+    is_wide = outputs.shapes(logits_fn, x).dtype == jnp.float32
     wide = logits_fn if is_wide else Partial(_in_float32, drive.as_partial(logits_fn))
     return closures.as_of_now(wide, x)
 
 
 def _in_float32(logits_fn: Any, x: Array) -> Array:
     return logits_fn(x).astype(jnp.float32)
-
-
-def _module_of(name: str) -> tuple[type, ...]:
-    """The class of modules of a part of Flax, if something has imported it."""
-    part = sys.modules.get(name)
-    return () if part is None else (part.Module,)
-
-
-def _check_callable(name: str, model: Any) -> None:
-    """Raises TypeError for what is no function of images alone."""
-    kind = type(model)
-    if isinstance(model, _module_of("flax.nnx")):
-        raise TypeError(
-            f"{name}={kind.__name__}(...), a module of Flax NNX; expected a function "
-            "of images; pass interop.from_nnx(...)"
-        )
-    if isinstance(model, _module_of("flax.linen")):
-        raise TypeError(
-            f"{name}={kind.__name__}(...), a module of Flax Linen without its weights; "
-            "pass interop.from_linen(..., variables)"
-        )
-    if not callable(model):
-        raise TypeError(
-            f"{name} of type {kind.__name__}; expected a function of images"
-        )
-
-
-def _check_outputs(takes: str, given: Partial, *shapes: Any) -> None:
-    """Raises ValueError unless a net, traced on shapes alone, gives real logits."""
-    batch = shapes[0].shape[:1] if takes == "batch" else ()
-    wanted = "[B, K]" if batch else "[K]"
-    try:
-        out = _shapes(given, *shapes)
-    except Exception as error:  # Whatever a foreign net raises.
-        raise ValueError(
-            f"takes={takes!r}, and the model fails on a float32 input of shape "
-            f"{shapes[0].shape}: {_remedy(given, takes, shapes, error)}"
-        ) from error
-    if not hasattr(out, "shape"):
-        raise ValueError(
-            f"the model gave a {type(out).__name__} in place of one array; expected "
-            f"{wanted} logits alone; wrap it, as in lambda x: model(x)[0]"
-        )
-    if out.shape[:-1] != batch or len(out.shape) != len(batch) + 1:
-        raise ValueError(
-            f"takes={takes!r}, and the model gave outputs of shape {out.shape}; "
-            f"expected {wanted} logits{_instead(takes, out.shape)}"
-        )
-    if jnp.issubdtype(out.dtype, jnp.complexfloating):
-        raise ValueError(
-            f"the model gave {out.dtype} outputs; expected real logits; return their "
-            "real part, or what decides"
-        )
-
-
-def _remedy(given: Partial, takes: str, shapes: Any, error: Exception) -> str:
-    """Why a net could not be traced, and what to do about it, in one line."""
-    if isinstance(error, jax.errors.TracerArrayConversionError):
-        return (
-            "it calls NumPy or another library than JAX; wrap it by "
-            "interop.from_host(model, num_classes), whose function takes a batch"
-        )
-    if takes == "example":
-        two = np.zeros((2, *shapes[0].shape), np.float32)
-        with contextlib.suppress(Exception):
-            if len(_shapes(given, two).shape) == 2:
-                return "it needs a batch axis; say takes='batch'"
-        with contextlib.suppress(Exception):
-            _shapes(given, *shapes, jax.random.key(0))
-            return "it takes a key, too; say takes='example and key'"
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said[:_SAID]}{'...' * (len(said) > _SAID)}"
-
-
-def _instead(takes: str, shape: tuple[int, ...]) -> str:
-    if takes == "example" and len(shape) == 0:
-        return "; of two classes with one logit z return [-z/2, z/2]"
-    if takes == "example":
-        return "; say takes='batch' for a net that insists on a batch axis"
-    return ""

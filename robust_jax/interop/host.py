@@ -91,7 +91,9 @@ def from_host(
         raise ValueError(f"num_classes={num_classes}; expected an integer >= 2")
     _check_answers(answers)
     if name is not None and not (isinstance(name, str) and name):
-        raise ValueError(f"name={name!r}; expected a text that is not empty")
+        raise ValueError(
+            f"name={checks.shown(name)}; expected a text that is not empty"
+        )
     return _on_host(batch_fn, num_classes, answers, lambda: name)
 
 

@@ -56,8 +56,9 @@ def save(
 ) -> None:
     """Writes a net of `models.by_name` with its weights, whole or not at all.
 
-    Guarantees: `load` gives an equal module and bit-equal weights; the bytes depend on
-    the arguments only; an existing file stays as it was on any failure.
+    Guarantees: `load` gives an equal module and bit-equal weights (without 64-bit
+    numbers, float64 ones in float32 if they are equal); the bytes depend on the
+    arguments only; an existing file stays as it was on any failure.
 
     Args:
         path: the file, by custom named `*.safetensors`, in an existing directory.
@@ -69,13 +70,20 @@ def save(
     Raises: ValueError: a module that has no name, weights that do not fit it, metadata
         that JSON cannot hold. FileNotFoundError: no such directory.
     """
-    path = pathlib.Path(path)
+    checks.path("path", path)
+    path, name = pathlib.Path(path), _name(module)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path={path}; expected an existing directory; make it")
+    checks.instance("variables", variables, Mapping, "a tree of arrays in dicts")
+    checks.instance("input_shape", input_shape, tuple | list, "a tuple of sizes")
+    for size in input_shape:
+        checks.positive_integer("a size of input_shape", size)
+    if metadata is not None:
+        checks.instance("metadata", metadata, Mapping, "a dict of JSON data")
     arrays = _arrays(variables)
-    _check_fit(f"module={module!r}", module, tuple(input_shape), arrays)
+    _check_fit(f"module={checks.shown(module)}", module, tuple(input_shape), arrays)
     described = {
-        "model": _name(module),
+        "model": name,
         "config": _json(_config(module)),
         "input_shape": _json(input_shape),
         "metadata": _json(dict(metadata or {})),
@@ -86,7 +94,8 @@ def save(
 def load(path: PathLike) -> Checkpoint:
     """Reads a net that `save` wrote.
 
-    Guarantees: every byte was checked; nothing in the file is executed.
+    Guarantees: every byte was checked; nothing in the file is executed; no weight is
+    another number, whatever its width.
 
     Args:
         path: the file.
@@ -150,7 +159,11 @@ def _check_fit(
     input_shape: tuple[int, ...],
     arrays: Mapping[str, np.ndarray],
 ) -> None:
-    """Raises ValueError unless the arrays are what the module would start from."""
+    """Raises ValueError unless the arrays are such as the module would start from.
+
+    Floats of another width are kept as they are; what is no float in the place of
+    floats, or the other way round, is of another net.
+    """
     try:
         fresh = functional.abstract_variables(module, input_shape)
     except Exception as error:  # Flax and JAX raise many kinds for what cannot be.
@@ -159,10 +172,10 @@ def _check_fit(
             f"{source}; {type(module).__name__} cannot be built for inputs of shape "
             f"{input_shape} ({reason:.200}); pass the shape of one example"
         ) from error
-    expected = {
-        k: v.shape for k, v in traverse_util.flatten_dict(fresh, sep="/").items()
-    }
-    found = {name: array.shape for name, array in arrays.items()}
+    fresh = traverse_util.flatten_dict(fresh, sep="/")
+    expected, found = (
+        {k: v.shape for k, v in some.items()} for some in (fresh, arrays)
+    )
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             raise ValueError(
@@ -170,6 +183,17 @@ def _check_fit(
                 f"{type(module).__name__} on inputs {input_shape} expects "
                 f"{expected.get(name)}; use the weights of this very net"
             )
+    for name, array in arrays.items():
+        if _kind(array.dtype) != _kind(fresh[name].dtype):
+            raise ValueError(
+                f"{source}; the weights {name} are {array.dtype}, but "
+                f"{type(module).__name__} expects {fresh[name].dtype}; use the weights "
+                "of this very net"
+            )
+
+
+def _kind(dtype: np.dtype) -> str:
+    return "f" if checks.is_floating(dtype) else dtype.kind
 
 
 def _arrays(variables: functional.Variables) -> dict[str, np.ndarray]:
@@ -180,7 +204,8 @@ def _arrays(variables: functional.Variables) -> dict[str, np.ndarray]:
 
 def _on_device(path: pathlib.Path, name: str, array: np.ndarray) -> jax.Array:
     placed = jnp.asarray(array)
-    if placed.dtype != array.dtype:
+    is_rounded = placed.dtype != array.dtype
+    if is_rounded and not np.array_equal(placed, array, equal_nan=True):
         raise ValueError(
             f"path={path}; the weights {name} are {array.dtype}, which JAX would "
             "round; set jax_enable_x64"

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from robust_jax.core import records
+from robust_jax.core import checks, records
 from robust_jax.report import canvas
 
 # The grid of examples, in inches.
@@ -80,9 +80,9 @@ def adversarial_grid(
             "has; give pairs of images"
         )
     difference = adversarial - clean
+    if magnify is not None:
+        checks.positive_number("magnify", magnify)
     factor = magnification(difference) if magnify is None else float(magnify)
-    if not (math.isfinite(factor) and factor > 0):
-        raise ValueError(f"magnify={magnify}; expected a finite number > 0, or None")
     n = len(clean)
     before = _classes("clean_predictions", clean_predictions, n)
     after = _classes("adversarial_predictions", adversarial_predictions, n)

@@ -44,6 +44,9 @@ def _threat(cls: Any) -> Any:
 class _Cube:
     """Parameters of which each may be up to eps of its limit.
 
+    An attack on pixels is refused where it asks for a set of pixels: any image would
+    be in it.
+
     Args:
         eps: share of the limits, shape [], >= 0; 1 is all of them.
         lower, upper: of the parameters; -1 and 1, or infinite where there is no limit.
@@ -61,21 +64,35 @@ class _Cube:
     def _replace(self, **fields: Any) -> Any:
         return dataclasses.replace(self, **fields)
 
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether parameters, of some image, have that shape."""
+        raise NotImplementedError
+
     def project(self, z: Array, z0: Array) -> Array:
         """The nearest allowed parameters."""
-        return self.ball.project(z, z0)
+        return self._checked(z).project(z, z0)
 
     def sample(self, key: Key, z0: Array) -> Array:
         """Uniform among those allowed."""
-        return self.ball.sample(key, z0)
+        return self._checked(z0).sample(key, z0)
 
     def steepest(self, grad: Array, z: Array) -> Array:
         """eps times the signs of the gradient."""
-        return self.ball.steepest(grad, z)
+        return self._checked(z).steepest(grad, z)
 
     def distance(self, z: Array, z0: Array) -> Array:
         """The largest parameter, as a share of its limit; shape []."""
-        return self.ball.distance(z, z0)
+        return self.ball.distance(z, z0)  # That of clean pixels is 0, too.
+
+    def _checked(self, z: Array) -> Linf:
+        shape = jnp.shape(z)
+        if not self.takes(shape):
+            raise ValueError(
+                f"threat={type(self).__name__} limits parameters, and the attack moves "
+                f"an input of shape {shape}; make it one on parameters by "
+                "attacks.through(attack)"
+            )
+        return self.ball
 
 
 @_threat
@@ -100,6 +117,10 @@ class RotationTranslation(_Cube):
     def name(self) -> str:
         """As the catalog of attacks has it."""
         return "rotation-translation"
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is [3]."""
+        return shape == (3,)
 
     def start(self, x: Array) -> Array:
         """No rotation, no shift: zeros [3]."""
@@ -129,6 +150,10 @@ class Flow(_Cube):
     def name(self) -> str:
         """As the catalog of attacks has it."""
         return "flow"
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is [H, W, 2]."""
+        return len(shape) == 3 and shape[-1] == 2
 
     def start(self, x: Array) -> Array:
         """No displacement: zeros [H, W, 2]."""
@@ -166,6 +191,10 @@ class ColourShift(_Cube):
     def name(self) -> str:
         """As the catalog of attacks has it."""
         return "colour-shift"
+
+    def takes(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is [C, 2]."""
+        return len(shape) == 2 and shape[-1] == 2
 
     def start(self, x: Array) -> Array:
         """No shift: zeros [C, 2]."""

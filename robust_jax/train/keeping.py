@@ -3,24 +3,27 @@
 import contextlib
 import dataclasses
 import functools
-import gc
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import signal
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import logging
 
 from robust_jax.core import checks, records
 from robust_jax.train import devices
 from robust_jax.train.progress import Identity, Kept, Progress
+
+_ITEMS = ("arrays", "progress")
+_SUMS = "SHA256SUMS"  # `sha256sum -c 500/SHA256SUMS` looks at them, too.
+_UNFINISHED = ".orbax-checkpoint-tmp"  # What Orbax calls it until it counts.
+_FAILS = 2  # What the first process says beside yes and no.
 
 
 class Keeper:
@@ -29,14 +32,15 @@ class Keeper:
     One checkpoint holds the whole state: weights, optimiser, averages, batch
     statistics, what the objective keeps in mind, the best weights, history and the
     place in the epoch. Draws derive from seed and step. Each is written whole or not at
-    all: what a killed process left half-written does not count. Each has digests of all
-    that it holds, which are checked before any of it is used.
+    all: what a killed process left half-written does not count. Each has digests of its
+    files, which are checked before any of it is used; only files that do not match them
+    are damaged, whatever else goes wrong while they are read.
 
     Args:
         directory: belongs to one run; made at the first use if it is missing.
         every: steps between two checkpoints, >= 1; the last step always has one.
         keep: how many of the newest stay, >= 1.
-    Raises: ValueError: an argument out of its range.
+    Raises: ValueError, TypeError: an argument out of its range, or of another kind.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Keeper:
     ) -> None:
         from orbax import checkpoint as orbax  # Takes seconds to import.
 
+        checks.path("directory", directory, "a directory")
         checks.positive_integer("every", every)
         checks.positive_integer("keep", keep)
         self.every, self.keep = every, keep
@@ -51,16 +56,24 @@ class Keeper:
         self.asked = 0  # the signal that asked to stop
         self._whole: Keeper | None = None  # that of the run that this is a part of
         self._identity: Identity = {}
+        self._saving = 0  # the step of the last save, which may not have ended
         self._orbax = orbax
 
     @functools.cached_property
     def _manager(self) -> Any:
         records.prepare_out_dir(self.directory, "directory")
-        options = self._orbax.CheckpointManagerOptions(max_to_keep=self.keep)
+        options = self._orbax.CheckpointManagerOptions(
+            max_to_keep=self.keep,
+            async_options=self._orbax.AsyncOptions(
+                post_finalization_callback=self._seal
+            ),
+        )
         try:
             return self._orbax.CheckpointManager(
-                self.directory, item_names=("arrays", "progress"), options=options
+                self.directory, item_names=_ITEMS, options=options
             )
+        except (OSError, MemoryError):
+            raise
         except Exception as error:  # It reads what the checkpoints say of themselves.
             raise ValueError(
                 f"directory={self.directory}: its checkpoints cannot be read "
@@ -71,55 +84,84 @@ class Keeper:
         """The newest checkpoint that is whole, with the shapes of `like`.
 
         Those that do not match their digests are set aside, and a warning says from
-        where training goes on.
+        where training goes on; of several processes the first decides which. Whatever
+        else fails is raised, and all checkpoints stay as they are.
 
-        Raises: ValueError: the directory holds another run; the difference is named.
+        Raises: ValueError: the directory holds another run, or one with other arrays;
+            the difference is named. A checkpoint without digests, or one that is whole
+            and cannot be read now. OSError, MemoryError: of reading.
         """
         self._identity = identity
-        damaged = []
+        damaged, kept = [], None
         for step in sorted(self._manager.all_steps(), reverse=True):
-            kept = self._whole_one(step, like)
-            if kept is not None:
+            if not _first_says(functools.partial(self._is_damaged, step)):
+                kept = self._read(step, like)
                 break
             damaged.append(step)
-        else:
-            kept = None
         if damaged:
             self._set_aside(damaged, kept)
         return kept
 
-    def _whole_one(self, step: int, like: Kept) -> Kept | None:
-        """A checkpoint of this run; None if it does not match its digests."""
-        told = self._read(step, "progress", self._orbax.args.JsonRestore())
-        if not isinstance(told, dict) or told.pop("sha256", "") != _digest_of(told):
-            return None
-        self._check(told["identity"])
+    def _is_damaged(self, step: int) -> bool:
+        """Whether the files of a checkpoint are others than those that were written."""
+        sums = self.directory / str(step) / _SUMS
+        if not sums.is_file():
+            raise ValueError(
+                f"directory={self.directory}: the checkpoint of step {step} has no "
+                f"{_SUMS}, as an earlier version of the library wrote it; go on with "
+                "that version, choose another directory or restart"
+            )
+        return sums.read_bytes() != _sums(sums.parent, step)
+
+    def _read(self, step: int, like: Kept) -> Kept:
+        """A whole checkpoint of this run."""
+        args, restore = self._orbax.args, functools.partial(self._manager.restore, step)
+        with self._telling(step):
+            how = args.Composite(progress=args.JsonRestore())
+            told = restore(args=how)["progress"]
+        self._check(told["identity"], json.loads(json.dumps(self._identity)))
+        self._check(told["leaves"], _leaves(like))
         abstract = {name: _abstract(a) for name, a in _named(like).items()}
-        restore = self._orbax.args.StandardRestore(abstract)
-        arrays = self._read(step, "arrays", restore)
-        if arrays is None:
-            return None
-        arrays = {name: jnp.copy(arrays[name]) for name in abstract}
-        if (told["step"], told["arrays"]) != (step, _digest(arrays)):
-            return None
+        with self._telling(step):
+            how = args.Composite(arrays=args.StandardRestore(abstract))
+            arrays = restore(args=how)["arrays"]
+            copies = [jnp.copy(arrays[name]) for name in abstract]
         structure = jax.tree.structure((like.state, like.best))
-        state, best = jax.tree.unflatten(structure, list(arrays.values()))
+        state, best = jax.tree.unflatten(structure, copies)
         return Kept(state, best, Progress(**told["progress"]))
+
+    @contextlib.contextmanager
+    def _telling(self, step: int) -> Iterator[None]:
+        """Says in a sentence why a whole checkpoint cannot be read."""
+        try:
+            yield
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # Of Orbax, TensorStore, JAX or the device.
+            raise ValueError(
+                f"directory={self.directory}: the checkpoint of step {step} is whole "
+                f"and stays, but cannot be read now ({_reason(error)}); run the same "
+                "again once that is mended"
+            ) from error
 
     def _set_aside(self, damaged: list[int], kept: Kept | None) -> None:
         """Moves checkpoints out of the way of those to come, and says so."""
-        if jax.process_index() == 0:
+
+        def move() -> bool:
             for step in damaged:
                 aside = self.directory / f"{step}.damaged"
                 shutil.rmtree(aside, ignore_errors=True)
                 (self.directory / str(step)).rename(aside)
+            return True
+
+        _first_says(move)
+        if jax.process_index() == 0:
             names = ", ".join(f"{step}.damaged" for step in damaged)
             going = "starts anew" if kept is None else f"goes on from {kept.state.step}"
             logging.warning(
                 "directory=%s: checkpoints that do not match their digests are set "
                 "aside as %s; training %s", self.directory, names, going,
             )  # fmt: skip
-        devices.largest(0)  # The others wait for that.
         self._manager.reload()
 
     def save(self, kept: Kept, *, wait: bool) -> None:
@@ -133,11 +175,11 @@ class Keeper:
         told = {
             "identity": self._identity,
             "progress": dataclasses.asdict(kept.progress),
-            "step": step,
-            "arrays": _digest(arrays),
+            "leaves": _leaves(kept),
         }
-        told["sha256"] = _digest_of(told)
         try:
+            self._manager.wait_until_finished()  # With the last one's digests.
+            self._saving = step
             self._manager.save(
                 step,
                 args=args.Composite(
@@ -182,38 +224,21 @@ class Keeper:
         step = self._manager.latest_step()
         return "" if step is None else str(self.directory / str(step))
 
-    def _read(self, step: int, item: str, how: Any) -> Any:
-        """An item of a checkpoint; None if it cannot be read."""
-        with _silent_coroutines():
-            try:
-                composite = self._orbax.args.Composite(**{item: how})
-                return self._manager.restore(step, args=composite)[item]
-            except (
-                Exception
-            ):  # Orbax and tensorstore raise many kinds for broken files.
-                pass
-            gc.collect()  # What still waited for its error goes now.
-            return None
+    def _seal(self) -> None:
+        """Writes the digests of a checkpoint before it counts; Orbax calls it."""
+        if jax.process_index() == 0:
+            step = self._saving
+            (checkpoint,) = self.directory.glob(f"{step}{_UNFINISHED}*")
+            (checkpoint / _SUMS).write_bytes(_sums(checkpoint, step))
 
-    def _check(self, identity: Identity) -> None:
-        now = json.loads(json.dumps(self._identity))
-        for path in sorted({*identity, *now}):
-            old, new = identity.get(path), now.get(path)
-            if old != new:
+    def _check(self, old: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        for path in sorted({*old, *now}):
+            if old.get(path) != now.get(path):
                 raise ValueError(
-                    f"directory={self.directory} holds a run with {path}={old!r}, this "
-                    f"one has {new!r}; choose another directory or restart"
+                    f"directory={self.directory} holds a run with "
+                    f"{path}={old.get(path)!r}, this one has {now.get(path)!r}; choose "
+                    "another directory or restart"
                 )
-
-
-@contextlib.contextmanager
-def _silent_coroutines() -> Iterator[None]:
-    """Python says nothing of coroutines that Orbax leaves behind when a read fails."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
 
 
 @contextlib.contextmanager
@@ -240,18 +265,44 @@ def _named(kept: Kept) -> dict[str, Any]:
     }
 
 
-def _digest(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 of arrays with their names, types and shapes."""
-    total = hashlib.sha256()
-    for name, a in arrays.items():
-        own = np.asarray(devices.here(a))
-        total.update(f"{name} {own.dtype} {own.shape}\n".encode() + own.tobytes())
-    return total.hexdigest()
+def _leaves(kept: Kept) -> dict[str, str]:
+    """Types and shapes of the arrays."""
+    return {name: f"{a.dtype} {list(a.shape)}" for name, a in _named(kept).items()}
 
 
-def _digest_of(told: Any) -> str:
-    """SHA-256 of JSON data, as they come back."""
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _sums(checkpoint: pathlib.Path, step: int) -> bytes:
+    """SHA-256 of the files of a checkpoint, which is that of a step.
+
+    Raises: OSError: a file is there and cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    lines = []
+    for item in filter(lambda item: (checkpoint / item).is_dir(), _ITEMS):
+        for top, _, names in os.walk(checkpoint / item, onerror=refuse):
+            for path in (pathlib.Path(top, name) for name in names):
+                with path.open("rb") as file:
+                    total = hashlib.file_digest(file, "sha256").hexdigest()
+                within = path.relative_to(checkpoint).as_posix()
+                lines.append(f"{total}  {step}/{within}\n")
+    return "".join(sorted(lines)).encode()
+
+
+def _first_says(act: Callable[[], bool]) -> bool:
+    """What a function gives in the first process, told to all; it fails in all."""
+    says, error = False, None
+    try:
+        says = jax.process_index() == 0 and act()
+    except Exception as caught:
+        error = caught
+    answer = devices.largest(_FAILS if error else int(says))
+    if answer == _FAILS:
+        raise error or ValueError(
+            "the first process cannot look at the checkpoints; see what it says"
+        )
+    return answer > 0
 
 
 def _abstract(a: Any) -> jax.ShapeDtypeStruct:

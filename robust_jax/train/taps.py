@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from robust_jax.core import checks
 from robust_jax.core.types import Array
 from robust_jax.models import ApplyMode, functional
 from robust_jax.train.pieces import ThreatFn
@@ -76,6 +77,6 @@ def _at(path: tuple[str, ...], change: Callable[[Array], Array]) -> Any:
 def _check(name, module, seen):
     if not seen:
         raise ValueError(
-            f"name={name!r}; expected a submodule of {type(module).__name__}, such as "
-            "'Dense_0'"
+            f"name={checks.shown(name)}; expected a submodule of "
+            f"{type(module).__name__}, such as 'Dense_0'"
         )

@@ -1,7 +1,8 @@
 """Word vectors in word2vec's text and binary files, as gensim reads and writes (host).
 
 A line with the numbers of words and of coordinates; then each word, a space, and its
-coordinates: decimals with spaces between, or float32 in little-endian bytes.
+coordinates: decimals with spaces between, or float32 in little-endian bytes. A word may
+have any letters but the space and the end of a line: published ones have U+00A0.
 """
 
 import gzip
@@ -11,7 +12,7 @@ from typing import IO
 
 import numpy as np
 
-from robust_jax.core import records
+from robust_jax.core import checks, records
 from robust_jax.words.vectors import WordVectors
 
 _FLOAT = np.dtype("<f4")
@@ -28,13 +29,19 @@ def save(path: records.PathLike, vectors: WordVectors, *, binary: bool) -> None:
 
     Args:
         path: the file; one that ends in .gz is packed.
-        vectors: words without white space.
+        vectors: words without spaces and ends of lines.
         binary: bytes or decimals.
     Raises: ValueError: a word that the format cannot hold.
     """
+    checks.path("path", path)
+    checks.instance("vectors", vectors, WordVectors, "a WordVectors")
+    checks.flag("binary", binary)
     for word in vectors.words:
-        if not word or word.split() != [word]:
-            raise ValueError(f"word={word!r}; expected no white space in it")
+        if not word or " " in word or "\n" in word:
+            raise ValueError(
+                f"word={checks.shown(word)}; expected letters, no space and no end of "
+                "a line"
+            )
     with records.atomic_path(path) as temporary:
         opener = gzip.open if temporary.suffix == ".gz" else open
         with opener(temporary, "wb") as file:
@@ -51,6 +58,8 @@ def load(path: records.PathLike, *, binary: bool) -> WordVectors:
     Raises: FileNotFoundError: no such file. ValueError: a file that ends too early, or
         is of another form; with what was expected where.
     """
+    checks.path("path", path)
+    checks.flag("binary", binary)
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected word vectors")
@@ -100,7 +109,8 @@ def _decimals(row):
 
 def _in_text(file: IO[bytes], size: int) -> tuple[str, np.ndarray]:
     line = file.readline(_LONGEST + _DECIMAL * size)
-    word, *numbers = line.split() or [b""]
+    word, _, rest = line.partition(b" ")
+    numbers = rest.split()
     if len(numbers) != size:
         raise ValueError(f"{len(numbers)} coordinates; expected {size}")
     return word.decode(), np.array(numbers, np.float32)

@@ -58,7 +58,8 @@ class WordVectors:
         """
         if word not in self.index:
             raise ValueError(
-                f"{word!r} is not among the {len(self):,} words; expected one of them"
+                f"{checks.shown(word)} is not among the {len(self):,} words; expected "
+                "one of them"
             )
         return self.index[word]
 

@@ -98,11 +98,13 @@ class Piece(list[str]):
 def text_file(path: PathLike) -> Callable[[], Sentences]:
     """The sentences of a text file, for `corpus`: its lines, split at white space.
 
+    White space is Unicode's, as `str.split` has it, and as gensim's LineSentence does.
     A line may be as long as the file, as in text8, and is read in pieces. Files that
     end in .gz, .bz2 or .xz are unpacked while they are read.
 
     Raises: FileNotFoundError: no such file.
     """
+    checks.path("path", path)
     path = pathlib.Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a text")
@@ -129,10 +131,10 @@ def _pieces(file: IO[str]) -> Iterator[list[str]]:
             yield Piece(line.split()) if is_begun else line.split()
             is_begun = False
         if len(kept) >= _BLOCK:  # A long line: what is left may be half a word.
-            done, space, kept = kept.rpartition(" ")
-            if not space and len(kept) > _LONGEST:
+            *done, kept = [*kept.split(), *([""] if kept[-1].isspace() else [])]
+            if len(kept) > _LONGEST:
                 raise ValueError(f"a word of more than {_LONGEST:,} letters")
-            yield Piece(done.split()) if is_begun else done.split()
+            yield Piece(done) if is_begun else done
             is_begun = True
     yield Piece(kept.split()) if is_begun else kept.split()
 

@@ -57,6 +57,23 @@ def test_any_attack_runs_on_parameters(attack, threat):
     assert (result.distance <= 1).all() and (result.distance > 0).any()
 
 
+@pytest.mark.parametrize(
+    "threat", [SPATIAL, threats.Flow(), threats.ColourShift()], ids=lambda t: t.name
+)
+def test_attacks_on_pixels_are_refused(threat):
+    """Any image is within one of parameters, where those are taken for pixels."""
+    model, images, labels = problem()
+    for entry in attacks.list():
+        run_many = lift.over_examples(drive.run(entry.make()))
+        given = keys(), images, Untargeted(labels)
+        with pytest.raises(
+            (ValueError, TypeError), match="^threat.*=.*(expected|through)"
+        ):
+            jax.eval_shape(
+                lambda k, x, g, f=run_many: f(k, model, threat, x, g), *given
+            )
+
+
 def test_the_host_drives_it_to_the_same_numbers():
     model, images, labels = problem()
     attack = attacks.through(attacks.apgd(steps=4))

@@ -1,11 +1,13 @@
 """Each refusal is one sentence: the argument, its value and the remedy."""
 
+import fractions
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from robust_jax import attacks, threats
 from robust_jax.core import checks
@@ -239,3 +241,26 @@ def test_unknown_names_suggest_the_nearest():
     checks.known_name("dataset", "mnist", iter(known))
     refuses(r"norm='linff'; .*did you mean 'linf'", threats.by_name, "linff")
     refuses(r"unknown model .*did you mean 'small_cnn'", by_name, "smallcnn")
+
+
+HUGE = 10**400  # Beyond all floats.
+
+
+@pytest.mark.parametrize(
+    "value", [HUGE, -HUGE, fractions.Fraction(HUGE), 10**5000], ids=list("abcd")
+)
+def test_a_number_beyond_all_floats_is_refused(value):
+    for check in (checks.positive_number, checks.non_negative_number, checks.share):
+        refuses("size=.*; expected a", check, "size", value)
+    for check in (checks.positive_integer, lambda _, value: checks.tile(value)):
+        refuses("=.*; expected an integer", check, "tile", value)
+    refuses("seed=.*; expected an integer", checks.seed, value)
+    refuses("eps=.*; expected a radius", checks.eps, "linf", value)
+    refuses("eta=.*; expected a finite", attacks.fab, eta=value)
+    refuses("radii=.*; expected a tup", attacks.apgd, radii=(value, 1.0))
+
+
+def test_a_layer_with_a_type_is_no_number():
+    layer = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    with pytest.raises(TypeError, match="relative_step=Linear.*; expected a number"):
+        attacks.pgd(2, relative_step=layer)

@@ -1,5 +1,6 @@
 """What the drivers of a batch refuse, and what they let pass."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,11 @@ DRIVERS = {
     "auto": drive.auto(attacks.fgsm()),
     "shared": lambda keys, *rest: drive.shared(attacks.universal(2))(keys[0], *rest),
 }
+
+
+def of_batch(images):
+    assert images.ndim == 2
+    return images
 
 
 def _with(**others):
@@ -52,8 +58,49 @@ REFUSED = {
         r"x\[\d\]\[\d\]=.* box \[0.899999976, 1\]",
     ),
     "nan": ({"x": np.where(IMAGES > 0.9, np.nan, IMAGES)}, r"x\[\d\] holds NaN"),
-    "one logit": ({"logits_fn": lambda x: x[:1]}, r"shape \(1,\); expected \[K\]"),
+    "one logit": ({"logits_fn": lambda x: x[:1]}, r"\(1,\) per example; .* K >= 2"),
     "no logits": ({"logits_fn": jnp.sum}, r"shape \(\); expected \[K\]"),
+    "no model": ({"logits_fn": None}, "logits_fn of type NoneType; expected a funct"),
+    "Linen": ({"logits_fn": nn.Dense(3)}, r"Dense\(...\), a module of Flax Linen"),
+    "NumPy": ({"logits_fn": lambda x: np.sort(x)}, r"calls NumPy .*from_host\("),
+    "batches": ({"logits_fn": of_batch}, r"fails on a float32 .*per_example\(model"),
+    "random": ({"logits_fn": lambda x, key: x}, r"takes a key, too; bind one, as in"),
+    "raises": ({"logits_fn": {}.__getitem__}, r"shape \(4,\): TypeError: unhash"),
+    "several": ({"logits_fn": lambda x: (x, x)}, r"gave a tuple in .* model\(x\)\[0\]"),
+    "nothing": ({"logits_fn": lambda x: None}, "gave a NoneType in place of one array"),
+    "complex": ({"logits_fn": lambda x: x + 1j}, "gave complex64 outputs; expected r"),
+    "signs": ({"logits_fn": lambda x: x > 0}, "gave bool outputs; expected real log"),
+    "no threat": ({"threat": None}, "threat=None; expected one with its radius"),
+    "a radius": ({"threat": 0.1}, "threat=0.1; expected one with its radius"),
+    "class": ({"threat": threats.Linf}, "threat=<class .* expected one with its rad"),
+    "no radius": ({"threat": threats.Linf(None)}, "eps=None; expected a radius"),
+    "word": ({"threat": threats.Linf("abc")}, "eps='abc'; expected a radius"),
+    "no number": ({"threat": threats.Linf(np.nan)}, "eps=nan; expected a .* radius"),
+    "inward": ({"threat": threats.L2(-0.1)}, "eps=-0.1; expected a finite radius"),
+    "list": ({"threat": threats.Linf([])}, r"eps=\[\]; .* pass np.asarray\(eps\)"),
+    "two radii": ({"threat": threats.L2(np.ones(2))}, r"eps.shape=\(2,\); .* \(3,\)"),
+    "no box": (
+        {"threat": threats.L2(0.1, None)},
+        "lower=None of the .*|lower=None; exp",
+    ),
+    "upside down": ({"threat": threats.L2(0.1, 1, 0)}, "expected lower <= upper"),
+    "another box": ({"threat": threats.L2(0.1, np.zeros(3))}, r"lower.shape=\(3,\)"),
+    "face as list": ({"threat": threats.L2(0.1, [0.0] * 4)}, r"lower=\[.* np.asarray"),
+    "half a box": (
+        {"x": (IMAGES, IMAGES, IMAGES), "threat": threats.L2(0.1, (0.0, 0.0))},
+        "lower of the threat's box has 2 parts and x has 3; expected as many",
+    ),
+    "labels": ({"goal": LABELS}, r"goal=array\(\[0, 1, 2\].* Untargeted\(labels\)"),
+    "no goal": ({"goal": None}, "goal=None; expected one of core.types, such as"),
+    "label list": ({"goal": Untargeted([0, 1, 2])}, r"goal.label=\[0, .* np.asarray"),
+    "no label": ({"goal": Reach(None)}, "goal.target=None; expected 3 integers"),
+    "no images": ({"x": None}, "x=None; expected an array of floats"),
+    "lists": ({"x": [[0.1] * 4] * N}, r"x=\[\[0.1, .*; expected an array of floats"),
+    "empty": ({"x": IMAGES[:0]}, r"x of shape \(0, 4\); expected a non-empty batch"),
+    "bytes": ({"x": np.zeros((N, 4), np.uint8)}, r"x.dtype=uint8; expected floats"),
+    "masked": ({"x": np.ma.masked_less(IMAGES, 0.5)}, "x is a masked array"),
+    "no keys": ({"keys": [None] * N}, "keys?=.*None.*; expected one key"),
+    "numbers": ({"keys": np.arange(N)}, "keys?.*; expected .*one key"),
 }
 
 
@@ -61,9 +108,56 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_in_one_sentence(driver, name):
     others, said = REFUSED[name]
-    with pytest.raises(ValueError, match=said) as error:
+    if driver == "shared" and isinstance(others.get("x"), list | tuple):
+        said = "x=.*; expected an array of floats"
+    with pytest.raises((ValueError, TypeError), match=said) as error:
         DRIVERS[driver](*_with(**others))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_what_is_refused_is_not_traced(driver):
+    def never(x):
+        raise AssertionError("traced")
+
+    with pytest.raises(ValueError, match="eps=nan"):
+        DRIVERS[driver](*_with(threat=threats.Linf(np.nan), logits_fn=never))
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (
+            IMAGES[:2],
+            r"start.shape=\(2, 4\); expected an array of floats \(3, 4\), as x",
+        ),
+        (0.5, "start=0.5; expected an array of floats"),
+        (np.zeros((N, *SHAPE), int), "start.dtype=int64; expected floats"),
+    ],
+)
+def test_a_start_is_as_the_images_are(start, said):
+    with pytest.raises(ValueError, match=said):
+        drive.hosted(attacks.pgd(2))(*_with(), start)
+    with pytest.raises(ValueError, match="start=.*; expected None, as the attack"):
+        drive.hosted(attacks.square(2))(*_with(), start)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: drive.hosted(None), "attack=None; expected an attack, such as"),
+        (lambda: drive.traced(attacks.pgd), "attack=<.*; expected an attack, such as"),
+        (
+            lambda: drive.auto(attacks.pgd(), to_the_end=2),
+            "to_the_end=2; expected True",
+        ),
+        (lambda: drive.shared(attacks.pgd()), "expected a shared attack, such as"),
+        (lambda: drive.shared(attacks.universal(), 0), "batch=0; expected an integer"),
+    ],
+)
+def test_what_is_no_attack_has_no_driver(make, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        make()
 
 
 def test_one_key_per_image():

@@ -92,6 +92,15 @@ def test_a_short_idx_file_in_a_whole_gzip_is_refused(tmp_path):
         prepare("mnist", tmp_path, tmp_path / "data", verify=False)
 
 
+@pytest.mark.parametrize("length", [0, 3, 4, 6, 13, 15])
+def test_an_idx_file_with_half_a_head_is_refused(tmp_path, length):
+    write_idx(tmp_path)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes())[:length]))
+    with pytest.raises(ValueError, match=f"ubyte.gz is tr.* .{length} of the 16 byt"):
+        prepare("mnist", tmp_path, tmp_path / "data", verify=False)
+
+
 @pytest.mark.parametrize(
     ("shape", "label", "words"),
     [

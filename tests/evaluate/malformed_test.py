@@ -23,11 +23,23 @@ from flax import nnx
 from sklearn import svm
 
 import robust_jax
-from robust_jax import attacks, datasets, evaluate, interop, models, threats, train
+from robust_jax import (
+    attacks,
+    datasets,
+    evaluate,
+    interop,
+    models,
+    threats,
+    train,
+    words,
+)
+from robust_jax.core import drive, lift
 from robust_jax.core.ids import example_ids
+from robust_jax.core.types import Untargeted
 from robust_jax.evaluate import Layout, Stage
 from robust_jax.evaluate.plans import by_name as plan_by_name
 from robust_jax.losses import objectives
+from robust_jax.train.keeping import Keeper
 from tests import victims
 
 SOME, ALL = 200, 1000  # Calls of `make test`, and of `make test-full`.
@@ -63,8 +75,9 @@ def no_net(*args: Any, **kwargs: Any) -> Any:
 
 
 VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 1, 3, 2**31, 2**32, 10**12, 10**30, 0.5, 1.5, -0.25, 1e-30, 1e30,
-    np.nan, np.inf, -np.inf, 1j, "", "x", "linf", "a\nb", b"x", (), [],
+    None, True, 0, -1, 1, 3, 2**31, 2**32, 10**12, 10**30, 10**400, 0.5,
+    1.5, -0.25, 1e-30, 1e30, np.nan, np.inf, -np.inf, 1j, "", "x", "linf", "a\nb",
+    b"x", (), [],
     {}, [None], [[1.0], [1.0, 2.0]], ["a", "b"], {"a": 1}, {1, 2}, object, Nothing(),
     Wild(), no_net, lambda x: x, lambda x: None, lambda x: (x, x), range(3), iter([1]),
     np.float32(0.25), np.int64(2), np.zeros(0), np.zeros((0, SIZE)), np.zeros(N),
@@ -150,9 +163,29 @@ def of_parts() -> dict[str, Call]:
     }
 
 
+def of_drivers() -> dict[str, Call]:
+    """Calls that drive an attack, and those of files of words and of trainings."""
+    batch = {
+        "logits_fn": NET, "threat": threats.Linf(0.05), "x": IMAGES,
+        "goal": Untargeted(LABELS.astype(np.int32)),
+    }  # fmt: skip
+    keys = {"keys": lift.item_keys(0, np.arange(N))}
+    universal = attacks.universal(2)
+    return {
+        "hosted": (drive.hosted(BIM), {**keys, **batch, "start": None}),
+        "traced": (drive.traced(BIM), {**keys, **batch}),
+        "shared": (drive.shared(universal), {"key": jax.random.key(0), **batch}),
+        "driver": (drive.hosted, {"attack": BIM, "to_the_end": False}),
+        "driver_of_sets": (drive.shared, {"attack": universal, "batch": 3}),
+        "Keeper": (Keeper, {"directory": pathlib.Path("k"), "every": 3, "keep": 2}),
+        "text_file": (words.text_file, {"path": __file__}),
+        "vectors": (words.load, {"path": "nowhere", "binary": False}),
+    }
+
+
 def cases() -> dict[str, Case]:
     """By name; each works as it is."""
-    given = of_evaluations() | of_parts()
+    given = of_evaluations() | of_parts() | of_drivers()
     for entry in attacks.list():
         parameters = inspect.signature(entry.make).parameters.values()
         usual = {p.name: p.default for p in parameters if p.default is not p.empty}
@@ -255,5 +288,5 @@ def test_malformed_calls_end_in_one_sentence(count, tmp_path, monkeypatch):
 def test_the_calls_work_as_they_are(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, case in _cases().items():
-        if name != "load":  # There is no file.
+        if name not in ("load", "vectors"):  # There is no file.
             case.function(**case.arguments)

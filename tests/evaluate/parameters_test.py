@@ -52,6 +52,10 @@ def test_limits_of_each_example_and_subsets():
     [
         ({"plan": "standard"}, "expected stages for rotation-translation"),
         ({"plan": GRID}, "audit=True; expected False for rotation-translation"),
+        (
+            {"plan": (Stage("pgd", attacks.pgd(2)),), "audit": False},
+            r"threat=RotationTranslation limits parameters, and .*through\(attack\)",
+        ),
     ],
 )
 def test_what_attacks_pixels_is_refused(options, sentence):

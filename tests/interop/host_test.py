@@ -224,6 +224,10 @@ def test_an_evaluation_takes_it(answers):
         (lambda: interop.from_sklearn(svm.SVC()), "of type SVC; expected a fitted"),
         (lambda: interop.from_sklearn(None), "of type NoneType; expected a fitted"),
         (lambda: interop.from_host(None, 3), "batch_fn=None; expected a function"),
+        (
+            lambda: interop.from_host(scores, 3, name=np.zeros((9, 9))),
+            r"name=array\(\[\[0., 0., .*\.\.\.; expected a text that is not empty",
+        ),
     ],
 )
 def test_bad_arguments_get_one_clear_sentence(call, part):

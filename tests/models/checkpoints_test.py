@@ -6,12 +6,14 @@ import json
 import pathlib
 import pickle
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from robust_jax import models
+from robust_jax.models import checkpoints
 from tests.models.weights import SMALL, random_weights
 
 SHAPE = (6, 6, 1)
@@ -63,6 +65,30 @@ def test_dtypes_are_kept(tmp_path, dtype):
     models.save(tmp_path / "net", module, variables, input_shape=SHAPE)
     back = models.load(tmp_path / "net").variables
     assert jax.tree.leaves(back)[0].dtype == dtype
+    jax.tree.map(np.testing.assert_array_equal, back, variables)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, bool, np.complex64])
+def test_weights_of_another_kind_are_refused(tmp_path, monkeypatch, dtype):
+    """Rounded to integers they would be another net, with the same shapes."""
+    module, variables = small()
+    changed = jax.tree.map(lambda p: np.asarray(p).astype(dtype), variables)
+    words = f"the weights params/.* are {np.dtype(dtype)}, but .* expects float32; use"
+    with pytest.raises(ValueError, match=words):
+        models.save(tmp_path / "other", module, changed, input_shape=SHAPE)
+    if dtype is np.complex64:  # No file can hold them.
+        return
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_check_fit", lambda *given: None)
+        models.save(tmp_path / "net", module, changed, input_shape=SHAPE)
+    assert_refused(tmp_path / "net", words)
+
+
+def test_float64_that_float32_holds_comes_back(tmp_path):
+    module, variables = small()
+    wide = jax.tree.map(lambda p: np.asarray(p, np.float64), variables)
+    models.save(tmp_path / "net", module, wide, input_shape=SHAPE)
+    back = models.load(tmp_path / "net").variables
     jax.tree.map(np.testing.assert_array_equal, back, variables)
 
 
@@ -307,3 +333,24 @@ def test_a_missing_directory(tmp_path):
     module, variables = small()
     with pytest.raises(FileNotFoundError, match="expected an existing directory"):
         models.save(tmp_path / "a" / "net", module, variables, input_shape=SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": 3}, "path=3; expected the name of a file"),
+        ({"module": nn.Dense(3)}, "module=Dense; expected a net of models.by_name"),
+        ({"variables": [1]}, r"variables=\[1\]; expected a tree of arrays in dicts"),
+        ({"input_shape": "x"}, "input_shape='x'; expected a tuple of sizes"),
+        ({"input_shape": (6, 0, 1)}, "size of input_shape=0; expected an integer >= 1"),
+        ({"input_shape": (5, 6, 1)}, r"module=MLP\(.*; the weights .* have shape"),
+        ({"metadata": 3}, "metadata=3; expected a dict of JSON data"),
+    ],
+)
+def test_what_cannot_be_saved_is_said_in_a_line(tmp_path, change, said):
+    module, variables = small()
+    usual = {"path": tmp_path / "net", "module": module, "variables": variables}
+    with pytest.raises((ValueError, TypeError), match=said) as caught:
+        models.save(**usual | {"input_shape": SHAPE} | change)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())

@@ -130,6 +130,7 @@ def test_magnification_is_the_largest_round_factor(largest, factor):
         (lambda a: {**a, "clean": a["clean"] - 0.5}, "clean holds values from -0"),
         (lambda a: {**a, "adversarial": a["adversarial"] * np.nan}, "adversarial hol"),
         (lambda a: {**a, "magnify": 0}, "magnify=0; expected"),
+        (lambda a: {**a, "magnify": 10**400}, "magnify=1000.*; expected a finite"),
     ],
 )
 def test_a_wrong_grid_gets_one_sentence_and_no_file(tmp_path, change, sentence):

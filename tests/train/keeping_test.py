@@ -1,6 +1,8 @@
 """Resumed runs equal whole ones; foreign, broken and full directories."""
 
 import dataclasses
+import errno
+import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +14,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from orbax import checkpoint as orbax
 
 from robust_jax import train
 from robust_jax.train import catalog, keeping, loop, setup
@@ -143,10 +146,10 @@ def restored(finished):
     few = resumed_run.data("train", 96)
     named = {"train": few, "validation": resumed_run.data("validation", 20)}
     identity = fits._identity(QUICK, 0, named)
-    like = setup.set_up(QUICK, few, 0).fresh()
+    fresh = setup.set_up(QUICK, few, 0).fresh()
 
-    def restored(directory):
-        kept = keeping.Keeper(directory, every=3).restore(like, identity)
+    def restored(directory, change=lambda kept: kept):
+        kept = keeping.Keeper(directory, every=3).restore(change(fresh), identity)
         leaves = jax.tree.leaves((kept.state, kept.best))
         told = json.dumps(dataclasses.asdict(kept.progress))
         return int(kept.state.step), told, [np.asarray(a).tobytes() for a in leaves]
@@ -218,6 +221,98 @@ def test_what_orbax_cannot_list_is_refused_in_a_sentence(finished, restored, tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="directory=.*expected a directory, found a"):
         restored(tmp_path / "file")
+
+
+def failing(error):
+    def fail(*args, **kwargs):
+        raise error
+
+    return fail
+
+
+NO_MEMORY = MemoryError("Unable to allocate 64 GiB")
+NO_DISK = OSError(errno.EIO, "Input/output error", "d/5e85")
+NO_ROOM = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9")
+FOREIGN = Exception("while reading\nfour pages")
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "kind", "words"),
+    [
+        ("restore", NO_MEMORY, MemoryError, "Unable to allocate"),
+        ("restore", NO_DISK, OSError, "Input/output error"),
+        (
+            "restore",
+            NO_ROOM,
+            ValueError,
+            "stays, but.*RESOURCE_EXHAUSTED.*run the same",
+        ),
+        ("restore", FOREIGN, ValueError, r"stays, but.*\(while reading\)"),
+        ("__init__", NO_DISK, OSError, "Input/output error"),
+        ("hashing", NO_DISK, OSError, "Input/output error"),
+    ],
+    ids=str,
+)
+def test_what_fails_for_now_leaves_finished_checkpoints(
+    where, error, kind, words, finished, restored, monkeypatch
+):
+    """A host or device without memory is no reason to train anew."""
+    fails = orbax.CheckpointManager, where
+    if where == "hashing":
+        fails = keeping.hashlib, "file_digest"
+    with monkeypatch.context() as patch:
+        patch.setattr(*fails, failing(error))
+        with pytest.raises(kind, match=words):
+            restored(finished[0])
+    assert sorted(path.name for path in finished[0].iterdir()) == ["3", "6"]
+    assert restored(finished[0])[0] == 6
+
+
+def test_arrays_of_another_form_are_refused_by_name(finished, restored):
+    def wider(kept):
+        longer = jax.tree.map(lambda a: np.zeros((*a.shape, 2), a.dtype), kept.best)
+        return kept._replace(best=longer)
+
+    words = r"1/params/\S+='float32 \[\d+\]', this one has 'float32 \[\d+, 2\]'; choose"
+    with pytest.raises(ValueError, match=words):
+        restored(finished[0], wider)
+    with pytest.raises(ValueError, match=r"1/params/\S+='float32.*, this one has None"):
+        restored(finished[0], lambda kept: kept._replace(best=None))
+    assert sorted(path.name for path in finished[0].iterdir()) == ["3", "6"]
+
+
+def test_a_checkpoint_without_digests_is_refused_and_stays(
+    finished, restored, tmp_path
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[0], copy)
+    (copy / "6" / "SHA256SUMS").unlink()
+    with pytest.raises(ValueError, match="step 6 has no SHA256SUMS, as an earlier ver"):
+        restored(copy)
+    assert sorted(path.name for path in copy.iterdir()) == ["3", "6"]
+
+
+def test_digests_are_written_as_sha256sum_takes_them(finished):
+    lines = (finished[0] / "6" / "SHA256SUMS").read_text().splitlines()
+    assert len(lines) == len(set(lines)) > 5
+    for digest, path in (line.split("  ") for line in lines):
+        assert digest == hashlib.sha256((finished[0] / path).read_bytes()).hexdigest()
+
+
+def test_the_first_process_decides_for_all(finished, restored, monkeypatch):
+    """The second finds its files whole, and takes the word of the first."""
+    told = iter([1, 0, 0])  # Is 6 damaged, is 3, are they set aside?
+    monkeypatch.setattr(keeping.jax, "process_index", lambda: 1)
+    monkeypatch.setattr(keeping.devices, "largest", lambda own: max(own, next(told)))
+    assert restored(finished[0])[0] == 3
+    assert sorted(path.name for path in finished[0].iterdir()) == ["3", "6"]
+
+
+def test_what_fails_in_the_first_process_fails_in_all(finished, restored, monkeypatch):
+    monkeypatch.setattr(keeping.jax, "process_index", lambda: 1)
+    monkeypatch.setattr(keeping.devices, "largest", lambda own: max(own, 2))
+    with pytest.raises(ValueError, match="the first process cannot look"):
+        restored(finished[0])
 
 
 def test_other_examples_under_the_same_ids_are_another_run(finished):
@@ -295,3 +390,5 @@ def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path, caplog):
 def test_bad_numbers_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name}=0; expected an integer >= 1"):
         keeping.Keeper(tmp_path, **{name: 0})
+    with pytest.raises(TypeError, match="directory=3; expected the name of a directo"):
+        keeping.Keeper(3)

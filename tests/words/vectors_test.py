@@ -30,6 +30,7 @@ def test_neighbours():
     ("call", "told"),
     [
         (lambda: PLANE.nearest("e"), "'e' is not among the 4 words"),
+        (lambda: PLANE.nearest("e" * 99), r"'e{56}\.\.\. is not among the 4 words"),
         (lambda: PLANE.nearest("a", 0), "k=0"),
         (lambda: words.WordVectors(("a",), np.ones((2, 2))), "a row for each word"),
         (lambda: words.WordVectors((), np.ones((0, 2))), "a row for each word"),
@@ -52,7 +53,7 @@ def test_files_keep_every_bit(tmp_path, binary, suffix):
     matrix = (rng.normal(size=(5, 7)) * 10.0 ** rng.integers(-9, 9, (5, 7))).astype(
         "f4"
     )
-    vectors = words.WordVectors(("ü", "10", "a_b", "</s>", "x"), matrix)
+    vectors = words.WordVectors(("ü", "1\u00a0km", "a\tb", "</s>", "\x85"), matrix)
     path = tmp_path / f"vectors{suffix}"
     words.save(path, vectors, binary=binary)
     again = words.load(path, binary=binary)
@@ -96,11 +97,37 @@ def test_files_that_are_none(tmp_path, content, binary, told):
 
 
 def test_what_a_file_cannot_hold(tmp_path):
-    bad = words.WordVectors(("a b",), np.ones((1, 2), np.float32))
-    with pytest.raises(ValueError, match="word='a b'"):
-        words.save(tmp_path / "vectors", bad, binary=False)
+    for word in ("a b", "a\n", ""):
+        bad = words.WordVectors((word,), np.ones((1, 2), np.float32))
+        with pytest.raises(ValueError, match=f"word={word!r}".replace("\\", ".")):
+            words.save(tmp_path / "vectors", bad, binary=False)
     with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
         words.load("nowhere", binary=False)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: words.save(3, PLANE, binary=True),
+            "path=3; expected the name of a fi",
+        ),
+        (
+            lambda: words.save("v", [1], binary=True),
+            r"vectors=\[1\]; expected a WordVec",
+        ),
+        (lambda: words.save("v", PLANE, binary="no"), "binary='no'; expected True or"),
+        (
+            lambda: words.load(None, binary=True),
+            "path=None; expected the name of a fil",
+        ),
+        (lambda: words.load("v", binary=1), "binary=1; expected True or False"),
+        (lambda: words.text_file(b"v"), "path=b'v'; expected the name of a file"),
+    ],
+)
+def test_what_is_no_file_of_words(call, said):
+    with pytest.raises(TypeError, match=said):
+        call()
 
 
 def test_many_words_are_read_in_turn(tmp_path, monkeypatch):

@@ -67,6 +67,18 @@ def test_a_long_line_is_one_sentence_whatever_the_pieces(tmp_path, monkeypatch, 
     np.testing.assert_array_equal(made.sentences, [0] * 6 + [1] * 2 + [2])
 
 
+@pytest.mark.parametrize("space", ["\t", "\u00a0", "\u3000", " \t", "\x1c"])
+@pytest.mark.parametrize("block", [3, 7, 16])
+def test_a_long_line_may_have_any_white_space(tmp_path, monkeypatch, block, space):
+    monkeypatch.setattr(vocabulary, "_BLOCK", block)
+    monkeypatch.setattr(vocabulary, "_LONGEST", 5)
+    spelt = ["one", "two", "three", "four", "five", "six", "seven", "eight"]
+    (tmp_path / "text").write_text(space.join(spelt) + space, encoding="utf-8")
+    read = list(words.text_file(tmp_path / "text")())
+    assert [word for sentence in read for word in sentence] == spelt
+    assert all(isinstance(sentence, words.Piece) for sentence in read[1:])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [

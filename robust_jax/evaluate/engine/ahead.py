@@ -3,6 +3,7 @@
 import concurrent.futures
 import functools
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
@@ -49,7 +50,8 @@ class Ahead:
     def wait(self, seconds: float) -> bool:
         """Waits for all of them, at most so long; whether all are there."""
         some = self._futures.values()
-        return not concurrent.futures.wait(some, max(seconds, 0.0)).not_done
+        within = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
+        return not concurrent.futures.wait(some, within).not_done
 
     def cancel(self) -> None:
         """Gives up what no thread has begun; `begin` takes it up again."""

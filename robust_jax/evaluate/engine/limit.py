@@ -24,7 +24,7 @@ class Limit:
         self._end = math.inf
         if self.minutes is not None:
             checks.positive_number("limit_minutes", self.minutes)
-            self._end = time.monotonic() + 60 * self.minutes
+            self._end = time.monotonic() + 60 * float(self.minutes)
 
     @property
     def left(self) -> float:

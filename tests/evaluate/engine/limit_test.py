@@ -1,9 +1,11 @@
 """What still fits before a limit, by a clock that the tests set."""
 
 import math
+import threading
 
 import pytest
 
+from robust_jax.evaluate.engine.ahead import Ahead
 from robust_jax.evaluate.engine.limit import Limit, Pace
 
 
@@ -21,6 +23,15 @@ def test_a_limit_runs_out_and_keeps_time_back(clock):
     limit.reserved = 10.0
     assert limit.left == 0 and limit.is_over
     assert Limit().left == math.inf and not Limit().is_over
+
+
+@pytest.mark.parametrize("minutes", [1e30, 1e308, 10**308])
+def test_a_limit_beyond_all_clocks_is_waited_for(minutes):
+    """Threads wait for 292 years at most."""
+    goes_on = threading.Event()
+    ahead = Ahead({"program": goes_on.wait})
+    threading.Timer(0.05, goes_on.set).start()
+    assert ahead.wait(Limit(minutes).left)
 
 
 @pytest.mark.parametrize("minutes", [0, -1, math.nan, math.inf, "3", True])
