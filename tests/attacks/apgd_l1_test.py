@@ -77,8 +77,11 @@ def attacked(radii, model, eps, images, labels, **kwargs):
 
 @each_kind
 def test_trajectory_is_that_of_the_oracle(radii):
-    """100 steps: a checkpoint after every fourth, or 30, 30 and 40 of every one."""
-    images, returns = partly_at_the_faces(0, N), []
+    """100 steps: a checkpoint after every fourth, or 30, 30 and 40 of every one.
+
+    On images without near ties, where the larger value is a matter of rounding.
+    """
+    images, returns = partly_at_the_faces(13, N), []
     model, weights = net()
     labels = victims.predicted(model, images)
     found, _ = attacked(radii, model, EPS, images, labels)

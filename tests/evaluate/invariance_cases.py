@@ -1,4 +1,4 @@
-"""The evaluations of invariance_test, in a module that a process of its own can run.
+"""The evaluations of invariance_test, in a module that processes of their own run.
 
     python -m tests.evaluate.invariance_cases apgd
 
@@ -7,6 +7,7 @@ prints the digest of an attack's findings on the devices that the process sees.
 
 import hashlib
 import json
+import os
 import sys
 
 import jax
@@ -59,14 +60,24 @@ def digest(report):
     return total.hexdigest()
 
 
-def as_users_do():
-    """Options of the drivers' programs: optimised, which other tests are not."""
-    return {**compiling.compiler_options(), "xla_backend_optimization_level": 3}
+def found(name, some=slice(None), **options):
+    return findings(evaluated(name, some, **options))
+
+
+def compile_as_users_do():
+    """The drivers' programs are optimised, which other tests' are not."""
+    options = compiling.compiler_options() | {"xla_backend_optimization_level": 3}
+    compiling.compiler_options = lambda: options
+
+
+def flags():
+    """The suite's for XLA, for a process of its own: loops are users', too."""
+    given = os.environ.get("XLA_FLAGS", "").split()
+    return " ".join(flag for flag in given if "fusion_emitters" not in flag)
 
 
 if __name__ == "__main__":
-    options = as_users_do()
-    compiling.compiler_options = lambda: options
-    found = digest(evaluated(sys.argv[1], slice(0, 200)))
-    answer = {"devices": len(jax.devices()), "digest": found}
+    compile_as_users_do()
+    digest_found = digest(evaluated(sys.argv[1], slice(0, 200)))
+    answer = {"devices": len(jax.devices()), "digest": digest_found}
     sys.stdout.write(json.dumps(answer) + "\n")

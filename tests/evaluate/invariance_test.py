@@ -5,17 +5,19 @@ With attacks whose steps are not signs, so that any rounding would show in the b
 
 import functools
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+from concurrent import futures
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from robust_jax.core import compiling
 from robust_jax.evaluate import Layout
 from tests.evaluate import invariance_cases as cases
-from tests.evaluate.invariance_cases import PLANS, TILE, evaluated, findings
+from tests.evaluate.invariance_cases import PLANS, TILE
 
 FEW = 200
 EACH = pytest.mark.parametrize("name", PLANS)
@@ -29,15 +31,22 @@ def _full_but(few, cases):
     ]
 
 
-@pytest.fixture(autouse=True)
-def _drivers_optimise(monkeypatch):
-    options = cases.as_users_do()
-    monkeypatch.setattr(compiling, "compiler_options", lambda: options)
+@pytest.fixture(scope="module")
+def findings():
+    """Finds what `cases` does, in a process that compiles as users do."""
+    spawn = multiprocessing.get_context("spawn")
+    start = cases.compile_as_users_do
+    with futures.ProcessPoolExecutor(1, spawn, start) as process:
+        with mock.patch.dict(os.environ, XLA_FLAGS=cases.flags()):
+            process.submit(os.getpid).result()
+        yield lambda *case, **options: process.submit(
+            cases.found, *case, **options
+        ).result(timeout=900)
 
 
-@functools.cache
-def whole(name):
-    return findings(evaluated(name, slice(0, FEW)))
+@pytest.fixture(scope="module")
+def whole(findings):
+    return functools.cache(lambda name: findings(name, slice(0, FEW)))
 
 
 def assert_same(ours, theirs, some=slice(None)):
@@ -46,7 +55,7 @@ def assert_same(ours, theirs, some=slice(None)):
 
 
 @EACH
-def test_some_fall_and_some_hold(name):
+def test_some_fall_and_some_hold(whole, name):
     found = whole(name)
     assert 20 < (found["winner"] == 0).sum() < FEW - 20
     if name != "square":  # Later items win, too.
@@ -60,9 +69,9 @@ def test_some_fall_and_some_hold(name):
         [(1, 12), (7, 70), (50, FEW)], [(1, 12), (7, 70), (50, FEW), (1, FEW), (7, FEW)]
     ),
 )
-def test_user_batches(name, batch, count):
+def test_user_batches(findings, whole, name, batch, count):
     parts = [
-        findings(evaluated(name, slice(first, min(first + batch, count))))
+        findings(name, slice(first, min(first + batch, count)))
         for first in range(0, count, batch)
     ]
     joined = {field: np.concatenate([p[field] for p in parts]) for field in parts[0]}
@@ -70,24 +79,24 @@ def test_user_batches(name, batch, count):
 
 
 @EACH
-def test_order(name):
+def test_order(findings, whole, name):
     order = np.random.default_rng(0).permutation(FEW)
-    assert_same(findings(evaluated(name, order)), whole(name), order)
+    assert_same(findings(name, order), whole(name), order)
 
 
 @EACH
-def test_the_first_hundred_of_a_thousand(name):
-    everything = findings(evaluated(name))
-    assert_same(findings(evaluated(name, slice(0, 100))), everything, slice(0, 100))
+def test_the_first_hundred_of_a_thousand(findings, whole, name):
+    everything = findings(name)
+    assert_same(findings(name, slice(0, 100)), everything, slice(0, 100))
     assert_same(whole(name), everything, slice(0, FEW))
 
 
 @EACH
 @pytest.mark.parametrize("tiles", [1, 4])
 @pytest.mark.parametrize("chunk", [1, 7, 60])
-def test_tiles_in_flight_and_chunks(name, tiles, chunk):
+def test_tiles_in_flight_and_chunks(findings, whole, name, tiles, chunk):
     layout = Layout(tile=TILE, tiles=tiles, chunk=chunk)
-    found = findings(evaluated(name, slice(0, FEW), layout=layout))
+    found = findings(name, slice(0, FEW), layout=layout)
     assert_same(found, whole(name))
 
 
@@ -102,9 +111,9 @@ def test_one_device_and_several(name, count):
 
 
 @EACH
-def test_other_tiles_differ_by_rounding_at_most(name, record_property):
+def test_other_tiles_differ_by_rounding_at_most(findings, whole, name, record_property):
     """Across tile sizes bits may differ; a flag only where the margin is near zero."""
-    other = findings(evaluated(name, slice(0, FEW), layout=Layout(tile=24)))
+    other = findings(name, slice(0, FEW), layout=Layout(tile=24))
     differ = np.flatnonzero(other["winner"] != whole(name)["winner"])
     assert (np.abs(whole(name)["best_margin"][differ]) < 1e-4).all()
     record_property("flags that differ between tiles of 16 and 24", len(differ))
@@ -114,7 +123,7 @@ def test_other_tiles_differ_by_rounding_at_most(name, record_property):
 def _on_devices(name, count):
     """In a process of its own, whose other flags, and programs, are those of here."""
     own = f"--xla_force_host_platform_device_count={count}"
-    flags = f"{os.environ.get('XLA_FLAGS', '')} {own}"
+    flags = f"{cases.flags()} {own}"
     done = subprocess.run(
         [sys.executable, "-m", "tests.evaluate.invariance_cases", name],
         env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},

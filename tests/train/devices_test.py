@@ -14,7 +14,8 @@ from robust_jax.train import devices
 
 
 def environment(devices):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = os.environ.get("XLA_FLAGS", "")  # How much is optimised.
+    flags += f" --xla_force_host_platform_device_count={devices}"
     return {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
 
 
