@@ -1,5 +1,6 @@
 """What all tests run under: the CPU unless a platform is given, fixed examples."""
 
+import gc
 import os
 import sys
 

@@ -79,12 +79,15 @@ def attacked(radii, model, eps, images, labels, **kwargs):
 def test_trajectory_is_that_of_the_oracle(radii):
     """100 steps: a checkpoint after every fourth, or 30, 30 and 40 of every one.
 
-    On images without near ties, where the larger value is a matter of rounding.
+    In float64. Where a pixel comes back to its value but for rounding, the two may
+    count another number of changed ones, and may part there.
     """
-    images, returns = partly_at_the_faces(13, N), []
+    images, returns, compared = partly_at_the_faces(0, N), [], 0
     model, weights = net()
     labels = victims.predicted(model, images)
-    found, _ = attacked(radii, model, EPS, images, labels)
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), (model, images))
+        found, _ = attacked(radii, wide[0], EPS, wide[1], labels)
     for iterates, image, label in zip(found, images, labels, strict=True):
         x0, start = np.asarray(image, float), np.asarray(iterates[0], float)
         arguments = (weights, x0, start, label, EPS)
@@ -92,12 +95,14 @@ def test_trajectory_is_that_of_the_oracle(radii):
             expected, count = reference.single(*arguments, 100)
         else:
             expected, count = reference.shrinking(*arguments, (30, 30, 40))
-        np.testing.assert_allclose(iterates, expected, atol=2e-6)
+        parted = (np.asarray(iterates) != x0).sum(1) != (expected != x0).sum(1)
+        until = int(np.argmax(parted)) if parted.any() else len(parted)
+        np.testing.assert_allclose(iterates[:until], expected[:until], atol=2e-6)
+        compared += until / len(parted) / N
         returns.append(count)
-    if radii == ALONE:
-        assert (
-            min(returns) >= 1
-        )  # The peak got sparser, and the ascent went back to it.
+    assert compared > 0.7
+    if radii == ALONE:  # A peak got sparser, and the ascent went back to it.
+        assert max(returns) >= 2
 
 
 @each_kind
