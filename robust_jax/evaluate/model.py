@@ -151,9 +151,7 @@ def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> A
 
 def _settled(logits_fn: Any, x: np.ndarray) -> Partial:
     """A net as it is now, with logits in float32."""
-    is_wide = outputs.shapes(logits_fn, x).dtype == jnp.float32
-    wide = logits_fn if is_wide else Partial(_in_float32, drive.as_partial(logits_fn))
-    return closures.as_of_now(wide, x)
+    return closures.as_of_now(Partial(_in_float32, drive.as_partial(logits_fn)), x)
 
 
 def _in_float32(logits_fn: Any, x: Array) -> Array:
