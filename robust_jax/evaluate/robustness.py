@@ -85,9 +85,10 @@ def robustness(
         points: examples that every check of the audit looks at, whatever that costs.
             None lets the audit spend a quarter of the plan's cost: from 16 examples a
             check to 128, more where a check is undecided; what is too dear is left
-            out, and the report says so. Five checks of the model are always asked,
-            which is up to 5,120 forward passes (of a random net times `samples`): of a
-            plan that costs less than four times that the audit is more than a quarter.
+            out, and the report says so. Where the plan left an example, five checks of
+            the model are asked in any case, which is up to 5,120 forward passes (of a
+            random net times `samples`): of a plan that costs less than four times that
+            the audit is more than a quarter.
             See `Report.audit_again`.
         surrogate: a plain net of one example, for the audit's transfer attack.
         certified: shape [N] bool, examples that are proved robust, for the audit.
