@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+import jaxlib
 
 _NO_JIT = "jax_disable_jit"
 _PARTITIONABLE = "jax_threefry_partitionable"
@@ -48,6 +49,8 @@ def compiled(
     options = compiler_options()
     if brief and options:
         options = {**options, "xla_backend_optimization_level": 0}
+        if jaxlib.version.__version_info__ < (0, 11):  # From then on it ends a process.
+            options["xla_cpu_use_fusion_emitters"] = False  # Nor MLIR's passes.
     return jax.jit(function, compiler_options=options, **kwargs)
 
 
