@@ -18,7 +18,7 @@ from tests import victims
 from tests.reference import apgd_l1 as reference, projections
 
 ALONE, SHRINKING = (1.0,), (3.0, 2.0, 1.0)
-N, SIZE, EPS = 4, 24, 1.7
+N, SIZE, EPS = 4, 24, 1.75  # A radius that float32 holds.
 each_kind = pytest.mark.parametrize("radii", [ALONE, SHRINKING])
 
 
@@ -79,10 +79,9 @@ def attacked(radii, model, eps, images, labels, **kwargs):
 def test_trajectory_is_that_of_the_oracle(radii):
     """100 steps: a checkpoint after every fourth, or 30, 30 and 40 of every one.
 
-    In float64. Where a pixel comes back to its value but for rounding, the two may
-    count another number of changed ones, and may part there.
+    In float64, where no rounding decides which of two values is larger.
     """
-    images, returns, compared = partly_at_the_faces(0, N), [], 0
+    images, returns = partly_at_the_faces(0, N), []
     model, weights = net()
     labels = victims.predicted(model, images)
     with jax.enable_x64(True):
@@ -95,14 +94,12 @@ def test_trajectory_is_that_of_the_oracle(radii):
             expected, count = reference.single(*arguments, 100)
         else:
             expected, count = reference.shrinking(*arguments, (30, 30, 40))
-        parted = (np.asarray(iterates) != x0).sum(1) != (expected != x0).sum(1)
-        until = int(np.argmax(parted)) if parted.any() else len(parted)
-        np.testing.assert_allclose(iterates[:until], expected[:until], atol=2e-6)
-        compared += until / len(parted) / N
+        np.testing.assert_allclose(iterates, expected, atol=2e-7)
         returns.append(count)
-    assert compared > 0.7
-    if radii == ALONE:  # A peak got sparser, and the ascent went back to it.
-        assert max(returns) >= 2
+    if radii == ALONE:
+        assert (
+            min(returns) >= 1
+        )  # The peak got sparser, and the ascent went back to it.
 
 
 @each_kind

@@ -8,6 +8,10 @@ import numpy as np
 
 from tests.reference import pgd, projections
 
+# Steps are shares of the radius in float32, as ours: a pixel that two steps bring back
+# to its value counts as changed or not by their last bits.
+ONE = np.float32(1)
+
 
 def loss_and_gradient(weights, x, label):
     """-log softmax(logits)[label] and its gradient, [] and [D]."""
@@ -32,14 +36,14 @@ def stage(weights, x0, start, label, eps, steps, share, changed):
         changed: the number of coordinates against which the first checkpoint holds
             that of the highest iterate.
     """
-    dims, step_size, returns = len(x0), eps, 0
+    dims, relative, returns = len(x0), ONE, 0
     x = start
     loss, grad = loss_and_gradient(weights, x, label)
     best_x, best_loss, best_grad = x, loss, grad
     found = [x]
     for i in range(1, steps + 1):
         count = max(int(np.ceil(round(share * dims, 9))), 1)
-        ahead = x + step_size * sparse_step(grad, count)
+        ahead = x + float(relative) * eps * sparse_step(grad, count)
         x = projections.by_bisection("l1", ahead, x0, eps, 0.0, 1.0)
         found.append(x)
         loss, grad = loss_and_gradient(weights, x, label)
@@ -50,9 +54,9 @@ def stage(weights, x0, start, label, eps, steps, share, changed):
             share = now / dims / 1.5
             if now / changed < 0.95:
                 returns += np.abs(best_x - x).max() > 1e-3
-                step_size, x, grad = eps, best_x, best_grad
+                relative, x, grad = ONE, best_x, best_grad
             else:
-                step_size = max(step_size / 1.5, eps / 10)
+                relative = max(relative / np.float32(1.5), np.float32(0.1))
             changed = now
     return np.array(found), best_x, returns
 
