@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
                 row = zoo_verdicts.judged(case, plan, common.SEED.value + seed)
                 run.rows.append(row)
                 print(report.format_table([row], COLUMNS).splitlines()[-1], flush=True)
-                run.write(_TITLE, _summary(run.rows), COLUMNS)  # Hours may be lost.
+                run.write(_TITLE, f"So far: {_summary(run.rows)}", COLUMNS)
     print(_summary(run.rows))
     run.save(_TITLE, _summary(run.rows), COLUMNS)
 

@@ -8,7 +8,7 @@ its old weights. So whoever keeps programs of a model asks `as_of_now` for it fi
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from robust_jax.core.compiling import check_draws
 from robust_jax.core.room import leave_room
 from robust_jax.core.types import LogitsFn
 
+Mark = tuple[Hashable, ...]  # Of a program: equal where the same is computed.
 _RULES = ("custom", "linear_call")  # Beginnings of primitives with rules of one's own.
 _JAX = str(jax.__file__).removesuffix("__init__.py")
 
@@ -61,10 +62,10 @@ def values_of_now(function: Callable[..., Any], *example: Any) -> Partial:
 
     Rules of its own for gradients and batches may be those of an earlier time.
     """
-    return _settled(as_partial(function), example, lambda *_: "")
+    return _settled(as_partial(function), example, lambda *_: ())
 
 
-def _settled(given: Partial, example: Any, rules: Callable[..., str]) -> Partial:
+def _settled(given: Partial, example: Any, rules: Callable[..., "Mark"]) -> Partial:
     if isinstance(given.func, _Program):
         return given
     leaves, structure = jax.tree.flatten(given)
@@ -81,8 +82,8 @@ def _settled(given: Partial, example: Any, rules: Callable[..., str]) -> Partial
     return Partial(known.setdefault("program", program), looked_up, leaves)
 
 
-def mark_of_now(function: Callable[..., Any], *example: Any) -> str:
-    """A digest of what a function computes now, all that it looks up included."""
+def mark_of_now(function: Callable[..., Any], *example: Any) -> Mark:
+    """What tells what a function computes now, all that it looks up included."""
     closed, _ = traced_now(function, *example)
     return _mark(closed, closed.consts)
 
@@ -96,6 +97,22 @@ def traced_now(function: Callable[..., Any], *args: Any) -> tuple[jex.ClosedJaxp
         *args
     )
     return closed, shape
+
+
+class _Same:
+    """A function on the host, equal to itself; held, lest another one takes its place.
+
+    Where a trace makes one anew, its address would be given away after the trace.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._function is other._function
+
+    def __hash__(self) -> int:
+        return id(self._function)
 
 
 class _Program:
@@ -118,8 +135,8 @@ class _Program:
 
 
 @functools.lru_cache(maxsize=1024)
-def _known(mark: str, structure: Any) -> dict[str, _Program]:
-    """Where the program of a mark is; no function or weight of the user's is held."""
+def _known(mark: Mark, structure: Any) -> dict[str, _Program]:
+    """Where the program of a mark is; nothing of the user's but callbacks is held."""
     leave_room()  # Compiled programs of a new model are about to come.
     return {}
 
@@ -142,14 +159,14 @@ def _has_rule(equation: jex.JaxprEqn) -> bool:
     return equation.primitive.name.startswith(_RULES)
 
 
-def _mark_of_rules(program: _Program, *arguments: Any) -> str:
+def _mark_of_rules(program: _Program, *arguments: Any) -> Mark:
     """Of the model's batches and gradients, whose rules look things up by themselves.
 
     That is a constant of all programs, so that its value counts.
     """
     looked_up, leaves, example = arguments
     if not program.has_rules:
-        return ""
+        return ()
     batch = jax.tree.map(_two, example)
 
     def gradient(looked_up: Any, leaves: Any, x: Any, *others: Any) -> Any:
@@ -157,29 +174,29 @@ def _mark_of_rules(program: _Program, *arguments: Any) -> str:
         logits, back = jax.vjp(lambda x: call(x, *others), x)
         return back(jax.tree.map(jnp.ones_like, logits))
 
-    marks = []
+    mark: Mark = ()
     for function in (program, gradient):
         batched = jax.vmap(function, (None, None, *(0 for _ in batch)))
         try:
             closed, _ = traced_now(batched, looked_up, leaves, *batch)
         except Exception:  # It has no gradient, as on the host; who needs it is told.
             continue
-        marks.append(_mark(closed, closed.consts))
-    return "".join(marks)
+        mark += _mark(closed, closed.consts)
+    return mark
 
 
-def _mark(closed: jex.ClosedJaxpr, constants: Sequence[Any] = ()) -> str:
-    """A digest of a program's text and of what it hides."""
+def _mark(closed: jex.ClosedJaxpr, constants: Sequence[Any] = ()) -> Mark:
+    """A digest of a program's text and of what it hides, and who is called back."""
     total = hashlib.blake2b(str(closed.jaxpr).encode(), digest_size=16)
     for value in (*constants, *held(closed.jaxpr)):
         total.update(np.ascontiguousarray(_plain(value)).tobytes())
     hosts = (
-        str(id(value.callback_func))
+        _Same(value.callback_func)
         for equation in equations(closed.jaxpr)
         for value in equation.params.values()
         if hasattr(value, "callback_func")
     )
-    return " ".join([total.hexdigest(), *hosts])
+    return (total.hexdigest(), *hosts)
 
 
 def equations(program: jex.Jaxpr) -> Iterator[jex.JaxprEqn]:

@@ -301,8 +301,7 @@ def attack_of_now(
 
 def of_now(product: _T, use: Callable[..., Any], *example: Any) -> _T:
     """As `attack_of_now`, by a function that uses all parts of what a factory made."""
-    is_own = exports.is_of_this_library(product)
-    if is_own or any(map(checks.is_traced, jax.tree.leaves((product, example)))):
+    if exports.is_of_this_library(product) or given.is_traced(product, example):
         return product
     mark = mark_of_now(use, product, *example)
     return cast(_T, cast(factories.Product, product).marked(mark))

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from robust_jax.core import kinds
+from robust_jax.core.closures import Mark
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -38,7 +39,7 @@ class Structure(NamedTuple):
     fixed: tuple[tuple[str, type, Any], ...]  # arguments that decide the program
     tree: Any  # of the other arguments
     leaves: tuple[Any, ...]  # of the tree, with holes
-    mark: str = ""  # of what functions of the user's compute now, see `drive`
+    mark: Mark = ()  # what functions of the user's compute now
 
     def arguments(self, numbers: Any) -> inspect.BoundArguments:
         """What the factory is called with."""
@@ -84,7 +85,7 @@ class Product:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.made(*args, **kwargs)
 
-    def marked(self, mark: str) -> "Product":
+    def marked(self, mark: Mark) -> "Product":
         """The same, told from others of these arguments; programs are its own."""
         return Product(self.structure._replace(mark=mark), self.numbers)
 

@@ -214,6 +214,27 @@ def test_a_callback_that_holds_something_else_is_another_program(kept):
         np.testing.assert_allclose(found, X @ kept["w"])
 
 
+def test_a_callback_is_held_by_its_mark(kept):
+    """Freed, it would leave its address to the next one, which holds something else."""
+    shape = jax.ShapeDtypeStruct((2,), jnp.float32)
+    made = []
+
+    def model(x):
+        then = np.asarray(kept["w"])
+        called = lambda x: np.asarray(x @ then, np.float32)  # noqa: E731
+        made.append(weakref.ref(called))
+        return jax.pure_callback(called, shape, x)
+
+    mark = closures.mark_of_now(model, X)
+    gc.collect()
+    (one,) = made
+    assert one() is not None
+    assert mark != closures.mark_of_now(model, X)
+    del mark
+    gc.collect()
+    assert one() is None
+
+
 def test_structures_in_and_out(kept):
     model = lambda x, key: {"y": x["a"] @ kept["w"], "key": jax.random.uniform(key)}  # noqa: E731
     example = {"a": X}, jax.random.key(3)

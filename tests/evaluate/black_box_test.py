@@ -70,6 +70,8 @@ def test_a_model_on_the_host_that_answers_with_nan_is_flagged():
 
     model, plan = interop.from_host(scores, 10), (Stage("none", attacks.square(1)),)
     threat = threats.Linf(0.05)
-    labels = data.labels[:N]  # Of what NaN loses nothing is left: without a budget.
-    report = robustness(model, pixels, labels, threat, plan=plan, points=16)
-    assert "somewhere in the threat set" in report.audit.findings[0].says
+    report = robustness(model, pixels, data.labels[:N], threat, plan=plan)
+    # What is NaN counts as broken, and nothing is left: of 26, which costs nothing.
+    assert [flag.number for flag in report.audit.flags] == [26]
+    more = report.audit_again(points=16)
+    assert "somewhere in the threat set" in more.audit.findings[0].says
