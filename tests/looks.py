@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax import threats
-from robust_jax.attacks.gradients import Scene
+from robust_jax.attacks.gradients.estimator import Scene
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims

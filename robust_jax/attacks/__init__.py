@@ -1,68 +1,17 @@
 """Layer 3: attacks. Factories that return an `Attack` for one example; `list()`."""
 
-from robust_jax.attacks import estimates, gradients
-from robust_jax.attacks.acg import acg
-from robust_jax.attacks.alma import alma
-from robust_jax.attacks.apgd import apgd
-from robust_jax.attacks.apgd_l1 import apgd_l1
-from robust_jax.attacks.boundary_attack import boundary_attack
-from robust_jax.attacks.brendel_bethge import brendel_bethge
-from robust_jax.attacks.carlini_wagner import cw_l2
-from robust_jax.attacks.carlini_wagner_l0 import cw_l0
-from robust_jax.attacks.carlini_wagner_linf import cw_linf
-from robust_jax.attacks.catalog import by_name, list_attacks as list
-from robust_jax.attacks.compose import (
-    over_targets,
-    restarts,
-    strongest_of,
-    then_if_failed,
-)
-from robust_jax.attacks.ddn import ddn
-from robust_jax.attacks.deepfool import deepfool
-from robust_jax.attacks.diverse import odi_pgd
-from robust_jax.attacks.ead import ead
-from robust_jax.attacks.entry import Entry
-from robust_jax.attacks.exemplars import exemplars
-from robust_jax.attacks.fab import fab
-from robust_jax.attacks.fmn import fmn
-from robust_jax.attacks.gama import gama_pgd
-from robust_jax.attacks.geoda import geoda
-from robust_jax.attacks.greedy import greedy_l0
-from robust_jax.attacks.hop_skip_jump import hop_skip_jump
-from robust_jax.attacks.jsma import jsma
-from robust_jax.attacks.lbfgs import lbfgs
-from robust_jax.attacks.multi_targeted import multi_targeted
-from robust_jax.attacks.one_pixel import one_pixel
-from robust_jax.attacks.pdpgd import pdpgd
-from robust_jax.attacks.pgd_l0 import pgd_l0
-from robust_jax.attacks.projected import (
-    adam_pgd,
-    bim,
-    fgsm,
-    mim,
-    nesterov,
-    pgd,
-    projected_ascent,
-    r_fgsm,
-)
-from robust_jax.attacks.radius import minimal_apgd, minimise_radius
-from robust_jax.attacks.rays import rays
-from robust_jax.attacks.sampling import grid, worst_of
-from robust_jax.attacks.score_based import bandits, nes, spsa
-from robust_jax.attacks.shared import trained_patch, universal
-from robust_jax.attacks.sigma_zero import sigma_zero
-from robust_jax.attacks.sign_opt import sign_opt
-from robust_jax.attacks.simba import simba
-from robust_jax.attacks.slide import slide
-from robust_jax.attacks.sparse_rs import sparse_rs
-from robust_jax.attacks.sparse_rs_patch import sparse_rs_patch
-from robust_jax.attacks.sparsefool import sparsefool
-from robust_jax.attacks.square import square
-from robust_jax.attacks.stadv import stadv
-from robust_jax.attacks.superdeepfool import superdeepfool
-from robust_jax.attacks.surrogates import ensemble
-from robust_jax.attacks.through import through
-from robust_jax.attacks.transfer import (
+from robust_jax.attacks import gradients
+from robust_jax.attacks.ascent.acg import acg
+from robust_jax.attacks.ascent.apgd import apgd
+from robust_jax.attacks.ascent.apgd_l1 import apgd_l1
+from robust_jax.attacks.ascent.gama import gama_pgd
+from robust_jax.attacks.ascent.multi_targeted import multi_targeted
+from robust_jax.attacks.ascent.odi import odi_pgd
+from robust_jax.attacks.ascent.pgd_l0 import pgd_l0
+from robust_jax.attacks.ascent.score_based import bandits, nes, spsa
+from robust_jax.attacks.ascent.slide import slide
+from robust_jax.attacks.ascent.stadv import stadv
+from robust_jax.attacks.ascent.transfer import (
     di_fgsm,
     lookahead,
     nesterov_variance_tuning,
@@ -73,13 +22,65 @@ from robust_jax.attacks.transfer import (
     vmi_fgsm,
     vni_fgsm,
 )
-from robust_jax.attacks.transforms import (
+from robust_jax.attacks.catalog import by_name, list_attacks as list
+from robust_jax.attacks.compose import (
+    over_targets,
+    restarts,
+    strongest_of,
+    then_if_failed,
+)
+from robust_jax.attacks.entry import Entry
+from robust_jax.attacks.gradients import estimates
+from robust_jax.attacks.gradients.ensembles import ensemble
+from robust_jax.attacks.gradients.transforms import (
     expectation,
     input_diversity,
     scale_invariance,
     straight_through,
     translation_invariance,
 )
+from robust_jax.attacks.nearest.alma import alma
+from robust_jax.attacks.nearest.bisection import minimal_apgd, minimise_radius
+from robust_jax.attacks.nearest.brendel_bethge import brendel_bethge
+from robust_jax.attacks.nearest.carlini_wagner import cw_l2
+from robust_jax.attacks.nearest.carlini_wagner_l0 import cw_l0
+from robust_jax.attacks.nearest.carlini_wagner_linf import cw_linf
+from robust_jax.attacks.nearest.ddn import ddn
+from robust_jax.attacks.nearest.deepfool import deepfool
+from robust_jax.attacks.nearest.ead import ead
+from robust_jax.attacks.nearest.fab import fab
+from robust_jax.attacks.nearest.fmn import fmn
+from robust_jax.attacks.nearest.greedy import greedy_l0
+from robust_jax.attacks.nearest.jsma import jsma
+from robust_jax.attacks.nearest.lbfgs import lbfgs
+from robust_jax.attacks.nearest.pdpgd import pdpgd
+from robust_jax.attacks.nearest.sigma_zero import sigma_zero
+from robust_jax.attacks.nearest.sparsefool import sparsefool
+from robust_jax.attacks.nearest.superdeepfool import superdeepfool
+from robust_jax.attacks.queries.boundary_attack import boundary_attack
+from robust_jax.attacks.queries.exemplars import exemplars
+from robust_jax.attacks.queries.geoda import geoda
+from robust_jax.attacks.queries.hop_skip_jump import hop_skip_jump
+from robust_jax.attacks.queries.one_pixel import one_pixel
+from robust_jax.attacks.queries.rays import rays
+from robust_jax.attacks.queries.sampling import grid, worst_of
+from robust_jax.attacks.queries.sign_opt import sign_opt
+from robust_jax.attacks.queries.simba import simba
+from robust_jax.attacks.queries.sparse_rs import sparse_rs
+from robust_jax.attacks.queries.sparse_rs_patch import sparse_rs_patch
+from robust_jax.attacks.queries.square import square
+from robust_jax.attacks.skeletons.projected import (
+    adam_pgd,
+    bim,
+    fgsm,
+    mim,
+    nesterov,
+    pgd,
+    projected_ascent,
+    r_fgsm,
+)
+from robust_jax.attacks.through import through
+from robust_jax.attacks.universal_perturbation import trained_patch, universal
 
 __all__ = [
     "Entry",

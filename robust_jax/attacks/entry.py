@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from robust_jax.attacks.jsma import singles
+from robust_jax.attacks.nearest.jsma import singles
 from robust_jax.core.types import Attack
 
 NEAREST = "minimum norm"

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from robust_jax.attacks.skeleton import chosen, until_won
+from robust_jax.attacks.skeletons.common import chosen, until_won
 from robust_jax.core.factories import factory
 from robust_jax.core.types import (
     Array,

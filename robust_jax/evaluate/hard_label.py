@@ -12,7 +12,7 @@ from typing import NamedTuple
 import chex
 import jax.numpy as jnp
 
-from robust_jax.attacks.skeleton import until_won
+from robust_jax.attacks.skeletons.common import until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax import optim
-from robust_jax.attacks import projected
-from robust_jax.attacks.gradients import Climb
+from robust_jax.attacks.gradients.estimator import Climb
+from robust_jax.attacks.skeletons import projected
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
 from robust_jax.core.types import Array, Attack, Key, Threat

@@ -9,8 +9,8 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks import radii as stages
-from robust_jax.attacks.apgd_l1 import apgd_l1, at_gaussian
+from robust_jax.attacks.ascent.apgd_l1 import apgd_l1, at_gaussian
+from robust_jax.attacks.skeletons import radius_schedule
 from robust_jax.core import lift
 from robust_jax.core.margin import margin
 from robust_jax.core.types import Untargeted
@@ -221,7 +221,7 @@ def test_the_default_start_is_gaussian_noise_projected_on_the_first_radius():
 @pytest.mark.parametrize("radii", [ALONE, (2.0, 1.0), SHRINKING])
 def test_every_budget_is_spent_with_a_step_for_each_stage(radii):
     most = 60
-    call = jax.jit(jax.vmap(lambda n, i: stages.call(n, radii, i), (None, 0)))
+    call = jax.jit(jax.vmap(lambda n, i: radius_schedule.call(n, radii, i), (None, 0)))
     for steps in range(len(radii), most):
         count = apgd_l1(steps=steps, radii=radii).steps
         assert count == steps + len(radii)

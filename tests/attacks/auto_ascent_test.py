@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.gradients import Gradient, Look
-from robust_jax.attacks.projected import at_the_input
+from robust_jax.attacks.gradients.estimator import Gradient, Look
+from robust_jax.attacks.skeletons.projected import at_the_input
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests.reference import apgd as reference

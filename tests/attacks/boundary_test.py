@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import boundary
-from robust_jax.attacks.gradients import exact
+from robust_jax.attacks.gradients.estimator import exact
+from robust_jax.attacks.nearest import linearised_boundary
 from robust_jax.core.types import Untargeted
 from tests import victims
 
@@ -40,7 +40,8 @@ def test_memory_does_not_grow_with_the_classes(name):
 
 
 @pytest.mark.parametrize(
-    ("choice", "num_classes"), [(boundary.nearest, 12), (boundary.crossed, 25)]
+    ("choice", "num_classes"),
+    [(linearised_boundary.nearest, 12), (linearised_boundary.crossed, 25)],
 )
 def test_a_block_at_a_time_chooses_as_all_at_once(choice, num_classes, monkeypatch):
     model = victims.two_layer_victim((4, 3, 2), num_classes)
@@ -49,7 +50,7 @@ def test_a_block_at_a_time_chooses_as_all_at_once(choice, num_classes, monkeypat
     labels = (victims.predicted(model, images) + np.arange(6) % 2) % num_classes
 
     def chosen(x, label):
-        scene = boundary.Nearby(
+        scene = linearised_boundary.Nearby(
             jax.random.key(0), model, threats.L2(1.0), x, Untargeted(label)
         )
         look, _, paid = choice(exact(), scene, ())
@@ -59,10 +60,13 @@ def test_a_block_at_a_time_chooses_as_all_at_once(choice, num_classes, monkeypat
         return jax.jit(lambda *rows: jax.vmap(chosen)(*rows))(images, labels)
 
     look, paid = found()
-    monkeypatch.setattr(boundary, "_BLOCK", num_classes)
+    monkeypatch.setattr(linearised_boundary, "_BLOCK", num_classes)
     whole, paid_whole = found()
     for ours, theirs in zip(look, whole, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    assert choice is boundary.nearest or (look.value >= 0).tolist() == [False, True] * 3
+    assert (
+        choice is linearised_boundary.nearest
+        or (look.value >= 0).tolist() == [False, True] * 3
+    )
     assert paid[0].tolist() == [-(-(num_classes - 1) // 10), num_classes - 1]
     assert paid_whole[0].tolist() == [1, num_classes - 1]

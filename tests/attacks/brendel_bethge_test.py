@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.brendel_bethge import nearest_in_trust
+from robust_jax.attacks.nearest.brendel_bethge import nearest_in_trust
 from robust_jax.core.types import Untargeted
 
 D, N = 5, 12

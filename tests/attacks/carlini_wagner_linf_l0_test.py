@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import carlini_wagner_l0
+from robust_jax.attacks.nearest import carlini_wagner_l0
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
 from tests import victims

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import const_search, tanh_box
+from robust_jax.attacks.nearest import const_search, tanh_box
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
 from tests import victims

@@ -9,7 +9,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.geoda import probes_of_round
+from robust_jax.attacks.queries.geoda import probes_of_round
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Untargeted
 from robust_jax.losses import objectives

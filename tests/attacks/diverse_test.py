@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from robust_jax import threats
-from robust_jax.attacks import diverse
-from robust_jax.attacks.gradients import Gradient, Look
+from robust_jax.attacks.ascent import odi
+from robust_jax.attacks.gradients.estimator import Gradient, Look
 from robust_jax.core.types import Untargeted
 from tests import victims
 from tests.reference import pgd as reference, projections
@@ -23,7 +23,7 @@ def climbed_along_each_logit(seed, i):
         values = jax.vmap(scene.climb)(jnp.eye(4))
         return Look(values[0], jnp.asarray(LOGITS), jnp.zeros_like(scene.x)), values
 
-    attack = diverse.odi_pgd(gradient=Gradient(lambda x: jnp.zeros(4), look, 1, 1))
+    attack = odi.odi_pgd(gradient=Gradient(lambda x: jnp.zeros(4), look, 1, 1))
     threat = threats.Linf(0.1)
     state = attack.init(jax.random.key(seed), threat, jnp.full(4, 0.5), LABEL)
     return attack.step(None, threat, state._replace(i=i)).memory
@@ -45,7 +45,7 @@ def test_a_direction_per_key_for_two_steps_then_the_margin():
 
 def test_two_full_steps_on_an_affine_model_end_at_a_corner():
     model, image = victims.affine_victim((6,), 4), jnp.full(6, 0.5)
-    attack, threat, seeds = diverse.odi_pgd(), threats.Linf(0.1), jnp.arange(5)
+    attack, threat, seeds = odi.odi_pgd(), threats.Linf(0.1), jnp.arange(5)
 
     @jax.jit
     def corners(model, seeds):
@@ -72,7 +72,7 @@ def test_the_path_is_that_of_the_oracle(norm):
     model, steps, eps = victims.two_layer_victim((8,), 4, seed=1, scale=2.0), 10, 0.2
     image = victims.inputs((8,), 1, seed=4, high=0.5)[0]
     label = int(victims.predicted(model, image[None])[0])
-    attack, threat = diverse.odi_pgd(steps), threats.by_name(norm)(eps)
+    attack, threat = odi.odi_pgd(steps), threats.by_name(norm)(eps)
 
     @jax.jit
     def ours(model, image, label):
@@ -113,4 +113,4 @@ def test_the_path_is_that_of_the_oracle(norm):
 )
 def test_bad_arguments_are_refused_when_the_attack_is_made(argument):
     with pytest.raises(ValueError, match=f"^{argument}=0; expected"):
-        diverse.odi_pgd(**{argument: 0})
+        odi.odi_pgd(**{argument: 0})

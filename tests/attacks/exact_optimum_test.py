@@ -15,7 +15,7 @@ from jax.tree_util import Partial
 from scipy import optimize
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.fab import halfway_at_random
+from robust_jax.attacks.nearest.fab import halfway_at_random
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Attack, Untargeted
 from robust_jax.losses import objectives

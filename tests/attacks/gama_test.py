@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from robust_jax import threats
-from robust_jax.attacks import gama
-from robust_jax.attacks.gradients import Gradient, Look
+from robust_jax.attacks.ascent import gama
+from robust_jax.attacks.gradients.estimator import Gradient, Look
 from robust_jax.core import drive
 from robust_jax.core.types import Reach, Towards, Untargeted
 from tests import victims

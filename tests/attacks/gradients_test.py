@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.gradients import Gradient, exact
+from robust_jax.attacks.gradients.estimator import Gradient, exact
 from robust_jax.core.types import Towards
 from tests import victims
 

@@ -9,8 +9,8 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks.gradients import Gradient, exact
-from robust_jax.attacks.jsma import Candidates, jsma, pairs, singles
+from robust_jax.attacks.gradients.estimator import Gradient, exact
+from robust_jax.attacks.nearest.jsma import Candidates, jsma, pairs, singles
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from tests import victims

@@ -11,7 +11,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.jsma import singles
+from robust_jax.attacks.nearest.jsma import singles
 from robust_jax.core import lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives

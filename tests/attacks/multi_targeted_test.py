@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import gama
-from robust_jax.attacks.gradients import Gradient, Look
-from robust_jax.attacks.multi_targeted import in_turn
+from robust_jax.attacks.ascent import gama
+from robust_jax.attacks.ascent.multi_targeted import in_turn
+from robust_jax.attacks.gradients.estimator import Gradient, Look
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.losses import objectives

@@ -9,7 +9,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import projected
+from robust_jax.attacks.skeletons import projected
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.losses import objectives

@@ -7,8 +7,9 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import estimates, gradients
-from robust_jax.attacks.bandits import bandit
+from robust_jax.attacks import gradients
+from robust_jax.attacks.gradients import estimates
+from robust_jax.attacks.gradients.bandits import bandit
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives

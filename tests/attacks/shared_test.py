@@ -8,7 +8,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.attacks import shared
+from robust_jax.attacks import universal_perturbation
 from robust_jax.core import compilation, drive
 from robust_jax.core.types import Reach, Untargeted
 from robust_jax.losses import objectives
@@ -148,14 +148,14 @@ def test_bad_arguments_get_one_clear_sentence(call, part):
 
 def test_each_step_places_by_keys_of_its_own():
     """Each example's, too: the value is the mean of what they draw."""
-    parts = shared._Parts(
+    parts = universal_perturbation._Parts(
         start=lambda key, threat, x: jnp.zeros_like(x),
         place=lambda key, threat, x, found: x + found + jax.random.uniform(key),
         rule=lambda threat: optax.set_to_zero(),
         project=lambda threat, found: found,
         objective=objectives.margin,
     )
-    attack, x = shared._shared(parts, 3), jnp.zeros((2, 1))
+    attack, x = universal_perturbation._shared(parts, 3), jnp.zeros((2, 1))
     state, values = attack.init(KEY, threats.Linf(1.0), x[0]), []
     goal = Untargeted(jnp.zeros(2, jnp.int32))
     step = jax.jit(lambda s: attack.step(pair_of, threats.Linf(1.0), s, x, goal))

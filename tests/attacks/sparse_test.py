@@ -9,10 +9,10 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks import projected
-from robust_jax.attacks.apgd_l1 import apgd_l1
-from robust_jax.attacks.pgd_l0 import in_the_box, pgd_l0
-from robust_jax.attacks.slide import slide
+from robust_jax.attacks.ascent.apgd_l1 import apgd_l1
+from robust_jax.attacks.ascent.pgd_l0 import in_the_box, pgd_l0
+from robust_jax.attacks.ascent.slide import slide
+from robust_jax.attacks.skeletons import projected
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
 from tests import victims

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robust_jax import threats
-from robust_jax.attacks.sparsefool import sparsefool
+from robust_jax.attacks.nearest.sparsefool import sparsefool
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Untargeted
 from tests import victims

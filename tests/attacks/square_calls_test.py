@@ -14,8 +14,12 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks import square_l2_l1, square_linf, square_patterns as patterns
-from robust_jax.attacks.square import square
+from robust_jax.attacks.queries import (
+    square_l2_l1,
+    square_linf,
+    square_patterns as patterns,
+)
+from robust_jax.attacks.queries.square import square
 from robust_jax.core import drive
 from robust_jax.core.images import image_shape
 from robust_jax.core.types import Untargeted

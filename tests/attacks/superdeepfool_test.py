@@ -9,10 +9,10 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks import boundary
-from robust_jax.attacks.deepfool import deepfool
-from robust_jax.attacks.gradients import exact
-from robust_jax.attacks.superdeepfool import superdeepfool
+from robust_jax.attacks.gradients.estimator import exact
+from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest.deepfool import deepfool
+from robust_jax.attacks.nearest.superdeepfool import superdeepfool
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Towards, Untargeted
 from tests import victims
@@ -99,8 +99,13 @@ def test_a_crossed_boundary_comes_before_a_nearer_one():
     """Class 2 leads by 1, the plane to class 1 is at 0.1."""
     model = Partial(victims.affine, jnp.eye(3), jnp.asarray([0.0, -0.1, 1.0]))
     here, goal = jnp.zeros(3), Untargeted(jnp.asarray(0))
-    scene = boundary.Nearby(jax.random.key(0), model, threats.L2(1.0), here, goal)
-    for choose, value in ((boundary.crossed, 1.0), (boundary.nearest, -0.1)):
+    scene = linearised_boundary.Nearby(
+        jax.random.key(0), model, threats.L2(1.0), here, goal
+    )
+    for choose, value in (
+        (linearised_boundary.crossed, 1.0),
+        (linearised_boundary.nearest, -0.1),
+    ):
         look, _, paid = choose(exact(), scene, ())
         assert paid == (1, 2)
         np.testing.assert_allclose(look.value, value, rtol=1e-5)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from robust_jax import threats
-from robust_jax.attacks import projected, transfer, transforms
-from robust_jax.attacks.gradients import Scene
+from robust_jax.attacks.ascent import transfer
+from robust_jax.attacks.gradients import transforms
+from robust_jax.attacks.gradients.estimator import Scene
+from robust_jax.attacks.skeletons import projected
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests.looks import (

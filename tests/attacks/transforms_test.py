@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from robust_jax import threats
-from robust_jax.attacks import projected, transfer, transforms
-from robust_jax.attacks.gradients import Gradient, Look, Scene, exact
+from robust_jax.attacks.ascent import transfer
+from robust_jax.attacks.gradients import transforms
+from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
+from robust_jax.attacks.skeletons import projected
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives

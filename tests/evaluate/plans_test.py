@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks
-from robust_jax.attacks.fab import halfway_at_random
+from robust_jax.attacks.nearest.fab import halfway_at_random
 from robust_jax.core.types import Towards, Untargeted
 from robust_jax.evaluate import plans, rules, stages
 from robust_jax.evaluate.hard_label import hard_label

@@ -66,6 +66,6 @@ def test_an_attack_has_its_part_of_the_contract(tree, changed, names):
 
 def test_this_tree():
     root = pathlib.Path(quick.ROOT)
-    assert quick.attacks_of(root, ["robust_jax/attacks/fab.py"]) == {"fab"}
-    found = quick.chosen(root, ["robust_jax/attacks/fab.py"])
+    assert quick.attacks_of(root, ["robust_jax/attacks/nearest/fab.py"]) == {"fab"}
+    found = quick.chosen(root, ["robust_jax/attacks/nearest/fab.py"])
     assert "tests/attacks/fab_test.py" in found and len(found) < 5

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax import attacks, optim
-from robust_jax.attacks.projected import at_random, projected_ascent
-from robust_jax.attacks.skeleton import chosen
+from robust_jax.attacks.skeletons.common import chosen
+from robust_jax.attacks.skeletons.projected import at_random, projected_ascent
 from robust_jax.core.factories import factory
 from robust_jax.core.images import image_shape
 from robust_jax.core.types import Array, Attack, AttackResult, Key, Threat

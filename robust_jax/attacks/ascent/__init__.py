@@ -1,0 +1,1 @@
+"""Attacks with a budget of perturbation, which climb inside the threat set."""

@@ -1,0 +1,1 @@
+"""What many attacks share: each loop is written once, and an attack says its move."""

@@ -1,0 +1,325 @@
+"""Projected ascent that finds its own step size: the skeleton of APGD and ACG.
+
+The step starts at twice the radius and is halved at checkpoints where progress has
+stopped; a halving goes back to the highest point so far.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from robust_jax.attacks.gradients.estimator import Climb, Gradient, Scene, exact
+from robust_jax.attacks.skeletons.common import chosen, judging, until_won
+from robust_jax.attacks.skeletons.projected import NOISE, Start
+from robust_jax.attacks.skeletons.radius_schedule import (
+    Call,
+    Radii,
+    call,
+    check,
+    judged,
+    scaled,
+)
+from robust_jax.core import incumbent
+from robust_jax.core.factories import factory
+from robust_jax.core.types import (
+    Array,
+    Attack,
+    Goal,
+    Incumbent,
+    Key,
+    LogitsFn,
+    Threat,
+)
+from robust_jax.losses import objectives
+
+Project = Callable[[Threat, Array, Array], Array]  # (threat, x, x0) -> feasible
+
+_FIRST_STEP = 2.0  # Croce & Hein (2020), Sec. 3.1: eta_0 = 2 eps.
+_RHO = 0.75  # Sec. 3.1, condition 1: a share of the steps that must rise.
+_FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 22, 3, 6  # Sec. 3.1, percent of the steps
+
+
+class Course(NamedTuple):
+    """How the direction of a step follows from the gradients seen so far."""
+
+    init: Callable[[Array], Any]  # x [*S] -> memory
+    turn: Callable[[Array, Any], tuple[Array, Any]]
+    # (grad [*S], memory) -> (direction [*S], memory)
+
+
+class Peak(NamedTuple):
+    """The highest point so far, with what is needed to go on from it."""
+
+    x: Array  # [*S]
+    value: Array  # [] the objective there
+    grad: Array  # [*S] the gradient there
+    course: Any  # memory of the course on arrival
+
+
+class Pace(NamedTuple):
+    """The step size, and how the objective went since the last checkpoint."""
+
+    relative_step: Array  # [] times eps
+    last: Array  # [] the objective at the previous iterate
+    rises: Array  # [] int32, steps since the checkpoint that climbed
+    peak: Array  # [] the highest value, as of the checkpoint
+    halved: Array  # [] bool, at the checkpoint
+
+
+class Clock(NamedTuple):
+    """Where the next review of the step size is due."""
+
+    window: Array  # [] int32, the length of the window that ends there
+    due: Array  # [] int32, a place in the stage
+
+
+class AutoState(NamedTuple):
+    """State of one example; `iterate` is what the next call evaluates."""
+
+    x: Array  # [*S]
+    goal: Goal
+    key: Key
+    iterate: Array  # [*S], feasible
+    previous: Array  # [*S], where the last move began
+    course: Any
+    highest: Peak
+    clock: Clock
+    pace: Pace
+    memory: Any  # of the gradient's estimator
+    best: Incumbent
+    i: Array  # [] int32
+    forwards: Array  # [] int32
+    backwards: Array  # [] int32
+
+
+def tick(clock: Clock, now: Call) -> tuple[Clock, Array]:
+    """The clock after one more evaluation, and the window that ends with it, else 0.
+
+    In a stage of 100 moves windows of 22, 19, 16, ... end at the iterates 22, 41, 57,
+    70, 80, 87, 93, 99.
+
+    Args:
+        clock: anything, if a stage starts now.
+        now: the call.
+    References: Croce & Hein (2020), Sec. 3.1; rounding as in the authors' code.
+    """
+    first, shrink, least = (
+        jnp.maximum(percent * now.length // 100, 1)
+        for percent in (_FIRST_WINDOW, _SHRINK, _LAST_WINDOW)
+    )
+    window = jnp.where(now.starts, first, clock.window)
+    due = jnp.where(now.starts, first, clock.due)
+    ends = now.place == due
+    shorter = jnp.where(ends, jnp.maximum(window - shrink, least), window)
+    after = jnp.where(ends, due + shorter, due)
+    return Clock(shorter, after), jnp.where(ends, window, 0)
+
+
+def review(
+    pace: Pace, value: Array, peak: Array, is_first: Array, window: Array
+) -> tuple[Pace, Array]:
+    """The pace after one more evaluation, and whether it was halved just now.
+
+    At the end of a window the step is halved if at most 3/4 of its steps climbed, or
+    if the last checkpoint left the step alone and the peak has not risen since.
+
+    Args:
+        pace: before the evaluation.
+        value: [] the objective at the iterate just evaluated.
+        peak: [] the highest value so far, this one included.
+        is_first: [] whether this is the start, which ends no step.
+        window: [] the length of the window that ends here, 0 if none does.
+    Returns: the new pace; [] bool.
+    """
+    rises = pace.rises + (~is_first & (value > pace.last))
+    ends = window > 0
+    few = rises <= _RHO * window
+    stuck = ~pace.halved & (pace.peak >= peak)
+    halve = ends & (few | stuck)
+    reviewed = Pace(
+        relative_step=jnp.where(halve, pace.relative_step / 2, pace.relative_step),
+        last=value,
+        rises=jnp.where(ends, 0, rises),
+        peak=jnp.where(ends | is_first, peak, pace.peak),
+        halved=jnp.where(ends, halve, pace.halved),
+    )
+    return reviewed, halve
+
+
+def exact_projection(threat: Threat, x: Array, x0: Array) -> Array:
+    """The nearest point of ball and box together: `threat.project`."""
+    return threat.project(x, x0)
+
+
+@factory()
+def auto_ascent(
+    objective: objectives.Objective,
+    course: Course,
+    start: Start,
+    *,
+    steps: int,
+    inertia: float,
+    project: Project,
+    gradient: Gradient | None,
+    radii: Radii = (1.0,),
+) -> Attack:
+    """Climbs an objective by projected steps whose size adapts to the progress.
+
+    Call i evaluates iterate i and moves on; the last of the calls, one for each step
+    and one for each radius, judges the last iterate. With several radii that runs at
+    one radius after the other, each stage from the projected highest point of the one
+    before, with the step at twice its radius again.
+    Guarantees: every iterate is feasible, for the radius of its stage; an adversarial
+    iterate within eps is never lost; at least as strong as the clean input;
+    deterministic in key; dtype kept.
+    Edge cases: as `projected.projected_ascent`; an objective that is NaN is no rise.
+
+    Args:
+        objective: (logits [K], goal) -> [], the quantity to climb.
+        course: makes directions of gradients.
+        start: (key, threat, x) -> the first iterate, shape [*S], feasible.
+        steps: moves, >= 1.
+        inertia: share of the previous displacement in each move, in [0, 1).
+        project: (threat, x, x0) -> a feasible point.
+        gradient: the estimator of the gradient; `gradients.exact()` if None.
+        radii: multiples of eps, the last one 1.
+    Raises: ValueError: if steps is not an integer >= len(radii); radii that do not end
+        in 1.
+    """
+    check(steps, radii)
+    estimator = exact() if gradient is None else gradient
+    is_staged = len(radii) > 1
+
+    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
+        first = start(key, scaled(threat, radii[0]) if is_staged else threat, x)
+        return _first_state(key, x, goal, first, course.init(x), estimator.init(x))
+
+    def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
+        key, x = jax.random.fold_in(state.key, state.i), state.iterate
+        now, climb = call(steps, radii, state.i), _climbing(objective, state.goal)
+        scene = Scene(key, logits_fn, threat, climb, x)
+        look, memory = estimator.look(scene, state.memory)
+        ball = scaled(threat, now.radius) if is_staged else threat
+        here = judged(threat, now.radius, state, look.logits)
+        value = look.value.astype(state.pace.last.dtype)
+        arrived = Peak(x, value, look.grad, state.course)
+        highest = chosen(value > state.highest.value, arrived, state.highest)
+        clock, window = tick(state.clock, now)
+        pace, halved = review(state.pace, value, highest.value, now.starts, window)
+        base = chosen(halved, highest, arrived)
+        direction, turned = course.turn(base.grad, base.course)
+        kept = jnp.where(now.starts, 0.0, inertia)
+        ahead = _moved(ball, project, state, base.x, direction, pace, kept)
+        moved = state._replace(
+            iterate=ahead,
+            previous=base.x,
+            course=turned,
+            highest=highest,
+            clock=clock,
+            pace=pace,
+            memory=memory,
+            best=incumbent.strongest(state.best, here),
+            i=state.i + 1,
+            forwards=state.forwards + estimator.forwards,
+            backwards=state.backwards + estimator.backwards,
+        )
+        if not is_staged:
+            return moved
+        inner = project(scaled(threat, now.next_radius), highest.x, state.x)
+        return chosen(now.ends, _restarted(moved, inner, course), moved)
+
+    return until_won(init, step, steps + len(radii), judging(estimator))
+
+
+def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
+    """Starts at distance eps in a random direction, clipped to the box.
+
+    Linf: a uniform point of the cube, stretched to its surface; else a Gaussian
+    direction.
+    """
+    is_cube = getattr(threat, "name", "") == "linf"
+    leaves, structure = jax.tree.flatten(x)
+    keys = [jax.random.fold_in(key, i) for i in range(len(leaves))]
+
+    def draw(key, leaf):
+        if is_cube:
+            return jax.random.uniform(key, leaf.shape, leaf.dtype, -1.0, 1.0)
+        return jax.random.normal(key, leaf.shape, leaf.dtype)
+
+    drawn = [draw(k, leaf) for k, leaf in zip(keys, leaves, strict=True)]
+    drawn = jax.tree.unflatten(structure, drawn)
+    size = threat.distance(drawn, jax.tree.map(jnp.zeros_like, drawn))
+    scale = threat.eps / jnp.where(size == 0, 1, size)
+    out = jax.tree.map(lambda a, d: (a + scale * d).astype(a.dtype), x, drawn)
+    return threat.project(out, x)
+
+
+def _climbing(objective: objectives.Objective, goal: Goal) -> Climb:
+    return lambda logits: objective(logits, goal)
+
+
+def _first_state(
+    key: Key, x: Array, goal: Goal, first: Array, course: Any, memory: Any
+) -> AutoState:
+    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    pace = _first_pace(x)
+    lowest, zero = pace.last, pace.rises
+    return AutoState(
+        x=x,
+        goal=goal,
+        key=jax.random.fold_in(key, NOISE),
+        iterate=first,
+        previous=first,
+        course=course,
+        highest=Peak(first, lowest, jax.tree.map(jnp.zeros_like, x), course),
+        clock=Clock(zero, zero),
+        pace=pace,
+        memory=memory,
+        best=incumbent.nothing_yet(x),
+        i=zero,
+        forwards=zero,
+        backwards=zero,
+    )
+
+
+def _first_pace(x: Array) -> Pace:
+    wide = jnp.promote_types(jax.tree.leaves(x)[0].dtype, jnp.float32)
+    lowest = jnp.full((), -jnp.inf, wide)
+    return Pace(
+        relative_step=jnp.full_like(lowest, _FIRST_STEP),
+        last=lowest,
+        rises=jnp.zeros((), jnp.int32),
+        peak=lowest,
+        halved=jnp.ones((), bool),  # So that the first checkpoint asks for rises only.
+    )
+
+
+def _restarted(state: AutoState, iterate: Array, course: Course) -> AutoState:
+    """The state before the first look of a stage: what was learned is of another."""
+    pace = _first_pace(state.x)
+    return state._replace(
+        iterate=iterate,
+        course=course.init(state.x),
+        highest=state.highest._replace(value=pace.peak),
+        pace=pace,
+    )
+
+
+def _moved(threat, project, state, x, direction, pace, inertia):
+    """The next iterate: a projected step from x, mixed with the last displacement."""
+    step = threat.steepest(direction, x)
+    ahead = jax.tree.map(lambda a, d: a + pace.relative_step * d, x, step)
+    z = project(threat, _like(ahead, x), state.x)
+
+    def mix(x, z, previous):
+        return x + (1 - inertia) * (z - x) + inertia * (x - previous)
+
+    mixed = jax.tree.map(mix, x, z, state.previous)
+    return project(threat, _like(mixed, x), state.x)
+
+
+def _like(tree: Any, pattern: Any) -> Any:
+    return jax.tree.map(lambda a, b: a.astype(b.dtype), tree, pattern)
