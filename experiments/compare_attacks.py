@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments import adversary, common, recording, single
 from robust_jax import attacks, evaluate, models, report
-from robust_jax.attacks.entry import Entry
+from robust_jax.attacks import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
 
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> None:
     threat = adversary.threat_on(data)
     run, few = recording.Run("compare_attacks"), min(_FEW.value, len(data))
     broken: dict[str, np.ndarray] = {}
-    some = {e: len(data) if e.knowledge == "gradients" else few for e in entries}
+    some = {e: len(data) if e.sees == "gradients" else few for e in entries}
     for entry in entries:
         taken = data.take(np.arange(some[entry]))
         found = single.attacked(

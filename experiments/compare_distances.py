@@ -26,7 +26,7 @@ from experiments import common, distance_plans, recording
 from experiments.peers import distance_rows, nearest, options, ours, rivals
 from experiments.peers.problem import Problem
 from robust_jax import report
-from robust_jax.attacks.entry import SHORT_BUDGET
+from robust_jax.attacks.catalog import SHORT_BUDGET
 from robust_jax.core import checks
 from robust_jax.evaluate import NearestPlan
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from robust_jax import attacks, evaluate
-from robust_jax.attacks.entry import Entry
+from robust_jax.attacks import Entry
 from robust_jax.core import checks
 from robust_jax.evaluate import NearestPlan, stages
 

@@ -15,7 +15,7 @@ from absl import flags
 
 from experiments import adversary, common, recording, single
 from robust_jax import attacks, evaluate, models, report
-from robust_jax.attacks.entry import Entry
+from robust_jax.attacks import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion, median
 from robust_jax.core.types import Threat
@@ -75,7 +75,7 @@ def _row(
     shown = {f"at_{q}": _left(needed, q) for q in _SHOWN if q <= budget}
     return {
         "attack": entry.name,
-        "sees": entry.knowledge,
+        "sees": entry.sees,
         "n": len(needed),
         **shown,
         "accuracy": _left(needed, budget),

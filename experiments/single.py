@@ -2,7 +2,7 @@
 
 from experiments import common
 from robust_jax import evaluate, models
-from robust_jax.attacks.entry import Entry
+from robust_jax.attacks import Entry
 from robust_jax.core.types import Attack, Threat
 from robust_jax.datasets import Dataset
 from robust_jax.evaluate import stages

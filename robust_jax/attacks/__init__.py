@@ -1,5 +1,7 @@
 """Layer 3: attacks. Factories that return an `Attack` for one example; `list()`."""
 
+from collections.abc import Sequence as _Sequence
+
 from robust_jax.attacks import gradients
 from robust_jax.attacks.ascent.acg import acg
 from robust_jax.attacks.ascent.apgd import apgd
@@ -7,6 +9,15 @@ from robust_jax.attacks.ascent.apgd_l1 import apgd_l1
 from robust_jax.attacks.ascent.gama import gama_pgd
 from robust_jax.attacks.ascent.multi_targeted import multi_targeted
 from robust_jax.attacks.ascent.odi import odi_pgd
+from robust_jax.attacks.ascent.pgd import (
+    adam_pgd,
+    bim,
+    fgsm,
+    mim,
+    nesterov,
+    pgd,
+    r_fgsm,
+)
 from robust_jax.attacks.ascent.pgd_l0 import pgd_l0
 from robust_jax.attacks.ascent.score_based import bandits, nes, spsa
 from robust_jax.attacks.ascent.slide import slide
@@ -22,14 +33,18 @@ from robust_jax.attacks.ascent.transfer import (
     vmi_fgsm,
     vni_fgsm,
 )
-from robust_jax.attacks.catalog import by_name, list_attacks as list
+from robust_jax.attacks.catalog import (
+    Catalog,
+    Entry,
+    found as _found,
+    listed as _listed,
+)
 from robust_jax.attacks.compose import (
     over_targets,
     restarts,
     strongest_of,
     then_if_failed,
 )
-from robust_jax.attacks.entry import Entry
 from robust_jax.attacks.gradients import estimates
 from robust_jax.attacks.gradients.ensembles import ensemble
 from robust_jax.attacks.gradients.transforms import (
@@ -69,97 +84,28 @@ from robust_jax.attacks.queries.simba import simba
 from robust_jax.attacks.queries.sparse_rs import sparse_rs
 from robust_jax.attacks.queries.sparse_rs_patch import sparse_rs_patch
 from robust_jax.attacks.queries.square import square
-from robust_jax.attacks.skeletons.projected import (
-    adam_pgd,
-    bim,
-    fgsm,
-    mim,
-    nesterov,
-    pgd,
-    projected_ascent,
-    r_fgsm,
-)
+from robust_jax.attacks.skeletons.projected import projected_ascent
 from robust_jax.attacks.through import through
 from robust_jax.attacks.universal_perturbation import trained_patch, universal
 
-__all__ = [
-    "Entry",
-    "acg",
-    "adam_pgd",
-    "alma",
-    "apgd",
-    "apgd_l1",
-    "bandits",
-    "bim",
-    "boundary_attack",
-    "brendel_bethge",
-    "by_name",
-    "cw_l0",
-    "cw_l2",
-    "cw_linf",
-    "ddn",
-    "deepfool",
-    "di_fgsm",
-    "ead",
-    "ensemble",
-    "estimates",
-    "exemplars",
-    "expectation",
-    "fab",
-    "fgsm",
-    "fmn",
-    "gama_pgd",
-    "geoda",
-    "gradients",
-    "greedy_l0",
-    "grid",
-    "hop_skip_jump",
-    "input_diversity",
-    "jsma",
-    "lbfgs",
-    "list",
-    "lookahead",
-    "mim",
-    "minimal_apgd",
-    "minimise_radius",
-    "multi_targeted",
-    "nes",
-    "nesterov",
-    "nesterov_variance_tuning",
-    "ni_fgsm",
-    "odi_pgd",
-    "one_pixel",
-    "over_targets",
-    "pdpgd",
-    "pgd",
-    "pgd_l0",
-    "projected_ascent",
-    "r_fgsm",
-    "rays",
-    "restarts",
-    "scale_invariance",
-    "si_ni_fgsm",
-    "sigma_zero",
-    "sign_opt",
-    "simba",
-    "slide",
-    "sparse_rs",
-    "sparse_rs_patch",
-    "sparsefool",
-    "spsa",
-    "square",
-    "stadv",
-    "straight_through",
-    "strongest_of",
-    "superdeepfool",
-    "then_if_failed",
-    "through",
-    "ti_fgsm",
-    "trained_patch",
-    "translation_invariance",
-    "universal",
-    "variance_tuning",
-    "vmi_fgsm",
-    "vni_fgsm",
-    "worst_of",
-]
+_CATALOG = _listed(globals().values())
+_PUBLIC = [name for name, value in globals().items() if callable(value)]
+__all__ = ["by_name", "estimates", "gradients", "list"]
+__all__ += sorted(name for name in _PUBLIC if not name.startswith("_"))
+
+
+def __dir__() -> _Sequence[str]:
+    return __all__
+
+
+def list() -> Catalog:
+    """All attacks on pixels, which print as a table."""
+    return _CATALOG
+
+
+def by_name(name: str) -> Entry:
+    """The entry of an attack.
+
+    Raises: ValueError: an unknown name; the nearest one is suggested.
+    """
+    return _found(name, _CATALOG)

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from robust_jax.attacks.skeletons.common import chosen, until_won
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
+from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -22,14 +23,16 @@ class ThroughState(NamedTuple):
     x: Array  # [*S]
     goal: Goal
     inner: Any  # the attack's state, whose x are the parameters of no change
-    clean_logits: Array | None  # [K] if the attack asks for them
     best: Incumbent  # its x is an image, its distance one of parameters
     i: Array  # [] int32
     forwards: Array  # [] int32
     backwards: Array  # [] int32
 
 
-@factory()
+@attack(
+    paper="Engstrom et al., ICML 2019",
+    norms=("rotation-translation", "flow", "colour-shift"),
+)
 def through(attack: Attack) -> Attack:
     """An attack that chooses the parameters of a threat such as RotationTranslation.
 
@@ -43,13 +46,16 @@ def through(attack: Attack) -> Attack:
         attack: of the library, or your own, for the norm Linf.
     """
 
-    def init(key: Key, threat: Any, x: Array, goal: Goal) -> ThroughState:
-        inner = attack.init(key, threat, threat.start(x), goal)
+    def init(
+        key: Key, threat: Any, x: Array, goal: Goal, logits: Array
+    ) -> ThroughState:
+        inner = attack.init(key, threat, threat.start(x), goal, logits)
+        margin = verdict(logits, goal).astype(inner.best.margin.dtype)
+        inner = inner._replace(best=inner.best._replace(margin=margin))
         return ThroughState(
             x=x,
             goal=goal,
             inner=inner,
-            clean_logits=getattr(inner, "clean_logits", None),
             best=inner.best._replace(x=x),
             i=inner.i,
             forwards=inner.forwards,
@@ -57,7 +63,7 @@ def through(attack: Attack) -> Attack:
         )
 
     def step(logits_fn: LogitsFn, threat: Any, state: ThroughState) -> ThroughState:
-        before = _told(state)
+        before = state.inner
 
         def of_parameters(z: Array) -> Array:
             return logits_fn(threat.apply(state.x, z))
@@ -74,13 +80,3 @@ def through(attack: Attack) -> Attack:
         )
 
     return until_won(init, step, attack.steps)
-
-
-def _told(state: ThroughState) -> Any:
-    """The inner state; before the first call it learns what the driver knows."""
-    inner = state.inner
-    clean = inner.best._replace(margin=state.best.margin)
-    inner = inner._replace(best=chosen(state.i == 0, clean, inner.best))
-    if state.clean_logits is not None:
-        inner = inner._replace(clean_logits=state.clean_logits)
-    return inner

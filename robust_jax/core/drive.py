@@ -19,6 +19,7 @@ from robust_jax.core import (
     checks,
     exports,
     factories,
+    facts,
     given,
     incumbent,
     lift,
@@ -47,26 +48,12 @@ _CHUNK = 25  # Steps between two looks of the host; DESIGN: one synchronisation 
 def begin(
     attack: Attack, key: Key, logits_fn: LogitsFn, threat: Threat, x: Array, goal: Goal
 ) -> Any:
-    """The first state of one example, with the clean point as its incumbent.
-
-    A state that asks for `clean_logits` (see `core.types.State`) is told them.
-    """
-    state, logits = attack.init(key, threat, x, goal), logits_fn(x)
+    """The first state of one example, with the clean point as its incumbent."""
+    facts.check_use(attack, threat)
+    logits = logits_fn(x)
+    state = attack.init(key, threat, x, goal, logits)
     clean = incumbent.clean_point(threat, x, logits, goal)
-    state = state._replace(best=clean, forwards=state.forwards + 1)
-    return tell(state, logits)
-
-
-def asks_for_clean_logits(state: Any) -> bool:
-    """Whether a state has a field `clean_logits` to be filled; static."""
-    return getattr(state, "clean_logits", None) is not None
-
-
-def tell(state: Any, logits: Array) -> Any:
-    """The state with the clean logits [K], if it asks for them."""
-    if not asks_for_clean_logits(state):
-        return state
-    return state._replace(clean_logits=logits)
+    return state._replace(best=clean, forwards=state.forwards + 1)
 
 
 def advance(
@@ -150,9 +137,7 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
     """
 
     def run_one(key, logits_fn, threat, x, goal):
-        state = attack.init(key, threat, x, goal)
-        if asks_for_clean_logits(state):
-            state = tell(state, logits_fn(x))
+        state = attack.init(key, threat, x, goal, logits_fn(x))
         state = jax.lax.fori_loop(
             0,
             attack.steps - 1,
@@ -164,7 +149,9 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
     return run_one
 
 
-def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
+def hosted(
+    attack: Attack, *, to_the_end: bool = False, unvouched: bool = False
+) -> RunMany:
     """Gives the attack as a function of a batch whose steps the host calls.
 
     Stops as soon as every example is finished. The attack is an argument of the
@@ -174,13 +161,18 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     Returns: `(keys [B], logits_fn, threat, x [B, *S], goal [B]) -> AttackResult [B]`;
         a sixth argument `start` [B, *S] is the first iterate of an attack whose state
         has an `iterate`, in place of the attack's own.
+    Raises: ValueError: at the call, under a threat that the attack is not vouched for,
+        unless `unvouched`.
     """
-    _check(attack, to_the_end)
-    programs, product = _host_programs(to_the_end), factories.as_product(attack)
+    programs, product = (
+        _host_programs(to_the_end),
+        _asked(attack, to_the_end, unvouched),
+    )
 
     @own_settings()
     def run_many(keys, logits_fn, threat, x, goal, start=None):
         given.check(keys, logits_fn, threat, x, goal)
+        facts.check_use(product, threat)
         logits_fn = _now(logits_fn, x, goal)
         now = _attack_now(product, keys, logits_fn, threat, x, goal)
         threat = lift.threat_per_example(threat, x)
@@ -197,14 +189,19 @@ def hosted(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     return run_many
 
 
-def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
+def traced(
+    attack: Attack, *, to_the_end: bool = False, unvouched: bool = False
+) -> RunMany:
     """As `hosted`, as one compiled program with the loop inside."""
-    _check(attack, to_the_end)
-    program, product = _traced_program(to_the_end), factories.as_product(attack)
+    program, product = (
+        _traced_program(to_the_end),
+        _asked(attack, to_the_end, unvouched),
+    )
 
     @own_settings()
     def run_many(keys, logits_fn, threat, x, goal):
         given.check(keys, logits_fn, threat, x, goal)
+        facts.check_use(product, threat)
         logits_fn = _now(logits_fn, x, goal)
         threat = jax.tree.map(_strong, threat)
         now = _attack_now(product, keys, logits_fn, threat, x, goal)
@@ -213,9 +210,11 @@ def traced(attack: Attack, *, to_the_end: bool = False) -> RunMany:
     return run_many
 
 
-def _check(attack: Attack, to_the_end: bool) -> None:
+def _asked(attack: Attack, to_the_end: bool, unvouched: bool) -> Attack:
     checks.attack("attack", attack)
     checks.flag("to_the_end", to_the_end)
+    checks.flag("unvouched", unvouched)
+    return facts.unvouched(attack) if unvouched else factories.as_product(attack)
 
 
 def _strong(number: Any) -> Any:
@@ -265,10 +264,12 @@ def _shared_program(batch: int) -> Any:
     return compiled(advance)
 
 
-def auto(attack: Attack, *, to_the_end: bool = False) -> RunMany:
+def auto(
+    attack: Attack, *, to_the_end: bool = False, unvouched: bool = False
+) -> RunMany:
     """The faster of `hosted` and `traced` here: the host drives on CPU."""
     driver = hosted if jax.default_backend() == "cpu" else traced
-    return driver(attack, to_the_end=to_the_end)
+    return driver(attack, to_the_end=to_the_end, unvouched=unvouched)
 
 
 def _now(logits_fn: LogitsFn, x: Any, goal: Goal) -> Partial:

@@ -40,6 +40,7 @@ class Structure(NamedTuple):
     tree: Any  # of the other arguments
     leaves: tuple[Any, ...]  # of the tree, with holes
     mark: Mark = ()  # what functions of the user's compute now
+    unvouched: bool = False  # see `core.facts`
 
     def arguments(self, numbers: Any) -> inspect.BoundArguments:
         """What the factory is called with."""
@@ -59,10 +60,11 @@ class Product:
 
     Looks and is called like what the factory's body returns, which is made again from
     traced numbers wherever a product is an argument of a program. Products are equal
-    where factory and arguments are.
+    where factory and arguments are, print as the call that makes them (functions that
+    are the usual ones are left out), and pickle as that call.
     """
 
-    __slots__ = ("_made", "numbers", "structure")
+    __slots__ = ("_made", "_written", "numbers", "structure")
 
     def __init__(self, structure: Structure, numbers: tuple[Any, ...]) -> None:
         self.structure, self.numbers = structure, numbers
@@ -85,9 +87,44 @@ class Product:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.made(*args, **kwargs)
 
+    @property
+    def written_by(self) -> Callable[..., Any]:
+        """The function that a user calls to make it."""
+        return self._as_written[0]
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """What that function is given."""
+        return self._as_written[1]
+
+    @property
+    def _as_written(self) -> tuple[Callable[..., Any], dict[str, Any]]:
+        try:
+            return cast(Any, self)._written
+        except AttributeError:
+            given = self.structure.arguments(self.numbers).arguments
+            return vars(self.structure.function)["factory"], dict(given)
+
+    def known_as(self, by: Callable[..., Any], *args: Any, **kwargs: Any) -> "Product":
+        """The same, made by a function that derived the numbers of others."""
+        bound = inspect.signature(by).bind(*args, **kwargs)
+        bound.apply_defaults()
+        copy = Product(self.structure, self.numbers)
+        cast(Any, copy)._written = by, dict(bound.arguments)
+        return copy
+
     def marked(self, mark: Mark) -> "Product":
         """The same, told from others of these arguments; programs are its own."""
-        return Product(self.structure._replace(mark=mark), self.numbers)
+        return self._changed(mark=mark)
+
+    def as_unvouched(self) -> "Product":
+        """The same, for a use that nobody vouches for; see `core.facts`."""
+        return self._changed(unvouched=True)
+
+    def _changed(self, **fields: Any) -> "Product":
+        copy = Product(self.structure._replace(**fields), self.numbers)
+        cast(Any, copy)._written = self._as_written
+        return copy
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Product):
@@ -99,9 +136,16 @@ class Product:
         return hash(self.structure)
 
     def __repr__(self) -> str:
-        given = self.structure.arguments(self.numbers).arguments
-        shown = ", ".join(f"{name}={_shown(value)}" for name, value in given.items())
-        return f"{self.structure.function.__name__}({shown})"
+        usual = inspect.signature(self.written_by).parameters
+        shown = ", ".join(
+            f"{name}={_shown(value)}"
+            for name, value in self.written.items()
+            if _is_number(value) or value is not usual[name].default
+        )
+        return f"{self.written_by.__name__}({shown})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made_again, (self.written_by, self.written, self.structure.unvouched)
 
     def tree_flatten(self) -> tuple[tuple[Any, ...], Structure]:
         return self.numbers, self.structure
@@ -147,6 +191,7 @@ def factory(*fixed: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
             bound = _bound(function.__name__, signature, args, kwargs)
             bound.apply_defaults()
+            bound.arguments |= {k: _plain(v) for k, v in bound.arguments.items()}
             for name, value in bound.arguments.items():
                 kinds.check(name, _unwrapped(value), may_be[name])
             structure, numbers = _split(function, signature, fixed, bound.arguments)
@@ -154,11 +199,13 @@ def factory(*fixed: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
                 made = remembered(structure, *numbers)
             else:
                 made = _checked(Product(structure, numbers))
+            cast(Any, made)._written = wrapper, dict(bound.arguments)
             # The body knows ranges of its own, and has seen them first.
             for name, value in bound.arguments.items():
                 kinds.check_number(name, value, signature.parameters[name].annotation)
             return cast(_T, made)
 
+        vars(function)["factory"] = wrapper
         return wrapper
 
     return decorate
@@ -173,6 +220,18 @@ def by_hand(functions: _T) -> _T:
 def as_product(made: _T) -> _T:
     """What a factory made as it is, a tuple of functions as a product of itself."""
     return made if isinstance(made, Product) else by_hand(made)
+
+
+def _made_again(by: Callable[..., Any], given: Any, unvouched: bool) -> Any:
+    made = by(**given)
+    return made.as_unvouched() if unvouched else made
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy number as Python's: equal settings are one, whoever computed them."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return tuple(map(_plain, value)) if type(value) is tuple else value
 
 
 def _bound(
@@ -232,4 +291,6 @@ def _checked(product: Product) -> Product:
 
 
 def _shown(value: Any) -> str:
+    if type(value) is tuple:
+        return f"({''.join(f'{_shown(part)}, ' for part in value).strip()})"
     return getattr(value, "__name__", None) or repr(value)

@@ -4,7 +4,7 @@ Everything here describes ONE example; `core.lift` makes a batch of it.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import jax
 from jax.typing import ArrayLike
@@ -41,6 +41,9 @@ class Threat(Protocol):
 
     A pytree, so that radii and box are traced.
     """
+
+    @property
+    def name(self) -> str: ...  # as the facts of attacks have it, such as "linf"
 
     @property
     def eps(self) -> ArrayLike: ...  # allowed radius, in the threat's norm
@@ -90,9 +93,8 @@ class State(Protocol):
     """The fields that every attack's state has; an attack adds what it needs.
 
     A state is a NamedTuple; `i` counts the calls of `step` of this example, since
-    the slots of one batch may be out of phase. If `init` leaves an empty array in a
-    further field `clean_logits`, the driver, which knows the model's logits [K] at x
-    already, puts them there before the first step.
+    the slots of one batch may be out of phase. A further field `iterate`, if there is
+    one, is what the next call of `step` evaluates.
     """
 
     @property
@@ -114,7 +116,59 @@ class State(Protocol):
     def backwards(self) -> Array: ...  # [] int32
 
 
-class Attack(NamedTuple):
+S = TypeVar("S")  # The state of one kind of attack.
+S_co = TypeVar("S_co", covariant=True)
+S_contra = TypeVar("S_contra", contravariant=True)
+
+
+class Init(Protocol[S_co]):
+    """Makes the state before the first step; the model is not asked."""
+
+    def __call__(
+        self, key: Key, threat: Threat, x: Array, goal: Goal, logits: Array, /
+    ) -> S_co:
+        """The first state of one example.
+
+        The driver puts the clean point into `best` afterwards, and counts its forward.
+
+        Args:
+            key: of this example's draws.
+            threat: eps and box are scalars, or broadcast to x.
+            x: the clean input, shape [*S].
+            goal: fields of shape [].
+            logits: the model's answer at x, shape [K].
+        """
+        ...
+
+
+class Step(Protocol[S]):
+    """Asks the model about the iterate, remembers the best point, and moves."""
+
+    def __call__(self, logits_fn: LogitsFn, threat: Threat, state: S, /) -> S:
+        """The state one call later: `i` grows by one, or by the calls passed over.
+
+        An adversarial iterate is never lost: it is in `best` from then on.
+        """
+        ...
+
+
+class Finish(Protocol[S_contra]):
+    """Says what was found; the model is not asked."""
+
+    def __call__(self, threat: Threat, state: S_contra, /) -> AttackResult:
+        """The best point of a state, feasible, with its cost."""
+        ...
+
+
+class Done(Protocol[S_contra]):
+    """Says whether another step can change the result."""
+
+    def __call__(self, threat: Threat, state: S_contra, /) -> Array:
+        """[] bool: won, or the budget used."""
+        ...
+
+
+class Attack(NamedTuple, Generic[S]):
     """Pure functions of one example; `vmap` makes a batch, a driver loops.
 
     Call i of `step` evaluates iterate i, then moves. `init` and `finish` do not call
@@ -124,13 +178,13 @@ class Attack(NamedTuple):
     settings share them. Of an attack made by hand the numbers are constants.
     """
 
-    init: Callable[..., Any]  # (key, threat, x, goal) -> State
-    step: Callable[..., Any]  # (logits_fn, threat, state) -> State
-    finish: Callable[..., AttackResult]  # (threat, state) -> AttackResult
-    done: Callable[..., Array]  # (threat, state) -> bool: won, or budget used
-    steps: Any  # calls of `step` in the whole budget, an integer; traced in a program
-    judge: Callable[..., Any] | None = None  # (logits_fn, threat, state) -> State: the
-    # last call without its move, for who would save its gradient; None: call `step`
+    init: Init[S]
+    step: Step[S]
+    finish: Finish[S]
+    done: Done[S]
+    steps: int  # calls of `step` in the whole budget; traced in a program
+    judge: Step[S] | None = None  # the last call without its move, for who would save
+    # its gradient; None: call `step`
 
 
 class SharedState(NamedTuple):

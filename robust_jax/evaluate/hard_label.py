@@ -12,7 +12,7 @@ from typing import NamedTuple
 import chex
 import jax.numpy as jnp
 
-from robust_jax.attacks.skeletons.common import until_won
+from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
@@ -115,7 +115,9 @@ def hard_label(queries: int = QUERIES) -> Attack:
     return until_won(_first_state, step, queries)._replace(done=done)
 
 
-def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> HardLabelState:
+def _first_state(
+    key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+) -> HardLabelState:
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
     zero = jnp.zeros((), jnp.int32)
     down = jnp.full(x.shape, -1, jnp.int8)  # The first ray flips all: upwards.
@@ -128,10 +130,7 @@ def _first_state(key: Key, threat: Threat, x: Array, goal: Goal) -> HardLabelSta
         high=jnp.float32(1),
         halvings=zero,
         rays=zero,
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
+        **nothing_seen(x),
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "L0",
     "L1",
     "L2",
+    "NAMES",
     "Ball",
     "ColourShift",
     "Flow",
@@ -36,6 +37,7 @@ _NAMED: dict[str, type[Ball | Patch]] = {
     "l0": L0,
     "patch": Patch,
 }
+NAMES = tuple(_NAMED)  # of the threats on pixels, as `by_name` takes them
 
 
 def by_name(norm: str) -> type[Ball | Patch]:

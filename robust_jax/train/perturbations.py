@@ -160,8 +160,8 @@ def n_fgsm(relative_noise: float = 2.0) -> Attack:
         steps=1,
     )
 
-    def init(key, threat, x, goal):
-        return inner.init(key, _scaled(threat, reach), x, goal)
+    def init(key, threat, x, goal, logits):
+        return inner.init(key, _scaled(threat, reach), x, goal, logits)
 
     def step(logits_fn, threat, state):
         return inner.step(logits_fn, _scaled(threat, reach), state)

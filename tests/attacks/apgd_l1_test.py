@@ -62,7 +62,7 @@ def program(radii, start=at_gaussian):
         def step(state, _):
             return attack.step(model, threat, state), state.iterate
 
-        state = attack.init(key, threat, image, goal)
+        state = attack.init(key, threat, image, goal, jnp.zeros(2))
         state, iterates = jax.lax.scan(step, state, length=attack.steps)
         return iterates, attack.finish(threat, state)
 
@@ -195,7 +195,7 @@ def test_a_start_without_a_value_is_left_behind():
     step = jax.jit(attack.step)
     model = Partial(lambda x: jnp.stack([jnp.zeros(()), x[0] - 0.5]))
     image, threat = jnp.full(SIZE, 0.5), threats.L1(0.2)
-    state = attack.init(jax.random.key(0), threat, image, goal)
+    state = attack.init(jax.random.key(0), threat, image, goal, jnp.zeros(2))
     for first in (0.5, 0.4):
         at = image.at[0].set(first)
         state = step(model, threat, state._replace(iterate=at))
@@ -259,4 +259,4 @@ def test_bad_arguments_are_refused_when_the_attack_is_made(make, words):
 def test_other_norms_are_referred_to_apgd(norm):
     threat, image = threats.by_name(norm)(0.1), jnp.full(SIZE, 0.5)
     with pytest.raises(ValueError, match=r"expected threats.L1; use apgd for"):
-        apgd_l1().init(jax.random.key(0), threat, image, Untargeted(0))
+        apgd_l1().init(jax.random.key(0), threat, image, Untargeted(0), jnp.zeros(2))

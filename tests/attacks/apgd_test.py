@@ -46,7 +46,9 @@ def trajectories(kind, norm):
 
     @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 3})
     def run(model, image, label):
-        state = attack.init(jax.random.key(0), threat, image, Untargeted(label))
+        state = attack.init(
+            jax.random.key(0), threat, image, Untargeted(label), jnp.zeros(2)
+        )
 
         def step(state, _):
             moved = attack.step(model, threat, state)
@@ -207,7 +209,7 @@ def stages_on_a_plateau():
         objectives.margin, sum(LENGTHS), projected.at_random, radii=RADII
     )
     centre, threat = jnp.full((9,), 0.5), threats.L2(_CAP)
-    state = attack.init(jax.random.key(0), threat, centre, Untargeted(0))
+    state = attack.init(jax.random.key(0), threat, centre, Untargeted(0), jnp.zeros(2))
 
     @jax.jit
     def step(state):

@@ -48,7 +48,9 @@ def walk(steps, radii):
     def run(values, grads):
         model = jax.tree_util.Partial(read, (values, grads))
         threat = threats.Linf(EPS)
-        state = attack.init(jax.random.key(0), threat, jnp.asarray(X), Untargeted(0))
+        state = attack.init(
+            jax.random.key(0), threat, jnp.asarray(X), Untargeted(0), jnp.zeros(2)
+        )
         move = lambda s, _: (attack.step(model, threat, s), s.iterate)  # noqa: E731
         return jax.lax.scan(move, state, length=attack.steps)[1]
 

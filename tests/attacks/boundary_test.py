@@ -23,7 +23,7 @@ def _temporary(attack, num_classes):
     goal = Untargeted(np.zeros(SLOTS, np.int32))
 
     def one(x, goal):
-        state = attack.init(jax.random.key(0), threat, x, goal)
+        state = attack.init(jax.random.key(0), threat, x, goal, jnp.zeros(2))
         return attack.step(model, threat, state).iterate
 
     compiled = jax.jit(jax.vmap(one)).lower(x, goal).compile()

@@ -101,7 +101,13 @@ def test_l0_is_refused():
     with pytest.raises(
         ValueError, match="expected Linf, L2 or L1 for Brendel & Bethge"
     ):
-        attack.init(jax.random.key(0), threats.L0(2.0), x, Untargeted(jnp.int32(0)))
+        attack.init(
+            jax.random.key(0),
+            threats.L0(2.0),
+            x,
+            Untargeted(jnp.int32(0)),
+            jnp.zeros(2),
+        )
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,9 @@ def test_the_first_step_ends_on_the_boundary_of_an_affine_model():
 
     @jax.jit
     def first_iterate(x):
-        state = attack.init(jax.random.key(0), threat, x, Untargeted(jnp.int32(0)))
+        state = attack.init(
+            jax.random.key(0), threat, x, Untargeted(jnp.int32(0)), jnp.zeros(2)
+        )
         model = lambda x: jnp.stack([0.1, slope @ (x - 0.5)])  # noqa: E731
         return attack.step(model, threat, state).iterate
 

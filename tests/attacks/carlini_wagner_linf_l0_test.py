@@ -169,4 +169,4 @@ def test_refuses_bad_arguments(make, arguments, message):
 def test_refuses_other_norms(attack, norm):
     x = jnp.full(3, 0.5)
     with pytest.raises(ValueError, match=rf"threat=L2; expected threats\.{norm}"):
-        attack.init(jax.random.key(0), threats.L2(1.0), x, Untargeted(0))
+        attack.init(jax.random.key(0), threats.L2(1.0), x, Untargeted(0), jnp.zeros(2))

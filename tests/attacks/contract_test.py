@@ -104,13 +104,13 @@ def test_feasible_true_to_its_margin_and_stronger_than_the_input(name, norm, ran
     np.testing.assert_allclose(result.margin, margins(result.x_adv, goal), atol=1e-5)
     before = margins(images, goal)
     assert (result.margin >= before - 1e-5).all()
-    enough = 0.8 if ENTRIES[name].knowledge == "gradients" else 0.3
+    enough = 0.8 if ENTRIES[name].sees == "gradients" else 0.3
     is_near = ENTRIES[name].finds == "minimum norm"
     if is_near:  # It need not come near what it misses.
         enough = 0.5
     # Of a small budget, cw_l0's solutions change more coordinates than eps allows, and
     # what labels alone tell is still far from x.
-    far = name == "cw_l0" or ENTRIES[name].labels_alone
+    far = name == "cw_l0" or ENTRIES[name].sees == "labels"
     far |= isinstance(goal, Towards)  # Its objective is not its margin.
     far |= is_near and isinstance(goal, Reach)  # It misses most: eps is of any class.
     assert far or (result.margin > before + 1e-6).mean() >= enough
@@ -243,7 +243,7 @@ def _assert_best(name, result, seen, eps):
     if ENTRIES[name].finds == "minimum norm":
         found = seen[(seen[:, 0] >= 0) & (seen[:, 1] <= eps), 1]
         assert (result.margin >= 0) == (len(found) > 0)
-        assert len(found) or ENTRIES[name].labels_alone
+        assert len(found) or ENTRIES[name].sees == "labels"
         if len(found):
             np.testing.assert_allclose(result.distance, found.min(), rtol=1e-5)
     elif name in PROBING | ESTIMATING:

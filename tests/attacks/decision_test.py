@@ -212,4 +212,6 @@ def test_bad_arguments_get_one_clear_sentence(call, part):
 @pytest.mark.parametrize("name", list(MAKE))
 def test_a_norm_without_the_attack_is_refused(name):
     with pytest.raises(ValueError, match=f"threat=L1; expected .* for {name}"):
-        MAKE[name](9).init(keys(1)[0], threats.L1(1.0), jnp.zeros(3), Untargeted(0))
+        MAKE[name](9).init(
+            keys(1)[0], threats.L1(1.0), jnp.zeros(3), Untargeted(0), jnp.zeros(2)
+        )

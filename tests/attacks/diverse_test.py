@@ -25,7 +25,9 @@ def climbed_along_each_logit(seed, i):
 
     attack = odi.odi_pgd(gradient=Gradient(lambda x: jnp.zeros(4), look, 1, 1))
     threat = threats.Linf(0.1)
-    state = attack.init(jax.random.key(seed), threat, jnp.full(4, 0.5), LABEL)
+    state = attack.init(
+        jax.random.key(seed), threat, jnp.full(4, 0.5), LABEL, jnp.zeros(2)
+    )
     return attack.step(None, threat, state._replace(i=i)).memory
 
 
@@ -50,7 +52,9 @@ def test_two_full_steps_on_an_affine_model_end_at_a_corner():
     @jax.jit
     def corners(model, seeds):
         def one(seed):
-            state = attack.init(jax.random.key(seed), threat, image, LABEL)
+            state = attack.init(
+                jax.random.key(seed), threat, image, LABEL, jnp.zeros(2)
+            )
             for _ in range(2):
                 state = attack.step(model, threat, state)
             third = attack.step(model, threat, state)
@@ -76,7 +80,9 @@ def test_the_path_is_that_of_the_oracle(norm):
 
     @jax.jit
     def ours(model, image, label):
-        state = attack.init(jax.random.key(3), threat, image, Untargeted(label))
+        state = attack.init(
+            jax.random.key(3), threat, image, Untargeted(label), jnp.zeros(2)
+        )
 
         def step(state, _):
             after = attack.step(model, threat, state)

@@ -104,7 +104,7 @@ def test_trajectory_is_that_of_the_oracle(norm):
 
     def walk(image, goal):
         threat = threats.by_name(norm)(np.inf)
-        state = attack.init(jax.random.key(0), threat, image, goal)
+        state = attack.init(jax.random.key(0), threat, image, goal, jnp.zeros(2))
 
         def step(state, _):
             moved = attack.step(model, threat, state)
@@ -282,9 +282,11 @@ def test_bad_arguments_are_refused_when_the_attack_is_made(make, words):
 def test_what_fab_cannot_serve_is_refused_when_it_is_first_run():
     start = functools.partial(fab().init, jax.random.key(0))
     with pytest.raises(ValueError, match="threat=L0; expected Linf, L2 or L1 for FAB"):
-        start(threats.L0(3.0), jnp.zeros(4), Untargeted(0))
+        start(threats.L0(3.0), jnp.zeros(4), Untargeted(0), jnp.zeros(2))
     remembering = Gradient(jnp.zeros_like, exact().look, 1, 1)
     start = functools.partial(fab(gradient=remembering).init, jax.random.key(0))
     with pytest.raises(ValueError, match="goal=Untargeted with a gradient that has a"):
-        start(threats.L2(1.0), jnp.zeros(4), Untargeted(0))
-    assert start(threats.L2(1.0), jnp.zeros(4), Towards(0, 1)).memory.shape == (4,)
+        start(threats.L2(1.0), jnp.zeros(4), Untargeted(0), jnp.zeros(2))
+    assert start(
+        threats.L2(1.0), jnp.zeros(4), Towards(0, 1), jnp.zeros(2)
+    ).memory.shape == (4,)

@@ -33,8 +33,10 @@ def climbed(steps, iterates, goal):
     attack = gama.gama_pgd(steps, gradient=Gradient(lambda x: 0.0, look, 1, 1))
 
     def at(i):
-        state = attack.init(KEY, threats.Linf(0.1), jnp.full(4, 0.5), goal)
-        state = state._replace(i=i, clean_logits=jnp.asarray(CLEAN))
+        state = attack.init(
+            KEY, threats.Linf(0.1), jnp.full(4, 0.5), goal, jnp.asarray(CLEAN)
+        )
+        state = state._replace(i=i)
         return attack.step(None, threats.Linf(0.1), state).memory
 
     return jax.jit(jax.vmap(at))(jnp.asarray(iterates))
@@ -71,8 +73,9 @@ def test_steps_of_two_eps_drop_to_tenths_at_60_and_85():
 
     @jax.jit
     def visit():
-        state = attack.init(KEY, threat, jnp.full(4, 0.5), Untargeted(0))
-        state = state._replace(clean_logits=jnp.asarray(CLEAN))
+        state = attack.init(
+            KEY, threat, jnp.full(4, 0.5), Untargeted(0), jnp.asarray(CLEAN)
+        )
         return jax.lax.scan(step, state, length=100)[1]
 
     visited = visit()
@@ -88,8 +91,10 @@ def test_linf_starts_at_corners_and_l2_inside():
     @jax.jit
     def starts(seed):
         key, goal = jax.random.key(seed), Untargeted(0)
-        corner = attack.init(key, threats.Linf(0.1), image, goal).iterate
-        return corner - image, attack.init(key, threats.L2(0.3), image, goal).iterate
+        corner = attack.init(key, threats.Linf(0.1), image, goal, jnp.zeros(2)).iterate
+        return corner - image, attack.init(
+            key, threats.L2(0.3), image, goal, jnp.zeros(2)
+        ).iterate
 
     (first, _), (second, inside) = (starts(seed) for seed in (0, 1))
     np.testing.assert_allclose(np.abs(first), 0.1, rtol=1e-5)
@@ -114,8 +119,8 @@ def test_gradients_survive_where_softmax_rounds_to_one():
         victims.affine, *(jnp.asarray(a, jnp.float32) for a in (weights, bias))
     )
     image = jnp.asarray(x, jnp.float32)
-    state = attack.init(KEY, threat, image, Untargeted(0))
-    state = state._replace(iterate=image, i=jnp.asarray(25), clean_logits=model(image))
+    state = attack.init(KEY, threat, image, Untargeted(0), model(image))
+    state = state._replace(iterate=image, i=jnp.asarray(25))
     after = jax.jit(attack.step)(model, threat, state)
     moved = np.asarray(after.iterate - image)
     expected *= 0.1 / np.linalg.norm(expected)

@@ -37,7 +37,7 @@ def spying():
 )
 def test_each_step_has_a_key_of_its_own_which_is_not_the_starts(make, threat):
     attack, key = make(gradient=spying()), jax.random.key(0)
-    state = attack.init(key, threat, X, Towards(0, 1))
+    state = attack.init(key, threat, X, Towards(0, 1), jnp.zeros(2))
     step, seen = jax.jit(attack.step), [jax.random.key_data(key)]
     for _ in range(STEPS):
         state = step(MODEL, threat, state)

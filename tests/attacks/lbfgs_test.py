@@ -126,4 +126,6 @@ def test_bad_arguments_are_refused(name, value, words):
 def test_other_norms_are_refused():
     attack = attacks.lbfgs()
     with pytest.raises(ValueError, match=r"threat=Linf; expected threats\.L2"):
-        attack.init(jax.random.key(0), threats.Linf(0.1), jnp.zeros(2), Reach(1))
+        attack.init(
+            jax.random.key(0), threats.Linf(0.1), jnp.zeros(2), Reach(1), jnp.zeros(2)
+        )

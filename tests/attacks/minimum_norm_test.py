@@ -130,7 +130,8 @@ def test_rounds_halve_between_failure_and_the_distance_of_a_success():
     attack = attacks.minimise_radius(attacks.bim(2, 0.5, objectives.margin), 4, 0.3)
     model = Partial(lambda x: jnp.stack([0.62, x[0]]))  # From 0.5, 0.12 away.
     threat, goal = threats.Linf(np.inf), Untargeted(0)
-    state = attack.init(jax.random.key(0), threat, jnp.array([0.5]), goal)
+    image = jnp.array([0.5])
+    state = attack.init(jax.random.key(0), threat, image, goal, model(image))
     step, radii, keys = jax.jit(attack.step), {}, {}
     while not attack.done(threat, state._replace(best=state.clean)):
         radii[int(state.round)] = float(state.radius)
@@ -151,7 +152,9 @@ def test_fmns_radius_is_that_of_the_nearest_success_at_most():
     @jax.jit
     @jax.vmap
     def step(image, iterate, label):
-        state = attack.init(jax.random.key(0), threat, image, Untargeted(label))
+        state = attack.init(
+            jax.random.key(0), threat, image, Untargeted(label), jnp.zeros(2)
+        )
         state = state._replace(iterate=iterate, own=jnp.float32(50))
         return attack.step(model, threat, state)
 

@@ -64,8 +64,9 @@ def inner_goals(goal, clean_logits, targets, calls):
 
     @jax.jit
     def visit():
-        state = attack.init(jax.random.key(0), threat, jnp.full(4, 0.5), goal)
-        state = state._replace(clean_logits=clean_logits)
+        state = attack.init(
+            jax.random.key(0), threat, jnp.full(4, 0.5), goal, clean_logits
+        )
         return jax.lax.scan(step, state, length=calls)
 
     return visit()

@@ -1,6 +1,7 @@
 """Compiled attacks for tests: compiling is what costs, so programs are shared."""
 
 import jax
+import jax.numpy as jnp
 
 from robust_jax.core import drive, factories
 
@@ -12,7 +13,7 @@ def to_the_end(attack):
 
 @jax.jit
 def _init(attack, key, threat, x, goal):
-    return attack.init(key, threat, x, goal)
+    return attack.init(key, threat, x, goal, jnp.zeros(2))
 
 
 @jax.jit
@@ -21,7 +22,7 @@ def _step(attack, model, threat, state):
 
 
 def init(attack, *arguments):
-    """The first state of one example, of (key, threat, x, goal)."""
+    """The first state of one example, of (key, threat, x, goal), of logits zero."""
     return _init(factories.as_product(attack), *arguments)
 
 

@@ -142,7 +142,9 @@ def test_stronger_with_eps_and_with_steps():
             state = attack.step(model, threats.Linf(eps), state)
             return state, state.best.margin
 
-        state = attack.init(jax.random.key(0), threats.Linf(eps), image, goal)
+        state = attack.init(
+            jax.random.key(0), threats.Linf(eps), image, goal, jnp.zeros(2)
+        )
         return jax.lax.scan(step, state, length=attack.steps)[1]
 
     margins = jax.jit(jax.vmap(best_margins))(jnp.linspace(0, 0.3, 7))
@@ -154,13 +156,17 @@ def test_stronger_with_eps_and_with_steps():
 def test_random_starts_differ_by_key_and_r_fgsm_spends_half():
     image, threat = jnp.full(SIZE, 0.5), threats.Linf(0.1)
     first, second = (
-        attacks.pgd().init(jax.random.key(k), threat, image, Untargeted(0)).iterate
+        attacks.pgd()
+        .init(jax.random.key(k), threat, image, Untargeted(0), jnp.zeros(2))
+        .iterate
         for k in (0, 1)
     )
     assert (np.abs(first - second) > 1e-4).mean() > 0.8
     assert (np.abs(first - image) <= 0.1 + 1e-6).all()
 
-    state = attacks.r_fgsm().init(jax.random.key(0), threat, image, Untargeted(0))
+    state = attacks.r_fgsm().init(
+        jax.random.key(0), threat, image, Untargeted(0), jnp.zeros(2)
+    )
     np.testing.assert_allclose(np.abs(state.iterate - image), 0.05, rtol=1e-5)
     assert 0 < (state.iterate > image).mean() < 1
     slope = jnp.asarray(slopes())
@@ -203,7 +209,7 @@ def test_trajectory_is_that_of_the_oracle(norm):
 
     @jax.jit
     def ours(model, image, label):
-        state = attack.init(key, threat, image, Untargeted(label))
+        state = attack.init(key, threat, image, Untargeted(label), jnp.zeros(2))
         step = lambda state, _: (  # noqa: E731
             new := attack.step(model, threat, state),
             new.iterate,

@@ -145,4 +145,6 @@ def test_bad_arguments_get_one_clear_sentence(call, part):
 @pytest.mark.parametrize("attack", [attacks.sparse_rs(1), attacks.one_pixel(1)])
 def test_norms_other_than_l0_are_refused(attack):
     with pytest.raises(ValueError, match="threat=Linf; expected L0"):
-        attack.init(keys(1)[0], threats.Linf(1.0), jnp.zeros(SHAPE), Untargeted(0))
+        attack.init(
+            keys(1)[0], threats.Linf(1.0), jnp.zeros(SHAPE), Untargeted(0), jnp.zeros(2)
+        )

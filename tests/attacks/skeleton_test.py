@@ -24,7 +24,7 @@ THREAT = threats.Linf(0.1)
 )
 def test_done_at_a_success_or_when_the_budget_is_used(margin, i, is_done):
     attack, x = attacks.bim(3), jnp.zeros(2)
-    state = attack.init(jax.random.key(0), THREAT, x, Untargeted(0))
+    state = attack.init(jax.random.key(0), THREAT, x, Untargeted(0), jnp.zeros(2))
     best = Incumbent(x, jnp.float32(margin), jnp.float32(0))
     state = state._replace(best=best, i=jnp.int32(i))
     assert attack.done(THREAT, state) == is_done

@@ -99,7 +99,7 @@ def test_one_step_of_slide_by_hand():
     slope = jnp.array([0.5, -4.0, 3.0, 2.0, -1.0, 0.1, 0.2, -0.3])
     image = jnp.array([0.5, 0.5, 1.0, 0.5, 0.5, 0.5, 0.5, 0.5])
     threat, attack = threats.L1(0.4), slide(3, 0.5, percentile=75.0)
-    state = attack.init(jax.random.key(0), threat, image, Untargeted(0))
+    state = attack.init(jax.random.key(0), threat, image, Untargeted(0), jnp.zeros(2))
     np.testing.assert_array_equal(state.iterate, image)
     state = jax.jit(attack.step)(Partial(rise, slope), threat, state)
     # Two of eight move; the third coordinate is at the face that it would go to.
@@ -112,7 +112,9 @@ def test_one_step_of_pgd_l0_by_hand():
     slope = jnp.array([0.5, -1.0, 1.5, 0.25, -0.75])
     image = jnp.array([0.5, 0.5, 0.9, 0.5, 0.5])
     attack = pgd_l0(3, step_size=0.8)
-    state = attack.init(jax.random.key(0), threats.L0(2.0), image, Untargeted(0))
+    state = attack.init(
+        jax.random.key(0), threats.L0(2.0), image, Untargeted(0), jnp.zeros(2)
+    )
     state = state._replace(iterate=image)
     step = jax.jit(attack.step)
     state = step(Partial(rise, slope), threats.L0(2.0), state)
@@ -137,7 +139,9 @@ def test_pgd_l0_starts_from_the_largest_moves_of_a_uniform_image():
 
 def test_slide_may_start_at_random():
     attack, threat = slide(start=projected.at_random), threats.L1(0.5)
-    state = attack.init(jax.random.key(0), threat, jnp.full(6, 0.5), Untargeted(0))
+    state = attack.init(
+        jax.random.key(0), threat, jnp.full(6, 0.5), Untargeted(0), jnp.zeros(2)
+    )
     assert 0.05 < np.abs(state.iterate - 0.5).sum() <= 0.5 + 1e-6
 
 
@@ -164,7 +168,7 @@ def test_trees_of_arrays_are_attacked_as_one_vector(make, kind):
 
     @jax.jit
     def three_steps(model, x):
-        state = attack.init(jax.random.key(0), threat, x, Untargeted(0))
+        state = attack.init(jax.random.key(0), threat, x, Untargeted(0), jnp.zeros(2))
         state = state._replace(iterate=x)  # Keys are split among leaves.
         state, _ = jax.lax.scan(
             lambda s, _: (attack.step(model, threat, s), None), state, length=3
@@ -202,4 +206,6 @@ def test_bad_arguments_are_refused_when_the_attack_is_made(make, words):
 def test_other_norms_are_refused(make, words):
     image = jnp.full(SIZE, 0.5)
     with pytest.raises(ValueError, match=words):
-        make().init(jax.random.key(0), threats.Linf(0.1), image, Untargeted(0))
+        make().init(
+            jax.random.key(0), threats.Linf(0.1), image, Untargeted(0), jnp.zeros(2)
+        )

@@ -121,7 +121,9 @@ def attacked(case, proposals):
     attack = square(QUERIES, horizon=HORIZON, proposals=proposals)
 
     def run(key, to_the_end):
-        state = attack.init(key, threat, jnp.asarray(image), Untargeted(jnp.int32(0)))
+        state = attack.init(
+            key, threat, jnp.asarray(image), Untargeted(jnp.int32(0)), jnp.zeros(2)
+        )
         step = functools.partial(drive.advance, attack, model, threat)
 
         def call(_, state):

@@ -47,7 +47,7 @@ def walk(attack, key, model, threat, x, label):
         after = attack.step(model, threat, state)
         return after, Walk(state.i, state.ahead[0], after.accepted, after.value)
 
-    state = attack.init(key, threat, x, Untargeted(label))
+    state = attack.init(key, threat, x, Untargeted(label), jnp.zeros(2))
     return jax.lax.scan(call, state, length=attack.steps)[1]
 
 
@@ -277,7 +277,7 @@ def test_windows_of_long_images_keep_their_area(shape, share):
 
 
 def begun(x, threat):
-    return square().init(jax.random.key(0), threat, x, Untargeted(0))
+    return square().init(jax.random.key(0), threat, x, Untargeted(0), jnp.zeros(2))
 
 
 def test_an_image_may_come_in_any_rank():

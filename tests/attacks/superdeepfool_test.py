@@ -143,5 +143,8 @@ def test_needs_a_norm_with_hyperplanes():
     model, images, labels = problem()
     run = drive.run(superdeepfool())
     key, goal = jax.random.key(0), Untargeted(labels[0])
-    with pytest.raises(ValueError, match="expected Linf, L2 or L1 for SuperDeepFool"):
+    with pytest.raises(
+        ValueError,
+        match="expected threats.Linf, threats.L2 or threats.L1 for superdeepfool",
+    ):
         run(key, model, threats.L0(3.0), images[0], goal)

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from robust_jax import threats
-from robust_jax.attacks import catalog
+from robust_jax import attacks, threats
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from tests import victims
@@ -21,7 +20,7 @@ from tests.attacks.small_budgets import SMALL
 
 RADII = {"linf": 0.05, "l2": 0.3, "l1": 1.0, "l0": 3.0, "patch": 2.0}
 
-ENTRIES = {e.name: e for e in catalog.list_attacks() if e.targets == 1}
+ENTRIES = {e.name: e for e in attacks.list() if e.targets == 1}
 # The only exceptions: DLR is undefined below 3 classes, targeted DLR below 4.
 LEAST_TARGETED = dict.fromkeys(("pgd_dlr", "apgd_dlr", "alma", "minimal_apgd"), 4)
 

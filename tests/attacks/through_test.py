@@ -174,7 +174,10 @@ def test_sparse_rs_paints_the_best_patch_of_its_place():
         (lambda: attacks.stadv(smoothness=-1.0), "smoothness=-1"),
         (lambda: attacks.sparse_rs_patch(9, 0.0), "initial_share=0"),
         (lambda: run(attacks.through(attacks.grid((3, 3))), SPATIAL), "one count for"),
-        (lambda: run(attacks.sparse_rs_patch(9), threats.L2(1.0)), "expected Patch"),
+        (
+            lambda: run(attacks.sparse_rs_patch(9), threats.L2(1.0)),
+            "expected threats.Patch",
+        ),
     ],
 )
 def test_bad_arguments_get_one_clear_sentence(call, part):

@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_jax import threats
+from robust_jax import attacks, threats
 from robust_jax.attacks.ascent import transfer
 from robust_jax.attacks.gradients import transforms
 from robust_jax.attacks.gradients.estimator import Scene
-from robust_jax.attacks.skeletons import projected
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests.looks import (
@@ -131,7 +130,10 @@ def test_si_ni_fgsm_goes_the_papers_way():
 
     @jax.jit
     def iterates(x):
-        state, found = attack.init(jax.random.key(0), THREAT, x, Untargeted(LABEL)), []
+        state, found = (
+            attack.init(jax.random.key(0), THREAT, x, Untargeted(LABEL), jnp.zeros(2)),
+            [],
+        )
         for _ in range(4):
             state = attack.step(NET, THREAT, state)
             found.append(state.iterate)
@@ -143,7 +145,7 @@ def test_si_ni_fgsm_goes_the_papers_way():
 
 
 def test_presets_are_momentum_with_their_estimators():
-    inner, mim = transforms.input_diversity(), projected.mim
+    inner, mim = transforms.input_diversity(), attacks.mim
     margin = objectives.margin
     for preset, estimator in (
         (

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_jax import threats
+from robust_jax import attacks, threats
 from robust_jax.attacks.ascent import transfer
 from robust_jax.attacks.gradients import transforms
 from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
-from robust_jax.attacks.skeletons import projected
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
@@ -199,7 +198,7 @@ def test_a_randomised_net_is_drawn_by_its_key():
         return NET(x * jax.random.uniform(key))
 
     gradient = transforms.expectation(lambda key, f: lambda x: f(x, key), 1000)
-    attack, x = projected.bim(3, 0.5, gradient=gradient), jnp.asarray(POINTS[0])
+    attack, x = attacks.bim(3, 0.5, gradient=gradient), jnp.asarray(POINTS[0])
     goal = Untargeted(jnp.argmax(net(x)))
     run = functools.partial(drive.run(attack, to_the_end=True), jax.random.key(0), net)
     result = jax.jit(run)(THREAT, x, goal)
@@ -254,7 +253,7 @@ def test_only_bpda_gets_through_a_quantiser():
     rng = np.random.default_rng(0)
     weights = rng.normal(size=(2, 24)).astype(np.float32)
     images = victims.inputs((24,), 6)
-    attack = projected.pgd(10, 0.3)
+    attack = attacks.pgd(10, 0.3)
 
     def won(front):
         model = lambda x: weights @ front(x)  # noqa: E731

@@ -8,6 +8,7 @@ import pytest
 from robust_jax import attacks, optim
 from robust_jax.core import checks
 from robust_jax.core.factories import Product, as_product, factory
+from robust_jax.losses import objectives
 
 
 class Pair(NamedTuple):
@@ -104,9 +105,10 @@ def test_what_holds_traced_numbers_is_not_remembered():
 
 
 def test_a_product_tells_how_it_was_made():
-    shown = repr(attacks.pgd(steps=3, gradient=None))
-    assert shown.startswith("pgd(steps=3, relative_step=0.0333")
-    assert "objective=cross_entropy, gradient=None)" in shown
+    usual = attacks.pgd(3, 0.5, objectives.cross_entropy, None)
+    assert repr(usual) == "pgd(steps=3, relative_step=0.5)"
+    shown = repr(attacks.pgd(3, 0.5, objectives.dlr, attacks.gradients.exact()))
+    assert shown == "pgd(steps=3, relative_step=0.5, objective=dlr, gradient=exact())"
     assert repr(twice(scaled(1.5))).startswith("twice(inner=scaled(factor=1.5,")
 
 

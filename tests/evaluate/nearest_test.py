@@ -7,7 +7,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, evaluate, threats
-from robust_jax.attacks.entry import SHORT_BUDGET
+from robust_jax.attacks.catalog import SHORT_BUDGET
 from robust_jax.evaluate.polish import drawn_in, pruned, refined
 from tests import victims
 from tests.reference import nearest_boundary

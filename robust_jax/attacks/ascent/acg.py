@@ -16,12 +16,12 @@ from robust_jax.attacks.skeletons.auto_ascent import (
     exact_projection,
 )
 from robust_jax.attacks.skeletons.projected import Start, at_random
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import objectives
 
 
-@factory()
+@attack(paper="Yamamura et al., ICML 2022", norms=("linf", "l2"))
 def acg(
     objective: objectives.Objective = objectives.margin,
     steps: int = 100,

@@ -14,14 +14,22 @@ from robust_jax.attacks.skeletons.auto_ascent import (
 )
 from robust_jax.attacks.skeletons.projected import Start
 from robust_jax.attacks.skeletons.radius_schedule import Radii
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import Setting, attack
 from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
 _INERTIA = 0.25  # Sec. 3, Alg. 1: 1 - alpha, with alpha = 0.75.
 
 
-@factory()
+@attack(
+    paper="Croce & Hein, ICML 2020 (APGD)",
+    norms=("linf", "l2"),
+    settings={
+        "apgd_ce": Setting(),
+        "apgd_dlr": Setting({"objective": objectives.dlr}, least_classes=3),
+        "apgd_t": Setting({"objective": objectives.dlr}, targets=9, least_classes=4),
+    },
+)
 def apgd(
     objective: objectives.Objective = objectives.cross_entropy,
     steps: int = 100,

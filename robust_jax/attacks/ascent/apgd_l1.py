@@ -14,7 +14,7 @@ import optax
 
 from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
-from robust_jax.attacks.skeletons.common import chosen, judging, until_won
+from robust_jax.attacks.skeletons.common import chosen, judging, nothing_seen, until_won
 from robust_jax.attacks.skeletons.projected import NOISE, Start
 from robust_jax.attacks.skeletons.radius_schedule import (
     Call,
@@ -25,7 +25,7 @@ from robust_jax.attacks.skeletons.radius_schedule import (
     scaled,
 )
 from robust_jax.core import incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import Setting, attack
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -104,7 +104,14 @@ def at_gaussian(key: Key, threat: Threat, x: Array) -> Array:
     return threat.project(jax.tree.map(jnp.add, x, noise), x)
 
 
-@factory()
+@attack(
+    paper="Croce & Hein, ICML 2021 (APGD for L1)",
+    norms=("l1",),
+    settings={
+        "apgd_l1": Setting(),
+        "apgd_l1_t": Setting({"objective": objectives.dlr}, targets=5, least_classes=4),
+    },
+)
 def apgd_l1(
     objective: objectives.Objective = objectives.cross_entropy,
     steps: int = 100,
@@ -150,7 +157,9 @@ def apgd_l1(
     check(steps, radii)
     estimator = exact() if gradient is None else gradient
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> ApgdL1State:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> ApgdL1State:
         iterate = start(key, _at_radius(threat, radii[0]), x)
         return _first_state(key, x, goal, iterate, estimator.init(x))
 
@@ -196,7 +205,7 @@ def _first_state(
 ) -> ApgdL1State:
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
     size = sum(leaf.size for leaf in jax.tree.leaves(x))
-    zero, lowest = jnp.zeros((), jnp.int32), jnp.full((), -jnp.inf, jnp.float32)
+    lowest = jnp.full((), -jnp.inf, jnp.float32)
     return ApgdL1State(
         x=x,
         goal=goal,
@@ -209,10 +218,7 @@ def _first_state(
             moving=jnp.full((), -(-size // _FIRST_PART), jnp.int32),
             changed=jnp.full((), size, jnp.int32),
         ),
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
+        **nothing_seen(x),
     )
 
 

@@ -10,7 +10,7 @@ from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Climb, Gradient
 from robust_jax.attacks.skeletons import projected
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 from robust_jax.threats import Linf
@@ -21,7 +21,7 @@ _DROP_PERCENTS = (60, 85)  # Of the steps: from there on the step size is a tent
 _DROP = 10.0
 
 
-@factory()
+@attack(paper="Sriramanan et al., NeurIPS 2020", norms=("linf", "l2"))
 def gama_pgd(
     steps: int = 100, weight: float = 50.0, gradient: Gradient | None = None
 ) -> Attack:

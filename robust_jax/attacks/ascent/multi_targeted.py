@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons import projected
-from robust_jax.attacks.skeletons.common import chosen, until_won
-from robust_jax.core import checks, drive, incumbent
+from robust_jax.attacks.skeletons.common import chosen, nothing_seen, until_won
+from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -42,7 +43,7 @@ class TurnsState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@factory()
+@attack(paper="Gowal et al. 2019", norms=("linf", "l2", "l1", "l0"))
 def multi_targeted(
     steps_per_target: int = 20,
     relative_step: float = 0.1,
@@ -104,7 +105,6 @@ def in_turn(attack: Attack, turns: int, goal_of: GoalOf) -> Attack:
     these are restarts.
     Guarantees: at least as strong as every turn, turn t being `attack` with the key
     `fold_in(key, t)`; as cheap as all turns together, less the calls after a success.
-    Edge cases: an attack that asks for `clean_logits` is told them.
 
     Args:
         attack: keeps its strongest point in `best`, for goals that agree on what a
@@ -116,32 +116,28 @@ def in_turn(attack: Attack, turns: int, goal_of: GoalOf) -> Attack:
     """
     checks.positive_integer("turns", turns)
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> TurnsState:
-        zero = jnp.zeros((), jnp.int32)
-        any_goal = goal_of(goal, jnp.zeros(2), zero)  # The first step begins turn 0.
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> TurnsState:
+        first = goal_of(goal, logits, jnp.zeros((), jnp.int32))
         return TurnsState(
             x=x,
             goal=goal,
             key=key,
-            inner=attack.init(key, threat, x, any_goal),
-            clean_logits=jnp.zeros(0),
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
+            inner=attack.init(key, threat, x, first, logits),
+            clean_logits=logits,
+            **nothing_seen(x),
         )
 
     def step(logits_fn: LogitsFn, threat: Threat, state: TurnsState) -> TurnsState:
         turn, call = jnp.divmod(state.i, attack.steps)
         key = jax.random.fold_in(state.key, turn)
         goal = goal_of(state.goal, state.clean_logits, turn)
-        fresh = attack.init(key, threat, state.x, goal)
+        fresh = attack.init(key, threat, state.x, goal, state.clean_logits)
         before = chosen(call == 0, fresh, state.inner)
-        after = attack.step(logits_fn, threat, drive.tell(before, state.clean_logits))
+        after = attack.step(logits_fn, threat, before)
         return state._replace(
-            inner=drive.tell(
-                after, jnp.zeros(0)
-            ),  # As `init` left it: shapes must stay.
+            inner=after,
             best=incumbent.strongest(state.best, after.best),
             i=state.i + 1,
             forwards=state.forwards + after.forwards - before.forwards,

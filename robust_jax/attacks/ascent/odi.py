@@ -7,14 +7,14 @@ from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Climb, Gradient
 from robust_jax.attacks.skeletons import projected
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import objectives
 
 _DIRECTION = 2**31 - 1  # The name of the draw of the direction among the step's.
 
 
-@factory()
+@attack(paper="Tashiro et al., NeurIPS 2020", norms=("linf", "l2"))
 def odi_pgd(
     steps: int = 20,
     relative_step: float = 0.25,

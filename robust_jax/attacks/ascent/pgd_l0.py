@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.projected import projected_ascent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 from robust_jax.threats import L0, Linf
@@ -13,7 +13,7 @@ from robust_jax.threats import L0, Linf
 _STEP_SIZE = 120_000 / 255  # The authors' run_attack_pt.py.
 
 
-@factory()
+@attack(paper="Croce & Hein, ICCV 2019", norms=("l0",))
 def pgd_l0(
     steps: int = 20,
     step_size: float = _STEP_SIZE,

@@ -4,12 +4,18 @@ from robust_jax import optim
 from robust_jax.attacks.gradients import estimates
 from robust_jax.attacks.gradients.bandits import bandit
 from robust_jax.attacks.skeletons.projected import at_the_input, projected_ascent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
 
-@factory("samples")
+@attack(
+    "samples",
+    paper="Uesato et al., ICML 2018",
+    norms=("linf", "l2"),
+    sees=SCORES,
+    per_step=(257, 0),
+)
 def spsa(
     steps: int = 100,
     relative_step: float = 0.1,
@@ -38,7 +44,13 @@ def spsa(
     )
 
 
-@factory("samples")
+@attack(
+    "samples",
+    paper="Ilyas et al., ICML 2018",
+    norms=("linf", "l2"),
+    sees=SCORES,
+    per_step=(51, 0),
+)
 def nes(
     steps: int = 100,
     relative_step: float = 0.2,
@@ -70,7 +82,13 @@ def nes(
     )
 
 
-@factory("side")
+@attack(
+    "side",
+    paper="Ilyas et al., ICLR 2019",
+    norms=("linf", "l2"),
+    sees=SCORES,
+    per_step=(3, 0),
+)
 def bandits(
     steps: int = 3_000,
     relative_step: float = 0.2,

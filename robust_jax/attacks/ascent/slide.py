@@ -3,12 +3,12 @@
 from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.projected import Start, at_the_input, projected_ascent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
 
 
-@factory("percentile")
+@attack("percentile", paper="Tramer & Boneh, NeurIPS 2019", norms=("l1",))
 def slide(
     steps: int = 20,
     relative_step: float = 0.1,

@@ -9,11 +9,12 @@ from robust_jax.attacks.skeletons.projected import at_the_input, projected_ascen
 from robust_jax.attacks.through import through
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import objectives
 
 
-@factory()
+@attack(paper="Xiao et al., ICLR 2018", norms=("flow",))
 def stadv(
     steps: int = 100,
     relative_step: float = 0.05,

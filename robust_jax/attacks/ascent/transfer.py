@@ -1,6 +1,6 @@
 """Transfer attacks: estimators that remember earlier steps, and the papers' presets.
 
-A preset is `projected.mim`, the momentum iterative method, with one of the estimators
+A preset is `pgd.mim`, the momentum iterative method, with one of the estimators
 here or in `transforms`. Their `gradient` is the estimator that is wrapped, so that
 papers' combinations are nestings: SI-NI-TI-DIM is
 `ni_fgsm(gradient=translation_invariance(inner=scale_invariance(inner=input_diversity())))`.
@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from robust_jax.attacks.ascent.pgd import mim
 from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
 from robust_jax.attacks.gradients.transforms import (
     input_diversity,
@@ -20,9 +21,9 @@ from robust_jax.attacks.gradients.transforms import (
     scale_invariance,
     translation_invariance,
 )
-from robust_jax.attacks.skeletons.projected import mim
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
+from robust_jax.core.facts import attack
 from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
@@ -171,7 +172,7 @@ def even_move(threat: Threat, x: Array) -> Array:
     return jnp.asarray(threat.eps) / threat.distance(ones, zeros)
 
 
-@factory()
+@attack(paper="Xie et al., CVPR 2019", norms=("linf", "l2"), per_step=(2, 1))
 def di_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -188,7 +189,7 @@ def di_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@factory("kernel_size")
+@attack("kernel_size", paper="Dong et al., CVPR 2019", norms=("linf", "l2"))
 def ti_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -205,7 +206,7 @@ def ti_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@factory()
+@attack(paper="Lin et al., ICLR 2020", norms=("linf", "l2"), per_step=(2, 1))
 def ni_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -221,7 +222,7 @@ def ni_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@factory("copies")
+@attack("copies", paper="Lin et al., ICLR 2020", norms=("linf", "l2"), per_step=(6, 5))
 def si_ni_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -238,7 +239,9 @@ def si_ni_fgsm(
     return ni_fgsm(steps, relative_step, decay, objective, scaled)
 
 
-@factory("samples")
+@attack(
+    "samples", paper="Wang & He, CVPR 2021", norms=("linf", "l2"), per_step=(21, 21)
+)
 def vmi_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,
@@ -256,7 +259,9 @@ def vmi_fgsm(
     return mim(steps, relative_step, decay, objective, estimator)
 
 
-@factory("samples")
+@attack(
+    "samples", paper="Wang & He, CVPR 2021", norms=("linf", "l2"), per_step=(22, 21)
+)
 def vni_fgsm(
     steps: int = 10,
     relative_step: float = 0.1,

@@ -16,7 +16,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     unit_or_random,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -38,7 +38,13 @@ class _Own(NamedTuple):
     momentum: Array  # [*S]
 
 
-@factory()
+@attack(
+    paper="Rony et al., ICCV 2021",
+    norms=("l2", "l1"),
+    finds=NEAREST,
+    least_classes=3,
+    short={"steps": 498},
+)
 def alma(
     steps: int = 1000,
     first_distance: float = 0.1,

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from robust_jax import threats
 from robust_jax.attacks.ascent.apgd import apgd
-from robust_jax.attacks.skeletons.common import chosen, until_won
+from robust_jax.attacks.skeletons.common import chosen, nothing_seen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import largest_radius
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -33,7 +33,7 @@ class RadiusState(NamedTuple):
     key: Key
     inner: Any  # the attack's state at the present radius
     clean: Incumbent  # that each round starts from
-    clean_logits: Array | None  # [K] if the attack asks for them
+    clean_logits: Array  # [K]
     radius: Array  # [] of this round
     low: Array  # [] the largest radius that held
     high: Array  # [] the nearest success; inf before one
@@ -44,7 +44,7 @@ class RadiusState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@factory()
+@attack(paper="Rony, adversarial-library", norms=(), finds=NEAREST)
 def minimise_radius(
     attack: Attack, rounds: int = 12, first_radius: float | None = None
 ) -> Attack:
@@ -74,30 +74,27 @@ def minimise_radius(
         checks.positive_number("first_radius", first_radius)
     calls = rounds * attack.steps
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> RadiusState:
-        zero = jnp.zeros((), jnp.int32)
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> RadiusState:
         radius = _first(threat, x, first_radius)
-        inner = attack.init(key, _at(threat, radius), x, goal)
-        nothing = incumbent.nothing_yet(x)
+        clean = incumbent.clean_point(threat, x, logits, goal)
+        inner = attack.init(key, _at(threat, radius), x, goal, logits)
         return RadiusState(
             x=x,
             goal=goal,
             key=key,
-            inner=inner,
-            clean=nothing,
-            clean_logits=getattr(inner, "clean_logits", None),
+            inner=inner._replace(best=clean),
+            clean=clean,
+            clean_logits=logits,
             radius=radius,
             low=jnp.zeros_like(radius),
             high=jnp.full_like(radius, jnp.inf),
-            round=zero,
-            best=nothing,
-            i=zero,
-            forwards=zero,
-            backwards=zero,
+            round=jnp.zeros((), jnp.int32),
+            **nothing_seen(x),
         )
 
     def step(logits_fn: LogitsFn, threat: Threat, state: RadiusState) -> RadiusState:
-        state = _told(state)
         before, ball = state.inner, _at(threat, state.radius)
         inner = attack.step(logits_fn, ball, before)
         over = attack.done(ball, inner)
@@ -114,7 +111,13 @@ def minimise_radius(
     return until_won(init, step, calls)
 
 
-@factory()
+@attack(
+    paper="Croce & Hein, ICML 2020 (APGD); bisection over the radius",
+    norms=("linf", "l2"),
+    finds=NEAREST,
+    least_classes=3,
+    short={"steps": 40, "rounds": 12},
+)
 def minimal_apgd(
     objective: objectives.Objective = objectives.dlr,
     steps: int = 100,
@@ -143,28 +146,17 @@ def _next_round(
     radius = jnp.minimum(radius, most)
     number = state.round + 1
     key = jax.random.fold_in(state.key, number)
-    inner = attack.init(key, _at(threat, radius), state.x, state.goal)
-    inner = inner._replace(best=state.clean)
-    if state.clean_logits is not None:
-        inner = inner._replace(clean_logits=state.clean_logits)
+    inner = attack.init(
+        key, _at(threat, radius), state.x, state.goal, state.clean_logits
+    )
     return state._replace(
-        inner=inner,
+        inner=inner._replace(best=state.clean),
         radius=radius,
         low=low,
         high=high,
         round=number,
         i=jnp.where(over, calls, state.i),
     )
-
-
-def _told(state: RadiusState) -> RadiusState:
-    """The driver knows the clean point after `init`; the first round learns it here."""
-    first = state.i == 0
-    clean = chosen(first, state.best, state.clean)
-    inner = state.inner._replace(best=chosen(first, clean, state.inner.best))
-    if state.clean_logits is not None:
-        inner = inner._replace(clean_logits=state.clean_logits)
-    return state._replace(clean=clean, inner=inner)
 
 
 def _first(threat: Any, x: Array, first_radius: float | None) -> Array:

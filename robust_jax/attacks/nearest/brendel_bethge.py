@@ -19,7 +19,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.attacks.skeletons.projected import Start, at_the_input
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 from robust_jax.threats.search import last_float
@@ -28,7 +28,12 @@ _HALVINGS = 20  # Of the search for how far towards x a step can go.
 _SOFTEST = 2.0**-10  # L1 thresholds are at most 1,024: the box is about 1 wide.
 
 
-@factory()
+@attack(
+    paper="Brendel et al., NeurIPS 2019",
+    norms=("linf", "l2", "l1"),
+    finds=NEAREST,
+    short={"steps": 498},
+)
 def brendel_bethge(
     steps: int = 1000,
     step_size: float = 0.03,

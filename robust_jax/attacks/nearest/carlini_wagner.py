@@ -16,7 +16,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     minimum_norm,
 )
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Incumbent, Key
 from robust_jax.losses import objectives
 
@@ -28,7 +28,19 @@ class _Own(NamedTuple):
     search: const_search.Search
 
 
-@factory()
+@attack(
+    paper="Carlini & Wagner, S&P 2017",
+    norms=("l2",),
+    finds=NEAREST,
+    short={
+        "rounds": 5,
+        "iterations": 99,
+        "step_size": 0.05,
+        "first_const": 1.0,
+        "abort_early": False,
+        "slack": 0.1,
+    },
+)
 def cw_l2(
     rounds: int = 9,
     iterations: int = 10_000,

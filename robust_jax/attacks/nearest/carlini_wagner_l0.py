@@ -14,7 +14,7 @@ from robust_jax.attacks.nearest.carlini_wagner_linf import check_largest_const
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.minimum_norm import NearState, Sight, minimum_norm
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -42,7 +42,18 @@ class _Own(NamedTuple):
     over: Array  # [] bool
 
 
-@factory()
+@attack(
+    paper="Carlini & Wagner, S&P 2017",
+    norms=("l0",),
+    finds=NEAREST,
+    short={
+        "steps": 498,
+        "iterations": 30,
+        "step_size": 0.1,
+        "first_const": 1.0,
+        "slack": 0.1,
+    },
+)
 def cw_l0(
     steps: int = 50_000,
     iterations: int = 1_000,

@@ -19,6 +19,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -47,6 +48,20 @@ class _Own(NamedTuple):
     over: Array  # [] bool
 
 
+@attack(
+    paper="Carlini & Wagner, S&P 2017",
+    norms=("linf",),
+    finds=NEAREST,
+    short={
+        "iterations": 17,
+        "step_size": 0.05,
+        "first_const": 0.3,
+        "least_bound": 0.01,
+        "decrease": 0.8,
+        "slack": 0.1,
+    },
+    derives=True,
+)
 def cw_linf(
     iterations: int = 1_000,
     step_size: float = 0.005,

@@ -18,14 +18,16 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     unit_or_random,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
 _FAR = 1e3  # Times the radius: from there the projection reaches the sphere.
 
 
-@factory()
+@attack(
+    paper="Rony et al., CVPR 2019", norms=("l2",), finds=NEAREST, short={"steps": 498}
+)
 def ddn(
     steps: int = 100,
     gamma: float = 0.05,

@@ -16,7 +16,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     largest_radius,
 )
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -31,7 +31,12 @@ from robust_jax.core.types import (
 _REACH = 2  # Times the way without a box; farther off the linear net is not the net.
 
 
-@factory()
+@attack(
+    paper="Moosavi-Dezfooli et al., CVPR 2016",
+    norms=("linf", "l2", "l1"),
+    finds=NEAREST,
+    per_step=(1, 9),
+)
 def deepfool(
     steps: int = 50, overshoot: float = 0.02, gradient: Gradient | None = None
 ) -> Attack:
@@ -65,7 +70,9 @@ def deepfool(
     checks.non_negative_number("overshoot", overshoot)
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> NearState:
         state = first_state(estimator, x, (), key, x, goal)
         linearised_boundary.check_use("DeepFool", threat, goal, state.memory)
         return state

@@ -18,7 +18,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     minimum_norm,
 )
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Incumbent, Key
 from robust_jax.losses import objectives
 
@@ -30,7 +30,19 @@ class _Own(NamedTuple):
     search: const_search.Search
 
 
-@factory()
+@attack(
+    paper="Chen et al., AAAI 2018",
+    norms=("l1",),
+    finds=NEAREST,
+    short={
+        "rounds": 5,
+        "iterations": 99,
+        "step_size": 0.001,
+        "first_const": 1.0,
+        "beta": 0.01,
+        "abort_early": False,
+    },
+)
 def ead(
     rounds: int = 9,
     iterations: int = 10_000,

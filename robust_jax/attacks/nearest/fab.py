@@ -14,11 +14,11 @@ from jax.flatten_util import ravel_pytree
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient, Look, exact
 from robust_jax.attacks.nearest import linearised_boundary
-from robust_jax.attacks.skeletons.common import until_won
+from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.projected import NOISE, Start, at_the_input
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, Setting, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -45,7 +45,17 @@ class FabState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@factory()
+@attack(
+    paper="Croce & Hein, ICML 2020 (FAB)",
+    norms=("linf", "l2", "l1"),
+    finds=NEAREST,
+    per_step=(2, 9),
+    short={"steps": 90},
+    settings={
+        "fab": Setting(),
+        "fab_t": Setting(per_step=(2, 1), targets=9, short={"steps": 110}),
+    },
+)
 def fab(
     steps: int = 100,
     alpha_max: float = 0.1,
@@ -160,10 +170,16 @@ def halfway_at_random(key: Key, threat: Threat, x: Array) -> Array:
 
 
 def _first_state(
-    estimator: Gradient, start: Start, key: Key, threat: Threat, x: Array, goal: Goal
+    estimator: Gradient,
+    start: Start,
+    key: Key,
+    threat: Threat,
+    x: Array,
+    goal: Goal,
+    logits: Array,
 ) -> FabState:
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-    memory, zero = estimator.init(x), jnp.zeros((), jnp.int32)
+    memory = estimator.init(x)
     linearised_boundary.check_use("FAB", threat, goal, memory)
     return FabState(
         x=x,
@@ -171,10 +187,7 @@ def _first_state(
         key=jax.random.fold_in(key, NOISE),
         iterate=start(key, threat, x),
         memory=memory,
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
+        **nothing_seen(x),
     )
 
 

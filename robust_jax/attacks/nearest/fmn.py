@@ -16,14 +16,19 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     unit_or_random,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
 _BEYOND = 1 + 1e-5  # Onto the boundary itself, rounding would decide who won.
 
 
-@factory()
+@attack(
+    paper="Pintor et al., NeurIPS 2021",
+    norms=("linf", "l2", "l1", "l0"),
+    finds=NEAREST,
+    short={"steps": 498},
+)
 def fmn(
     steps: int = 100,
     step_size: float = 1.0,

@@ -13,7 +13,7 @@ from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
 from robust_jax.attacks.skeletons.common import chosen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import NearState, box_ends, first_state
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -27,7 +27,13 @@ from robust_jax.core.types import (
 from robust_jax.losses import objectives
 
 
-@factory("candidates")  # They decide a shape.
+@attack(
+    "candidates",
+    paper="as FGA, Hajri et al., ICTAI 2021",
+    norms=("l0",),
+    finds=NEAREST,
+    per_step=(21, 1),
+)  # They decide a shape.
 def greedy_l0(
     steps: int = 40, candidates: int = 20, gradient: Gradient | None = None
 ) -> Attack:
@@ -95,7 +101,7 @@ def greedy_l0(
 
 
 def _first(
-    estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal
+    estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
 ) -> NearState:
     if not isinstance(threat, threats.L0):
         name = type(threat).__name__

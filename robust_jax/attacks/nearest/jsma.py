@@ -13,7 +13,7 @@ from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
 from robust_jax.attacks.skeletons.common import until_won
 from robust_jax.attacks.skeletons.minimum_norm import NearState, box_ends, first_state
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -89,7 +89,13 @@ def singles(candidates: Candidates, room: Array) -> tuple[Array, Array]:
     return jnp.max(value) > -jnp.inf, jnp.argmax(value)[None]
 
 
-@factory()
+@attack(
+    paper="Papernot et al., EuroS&P 2016",
+    norms=("l0",),
+    finds=NEAREST,
+    per_step=(1, 2),
+    short={"steps": 331, "changes": (1.0, -1.0), "choose": singles},
+)
 def jsma(
     steps: int = 56,
     changes: tuple[float, ...] = (1.0,),
@@ -136,7 +142,9 @@ def jsma(
         )
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> NearState:
         state = first_state(estimator, x, (), key, x, goal)
         _check_use(threat, state.memory)
         return state

@@ -13,10 +13,10 @@ from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
-from robust_jax.attacks.skeletons.common import until_won
+from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import NOISE
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -61,7 +61,13 @@ class LbfgsState(NamedTuple):
     backwards: Array  # [] int32
 
 
-@factory("memory")
+@attack(
+    "memory",
+    paper="Szegedy et al., ICLR 2014",
+    norms=("l2",),
+    finds=NEAREST,
+    short={"steps": 499},
+)
 def lbfgs(
     steps: int = 1000,
     iterations: int = 100,
@@ -144,6 +150,7 @@ def _first_state(
     threat: Threat,
     x: Array,
     goal: Goal,
+    logits: Array,
 ) -> LbfgsState:
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
     if not isinstance(threat, threats.L2):
@@ -161,10 +168,7 @@ def _first_state(
         won=jnp.zeros((), bool),
         penalty=Penalty(none + penalty, none, none + jnp.inf, zero, zero),
         memory=estimator.init(x),
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
+        **nothing_seen(x),
     )
 
 

@@ -10,7 +10,7 @@ from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.minimum_norm import NearState, Sight, minimum_norm
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 from robust_jax.threats import norms, proximal
@@ -30,7 +30,12 @@ class _Own(NamedTuple):
     weight: Array  # [] running mean of the distance's weight, in (0, 1)
 
 
-@factory()
+@attack(
+    paper="Matyasko & Chau 2021",
+    norms=("linf", "l2", "l1", "l0"),
+    finds=NEAREST,
+    short={"steps": 498},
+)
 def pdpgd(
     steps: int = 500,
     step_size: float = 0.1,

@@ -17,7 +17,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     minimum_norm,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -27,7 +27,9 @@ class _Own(NamedTuple):
     threshold: Array  # [] pixel units; smaller displacements are undone
 
 
-@factory()
+@attack(
+    paper="Cina et al., ICLR 2025", norms=("l0",), finds=NEAREST, short={"steps": 498}
+)
 def sigma_zero(
     steps: int = 1000,
     step_size: float = 1.0,

@@ -17,7 +17,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     in_box,
 )
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -34,7 +34,13 @@ class _Own(NamedTuple):
     turn: Array  # [] int32 DeepFool's moves since then
 
 
-@factory()
+@attack(
+    paper="Modas et al., CVPR 2019",
+    norms=("l0",),
+    finds=NEAREST,
+    per_step=(1, 9),
+    short={"steps": 98, "past": 1.0},
+)
 def sparsefool(
     steps: int = 100,
     deepfool_steps: int = 50,
@@ -115,7 +121,7 @@ def sparsefool(
 
 
 def _first(
-    estimator: Gradient, key: Key, threat: Any, x: Array, goal: Goal
+    estimator: Gradient, key: Key, threat: Any, x: Array, goal: Goal, logits: Array
 ) -> NearState:
     if not isinstance(threat, threats.L0):
         raise ValueError(

@@ -16,7 +16,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     in_box,
 )
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -36,7 +36,13 @@ class _Own(NamedTuple):
     searched: Array  # [] int32 points of the search so far, 0 before it
 
 
-@factory()
+@attack(
+    paper="Abdollahpourrostam et al., NeurIPS 2024",
+    norms=("linf", "l2", "l1"),
+    finds=NEAREST,
+    per_step=(1, 9),
+    short={"steps": 88},
+)
 def superdeepfool(
     steps: int = 100,
     deepfool_steps: int | None = None,
@@ -124,7 +130,7 @@ def superdeepfool(
 
 
 def _first(
-    estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal
+    estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
 ) -> NearState:
     zero = jnp.zeros((), jnp.int32)
     own = _Own(zero, incumbent.nothing_yet(x), jnp.zeros((), jnp.float32), zero)

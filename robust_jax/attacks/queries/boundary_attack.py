@@ -16,7 +16,7 @@ from robust_jax.attacks.skeletons.decision import (
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.normal_estimates import gaussian, unit
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import LABELS, NEAREST, attack
 from robust_jax.core.types import Array, Attack
 
 _BISECT, _SPHERE, _STEP = range(3)
@@ -54,7 +54,14 @@ class BoundaryState(NamedTuple):
     steps: Array  # [] int32, steps tried
 
 
-@factory()
+@attack(
+    paper="Brendel et al., ICLR 2018",
+    norms=("l2",),
+    finds=NEAREST,
+    sees=LABELS,
+    per_step=(1, 0),
+    short={"queries": 999},
+)
 def boundary_attack(
     queries: int = 25_000,
     sphere_step: float = 0.01,

@@ -18,7 +18,7 @@ from robust_jax.attacks.skeletons.normal_walk import (
     question,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import LABELS, NEAREST, attack
 from robust_jax.core.types import Array, Attack
 
 _QUERIES_A_ROUND = 500  # The authors' code.
@@ -27,7 +27,15 @@ _DOUBLINGS = 10  # Of the way along a normal before it is given up.
 _TINY = 1e-12  # A rate at which rounds have the same number.
 
 
-@factory("side")
+@attack(
+    "side",
+    paper="Rahmati et al., CVPR 2020",
+    norms=("l2", "linf"),
+    finds=NEAREST,
+    sees=LABELS,
+    per_step=(1, 0),
+    short={"queries": 999},
+)
 def geoda(
     queries: int = 4_000,
     side: int | None = None,

@@ -18,14 +18,21 @@ from robust_jax.attacks.skeletons.normal_walk import (
     question,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import LABELS, NEAREST, attack
 from robust_jax.core.types import Array, Attack
 
 _FIRST_PROBE = 0.1  # Of the box's width; the authors' code.
 _HALVINGS = 20  # A leap of a millionth of the distance has failed.
 
 
-@factory()
+@attack(
+    paper="Chen et al., S&P 2020",
+    norms=("l2", "linf"),
+    finds=NEAREST,
+    sees=LABELS,
+    per_step=(1, 0),
+    short={"queries": 999},
+)
 def hop_skip_jump(
     queries: int = 10_000,
     first_probes: int = 100,

@@ -6,10 +6,10 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.skeletons.common import until_won
+from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import box_ends
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.images import as_image, from_image, image_shape
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
@@ -49,7 +49,14 @@ class PixelState(NamedTuple):
     backwards: Array  # [] int32, 0
 
 
-@factory("population", "pixels")  # They decide shapes.
+@attack(
+    "population",
+    "pixels",
+    paper="Su et al., TEVC 2019",
+    norms=("l0",),
+    sees=SCORES,
+    per_step=(400, 0),
+)  # They decide shapes.
 def one_pixel(
     generations: int = 100,
     population: int = 400,
@@ -81,11 +88,10 @@ def one_pixel(
     if population < 4:
         raise ValueError(f"population={population}; expected an integer >= 4")
 
-    def init(key: Key, threat: Any, x: Array, goal: Goal) -> PixelState:
+    def init(key: Key, threat: Any, x: Array, goal: Goal, logits: Array) -> PixelState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
         checks.threat("one_pixel", threat, "l0")
         swarm = _first(jax.random.fold_in(key, 0), x, population, pixels)
-        zero = jnp.zeros((), jnp.int32)
         return PixelState(
             x=x,
             goal=goal,
@@ -93,10 +99,7 @@ def one_pixel(
             parents=swarm,
             values=jnp.full(population, -jnp.inf, jnp.float32),
             children=swarm,
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
+            **nothing_seen(x),
         )
 
     def step(logits_fn: LogitsFn, threat: Threat, state: PixelState) -> PixelState:

@@ -16,7 +16,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     minimum_norm,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import LABELS, NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
 
@@ -35,7 +35,14 @@ class RaysState(NamedTuple):
     block: Array  # [] int32, the next one to be flipped
 
 
-@factory()
+@attack(
+    paper="Chen & Gu, KDD 2020",
+    norms=("linf",),
+    finds=NEAREST,
+    sees=LABELS,
+    per_step=(1, 0),
+    short={"queries": 999},
+)
 def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
     """Decision-based, Linf: flips blocks of signs, and keeps what brings x closer.
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.skeletons.common import until_won
 from robust_jax.core import checks, incumbent
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
     Array,
@@ -38,7 +38,12 @@ class TriedState(NamedTuple):
 Points = Callable[[Key, Any, Array, Array], Array]  # (key, threat, x, i) -> [*S]
 
 
-@factory()
+@attack(
+    paper="Engstrom et al., ICML 2019",
+    norms=("linf", "l2", "l1", "l0", "patch"),
+    sees=SCORES,
+    per_step=(1, 0),
+)
 def worst_of(queries: int = 10) -> Attack:
     """The strongest of random points of the threat set.
 
@@ -59,7 +64,11 @@ def worst_of(queries: int = 10) -> Attack:
     return _tried(point, queries)
 
 
-@factory()
+@attack(
+    paper="Engstrom et al., ICML 2019",
+    norms=("rotation-translation", "flow", "colour-shift"),
+    sees=SCORES,
+)
 def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
     """The strongest of all points of a grid in a threat of few parameters.
 
@@ -101,7 +110,9 @@ def _on_the_grid(counts: tuple[int, ...], i: Array) -> Array:
 def _tried(point: Points, count: int) -> Attack:
     """An attack that evaluates `count` points, whatever it sees."""
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> TriedState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> TriedState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
         zero = jnp.zeros((), jnp.int32)
         return TriedState(x, goal, key, incumbent.nothing_yet(x), zero, zero, zero)

@@ -14,7 +14,7 @@ from robust_jax.attacks.skeletons.normal_estimates import (
     unit,
 )
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import LABELS, NEAREST, attack
 from robust_jax.core.types import Array, Attack
 
 _DIRECTIONS = 100  # The authors' code, as are the others.
@@ -42,7 +42,14 @@ class SignOptState(NamedTuple):
     smoothing: Array  # [] length of a probe
 
 
-@factory()
+@attack(
+    paper="Cheng et al., ICLR 2020",
+    norms=("l2",),
+    finds=NEAREST,
+    sees=LABELS,
+    per_step=(1, 0),
+    short={"queries": 999},
+)
 def sign_opt(
     queries: int = 10_000,
     probes: int = 200,

@@ -9,7 +9,7 @@ import numpy as np
 from robust_jax.attacks.queries import frequencies
 from robust_jax.attacks.skeletons.random_search import SearchState, random_search
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.images import image_shape
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
@@ -23,7 +23,13 @@ class Turn(NamedTuple):
     upwards: Array  # [] bool
 
 
-@factory("side")  # It decides how many directions there are.
+@attack(
+    "side",
+    paper="Guo et al., ICML 2019",
+    norms=("linf", "l2"),
+    sees=SCORES,
+    per_step=(1, 0),
+)  # It decides how many directions there are.
 def simba(
     queries: int = 10_000,
     step_size: float = 0.2,

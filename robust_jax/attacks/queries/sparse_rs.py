@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from robust_jax.attacks.skeletons.minimum_norm import box_ends
 from robust_jax.attacks.skeletons.random_search import SearchState, random_search
 from robust_jax.core import checks
-from robust_jax.core.factories import factory
+from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.narrow import coins, counted
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
@@ -21,7 +21,7 @@ _DIVISORS = (2.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)
 _HORIZON = 10_000
 
 
-@factory()
+@attack(paper="Croce et al., AAAI 2022", norms=("l0",), sees=SCORES, per_step=(1, 0))
 def sparse_rs(
     queries: int = 5_000,
     initial_share: float = 0.3,

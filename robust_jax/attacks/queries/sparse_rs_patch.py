@@ -10,6 +10,7 @@ from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.random_search import SearchState, random_search
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
+from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.images import as_image, from_image
 from robust_jax.core.narrow import coins
 from robust_jax.core.types import Array, Attack, Key, Towards
@@ -27,6 +28,13 @@ class Painted(NamedTuple):
     at: Array  # [2] int32
 
 
+@attack(
+    paper="Croce et al., AAAI 2022",
+    norms=("patch",),
+    sees=SCORES,
+    per_step=(1, 0),
+    derives=True,
+)
 def sparse_rs_patch(
     queries: int = 10_000,
     initial_share: float = 0.4,

@@ -14,9 +14,10 @@ from robust_jax.attacks.queries import (
     square_linf,
     square_patterns as patterns,
 )
-from robust_jax.attacks.skeletons.common import until_won
+from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.core import checks, images, incumbent
 from robust_jax.core.factories import factory
+from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.margin import verdict
 from robust_jax.core.narrow import counted, counted_up
 from robust_jax.core.types import (
@@ -52,6 +53,13 @@ class SquareState(NamedTuple):
     backwards: Array  # [] int32, 0
 
 
+@attack(
+    paper="Andriushchenko et al., ECCV 2020",
+    norms=("linf", "l2", "l1"),
+    sees=SCORES,
+    per_step=(1, 0),
+    derives=True,
+)
 def square(
     queries: int = 5000,
     initial_share: float = 0.8,
@@ -122,7 +130,9 @@ def _square(
 ) -> Attack:
     plan = _Plan(queries, halvings, patterns.shares(initial_share), proposals)
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> SquareState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> SquareState:
         return _first_state(plan, key, threat, x, goal)
 
     def step(logits_fn: LogitsFn, threat: Threat, state: SquareState) -> SquareState:
@@ -170,10 +180,7 @@ def _first_state(
         refused=jnp.full(_MEMORY, -1, jnp.int32),
         refusals=zero,
         value=jnp.full((), -jnp.inf, wide.dtype),
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
+        **nothing_seen(x),
     )
 
 

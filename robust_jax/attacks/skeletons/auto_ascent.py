@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks.gradients.estimator import Climb, Gradient, Scene, exact
-from robust_jax.attacks.skeletons.common import chosen, judging, until_won
+from robust_jax.attacks.skeletons.common import chosen, judging, nothing_seen, until_won
 from robust_jax.attacks.skeletons.projected import NOISE, Start
 from robust_jax.attacks.skeletons.radius_schedule import (
     Call,
@@ -190,17 +190,18 @@ def auto_ascent(
         in 1.
     """
     check(steps, radii)
-    estimator = exact() if gradient is None else gradient
-    is_staged = len(radii) > 1
+    estimator, is_staged = exact() if gradient is None else gradient, len(radii) > 1
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> AutoState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> AutoState:
         first = start(key, scaled(threat, radii[0]) if is_staged else threat, x)
         return _first_state(key, x, goal, first, course.init(x), estimator.init(x))
 
     def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
-        now, climb = call(steps, radii, state.i), _climbing(objective, state.goal)
-        scene = Scene(key, logits_fn, threat, climb, x)
+        now = call(steps, radii, state.i)
+        scene = Scene(key, logits_fn, threat, _climbing(objective, state.goal), x)
         look, memory = estimator.look(scene, state.memory)
         ball = scaled(threat, now.radius) if is_staged else threat
         here = judged(threat, now.radius, state, look.logits)
@@ -212,9 +213,8 @@ def auto_ascent(
         base = chosen(halved, highest, arrived)
         direction, turned = course.turn(base.grad, base.course)
         kept = jnp.where(now.starts, 0.0, inertia)
-        ahead = _moved(ball, project, state, base.x, direction, pace, kept)
         moved = state._replace(
-            iterate=ahead,
+            iterate=_moved(ball, project, state, base.x, direction, pace, kept),
             previous=base.x,
             course=turned,
             highest=highest,
@@ -226,10 +226,10 @@ def auto_ascent(
             forwards=state.forwards + estimator.forwards,
             backwards=state.backwards + estimator.backwards,
         )
-        if not is_staged:
-            return moved
-        inner = project(scaled(threat, now.next_radius), highest.x, state.x)
-        return chosen(now.ends, _restarted(moved, inner, course), moved)
+        if is_staged:
+            inner = project(scaled(threat, now.next_radius), highest.x, state.x)
+            moved = chosen(now.ends, _restarted(moved, inner, course), moved)
+        return moved
 
     return until_won(init, step, steps + len(radii), judging(estimator))
 
@@ -240,7 +240,7 @@ def on_the_surface(key: Key, threat: Threat, x: Array) -> Array:
     Linf: a uniform point of the cube, stretched to its surface; else a Gaussian
     direction.
     """
-    is_cube = getattr(threat, "name", "") == "linf"
+    is_cube = threat.name == "linf"
     leaves, structure = jax.tree.flatten(x)
     keys = [jax.random.fold_in(key, i) for i in range(len(leaves))]
 
@@ -278,10 +278,7 @@ def _first_state(
         clock=Clock(zero, zero),
         pace=pace,
         memory=memory,
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
+        **nothing_seen(x),
     )
 
 

@@ -1,7 +1,6 @@
 """What nearly all attacks share: how they end, and how they choose."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,25 +13,35 @@ from robust_jax.core.types import (
     Attack,
     AttackResult,
     Incumbent,
+    Init,
     LogitsFn,
     State,
+    Step,
     Threat,
 )
 
+S = TypeVar("S", bound=State)
+
+
+def nothing_seen(x: Array) -> dict[str, Any]:
+    """The fields that every state begins with: no point, no calls, no cost."""
+    zero = jnp.zeros((), jnp.int32)
+    counts = dict.fromkeys(("i", "forwards", "backwards"), zero)
+    return {"best": incumbent.nothing_yet(x), **counts}
+
 
 def until_won(
-    init: Callable[..., Any],
-    step: Callable[..., Any],
-    calls: int | Array,
-    judge: Callable[..., Any] | None = None,
-) -> Attack:
+    init: Init[S],
+    step: Step[S],
+    calls: int,
+    judge: Step[S] | None = None,
+) -> Attack[S]:
     """An attack that gives its incumbent, and is done when that is adversarial.
 
     Args:
-        init: (key, threat, x, goal) -> state, with the fields of `core.types.State`.
-        step: (logits_fn, threat, state) -> state.
+        init: gives a state with the fields of `core.types.State`.
+        step, judge: see `core.types.Attack`.
         calls: of `step` in the whole budget, >= 1.
-        judge: see `core.types.Attack`.
     """
 
     def finish(threat: Threat, state: State) -> AttackResult:
@@ -44,7 +53,7 @@ def until_won(
     return Attack(init, step, finish, done, calls, judge)
 
 
-def judging(estimator: Gradient) -> Callable[..., Any] | None:
+def judging(estimator: Gradient) -> Step[Any] | None:
     """How to judge the last iterate by one forward, without a gradient.
 
     None for an estimator that judges otherwise than by the model's logits at the

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Climb, Gradient, Look, Scene, exact
-from robust_jax.attacks.skeletons.common import chosen, until_won
+from robust_jax.attacks.skeletons.common import chosen, nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
@@ -90,7 +90,9 @@ def minimum_norm(
     estimator = exact() if gradient is None else gradient
     kept = keep_nearest if keep is None else keep
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> NearState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> NearState:
         iterate, own = start(key, threat, x)
         return first_state(estimator, iterate, own, key, x, goal)
 
@@ -123,7 +125,6 @@ def first_state(
 ) -> NearState:
     """The state before the first call, of an attack that remembers `own`."""
     chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-    zero = jnp.zeros((), jnp.int32)
     return NearState(
         x=x,
         goal=goal,
@@ -131,10 +132,7 @@ def first_state(
         iterate=iterate,
         own=own,
         memory=estimator.init(x),
-        best=incumbent.nothing_yet(x),
-        i=zero,
-        forwards=zero,
-        backwards=zero,
+        **nothing_seen(x),
     )
 
 

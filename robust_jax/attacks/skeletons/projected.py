@@ -1,6 +1,6 @@
-"""One-gradient attacks: one skeleton, with a start, an objective and a step rule.
+"""One gradient a step, projected: a start, an objective and a step rule make an attack.
 
-FGSM, R-FGSM, BIM, PGD, MIM, Nesterov and Adam-PGD are choices of the three.
+`ascent.pgd` has the choices of the three that papers made.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Climb, Gradient, Scene, exact
-from robust_jax.attacks.skeletons.common import judging, until_won
+from robust_jax.attacks.skeletons.common import judging, nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
@@ -31,7 +31,6 @@ from robust_jax.losses import objectives
 Start = Callable[[Key, Threat, Array], Array]
 
 NOISE = 2**31 - 1  # The name of the draws that do not belong to the start.
-_MADRY_STEP = 1 / 30  # Madry et al. (2018), Sec. 5: 0.01 at eps 0.3 on MNIST.
 
 
 class ProjectedState(NamedTuple):
@@ -105,9 +104,10 @@ def ascent(
     checks.positive_integer("steps", steps)
     estimator = exact() if gradient is None else gradient
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> ProjectedState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> ProjectedState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
-        zero = jnp.zeros((), jnp.int32)
         return ProjectedState(
             x=x,
             goal=goal,
@@ -115,11 +115,8 @@ def ascent(
             iterate=start(key, threat, x),
             rule=rule(threat).init(x),
             memory=estimator.init(x),
-            clean_logits=jnp.zeros(0) if with_clean_logits else None,
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
+            clean_logits=logits if with_clean_logits else None,
+            **nothing_seen(x),
         )
 
     def step(
@@ -170,144 +167,3 @@ def at_random_signs(relative_start: float) -> Start:
         return threat.project(x + relative_start * threat.eps * towards, x)
 
     return start
-
-
-@factory()
-def fgsm(
-    objective: objectives.Objective = objectives.cross_entropy,
-    gradient: Gradient | None = None,
-) -> Attack:
-    """One full step from the clean input.
-
-    References: Goodfellow et al., "Explaining and Harnessing Adversarial Examples",
-        ICLR 2015, Sec. 4. Differs in: other norms take their steepest step.
-    """
-    return projected_ascent(
-        objective, optim.steepest(1.0), at_the_input, steps=1, gradient=gradient
-    )
-
-
-@factory()
-def r_fgsm(
-    relative_start: float = 0.5,
-    objective: objectives.Objective = objectives.cross_entropy,
-    gradient: Gradient | None = None,
-) -> Attack:
-    """A random sign step, then one gradient step over the rest of eps.
-
-    Args:
-        relative_start: share of eps that the random step takes, in (0, 1).
-        objective: the quantity to climb.
-    Raises: ValueError: if relative_start is outside (0, 1).
-    References: Tramer et al., "Ensemble Adversarial Training", ICLR 2018, Sec. 3.3
-        (alpha = eps / 2).
-    """
-    checks.holds(
-        "relative_start", relative_start, lambda v: 0 < v < 1, "a share in (0, 1)"
-    )
-    return projected_ascent(
-        objective,
-        optim.steepest(1.0 - relative_start),
-        at_random_signs(relative_start),
-        steps=1,
-        gradient=gradient,
-    )
-
-
-@factory()
-def bim(
-    steps: int = 10,
-    relative_step: float = 0.2,
-    objective: objectives.Objective = objectives.cross_entropy,
-    gradient: Gradient | None = None,
-) -> Attack:
-    """Projected ascent from the clean input, also known as I-FGSM.
-
-    References: Kurakin et al., "Adversarial Examples in the Physical World", 2017,
-        Sec. 2.2. Differs in: steps and step size are given, rather than one grey level
-        and min(eps + 4, 1.25 eps) steps of it.
-    """
-    return projected_ascent(
-        objective,
-        optim.steepest(relative_step),
-        at_the_input,
-        steps=steps,
-        gradient=gradient,
-    )
-
-
-@factory()
-def pgd(
-    steps: int = 40,
-    relative_step: float = _MADRY_STEP,
-    objective: objectives.Objective = objectives.cross_entropy,
-    gradient: Gradient | None = None,
-) -> Attack:
-    """Projected gradient ascent from a random start.
-
-    Args:
-        steps: moves, >= 1.
-        relative_step: step size as a multiple of eps.
-        objective: cross entropy (Madry et al.), margin (Carlini & Wagner's f6), DLR.
-    References: Madry et al., "Towards Deep Learning Models Resistant to Adversarial
-        Attacks", ICLR 2018, Sec. 2.1. Differs from the authors' code in: the best
-        iterate is kept rather than the last one.
-    """
-    return projected_ascent(
-        objective,
-        optim.steepest(relative_step),
-        at_random,
-        steps=steps,
-        gradient=gradient,
-    )
-
-
-@factory()
-def mim(
-    steps: int = 10,
-    relative_step: float = 0.1,
-    decay: float = 1.0,
-    objective: objectives.Objective = objectives.cross_entropy,
-    gradient: Gradient | None = None,
-) -> Attack:
-    """Momentum iterative method: BIM along accumulated, normalised gradients.
-
-    References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
-        Alg. 1 (10 steps of eps / 10, decay 1).
-    """
-    rule = optim.momentum(relative_step, decay)
-    return projected_ascent(
-        objective, rule, at_the_input, steps=steps, gradient=gradient
-    )
-
-
-@factory()
-def nesterov(
-    steps: int = 10,
-    relative_step: float = 0.1,
-    decay: float = 1.0,
-    objective: objectives.Objective = objectives.cross_entropy,
-    gradient: Gradient | None = None,
-) -> Attack:
-    """BIM with Nesterov momentum, see `optim.nesterov`."""
-    rule = optim.nesterov(relative_step, decay)
-    return projected_ascent(
-        objective, rule, at_the_input, steps=steps, gradient=gradient
-    )
-
-
-@factory()
-def adam_pgd(
-    steps: int = 40,
-    relative_step: float = 0.1,
-    objective: objectives.Objective = objectives.cross_entropy,
-    gradient: Gradient | None = None,
-) -> Attack:
-    """PGD whose step rule is Adam, see `optim.adam`.
-
-    References: Uesato et al., "Adversarial Risk and the Dangers of Evaluating Against
-        Weak Attacks", ICML 2018, Sec. 4.
-    """
-    return projected_ascent(
-        objective, optim.adam(relative_step), at_random, steps=steps, gradient=gradient
-    )

@@ -11,7 +11,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.skeletons.common import chosen, until_won
+from robust_jax.attacks.skeletons.common import chosen, nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
 from robust_jax.core.types import (
@@ -75,10 +75,12 @@ def random_search(
     checks.positive_integer("queries", queries)
     learnt = _of_the_accepted if learn is None else learn
 
-    def init(key: Key, threat: Threat, x: Array, goal: Goal) -> SearchState:
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> SearchState:
         chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
         point, own = start(jax.random.fold_in(key, 0), threat, x)
-        point, zero = threat.project(point, x), jnp.zeros((), jnp.int32)
+        point = threat.project(point, x)
         return SearchState(
             x=x,
             goal=goal,
@@ -88,10 +90,7 @@ def random_search(
             accepted=point,
             own=own,
             value=jnp.full((), -jnp.inf, jnp.promote_types(x.dtype, jnp.float32)),
-            best=incumbent.nothing_yet(x),
-            i=zero,
-            forwards=zero,
-            backwards=zero,
+            **nothing_seen(x),
         )
 
     def step(logits_fn: LogitsFn, threat: Threat, state: SearchState) -> SearchState:

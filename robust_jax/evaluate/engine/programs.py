@@ -221,9 +221,9 @@ def fresh(attack: Attack, order: Order) -> Slots:
     keys = jax.random.wrap_key_data(jnp.asarray(order.key_data), impl=_THREEFRY)
 
     def one(key, threat, x, goal, logits):
-        state = attack.init(key, threat, x, goal)
+        state = attack.init(key, threat, x, goal, logits)
         clean = incumbent.clean_point(threat, x, logits, goal)
-        return drive.tell(state._replace(best=clean), logits)
+        return state._replace(best=clean)
 
     state = jax.vmap(one)(keys, order.threat, order.x, order.goal, order.logits)
     calls = jnp.zeros(len(order.key_data), jnp.int32)

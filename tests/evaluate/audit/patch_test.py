@@ -29,7 +29,11 @@ def test_comparisons_begin_at_the_image():
     """Whose gradient says where a patch pays; a random place seldom does."""
     for attack in (ladder.short("patch"), ladder.long("patch")):
         state = attack.init(
-            jax.random.key(0), threats.Patch(2.0), jnp.full(SHAPE, 0.5), Untargeted(0)
+            jax.random.key(0),
+            threats.Patch(2.0),
+            jnp.full(SHAPE, 0.5),
+            Untargeted(0),
+            jnp.zeros(2),
         )
         np.testing.assert_array_equal(state.iterate, 0.5)
 
