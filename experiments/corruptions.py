@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import common, recording
+from experiments.shared import common, recording
 from robust_jax import evaluate, models, report
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion

@@ -7,17 +7,17 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.peers import nearest, rivals
-from experiments.peers.libraries import Libraries
-from experiments.peers.pair import Peer
-from experiments.peers.problem import Problem
+from experiments.comparisons.peers import nearest, rivals
+from experiments.comparisons.peers.libraries import Libraries
+from experiments.comparisons.peers.pair import Peer
+from experiments.comparisons.peers.problem import Problem
 from robust_jax import threats
 from tests import victims
 from tests.experiments import command_line, player
 
 pytestmark = pytest.mark.xdist_group("compare_peers")
 N, BUDGET = 6, 1000
-GIVEN = "compare_distances --checkpoint=net.safetensors"
+GIVEN = "comparisons.compare_distances --checkpoint=net.safetensors"
 # Forwards and backwards of one step, where every step costs the same.
 STEP = {
     **dict.fromkeys(("DDNAttack", "LInfFMNAttack", "L2FMNAttack"), 2),

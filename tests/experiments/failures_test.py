@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import failures
+from experiments.shared import failures
 from robust_jax.core import records
 
 
@@ -59,7 +59,10 @@ def test_ctrl_c_is_130(capfd):
 
 
 NOISE = np.random.default_rng(0).random(10_000)
-_PRINT = "from experiments import failures\nwith failures.told(): print('x' * 100_000)"
+_PRINT = (
+    "from experiments.shared import failures\n"
+    "with failures.told(): print('x' * 100_000)"
+)
 
 
 def test_a_full_disk_behind_the_output_is_told():

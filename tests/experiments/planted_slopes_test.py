@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.properties.align import align
-from experiments.properties.confidence import confidence
-from experiments.properties.gaas import gaas
-from experiments.properties.spectral import spectral
-from experiments.properties.stability import stability
+from experiments.studies.properties.align import align
+from experiments.studies.properties.aligned_subspaces import aligned_subspaces
+from experiments.studies.properties.confidence import confidence
+from experiments.studies.properties.spectral import spectral
+from experiments.studies.properties.stability import stability
 from tests.experiments import planted
 
 pytestmark = pytest.mark.xdist_group("planted studies")
@@ -79,7 +79,7 @@ def test_stability_loses_what_lies_within_the_radius(given, run):
 
 
 def test_gaas_counts_the_directions_that_reach_the_plane(given, run):
-    values = gaas(given, run)
+    values = aligned_subspaces(given, run)
     seen = (away("cnn") > 0) & (away("cnn_again") > 0)
     near, other = away("cnn")[seen], away("cnn_again")[seen]
     assert 100 < seen.sum() < len(AWAY)

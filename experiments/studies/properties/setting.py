@@ -1,0 +1,68 @@
+"""What every study is given."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from experiments.shared import recording
+from experiments.studies.properties import nearest
+from experiments.studies.properties.nets import Nets
+from robust_jax.datasets import Dataset
+
+Study = Callable[["Setting", recording.Run], dict[str, float]]  # values for the gates
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Data, nets and seed of a run."""
+
+    dataset: str
+    seed: int
+    training: Dataset
+    test: Dataset
+    nets: Nets
+    paper: bool  # whether the paper's numbers stand beside ours
+    clip: np.ndarray | None = None  # a user's frames [T, H, W, C], for `invariance`
+    by_pgd: dict[str, nearest.Images] = dataclasses.field(default_factory=dict)
+    _moved: dict[str, nearest.Images] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_small(self) -> bool:
+        """The digits: 1,147 training images of 8x8 pixels."""
+        return self.dataset == "digits"
+
+    @property
+    def eps(self) -> float:
+        """The Linf radius of attacks with a fixed one."""
+        return 0.15 if self.is_small else 0.2
+
+    def rng(self, study: str) -> np.random.Generator:
+        """A study's own draws, the same whatever ran before it."""
+        return np.random.default_rng([self.seed, *study.encode()])
+
+    def shown(self, count: int) -> Dataset:
+        """The first so many test images."""
+        return self.test.take(np.arange(min(count, len(self.test))))
+
+    def attacked(self) -> Dataset:
+        """The test images that L-BFGS moves."""
+        return self.shown(200 if self.is_small else 100)
+
+    def goals(self) -> np.ndarray:
+        """The random wrong classes that they are moved to."""
+        return nearest.targets(self.attacked().labels, self.rng("goals"))
+
+    def moved(self, name: str) -> nearest.Images:
+        """They, moved to the nearest images that a net sees as the goals.
+
+        NaN where none was found. Made once for all studies.
+        """
+        if name not in self._moved:
+            self._moved[name] = nearest.nearest(
+                self.nets[name].logits_fn,
+                self.attacked().pixels(),
+                self.goals(),
+                self.seed,
+            )
+        return self._moved[name]
