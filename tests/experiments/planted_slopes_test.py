@@ -156,8 +156,8 @@ def test_confidence_is_that_of_a_planted_net(run):
     images["moved"][0] = np.nan  # None was found: it counts unchanged.
     asked = planted.setting(nets, planted.dataset(images["clean"], labels))
     for name in nets:
-        asked._moved[name] = images["moved"]
-        asked.by_pgd[name] = images["pgd"]
+        asked._made["L-BFGS", name] = images["moved"]
+        asked._made["PGD", name] = images["pgd"]
     values = confidence(asked, run)
 
     by_net = np.split(np.array(run.rows("Confidence")), 2)
@@ -220,7 +220,7 @@ def spectra(tmp_path_factory):
         moved = (x + share * change).reshape(-1, 8, 8, 1).astype(np.float32)
         moved[3] = np.nan  # None was found ...
         moved[4] = asked.test.pixels()[4]  # ... or none was sought.
-        asked._moved[name] = moved
+        asked._made["L-BFGS", name] = moved
     run = planted.Notebook(tmp_path_factory.mktemp("spectral"))
     values = spectral(asked, run)
     run.look()

@@ -74,8 +74,8 @@ def transferred(tmp_path_factory):
     for name in NAMES:
         at = 10 if name in ("fc200", "ae400") else 0
         beyond = -0.02 if name == "fc100" else 0.02
-        asked._moved[name] = swapped(x, LABELS, goals, at, beyond)
-    asked._moved["fc10_1"][[1, 2, 31, 32]] = np.nan  # None was found.
+        asked._made["L-BFGS", name] = swapped(x, LABELS, goals, at, beyond)
+    asked._made["L-BFGS", "fc10_1"][[1, 2, 31, 32]] = np.nan  # None was found.
     run = planted.Notebook(tmp_path_factory.mktemp("transfer"))
     with threadpoolctl.threadpool_limits(1):  # Trees' threads spin on a busy machine.
         return transfer(asked, run), run
@@ -127,7 +127,7 @@ def test_minimal_finds_the_exact_distances_of_affine_nets(run):
     nets["fc100"] = planted.affine(WEAK)
     asked = planted.setting(nets, test)
     moved = swapped(test.pixels(), labels, asked.goals(), 0, 0.01)
-    asked._moved["ae400"] = moved
+    asked._made["L-BFGS", "ae400"] = moved
     moved[22:] = np.nan  # None was found.
     values = minimal(asked, run)
     rows = {row["name"]: row for row in run.rows("Minimal distortion")}

@@ -88,7 +88,7 @@ def _stepped(logits_fn, images, labels, count, eps, seed):
         return jnp.clip(x + eps * made, 0, 1)
 
     step = jax.jit(jax.vmap(one))
-    return np.asarray(step(keys(seed, len(images)), images, labels))
+    return np.asarray(step(keys(seed, images, labels), images, labels))
 
 
 def _random(images, count, eps, rng):

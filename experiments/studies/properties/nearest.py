@@ -1,12 +1,11 @@
 """The nearest adversarial images by box-constrained L-BFGS, as the paper has them."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from robust_jax import attacks, threats
-from robust_jax.core import drive
-from robust_jax.core.types import LogitsFn, Reach
+from robust_jax.core import drive, ids, lift
+from robust_jax.core.types import Key, LogitsFn, Reach
 
 Images = np.ndarray  # [N, H, W, C]
 
@@ -16,10 +15,9 @@ def targets(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (labels + rng.integers(1, 10, len(labels))) % 10
 
 
-def keys(seed: int, count: int) -> jax.Array:
-    """A key for each image."""
-    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
-    return fold(jax.random.key(seed), np.arange(count))
+def keys(seed: int, images: Images, labels: np.ndarray) -> Key:
+    """A key for each image and its label, whatever stands beside it."""
+    return lift.item_keys(seed, ids.example_ids(images, labels))
 
 
 def nearest(
@@ -27,7 +25,7 @@ def nearest(
 ) -> Images:
     """The nearest images seen as the goals, by L-BFGS; NaN where none was found."""
     found = drive.auto(attacks.lbfgs(), to_the_end=True)(
-        keys(seed, len(images)),
+        keys(seed, images, goals),
         logits_fn,
         threats.L2(np.inf),
         jnp.asarray(images),

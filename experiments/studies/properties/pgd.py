@@ -25,7 +25,8 @@ def strongest(
     """The images of largest margin that an attack finds, going on after a success."""
     run = drive.auto(attack, to_the_end=True)
     goal = Untargeted(labels.astype(np.int32))
-    made = run(keys(seed, len(images)), logits_fn, threat, jnp.asarray(images), goal)
+    each = keys(seed, images, labels)
+    made = run(each, logits_fn, threat, jnp.asarray(images), goal)
     return np.asarray(made.x_adv)
 
 
@@ -43,10 +44,11 @@ def attacked(setting: Setting, name: str) -> tuple[Dataset, np.ndarray]:
     Made once for all studies.
     """
     data, threat = setting.shown(500), threats.Linf(setting.eps)
-    if name not in setting.by_pgd:
-        net = setting.nets[name]
-        setting.by_pgd[name] = pgd(setting, net.logits_fn, data, threat)
-    return data, setting.by_pgd[name]
+
+    def make() -> np.ndarray:
+        return pgd(setting, setting.nets[name].logits_fn, data, threat)
+
+    return data, setting.once("PGD", name, make)
 
 
 def softmax(logits_fn: LogitsFn, images: np.ndarray) -> np.ndarray:

@@ -13,9 +13,9 @@ from robust_jax.datasets import Dataset
 Study = Callable[["Setting", recording.Run], dict[str, float]]  # values for the gates
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class Setting:
-    """Data, nets and seed of a run."""
+    """Data, nets and seed of a run, and the adversarial images that studies share."""
 
     dataset: str
     seed: int
@@ -24,8 +24,9 @@ class Setting:
     nets: Nets
     paper: bool  # whether the paper's numbers stand beside ours
     clip: np.ndarray | None = None  # a user's frames [T, H, W, C], for `invariance`
-    by_pgd: dict[str, nearest.Images] = dataclasses.field(default_factory=dict)
-    _moved: dict[str, nearest.Images] = dataclasses.field(default_factory=dict)
+    _made: dict[tuple[str, str], nearest.Images] = dataclasses.field(
+        init=False, default_factory=dict
+    )
 
     @property
     def is_small(self) -> bool:
@@ -54,15 +55,21 @@ class Setting:
         return nearest.targets(self.attacked().labels, self.rng("goals"))
 
     def moved(self, name: str) -> nearest.Images:
-        """They, moved to the nearest images that a net sees as the goals.
+        """They, moved to the nearest images that a net sees as the goals, by L-BFGS.
 
         NaN where none was found. Made once for all studies.
         """
-        if name not in self._moved:
-            self._moved[name] = nearest.nearest(
-                self.nets[name].logits_fn,
-                self.attacked().pixels(),
-                self.goals(),
-                self.seed,
-            )
-        return self._moved[name]
+
+        def make() -> nearest.Images:
+            net, images = self.nets[name], self.attacked().pixels()
+            return nearest.nearest(net.logits_fn, images, self.goals(), self.seed)
+
+        return self.once("L-BFGS", name, make)
+
+    def once(
+        self, attack: str, net: str, make: Callable[[], nearest.Images]
+    ) -> nearest.Images:
+        """What an attack makes for a net, made when it is first asked for."""
+        if (attack, net) not in self._made:
+            self._made[attack, net] = make()
+        return self._made[attack, net]
