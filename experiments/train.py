@@ -64,7 +64,7 @@ def main(argv: list[str]) -> None:
     validation = common.load(recipe.dataset, "validation")
     train.module_for(recipe, data, common.SEED.value)  # Nothing is written before.
     run = recording.Run("train", writes=distributed.is_first())
-    with resuming.sitting(run.out) as keeper:
+    with resuming.checkpointing(run.out) as keeper:
         trained = _fit(run, recipe, data, validation, keeper)
     if not distributed.is_first():
         return

@@ -20,7 +20,7 @@ import os
 
 from absl import flags
 
-from experiments.comparisons.peers import options, whole
+from experiments.comparisons.peers import evaluations, options
 from experiments.shared import common, recording
 from robust_jax import report
 from robust_jax.evaluate import plans
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> None:
     run = recording.Run("compare_autoattack")
     with libraries as peers:
         seeds = range(common.SEED.value, common.SEED.value + options.REPETITIONS.value)
-        match = whole.Match(problem, peers, _PLANS.value, seeds, _BATCH.value)
+        match = evaluations.Match(problem, peers, _PLANS.value, seeds, _BATCH.value)
         run.rows = match.rows()
         versions = f"pyautoattack {peers.versions['autoattack']}"
         run.notes = [

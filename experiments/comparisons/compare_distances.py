@@ -22,7 +22,13 @@ or give both sides one core each (`taskset -c 0`).
 
 from absl import flags
 
-from experiments.comparisons.peers import distance_rows, nearest, options, ours, rivals
+from experiments.comparisons.peers import (
+    distance_rows,
+    minimum_norm,
+    nearest,
+    options,
+    ours,
+)
 from experiments.comparisons.peers.problem import Problem
 from experiments.shared import common, distance_plans, recording
 from robust_jax import report
@@ -31,7 +37,7 @@ from robust_jax.core import checks
 from robust_jax.evaluate import NearestPlan
 
 _LIBRARIES = flags.DEFINE_list(
-    "libraries", list(rivals.LIBRARIES), "Beside ours; empty for none."
+    "libraries", list(minimum_norm.LIBRARIES), "Beside ours; empty for none."
 )
 
 _ATTACKS = flags.DEFINE_list(
@@ -58,7 +64,7 @@ def main(argv: list[str]) -> None:
     _check_flags()
     norm, budget = options.NORM.value, SHORT_BUDGET
     plans = distance_plans.named(norm, _ATTACKS.value, "short")
-    chosen = list(rivals.of_norm(norm, budget, tuple(_LIBRARIES.value)))
+    chosen = list(minimum_norm.of_norm(norm, budget, tuple(_LIBRARIES.value)))
     data, problem, libraries = options.posed()
     run = recording.Run("compare_distances")
     for plan in plans:
@@ -66,13 +72,15 @@ def main(argv: list[str]) -> None:
         run.rows.append(distance_rows.row(plan.name, "robust_jax", found, problem))
         run.rows[-1]["settings"] = distance_plans.settings(plan, "short")
     with libraries as peers:
-        chosen = [peer for peer in chosen if rivals.runs_with(peer, peers.versions)]
+        chosen = [
+            peer for peer in chosen if minimum_norm.runs_with(peer, peers.versions)
+        ]
         for peer in report.progress(chosen, f"{norm} attacks", "attack"):
             theirs = nearest.measure(peers, peer, problem, common.SEED.value)
             run.rows.append(
                 distance_rows.row(peer.attack, peer.library, theirs, problem)
             )
-            run.rows[-1]["settings"] = rivals.settings(peer)
+            run.rows[-1]["settings"] = minimum_norm.settings(peer)
         run.notes = [options.conditions(peers, problem), *distance_rows.rank(run.rows)]
         run.notes += distance_rows.failures(run.rows)
         run.notes += distance_rows.over(run.rows, budget)
@@ -95,7 +103,7 @@ def _ours(plan: NearestPlan, problem: Problem) -> nearest.Measured:
 def _check_flags() -> None:
     options.check_without_radius()
     for library in _LIBRARIES.value:
-        checks.known_name("library", library, rivals.LIBRARIES)
+        checks.known_name("library", library, minimum_norm.LIBRARIES)
 
 
 if __name__ == "__main__":

@@ -55,15 +55,15 @@ def main(argv: list[str]) -> None:
             "HopSkipJump and its bisections"
         )
     chosen = decision.of_norm(options.NORM.value, _QUERIES.value)
-    known = {rival.ours for rival in chosen}
+    known = {pair.ours for pair in chosen}
     for name in _ATTACKS.value or ():
         checks.known_name(f"{options.NORM.value} attack", name, known)
     chosen = tuple(r for r in chosen if r.ours in (_ATTACKS.value or known))
     data, problem, libraries = options.posed()
     run = recording.Run("compare_queries")
     with libraries as peers:
-        for rival in report.progress(chosen, f"{options.NORM.value} attacks", "attack"):
-            run.rows.append(_row(rival, problem, peers))
+        for pair in report.progress(chosen, f"{options.NORM.value} attacks", "attack"):
+            run.rows.append(_row(pair, problem, peers))
         run.notes = [options.conditions(peers, problem)]
     run.notes += [
         f"{row['attack']} of {row['library']} failed: {row['error']}"
@@ -81,21 +81,23 @@ def main(argv: list[str]) -> None:
     )
 
 
-def _row(rival: decision.Rival, problem: Problem, peers: Libraries) -> dict[str, Any]:
+def _row(
+    pair: decision.QueryPair, problem: Problem, peers: Libraries
+) -> dict[str, Any]:
     """Theirs, and ours with as many queries."""
     seed = common.SEED.value
-    row: dict[str, Any] = {"attack": rival.ours, "library": rival.peer.library}
+    row: dict[str, Any] = {"attack": pair.ours, "library": pair.peer.library}
     row["n"] = len(problem.images)
-    theirs = nearest.measure(peers, rival.peer, problem, seed)
+    theirs = nearest.measure(peers, pair.peer, problem, seed)
     if isinstance(theirs, str):
         return row | {"error": theirs}
-    attack = attacks.by_name(rival.ours).of_queries(int(theirs.forwards))
+    attack = attacks.by_name(pair.ours).of_queries(int(theirs.forwards))
     times: list[tuple[float, float]] = []
     for _ in range(1 + options.REPETITIONS.value):  # Our first one compiles.
         mine = nearest.measured(problem, ours.alone(attack, problem, seed))
         times.append((theirs.seconds, mine.seconds))
         if len(times) <= options.REPETITIONS.value:
-            again = nearest.measure(peers, rival.peer, problem, seed)
+            again = nearest.measure(peers, pair.peer, problem, seed)
             if isinstance(again, str):
                 return row | {"error": again}
             theirs = again

@@ -18,7 +18,7 @@ _SHARES = (0.3, 0.5, 0.7)  # Of a run's seconds, when it is stopped to have its 
 _LAST = 4  # Touches before the end, as far as which it is killed.
 
 
-class Bench:
+class TrialRunner:
     """Undisturbed runs of all subjects, and their states on the way, to disturb.
 
     Args:

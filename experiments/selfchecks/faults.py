@@ -48,12 +48,12 @@ def main(argv: list[str]) -> None:
         contextlib.closing(children.Children(_IMPORTED)) as server,
     ):
         names = {subject for subject, _ in pairs}
-        bench = fault_trials.Bench(server, pathlib.Path(folder), names)
+        runner = fault_trials.TrialRunner(server, pathlib.Path(folder), names)
         with common.counted(_FAULTS.value, "faults", "fault") as bar:
             for number in range(_FAULTS.value):
                 rng = np.random.default_rng((common.SEED.value, number))
                 subject, kind = pairs[number % len(pairs)]
-                trial = bench.trial(subject, kind, rng)
+                trial = runner.trial(subject, kind, rng)
                 trials.append({"subject": subject, "kind": kind, **trial})
                 counter = counts.setdefault((subject, kind), collections.Counter())
                 counter.update([trial["ended"], *trial["found"]])

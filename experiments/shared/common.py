@@ -35,7 +35,7 @@ COMPILE_CACHE = flags.DEFINE_string(
 
 
 def run_main(main: Callable[[list[str]], None]) -> None:
-    """Runs an experiment; what it cannot go on from is told as in `failures.told`."""
+    """Runs an experiment; what stops it is reported, see `failures.reported`."""
     app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
 
 
@@ -48,7 +48,7 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
     )
     # TF32 and bfloat16 products would decide flags near the border on accelerators.
     jax.config.update("jax_default_matmul_precision", "float32")
-    with failures.told():
+    with failures.reported():
         _keep_compiled_programs()
         if len(argv) > 1:
             raise ValueError(f"unexpected argument {argv[1]!r}; options start with --")

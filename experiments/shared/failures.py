@@ -1,4 +1,4 @@
-"""What an experiment says and does when it cannot go on."""
+"""What an experiment reports and does when it cannot go on."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from absl import logging
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """A user's error, or the system's, is one sentence on stderr and exit code 2.
 
     Ctrl-C exits with 130, a reader of the output that has left with 141, as in a shell.

@@ -53,7 +53,7 @@ class Metrics:
             self._write([line for at, line in self._rows() if at <= step])
 
     def finish(self, rows: list[dict[str, Any]], per_epoch: int) -> None:
-        """Writes the rows of all epochs, whatever earlier sittings left."""
+        """Writes the rows of all epochs, whatever earlier runs left."""
         if self._is_first:
             steps = [{"step": row["epoch"] * per_epoch, **row} for row in rows]
             self._write([json.dumps(records.plain(row)) for row in steps])

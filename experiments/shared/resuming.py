@@ -1,4 +1,4 @@
-"""Training in several sittings: checkpoints, signals and the words about them."""
+"""Training that goes on where it stopped: checkpoints, signals, messages."""
 
 import contextlib
 import pathlib
@@ -25,7 +25,7 @@ def check_flags() -> None:
 
 
 @contextlib.contextmanager
-def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
+def checkpointing(out: pathlib.Path) -> Iterator[keeping.Keeper]:
     """A keeper of OUT/checkpoints; SIGTERM and Ctrl-C save and end with 143 and 130."""
     logging.get_absl_handler().addFilter(_is_worth_reading)
     sys.unraisablehook = _quieter(sys.unraisablehook)
@@ -45,15 +45,12 @@ def sitting(out: pathlib.Path) -> Iterator[keeping.Keeper]:
 
 
 def _is_worth_reading(record):
-    """Orbax tells every step of a save, and with pages why one failed.
-
-    That is the keeper's to say, in a sentence.
-    """
+    """Not what Orbax logs of a save: the keeper says in a sentence why one failed."""
     return "orbax" not in record.pathname and record.name != "asyncio"
 
 
 def _quieter(before):
-    """The hook, without what TensorStore says of a save that failed."""
+    """The hook, without TensorStore's messages on a save that failed."""
 
     def hook(unraisable):
         if "Event loop is closed" not in str(unraisable.exc_value):

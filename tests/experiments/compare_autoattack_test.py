@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.comparisons.peers import whole
+from experiments.comparisons.peers import evaluations
 from experiments.comparisons.peers.libraries import Libraries
 from experiments.comparisons.peers.problem import Problem
 from robust_jax import threats
@@ -74,7 +74,7 @@ def test_an_error_of_the_reference_is_a_users(folder):
     logits = np.eye(3)[labels]
     problem = Problem(None, threats.Linf(0.1), images, labels, labels, 3, logits)
     with Libraries(str(folder / "python"), {"images": images}) as peers:
-        match = whole.Match(problem, peers, plans=[], seeds=[0], batch=2)
+        match = evaluations.Match(problem, peers, plans=[], seeds=[0], batch=2)
         with pytest.raises(ValueError, match=r"AutoAttack failed: TypeError: batch;"):
             match.rows()
 

@@ -27,7 +27,7 @@ def room_for(size):
 
 def ended(capfd, error):
     """The exit code and what stands on stderr after a failure."""
-    with pytest.raises(SystemExit) as end, failures.told():
+    with pytest.raises(SystemExit) as end, failures.reported():
         raise error
     return end.value.code, capfd.readouterr().err
 
@@ -61,7 +61,7 @@ def test_ctrl_c_is_130(capfd):
 NOISE = np.random.default_rng(0).random(10_000)
 _PRINT = (
     "from experiments.shared import failures\n"
-    "with failures.told(): print('x' * 100_000)"
+    "with failures.reported(): print('x' * 100_000)"
 )
 
 

@@ -4,29 +4,29 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.comparisons.peers.minimum_norm_settings import peer
 from experiments.comparisons.peers.pair import Peer
-from experiments.comparisons.peers.rival import peer
 
 _PROBES = 100  # HopSkipJump's first round.
 _SEARCH = 30  # Queries of a round's bisection and leap, about.
 _START = 80  # Of foolbox's start along a line, about.
 
 
-class Rival(NamedTuple):
+class QueryPair(NamedTuple):
     """An attack of another library, and ours of the same name."""
 
     ours: str  # as the catalog has it
     peer: Peer
 
 
-def of_norm(norm: str, queries: int) -> tuple[Rival, ...]:
+def of_norm(norm: str, queries: int) -> tuple[QueryPair, ...]:
     """Those of a norm, which mean to ask so many queries of an image.
 
     The settings are the libraries' own, but for the number of rounds.
     """
     rounds = _rounds(queries)
     found = [
-        Rival(
+        QueryPair(
             "hop_skip_jump",
             peer(mode, "HopSkipJumpAttack", steps=rounds, constraint=norm),
         )
@@ -34,22 +34,22 @@ def of_norm(norm: str, queries: int) -> tuple[Rival, ...]:
     ]
     art: dict[str, Any] = {"norm": "inf" if norm == "linf" else 2, "verbose": False}
     found.append(
-        Rival(
+        QueryPair(
             "hop_skip_jump",
             peer("art", "HopSkipJump", **art, max_iter=rounds, batch_size=64),
         )
     )
     found.append(
-        Rival("geoda", peer("art", "GeoDA", **art, max_iter=queries, batch_size=64))
+        QueryPair("geoda", peer("art", "GeoDA", **art, max_iter=queries, batch_size=64))
     )
     if norm == "l2":
         steps = int((queries - _START) / 1.1)  # Each tenth asks twice.
         found.append(
-            Rival("boundary_attack", peer("foolbox", "BoundaryAttack", steps=steps))
+            QueryPair("boundary_attack", peer("foolbox", "BoundaryAttack", steps=steps))
         )
         given: dict[str, Any] = {"targeted": False, "verbose": False}
         found.append(
-            Rival(
+            QueryPair(
                 "sign_opt", peer("art", "SignOPTAttack", **given, query_limit=queries)
             )
         )

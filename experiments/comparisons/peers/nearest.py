@@ -38,7 +38,7 @@ def measure(
 
     Args:
         peers: the process of the libraries, which attacks this problem.
-        peer: what to run, such as `rivals.of_norm` lists.
+        peer: what to run, such as `minimum_norm.of_norm` lists.
         problem: images and net; its threat says the norm, and has no bound.
         seed: of the attack.
     """

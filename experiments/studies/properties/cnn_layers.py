@@ -57,7 +57,7 @@ def active(features_fn: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return lambda images: nn.relu(features_fn(images))
 
 
-def liveliest(
+def most_varying(
     features_fn: Callable[[Array], Array], images: np.ndarray, count: int
 ) -> np.ndarray:
     """The channels of a layer's maps that vary most over images, in their order."""

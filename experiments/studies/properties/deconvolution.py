@@ -25,7 +25,7 @@ def deconvolution(setting: Setting, run: recording.Run) -> dict[str, float]:
     net, images = setting.nets["pooled"], setting.test.pixels()
     shape = images.shape[1:]
     layer = cnn_layers.active(cnn_layers.of_cnn(net, shape)["conv2"])
-    channels = cnn_layers.liveliest(layer, images[:1000], _CHANNELS)
+    channels = cnn_layers.most_varying(layer, images[:1000], _CHANNELS)
     size = jax.eval_shape(layer, images[:1]).shape[1:]
     maps = analysis.features(layer, images).reshape(-1, *size)
     strongest = np.argsort(-maps.max(axis=(1, 2)), axis=0, kind="stable")[:_TOP]
@@ -92,7 +92,7 @@ def _evolution(setting: Setting, run: recording.Run) -> None:
     shape, rows = images.shape[1:], []
     net = setting.nets["pooled"]
     last = cnn_layers.active(cnn_layers.of_cnn(net, shape)["conv2"])
-    channels = cnn_layers.liveliest(last, images, _CHANNELS)
+    channels = cnn_layers.most_varying(last, images, _CHANNELS)
     strips = _strips(done.module, snapshots, images, channels)
     for channel, strip in zip(channels, np.stack(strips, axis=1), strict=True):
         rows.append((f"channel {channel}", strip))

@@ -24,7 +24,7 @@ def proposals(setting: Setting, run: recording.Run) -> dict[str, float]:
     count, height, width, _ = drawn.images.shape
     boxes = analysis.propose(count, height, width, sizes, side // 4)
     pool = cnn_layers.active(cnn_layers.of_cnn(net, shape)["pool2"])
-    channels = cnn_layers.liveliest(pool, setting.shown(500).pixels(), _UNITS)
+    channels = cnn_layers.most_varying(pool, setting.shown(500).pixels(), _UNITS)
     middle, maps = side // 8, side // 4
     depth = net.module.features[-1]
     units = [(middle * maps + middle) * depth + int(c) for c in channels]

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from experiments.studies.words import huffman
 from experiments.studies.words.settings import Settings
-from experiments.studies.words.updates import Law, Paths
+from experiments.studies.words.updates import AliasTable, Paths
 from experiments.studies.words.vocabulary import Corpus
 from robust_jax.core.types import Array, Key
 
-_POWER = 0.75  # Of the counts, in the law that words are drawn by.
+_POWER = 0.75  # Of the counts, as weights of drawn words.
 
 
 class Stream(NamedTuple):
@@ -55,15 +55,15 @@ def keep_odds(counts: NDArray[np.integer], sample: float) -> NDArray[np.float64]
     return np.minimum(np.sqrt(ratio) + ratio, 1.0)
 
 
-def drawn(counts: NDArray[np.integer], settings: Settings) -> Paths | Law:
+def drawn(counts: NDArray[np.integer], settings: Settings) -> Paths | AliasTable:
     """What the true words are set against: turns in Huffman's tree, or drawn words."""
     if settings.objective == "hierarchical":
         return Paths(*map(jnp.asarray, huffman.tree(counts)))
-    return aliases(np.asarray(counts, float) ** _POWER)
+    return alias_table(np.asarray(counts, float) ** _POWER)
 
 
-def aliases(weights: NDArray[np.floating]) -> Law:
-    """Walker's table of a law, by Vose's algorithm: each place and its alias."""
+def alias_table(weights: NDArray[np.floating]) -> AliasTable:
+    """Walker's table for draws by weight, by Vose's algorithm."""
     size = len(weights)
     odds = weights * (size / weights.sum())
     other = np.arange(size)
@@ -76,4 +76,4 @@ def aliases(weights: NDArray[np.floating]) -> Law:
         if odds[high] < 1:
             small.append(large.pop())
     odds[[*small, *large]] = 1.0  # What rounding has left over.
-    return Law(jnp.asarray(odds, jnp.float32), jnp.asarray(other, jnp.int32))
+    return AliasTable(jnp.asarray(odds, jnp.float32), jnp.asarray(other, jnp.int32))

@@ -112,8 +112,11 @@ def _program(settings, scaling):
             jax.lax.dynamic_slice(s, (at,), (width,)) for s in (stream, sentences)
         )
         key = jax.random.fold_in(key, number)
-        look = rows(key, near, numbers, drawn, settings)
-        places, moves = (look.inputs, look.outputs), gradients(tables, look)
+        used = rows(key, near, numbers, drawn, settings)
+        places, moves = (
+            (used.inputs, used.outputs),
+            gradients(tables, used),
+        )
         if scaling:
             zeros = jax.tree.map(jnp.zeros_like, tables)
             whole = Tables(*map(_added, zeros, places, moves))

@@ -21,8 +21,8 @@ class Tables(NamedTuple):
     outputs: Array  # [V, d], or [V - 1, d] for the nodes of the tree
 
 
-class Law(NamedTuple):
-    """How words are drawn, in constant time (Walker's aliases)."""
+class AliasTable(NamedTuple):
+    """Draws words by weight in constant time (Walker)."""
 
     odds: Array  # [V], of a word against its alias
     aliases: Array  # [V]
@@ -37,7 +37,7 @@ class Paths(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What one update looks at: g groups with P inputs, M predictors, O outputs."""
+    """The rows of one update: g groups with P inputs, M predictors, O outputs."""
 
     inputs: Array  # [g, P], words
     mean: Array | None  # [g, M, P], weights of the inputs in each predictor
@@ -48,7 +48,11 @@ class Rows(NamedTuple):
 
 
 def rows(
-    key: Key, tokens: Array, sentences: Array, drawn: Law | Paths, settings: Settings
+    key: Key,
+    tokens: Array,
+    sentences: Array,
+    drawn: AliasTable | Paths,
+    settings: Settings,
 ) -> Rows:
     """The rows of one update.
 
@@ -81,21 +85,21 @@ def rows(
     return Rows(jnp.maximum(around, 0), mean, spread, outputs, answers, weights)
 
 
-def gradients(tables: Tables, look: Rows) -> tuple[Array, Array]:
-    """The loss's gradients by the looked-up rows: [g, P, d] and [g, O, d].
+def gradients(tables: Tables, used: Rows) -> tuple[Array, Array]:
+    """The loss's gradients by the rows used: [g, P, d] and [g, O, d].
 
     The loss is the sum of weights * logistic loss. Of CBOW's mean each word gets the
     whole gradient, as in word2vec, and not its share.
     """
-    given, outputs = tables.vectors[look.inputs], tables.outputs[look.outputs]
+    given, outputs = tables.vectors[used.inputs], tables.outputs[used.outputs]
     predictors = given
-    if look.mean is not None:
-        predictors = jnp.einsum("gmp,gpd->gmd", look.mean, given)
+    if used.mean is not None:
+        predictors = jnp.einsum("gmp,gpd->gmd", used.mean, given)
     logits = jnp.einsum("gmd,god->gmo", predictors, outputs)
-    errors = look.weights * (jax.nn.sigmoid(logits) - look.answers[:, None, :])
+    errors = used.weights * (jax.nn.sigmoid(logits) - used.answers[:, None, :])
     back = jnp.einsum("gmo,god->gmd", errors, outputs)
-    if look.spread is not None:
-        back = jnp.einsum("gpm,gmd->gpd", look.spread, back)
+    if used.spread is not None:
+        back = jnp.einsum("gpm,gmd->gpd", used.spread, back)
     return back, jnp.einsum("gmo,gmd->god", errors, predictors)
 
 
@@ -111,14 +115,14 @@ def _near(key, around, numbers, at, settings):
     return (is_near & is_word).astype(jnp.float32)
 
 
-def _words(key, centres, law, settings):
+def _words(key, centres, table, settings):
     """The true words, then drawn ones; a place does not count its own word if drawn."""
     groups, group = centres.shape
     shape = (groups, settings.shared)
     word_key, odds_key = jax.random.split(key)
-    words = jax.random.randint(word_key, shape, 0, len(law.odds))
-    is_kept = jax.random.uniform(odds_key, shape) < law.odds[words]
-    words = jnp.where(is_kept, words, law.aliases[words])
+    words = jax.random.randint(word_key, shape, 0, len(table.odds))
+    is_kept = jax.random.uniform(odds_key, shape) < table.odds[words]
+    words = jnp.where(is_kept, words, table.aliases[words])
     others = (words[:, None, :] != centres[:, :, None]) * (
         settings.negatives / settings.shared
     )

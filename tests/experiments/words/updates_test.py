@@ -27,10 +27,10 @@ def made(kind):
         jnp.asarray(rng.normal(size=(5, 3)), jnp.float32),
         jnp.asarray(rng.normal(size=(nodes, 3)), jnp.float32),
     )
-    look = updates.rows(
+    used = updates.rows(
         jax.random.key(1), jnp.asarray(TOKENS), jnp.asarray(NUMBERS), drawn, settings
     )
-    return settings, tables, look
+    return settings, tables, used
 
 
 def reaches(settings):
@@ -39,10 +39,10 @@ def reaches(settings):
     return np.asarray(jax.random.randint(key, shape, 1, settings.window + 1)).ravel()
 
 
-def pairs_of(at, settings, look):
+def pairs_of(at, settings, used):
     """(output, answer, weight) that a place's words are shown."""
     if settings.objective == "negative":
-        drawn = np.asarray(look.outputs[(at - 2) // settings.group, settings.group :])
+        drawn = np.asarray(used.outputs[(at - 2) // settings.group, settings.group :])
         share = settings.negatives / settings.shared
         others = [(word, 0, share) for word in drawn if word != TOKENS[at]]
         return [(TOKENS[at], 1, 1.0), *others]
@@ -51,7 +51,7 @@ def pairs_of(at, settings, look):
     return [(nodes[word, i], turns[word, i], 1.0) for i in range(lengths[word])]
 
 
-def by_hand(tables, settings, look):
+def by_hand(tables, settings, used):
     """The gradients place by place, word by word, as word2vec's code sums them."""
     vectors, outputs = (np.asarray(t, float) for t in tables)
     by_vectors, by_outputs = np.zeros_like(vectors), np.zeros_like(outputs)
@@ -68,7 +68,7 @@ def by_hand(tables, settings, look):
         for group in [around] if is_mean else [[word] for word in around]:
             predictor = vectors[group].mean(axis=0)
             back = np.zeros(settings.size)
-            for output, answer, weight in pairs_of(at, settings, look):
+            for output, answer, weight in pairs_of(at, settings, used):
                 likely = 1 / (1 + np.exp(-predictor @ outputs[output]))
                 error = weight * (likely - answer)
                 back += error * outputs[output]
@@ -80,12 +80,12 @@ def by_hand(tables, settings, look):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_are_those_of_the_sum_over_pairs(kind):
-    settings, tables, look = made(kind)
-    moves = updates.gradients(tables, look)
+    settings, tables, used = made(kind)
+    moves = updates.gradients(tables, used)
     zeros = jax.tree.map(jnp.zeros_like, tables)
-    expected = by_hand(tables, settings, look)
+    expected = by_hand(tables, settings, used)
     for table, places, move, by_pairs in zip(
-        zeros, (look.inputs, look.outputs), moves, expected, strict=True
+        zeros, (used.inputs, used.outputs), moves, expected, strict=True
     ):
         found = table.at[places].add(move)
         np.testing.assert_allclose(found, by_pairs, rtol=1e-5, atol=1e-5)
@@ -93,9 +93,9 @@ def test_gradients_are_those_of_the_sum_over_pairs(kind):
 
 def test_words_are_drawn_by_their_law():
     weights = np.array([5.0, 0.0, 1.0, 3.0, 0.5, 0.5])
-    law = sampling.aliases(weights)
+    table = sampling.alias_table(weights)
     odds = np.zeros(6)
-    for place, (own, other) in enumerate(zip(*law, strict=True)):
+    for place, (own, other) in enumerate(zip(*table, strict=True)):
         odds[place] += own / 6
         odds[other] += (1 - own) / 6
     np.testing.assert_allclose(odds, weights / weights.sum(), atol=1e-6)

@@ -1,9 +1,15 @@
-"""Minimum-norm attacks of libraries on PyPI within a budget; see `rivals`."""
+"""Minimum-norm attacks of libraries on PyPI within a budget; see `minimum_norm`."""
 
 from typing import Any
 
+from experiments.comparisons.peers.minimum_norm_settings import (
+    CLASSES,
+    FAR,
+    FMN_STEPS,
+    START,
+    peer,
+)
 from experiments.comparisons.peers.pair import NAMES, Peer
-from experiments.comparisons.peers.rival import CLASSES, FAR, FMN_STEPS, START, peer
 
 
 def foolbox(norm: str, budget: int) -> list[Peer]:

@@ -1,10 +1,10 @@
-"""Minimum-norm attacks of adversarial-library within a budget; see `rivals`."""
+"""Minimum-norm attacks of adversarial-library within a budget; see `minimum_norm`."""
 
 import math
 from typing import Any
 
+from experiments.comparisons.peers.minimum_norm_settings import CLASSES, FMN_STEPS, peer
 from experiments.comparisons.peers.pair import Peer
-from experiments.comparisons.peers.rival import CLASSES, FMN_STEPS, peer
 
 _ORDERS = {"linf": math.inf, "l2": 2, "l1": 1, "l0": 0}
 _FIRST_EPS = {"linf": 0.5, "l2": 5, "l1": 20}  # of the bisection; others go up from it

@@ -12,16 +12,19 @@ gradients; foolbox's Brendel & Bethge attacks unless numba is installed.
 import math
 from collections.abc import Callable, Mapping
 
-from experiments.comparisons.peers import rivals_adv_lib, rivals_on_pypi
+from experiments.comparisons.peers import (
+    minimum_norm_adv_lib,
+    minimum_norm_on_pypi,
+)
+from experiments.comparisons.peers.minimum_norm_settings import FAR, START
 from experiments.comparisons.peers.pair import Peer
-from experiments.comparisons.peers.rival import FAR, START
 
 _LISTS: dict[str, Callable[[str, int], list[Peer]]] = {
-    "foolbox": rivals_on_pypi.foolbox,
-    "art": rivals_on_pypi.art,
-    "torchattacks": rivals_on_pypi.torchattacks,
-    "autoattack": rivals_on_pypi.autoattack,
-    "adv_lib": rivals_adv_lib.adv_lib,
+    "foolbox": minimum_norm_on_pypi.foolbox,
+    "art": minimum_norm_on_pypi.art,
+    "torchattacks": minimum_norm_on_pypi.torchattacks,
+    "autoattack": minimum_norm_on_pypi.autoattack,
+    "adv_lib": minimum_norm_adv_lib.adv_lib,
 }
 LIBRARIES = tuple(_LISTS)
 _HIDDEN = ("verbose", "norm", "p", "distance", "targeted", "levels")
