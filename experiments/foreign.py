@@ -68,8 +68,7 @@ def main(argv: list[str]) -> None:
     right = Proportion(_right(_classes(surrogate, data.pixels()), data), len(data))
     held = Proportion(_right(_classes(surrogate, made), data), len(data))
     run.notes.append(f"The net itself: {right} clean, {held} on what was made for it.")
-    print(report.format_table(run.rows, _COLUMNS))
-    print(*run.notes, sep="\n")
+    run.show(_COLUMNS)
     run.save(
         "Models that are no neural nets",
         f"{data.name} test, n = {len(data)}, Linf eps = {_EPS.value:g}, RayS with at "

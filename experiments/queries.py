@@ -120,8 +120,7 @@ def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
         report.Column("seconds", "seconds", report.fixed(1)),
         report.Column("paper", "paper"),
     )
-    print(report.format_table(run.rows, columns))
-    print(*run.notes, sep="\n")
+    run.show(columns)
     run.series = {"curves": curves}
     title = f"Black-box attacks on {_CHECKPOINT.value}"
     caption = f"{what}, {adversary.described()}; until the first success."

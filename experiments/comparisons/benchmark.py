@@ -50,9 +50,7 @@ def main(argv: list[str]) -> None:
     run = _processes() if of_processes else _calls()
     columns: Sequence[report.Column]
     columns = verdict_rows.COLUMNS if of_processes else _COLUMNS
-    print(report.format_table(run.rows, columns))
-    for note in run.notes:
-        print(note)
+    run.show(columns)
     run.save(
         f"Benchmark: {_SUITE.value}",
         f"Medians of {_REPETITIONS.value} interleaved repetitions.",

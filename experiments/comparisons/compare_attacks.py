@@ -76,9 +76,7 @@ def main(argv: list[str]) -> None:
         left = Proportion(int((~together).sum()), few)
         run.rows.append({"attack": " + ".join(parts), "n": few, "accuracy": left})
         run.notes.append(_verdict(together, broken, few))
-    print(report.format_table(run.rows, _COLUMNS))
-    for note in run.notes:
-        print(note)
+    run.show(_COLUMNS)
     run.save(
         f"Attacks on {_CHECKPOINT.value}",
         f"{data.name} test, n = {len(data)}, {adversary.described()}; clean "

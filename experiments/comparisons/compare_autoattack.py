@@ -59,8 +59,7 @@ def main(argv: list[str]) -> None:
             f"at the end {os.getloadavg()[0]:.1f}; {versions}, torch "
             f"{peers.versions['torch']}, batches of {_BATCH.value}."
         ]
-    print(report.format_table(run.rows, _COLUMNS))
-    print(run.notes[0])
+    run.show(_COLUMNS)
     run.save(
         f"Our plans beside AutoAttack: {options.CHECKPOINT.value}",
         f"{options.summary(data)}; {options.REPETITIONS.value} seeds.",

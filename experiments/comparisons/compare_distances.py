@@ -84,9 +84,7 @@ def main(argv: list[str]) -> None:
         run.notes = [options.conditions(peers, problem), *distance_rows.rank(run.rows)]
         run.notes += distance_rows.failures(run.rows)
         run.notes += distance_rows.over(run.rows, budget)
-    print(report.format_table(run.rows, _COLUMNS))
-    for note in run.notes:
-        print(note)
+    run.show(_COLUMNS)
     run.save(
         f"Distances beside other libraries': {options.CHECKPOINT.value}",
         f"{data.name} test, n = {len(data)}, {norm}, at most {budget} forwards and "

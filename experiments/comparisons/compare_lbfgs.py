@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
     run.rows = [_row(who, some, root) for who, some in runs.items()]
     run.rows[0]["compiling"] = first - _median(runs["ours"])
     run.notes = [_note(who, runs) for who in _FTOL if who != "ours"]
-    print(report.format_table(run.rows, _COLUMNS), *run.notes, sep="\n")
+    run.show(_COLUMNS)
     of = f"{_CHECKPOINT.value} on {data.name} test, n = {len(data)}, random targets."
     run.save("L-BFGS beside SciPy", of, _COLUMNS)
 

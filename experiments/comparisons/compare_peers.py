@@ -57,9 +57,7 @@ def main(argv: list[str]) -> None:
         for pair in report.progress(chosen, f"{options.NORM.value} attacks", "attack"):
             run.rows.extend(_rows(pair, problem, peers))
         run.notes = [options.conditions(peers, problem), *judging.verdicts(run.rows)]
-    print(report.format_table(run.rows, _COLUMNS))
-    for note in run.notes:
-        print(note)
+    run.show(_COLUMNS)
     run.save(
         f"Attacks beside other libraries': {options.CHECKPOINT.value}",
         f"{options.summary(data)}; medians "

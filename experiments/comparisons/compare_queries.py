@@ -70,9 +70,7 @@ def main(argv: list[str]) -> None:
         for row in run.rows
         if "error" in row
     ]
-    print(report.format_table(run.rows, _COLUMNS))
-    for note in run.notes:
-        print(note)
+    run.show(_COLUMNS)
     run.save(
         f"Decision-based attacks beside other libraries': {options.CHECKPOINT.value}",
         f"{data.name} test, n = {len(problem.images)}, {options.NORM.value}, about "

@@ -62,10 +62,14 @@ class Run:
         self.series.setdefault("tables", {})[title] = rows
         print(f"\n{title}\n{report.format_table(rows, columns)}")
 
+    def show(self, columns: Sequence[report.Column]) -> None:
+        """Prints the table of `rows`, then the notes."""
+        print(report.format_table(self.rows, columns), *self.notes, sep="\n")
+
     def save(
         self, title: str, summary: str, columns: Sequence[report.Column] | None = None
     ) -> None:
-        """As `write`, and tells where."""
+        """As `write`, and prints where."""
         self.write(title, summary, columns)
         print(f"wrote {self.out / 'record.json'} and {self.out / 'index.html'}")
 
