@@ -1,4 +1,4 @@
-"""Do models fall that are no neural nets, and that nobody can differentiate?
+"""How robust are models that are no neural nets and have no gradients?
 
     python -m experiments.foreign --checkpoint=out/train/model.safetensors --eps=0.2
 

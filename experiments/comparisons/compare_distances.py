@@ -8,11 +8,11 @@ Every attack that minimises --norm, ours with their preset `short` and those of
 --libraries, attacks the same images, all that the net gets right, in one batch on the
 CPU, with settings that cost at most 1,000 forwards and backwards per image; a note
 names those that cost more, as some libraries' costs depend on the image. What an attack
-returned is judged, not what it passed on its way: in the box, wrong by a fresh look of
-our net (a tie is wrong), and its distance in float64; an image that it did not break is
-infinitely far. "Near misses" are images that the library's framework may call wrong,
-and that ours gets right by less than 1e-4: they count in median, area and optimality,
-not among the found; the record has distances with and without them.
+returned is judged, not what it passed on its way: in the box, wrong in a new forward
+pass of our net (a tie is wrong), and its distance in float64; an image that it did not
+break is infinitely far. "Near misses" are images that the library's framework may call
+wrong, and that ours gets right by less than 1e-4: they count in median, area and
+optimality, not among the found; the record has distances with and without them.
 
 adv_lib (github.com/jeromerony/adversarial-library) is not on PyPI, and `make peers`
 does not install it; where it is missing its rows say so. A busy machine is unfair to

@@ -8,7 +8,7 @@
 Each attack of another library that sees labels alone runs with its own settings, for
 about `--queries`. Its queries are counted, and ours of the same name gets as many, to
 the last one. The images are those that the net gets right; all adversarial images are
-looked at again by our net. Both sides take turns; seconds are medians after a first
+judged again by our net. Both sides take turns; seconds are medians after a first
 run of each, in which ours compiles.
 """
 

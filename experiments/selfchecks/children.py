@@ -2,7 +2,7 @@
 
 Importing JAX and Flax takes seconds. One process imports them, then forks for each
 command and runs the experiment as `python -m` would, with fresh flags and a back end of
-its own. A fault may be given that happens to the command on its way.
+its own. A fault may be injected into the command while it runs.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Damage to files that lie still, and what interrupts a command on its way."""
+"""Damage to files at rest, and interruptions of a running command."""
 
 import pathlib
 import shutil

@@ -19,7 +19,7 @@ _LAST = 4  # Touches before the end, as far as which it is killed.
 
 
 class TrialRunner:
-    """Undisturbed runs of all subjects, and their states on the way, to disturb.
+    """Disturbs runs of all subjects, from states that undisturbed runs had on the way.
 
     Args:
         server: runs commands.

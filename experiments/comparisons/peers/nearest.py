@@ -58,9 +58,9 @@ def measured(problem: Problem, found: Found) -> Measured:
 def judge(problem: Problem, x_adv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far the adversarial images are: `distances` and `lenient` of `Measured`.
 
-    An image counts as it was returned: it must be in the box, and a fresh look of our
-    net must get it wrong (a tie is wrong); else its distance is infinite. What rounding
-    alone takes out of the box is clipped before.
+    An image counts as it was returned: it must be in the box, and our net must get
+    it wrong in a new forward pass (a tie is wrong); else its distance is infinite. What
+    rounding alone takes out of the box is clipped before.
 
     Raises: ValueError: results of another shape.
     """

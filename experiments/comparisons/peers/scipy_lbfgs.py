@@ -1,4 +1,4 @@
-"""Szegedy's attack as a loop of SciPy's L-BFGS-B over one image: the yardstick."""
+"""Szegedy's attack as a loop of SciPy's L-BFGS-B over one image: the baseline."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 from scipy import optimize
 
 Vector = np.ndarray
-Look = Callable[[Vector], tuple[float, Vector, float]]  # x -> loss, gradient, margin
+LossFn = Callable[[Vector], tuple[float, Vector, float]]  # x -> loss, gradient, margin
 
 
 class Found(NamedTuple):
@@ -17,7 +17,7 @@ class Found(NamedTuple):
     evaluations: int
 
 
-def sigmoid_net(params: Mapping[str, Any], target: int) -> Look:
+def sigmoid_net(params: Mapping[str, Any], target: int) -> LossFn:
     """Cross entropy of a class, its gradient and margin for a net of sigmoid layers.
 
     Args:
@@ -29,7 +29,7 @@ def sigmoid_net(params: Mapping[str, Any], target: int) -> Look:
         for name in sorted(params, key=lambda name: int(name.split("_")[1]))
     ]
 
-    def look(x: Vector) -> tuple[float, Vector, float]:
+    def loss_fn(x: Vector) -> tuple[float, Vector, float]:
         units = [x]
         for kernel, bias in layers[:-1]:
             units.append(1 / (1 + np.exp(-(units[-1] @ kernel + bias))))
@@ -43,11 +43,11 @@ def sigmoid_net(params: Mapping[str, Any], target: int) -> Look:
         margin = logits[target] - np.delete(logits, target).max()
         return -np.log(likely[target]), layers[0][0] @ back, margin
 
-    return look
+    return loss_fn
 
 
 def nearest(
-    look: Look,
+    loss_fn: LossFn,
     x: Vector,
     *,
     ftol: float,
@@ -59,7 +59,7 @@ def nearest(
     """The nearest adversarial point that was seen, by the schedule of `attacks.lbfgs`.
 
     Args:
-        look: loss, gradient and margin at a point [n].
+        loss_fn: loss, gradient and margin at a point [n].
         x: the image, [n], in [0, 1].
         ftol: relative decrease at which a solve ends.
         memory, iterations, decades, halvings: as there.
@@ -70,7 +70,7 @@ def nearest(
     def penalised(point: Vector) -> tuple[float, Vector]:
         nonlocal best, evaluations
         evaluations += 1
-        loss, grad, margin = look(point)
+        loss, grad, margin = loss_fn(point)
         delta = point - x
         squared = delta @ delta
         if margin >= 0:
@@ -88,7 +88,7 @@ def nearest(
             bounds=optimize.Bounds(0, 1),
             options={"maxcor": memory, "maxiter": iterations, "ftol": ftol},
         )
-        won = look(found.x)[2] >= 0
+        won = loss_fn(found.x)[2] >= 0
         good, bad = (c, bad) if won else (good, c)
         solves, left = solves + (not bracketed), left + bracketed
         if good > 0 and bad < np.inf:

@@ -51,7 +51,7 @@ def cka(setting: Setting, run: recording.Run) -> dict[str, float]:
 def layers(
     net: Net, images: np.ndarray, *, last: bool = False
 ) -> dict[str, np.ndarray]:
-    """What each hidden layer, or the last, says after its nonlinearity, [N, D]."""
+    """Outputs of each hidden layer, or of the last, after its nonlinearity, [N, D]."""
     shape = images.shape[1:]
     names = analysis.layer_names(net.module, shape)[1:]
     outputs = [f"conv {i + 1}" for i in range(len(names) - 1)] + ["dense"]

@@ -30,14 +30,14 @@ def occlude(setting: Setting, run: recording.Run) -> dict[str, float]:
     data, net = setting.shown(_IMAGES), setting.nets["pooled"]
     images, shape = data.pixels(), data.images.shape[1:]
     layer = cnn_layers.active(cnn_layers.of_cnn(net, shape)["conv2"])
-    look = jax.jit(lambda x: (jax.vmap(net.logits_fn)(x), layer(x).sum(axis=(1, 2))))
+    outputs = jax.jit(lambda x: (jax.vmap(net.logits_fn)(x), layer(x).sum(axis=(1, 2))))
 
     def scores(x: Array) -> Array:
-        return jnp.concatenate(look(x), axis=1)
+        return jnp.concatenate(outputs(x), axis=1)
 
     found = []
     for image, label in zip(images, data.labels, strict=True):
-        whole = np.asarray(look(image[None])[1])[0]
+        whole = np.asarray(outputs(image[None])[1])[0]
         made = analysis.occlude(scores, image, size, stride, 0.0)
         found.append(_map(made, image, int(label), int(whole.argmax()), size, stride))
     ink, margin, likely = (

@@ -1,4 +1,4 @@
-"""A made-up language whose analogies are known: for tests and first looks (host).
+"""A made-up language whose analogies are known: for tests and first trials (host).
 
 Words go in pairs: member r of pair p of family f. A sentence tells of one word: some of
 its words belong to the pair and come with both members, some belong to the role (family
