@@ -52,10 +52,10 @@ lint: $(VENV)/installed
 peers: $(PEERS)/installed
 
 benchmark: $(VENV)/installed
-	$(BIN)/python -m experiments.benchmark --out=out/benchmark $(FLAGS)
+	$(BIN)/python -m experiments.comparisons.benchmark --out=out/benchmark $(FLAGS)
 
 faults: $(VENV)/installed
-	$(BIN)/python -m experiments.faults --out=out/faults $(FLAGS)
+	$(BIN)/python -m experiments.selfchecks.faults --out=out/faults $(FLAGS)
 
 clean:
 	rm -rf $(VENV) $(PEERS) out build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import common, distance_plans, distances, recording
+from experiments.shared import common, distance_plans, distances, recording
 from robust_jax import attacks, evaluate, models, report, threats
 from robust_jax.core import boxes, checks
 from robust_jax.losses import objectives

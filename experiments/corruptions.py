@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments import common, recording
+from experiments.shared import common, recording
 from robust_jax import evaluate, models, report
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
@@ -59,8 +59,7 @@ def main(argv: list[str]) -> None:
     run.notes.append(
         f"Mean corruption accuracy {100 * found.mean:.1f} %, clean accuracy {clean}."
     )
-    print(report.format_table(run.rows, _COLUMNS))
-    print(*run.notes, sep="\n")
+    run.show(_COLUMNS)
     title = f"Common corruptions: {_CHECKPOINT.value}"
     _draw(run, found, data.pixels()[0], title, f"{data.name} test, n = {len(data)}.")
     run.save(title, run.notes[0], _COLUMNS)

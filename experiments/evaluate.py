@@ -18,7 +18,7 @@ import sys
 
 from absl import flags
 
-from experiments import adversary, common, recording
+from experiments.shared import adversary, common, recording
 from robust_jax import evaluate, models, report
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.engine import Limit, journal

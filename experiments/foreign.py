@@ -1,4 +1,4 @@
-"""Do models fall that are no neural nets, and that nobody can differentiate?
+"""How robust are models that are no neural nets and have no gradients?
 
     python -m experiments.foreign --checkpoint=out/train/model.safetensors --eps=0.2
 
@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import common, recording
-from experiments.properties import others
+from experiments.shared import common, recording
+from experiments.studies.properties import sklearn_models
 from robust_jax import attacks, interop, models, report, threats
 from robust_jax.core import checks, drive, lift
 from robust_jax.core.ids import example_ids
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> None:
     """Fits the victims, attacks them, prints the table."""
     checks.eps("linf", _EPS.value)
     for name in _VICTIMS.value or ():
-        checks.known_name("victim", name, others.NAMES)
+        checks.known_name("victim", name, sklearn_models.NAMES)
     attack = attacks.by_name("rays").of_queries(_QUERIES.value)
     nets = [models.load(path) for path in _CHECKPOINTS.value]
     train = common.load_for(nets[0], _DATASET.value, "train", None)
@@ -62,13 +62,13 @@ def main(argv: list[str]) -> None:
     keys = _keys(data)
     sample = jax.vmap(lambda key, x: threats.Linf(_EPS.value).sample(key, x))
     noisy = np.asarray(sample(keys, data.pixels()))
-    for name, model in others.fitted(train, common.SEED.value, _VICTIMS.value).items():
+    victims = sklearn_models.fitted(train, common.SEED.value, _VICTIMS.value)
+    for name, model in victims.items():
         run.rows.append(_row(name, model, data, made, noisy, attack))
     right = Proportion(_right(_classes(surrogate, data.pixels()), data), len(data))
     held = Proportion(_right(_classes(surrogate, made), data), len(data))
     run.notes.append(f"The net itself: {right} clean, {held} on what was made for it.")
-    print(report.format_table(run.rows, _COLUMNS))
-    print(*run.notes, sep="\n")
+    run.show(_COLUMNS)
     run.save(
         "Models that are no neural nets",
         f"{data.name} test, n = {len(data)}, Linf eps = {_EPS.value:g}, RayS with at "

@@ -11,7 +11,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments import common, recording
+from experiments.shared import common, recording
 from robust_jax import attacks, report
 from robust_jax.attacks import Entry
 from robust_jax.core import records

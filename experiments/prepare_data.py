@@ -14,7 +14,7 @@ one core.
 import numpy as np
 from absl import flags
 
-from experiments import common
+from experiments.shared import common
 from robust_jax import datasets
 from robust_jax.datasets import catalog, prepare, tfds_source
 

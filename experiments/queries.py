@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments import adversary, common, recording, single
+from experiments.shared import adversary, common, one_attack, recording
 from robust_jax import attacks, evaluate, models, report
 from robust_jax.attacks import Entry
 from robust_jax.core import checks
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> None:
     run = recording.Run("queries")
     curves: dict[str, Any] = {}
     for entry, attack in made.items():
-        found = single.attacked(
+        found = one_attack.attacked(
             entry, attack, checkpoint, data, threat, _CHECKPOINT.value
         )
         used = np.where(found.clean, found.stages[0].forwards, 0)
@@ -98,7 +98,7 @@ def _curve(needed: np.ndarray, budget: int) -> dict[str, list[float]]:
 
 def _white_box(checkpoint: models.Checkpoint, data: Dataset, threat: Threat) -> str:
     entry = attacks.by_name(_WHITE_BOX[adversary.NORM.value])
-    found = single.attacked(
+    found = one_attack.attacked(
         entry, entry.make(), checkpoint, data, threat, _CHECKPOINT.value
     )
     return (
@@ -120,8 +120,7 @@ def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
         report.Column("seconds", "seconds", report.fixed(1)),
         report.Column("paper", "paper"),
     )
-    print(report.format_table(run.rows, columns))
-    print(*run.notes, sep="\n")
+    run.show(columns)
     run.series = {"curves": curves}
     title = f"Black-box attacks on {_CHECKPOINT.value}"
     caption = f"{what}, {adversary.described()}; until the first success."

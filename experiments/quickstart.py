@@ -16,7 +16,7 @@ import sys
 import numpy as np
 from absl import flags
 
-from experiments import common, recording
+from experiments.shared import common, recording
 from robust_jax import evaluate, models, report, threats, train
 from robust_jax.evaluate.report import COLUMNS
 

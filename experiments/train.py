@@ -14,7 +14,7 @@ import dataclasses
 
 from absl import flags
 
-from experiments import common, hosts, metrics, recording, sittings
+from experiments.shared import common, distributed, metrics, recording, resuming
 from robust_jax import datasets, models, report, train
 from robust_jax.train import devices
 
@@ -56,17 +56,17 @@ def main(argv: list[str]) -> None:
     if _PRINT_CONFIG.value:
         print("\n".join(f"{path}={value}" for path, value in recipe.fields().items()))
         return
-    hosts.join()
+    distributed.join()
     devices.mesh_for(recipe.data.batch_size)  # Refuses before anything is written.
     metrics.check_flags()
-    sittings.check_flags()
+    resuming.check_flags()
     data = common.load(recipe.dataset, "train", _COUNT.value)
     validation = common.load(recipe.dataset, "validation")
     train.module_for(recipe, data, common.SEED.value)  # Nothing is written before.
-    run = recording.Run("train", writes=hosts.is_first())
-    with sittings.sitting(run.out) as keeper:
+    run = recording.Run("train", writes=distributed.is_first())
+    with resuming.checkpointing(run.out) as keeper:
         trained = _fit(run, recipe, data, validation, keeper)
-    if not hosts.is_first():
+    if not distributed.is_first():
         return
     shape = data.images.shape[1:]
     flops = models.flops(trained.module, shape)
@@ -97,7 +97,7 @@ def _recipe():
 def _fit(run, recipe, data, validation, keeper):
     per_epoch, written = recipe.steps_per_epoch(len(data)), metrics.Metrics(run.out)
     steps, batch = recipe.epochs * per_epoch, recipe.data.batch_size
-    total, first = steps * batch, hosts.is_first()
+    total, first = steps * batch, distributed.is_first()
     with report.progress(total, _RECIPE.value, " images", is_shown=first) as bar:
 
         def on_start(done):
@@ -145,6 +145,6 @@ def _save(run, recipe, trained, n, n_validation):
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
-    for module in (hosts, metrics, sittings):
+    for module in (distributed, metrics, resuming):
         flags.adopt_module_key_flags(module)
     common.run_main(main)

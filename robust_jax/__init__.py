@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         report as report,
         threats as threats,
         train as train,
-        words as words,
     )
     from robust_jax.core.caching import compile_cache as compile_cache
 
@@ -39,7 +38,6 @@ _PACKAGES = (
     "report",
     "threats",
     "train",
-    "words",
 )
 
 

@@ -18,7 +18,6 @@ LAYERS = {
     "models": 1,
     "datasets": 1,
     "report": 1,
-    "words": 1,
     "optim": 2,
     "interop": 2,
     "attacks": 3,

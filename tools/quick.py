@@ -67,16 +67,17 @@ def chosen(root: pathlib.Path, changed: Iterable[str]) -> set[str]:
 
 
 def attacks_of(root: pathlib.Path, changed: Iterable[str]) -> set[str]:
-    """The catalogue's attacks of the changed modules and of those that import them."""
+    """The public attacks of the changed modules and of those that import them."""
     package = root / "robust_jax/attacks"
     paths = map(pathlib.PurePosixPath, changed)
     stems = {p.stem for p in paths if p.parts[:2] == ("robust_jax", "attacks")}
     imported = "|".join(map(re.escape, stems)) or "$^"
-    imports = re.compile(rf"from robust_jax\.attacks(\.| import \(?\s*)({imported})\b")
-    catalog = package / "catalog.py"
+    given = r"import (\([^)]*?|[^\n(]*?)\b"
+    imports = re.compile(rf"from robust_jax\.attacks[\w.]*(\.| {given})({imported})\b")
+    catalog = package / "__init__.py"
     listed = set(re.findall(r"\w+", catalog.read_text()))
     found: set[str] = set()
-    for file in set(package.glob("*.py")) - {catalog, package / "__init__.py"}:
+    for file in set(package.rglob("*.py")) - {catalog}:
         if file.stem in stems or imports.search(file.read_text()):
             found |= listed & set(_public(file))
     return found
@@ -93,7 +94,7 @@ def _users(root: pathlib.Path, folder: str, path: pathlib.PurePosixPath) -> set[
         rf"|from [\w.]*\b{owner} import [^)]*?\b{path.stem}\b"
     )
     if path.parts[0] == "experiments":  # Commands in strings.
-        use = re.compile(rf"{use.pattern}|[\"']{path.stem}\b")
+        use = re.compile(rf"{use.pattern}|[\"'][\w.]*\b{path.stem}\b")
     tests = (root / folder).rglob("*_test.py")
     used = {t.relative_to(root).as_posix() for t in tests if use.search(t.read_text())}
     return used - {CONTRACT}

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from robust_jax import threats
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     per_step: tuple[int, int]  # forwards and backwards of one step
     targets: int  # times that it is run, each towards another class
     least_classes: int
-    short_setting: Mapping[str, Any]
+    short_setting: tuple[tuple[str, Any], ...]
 
     @property
     def short(self) -> functools.partial[Attack]:
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
             raise ValueError(
                 f"{self.name} has a fixed budget; give minimise_radius such an attack"
             )
-        return functools.partial(self.make, **self.short_setting)
+        return functools.partial(self.make, **dict(self.short_setting))
 
     def of_queries(self, queries: int) -> Attack:
         """With as many evaluations as fit in a budget, that of the clean input aside.
@@ -139,5 +139,5 @@ def _entry(name: str, factory: Any, facts: Facts, setting: Setting) -> Entry:
         setting.per_step or facts.per_step,
         setting.targets,
         setting.least_classes or facts.least_classes,
-        setting.short or facts.short,
+        tuple((setting.short or facts.short).items()),
     )

@@ -21,8 +21,8 @@ def compiler_options() -> dict[str, Any]:
     """XLA options for the present back end, as `jax.jit` takes them; {} off CPU.
 
     On CPU, without YNN fusion ten PGD steps on SmallCNN took 0.35 of the time that
-    they take with XLA's defaults (`experiments.benchmark --suite=peers`); on the
-    smaller nets it made little difference.
+    they take with XLA's defaults (`experiments.comparisons.benchmark --suite=peers`);
+    on the smaller nets it made little difference.
     An XLA that does not know the option raises, which a trial compilation finds out.
     """
     if jax.default_backend() != "cpu":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from experiments.peers import scipy_lbfgs
+from experiments.comparisons.peers import scipy_lbfgs
 from robust_jax import attacks, threats
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Untargeted

@@ -23,16 +23,8 @@ from flax import nnx
 from sklearn import svm
 
 import robust_jax
-from robust_jax import (
-    attacks,
-    datasets,
-    evaluate,
-    interop,
-    models,
-    threats,
-    train,
-    words,
-)
+from experiments.studies import words
+from robust_jax import attacks, datasets, evaluate, interop, models, threats, train
 from robust_jax.core import drive, lift
 from robust_jax.core.ids import example_ids
 from robust_jax.core.types import Untargeted

@@ -55,7 +55,7 @@ def test_a_fake_raises_its_flag(name, family, strength):
     model, expected = zoo.fake_net(name, family, strength, N), getattr(fake, strength)
     plan = BY_CROSS_ENTROPY if name == "temperature" else PLAN
     if not expected.checks:
-        return  # Its number is right, see `experiments.zoo`.
+        return  # Its number is right, see `experiments.selfchecks.zoo`.
     if 1 in expected.checks or 2 in expected.checks:
         try:
             found = report(model, fake.takes, plan)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import benchmark_suites
+from experiments.comparisons import benchmark_suites
 from robust_jax import datasets
 
 pytestmark = pytest.mark.xdist_group("properties")

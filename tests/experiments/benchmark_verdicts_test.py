@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import first_verdict, verdict_rows
-from experiments.peers import timed
+from experiments.comparisons import first_verdict, verdict_rows
+from experiments.comparisons.peers import timed
 from robust_jax import models
 from tests.experiments import command_line, player
 
@@ -93,7 +93,7 @@ def test_rows_are_medians_and_ratios_to_pytorch():
 def test_the_suite_beside_a_played_peer_and_alone(tmp_path):
     player.set_up(tmp_path, PLAYER)
     options = "--suite=first_verdict --repetitions=1 --nets=mlp --plans=swift --count=8"
-    command = ["benchmark", *options.split(), "--epochs=1"]
+    command = ["comparisons.benchmark", *options.split(), "--epochs=1"]
     beside = [*command, f"--peers_python={tmp_path / 'python'}", "--out=beside"]
     ends = command_line.run_all(
         [beside, [*command, "--count=4", "--out=alone"]], tmp_path

@@ -1,7 +1,7 @@
 """Runs commands as `python -m experiments.NAME ...` would, many for one start-up.
 
-The process that does so (`experiments.children`) serves all tests of a session, and its
-children share JAX's cache of compiled programs, as most programs are the same.
+The process that does so (`experiments.selfchecks.children`) serves all tests of a
+session, and its children share JAX's cache of compiled programs, as most are the same.
 """
 
 import atexit
@@ -10,19 +10,19 @@ import os
 import pathlib
 import tempfile
 
-from experiments.children import Children, Outcome
-from experiments.fault_hooks import Fault
+from experiments.selfchecks.children import Children, Outcome
+from experiments.selfchecks.fault_hooks import Fault
 
-_IMPORTED = (  # No flags but those of experiments.common.
-    "experiments.recording",
-    "experiments.distances",
-    "experiments.properties.studies",
-    "experiments.peers.nearest",
+_IMPORTED = (  # No flags but those of experiments.shared.common.
+    "experiments.shared.recording",
+    "experiments.shared.distances",
+    "experiments.studies.properties.studies",
+    "experiments.comparisons.peers.nearest",
     "robust_jax.evaluate",
     "robust_jax.interop",
     "robust_jax.report.figures",
     "robust_jax.train",
-    "robust_jax.words",
+    "experiments.studies.words",
     "orbax.checkpoint",
     "tensorflow_datasets",
 )

@@ -6,7 +6,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 import robust_jax
-from experiments import common
+from experiments.shared import common
 
 
 @pytest.mark.parametrize(

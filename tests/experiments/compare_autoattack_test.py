@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from experiments.peers import whole
-from experiments.peers.libraries import Libraries
-from experiments.peers.problem import Problem
+from experiments.comparisons.peers import evaluations
+from experiments.comparisons.peers.libraries import Libraries
+from experiments.comparisons.peers.problem import Problem
 from robust_jax import threats
 from tests.experiments import command_line, player
 
 pytestmark = pytest.mark.xdist_group("compare_peers")
-GIVEN = "compare_autoattack --eps=0.1 --checkpoint=net.safetensors"
+GIVEN = "comparisons.compare_autoattack --eps=0.1 --checkpoint=net.safetensors"
 
 # (command, what the sentence must hold)
 BAD = [
@@ -21,7 +21,7 @@ BAD = [
     (f"{GIVEN} --repetitions=0", "repetitions=0; expected an integer >= 1"),
     (f"{GIVEN} --plans=swift,swift", "expected at least one plan, each once"),
     (f"{GIVEN} --plans=", "expected at least one plan, each once"),
-    ("compare_autoattack --eps=0", "eps=0.0; expected a finite number > 0"),
+    ("comparisons.compare_autoattack --eps=0", "eps=0.0; expected a finite number > 0"),
 ]
 
 # The reference breaks nothing, then claims what is no image at all.
@@ -74,7 +74,7 @@ def test_an_error_of_the_reference_is_a_users(folder):
     logits = np.eye(3)[labels]
     problem = Problem(None, threats.Linf(0.1), images, labels, labels, 3, logits)
     with Libraries(str(folder / "python"), {"images": images}) as peers:
-        match = whole.Match(problem, peers, plans=[], seeds=[0], batch=2)
+        match = evaluations.Match(problem, peers, plans=[], seeds=[0], batch=2)
         with pytest.raises(ValueError, match=r"AutoAttack failed: TypeError: batch;"):
             match.rows()
 

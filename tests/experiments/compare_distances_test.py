@@ -7,17 +7,17 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.peers import nearest, rivals
-from experiments.peers.libraries import Libraries
-from experiments.peers.pair import Peer
-from experiments.peers.problem import Problem
+from experiments.comparisons.peers import minimum_norm, nearest
+from experiments.comparisons.peers.libraries import Libraries
+from experiments.comparisons.peers.pair import Peer
+from experiments.comparisons.peers.problem import Problem
 from robust_jax import threats
 from tests import victims
 from tests.experiments import command_line, player
 
 pytestmark = pytest.mark.xdist_group("compare_peers")
 N, BUDGET = 6, 1000
-GIVEN = "compare_distances --checkpoint=net.safetensors"
+GIVEN = "comparisons.compare_distances --checkpoint=net.safetensors"
 # Forwards and backwards of one step, where every step costs the same.
 STEP = {
     **dict.fromkeys(("DDNAttack", "LInfFMNAttack", "L2FMNAttack"), 2),
@@ -136,13 +136,15 @@ def test_a_run_is_measured_and_an_error_is_kept(folder):
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])
 @pytest.mark.parametrize("budget", [100, BUDGET])
 def test_steps_are_what_the_budget_allows(norm, budget):
-    chosen = rivals.of_norm(norm, budget)
-    assert {peer.library for peer in chosen} <= set(rivals.LIBRARIES)
-    assert len({(p.library, p.attack, rivals.settings(p)) for p in chosen}) == len(
-        chosen
-    )
+    chosen = minimum_norm.of_norm(norm, budget)
+    assert {peer.library for peer in chosen} <= set(minimum_norm.LIBRARIES)
+    assert len(
+        {(p.library, p.attack, minimum_norm.settings(p)) for p in chosen}
+    ) == len(chosen)
     alone = [
-        p for name in rivals.LIBRARIES for p in rivals.of_norm(norm, budget, (name,))
+        p
+        for name in minimum_norm.LIBRARIES
+        for p in minimum_norm.of_norm(norm, budget, (name,))
     ]
     assert [p.attack for p in alone] == [p.attack for p in chosen]
     for peer in chosen:

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.peers import judging, ours, pairs
-from experiments.peers.libraries import Libraries, LibraryError
-from experiments.peers.pair import Peer
-from experiments.peers.problem import Found, Problem, pose
+from experiments.comparisons.peers import judging, ours, pairs
+from experiments.comparisons.peers.libraries import Libraries, LibraryError
+from experiments.comparisons.peers.pair import Peer
+from experiments.comparisons.peers.problem import Found, Problem, pose
 from robust_jax import attacks, datasets, evaluate, models, threats
 from robust_jax.core.metrics import Proportion
 from robust_jax.losses import objectives
@@ -20,7 +20,7 @@ from tests.experiments import command_line, player
 pytestmark = pytest.mark.xdist_group("compare_peers")
 N, EPS, WRONG = 12, 0.2, 4
 BUDGETS = ("steps", "max_iter", "n_iter", "n_queries")
-GIVEN = "compare_peers --eps=0.1 --checkpoint=net.safetensors"
+GIVEN = "comparisons.compare_peers --eps=0.1 --checkpoint=net.safetensors"
 HERE = f"--peers_python={sys.executable}"
 
 # (command, what the sentence must hold)
@@ -30,9 +30,9 @@ BAD = [
     (f"{GIVEN} --norm=l0", "norm"),
     (f"{GIVEN} --repetitions=0", "repetitions=0; expected an integer >= 1"),
     (f"{GIVEN} {HERE}", "holds a MLP; expected a FastCNN"),
-    ("compare_peers", "eps"),
-    ("compare_peers --eps=0", "eps=0.0; expected a finite number > 0"),
-    ("compare_peers --eps=8", "eps=8 exceeds the width 1 of the"),
+    ("comparisons.compare_peers", "eps"),
+    ("comparisons.compare_peers --eps=0", "eps=0.0; expected a finite number > 0"),
+    ("comparisons.compare_peers --eps=8", "eps=8 exceeds the width 1 of the"),
 ]
 
 # The libraries' side as a script: it answers by what it is asked for.

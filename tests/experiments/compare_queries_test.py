@@ -32,8 +32,9 @@ for line in sys.stdin:
 
 def test_ours_gets_as_many_queries_and_both_are_judged(tmp_path):
     folder = player.set_up(tmp_path, PLAYER)
-    command = "compare_queries --norm=l2 --queries=300 --attacks=boundary_attack,geoda"
-    command += " --count=20 --repetitions=2 --out=out --checkpoint=net.safetensors"
+    command = "comparisons.compare_queries --norm=l2 --queries=300 --count=20"
+    command += " --attacks=boundary_attack,geoda --repetitions=2 --out=out"
+    command += " --checkpoint=net.safetensors"
     options = [f"--peers_python={folder / 'python'}"]
     end = command_line.run([*command.split(), *options], folder)
     assert end.code == 0, end.err

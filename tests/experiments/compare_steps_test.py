@@ -22,7 +22,7 @@ for line in sys.stdin:
 def test_both_sides_take_their_steps_in_turn(tmp_path):
     folder = player.set_up(tmp_path, PLAYER)
     options = ["--repetitions=2", "--steps=1", "--peers_python=./python", "--out=out"]
-    (done,) = command_line.run_all([["compare_steps", *options]], folder)
+    (done,) = command_line.run_all([["comparisons.compare_steps", *options]], folder)
     assert done.code == 0, done.err
     theirs, ours = json.loads((folder / "out" / "record.json").read_text())["rows"]
     assert theirs["who"] == "PyTorch 9" and theirs["all"] == [16.0] * 2
@@ -33,6 +33,8 @@ def test_both_sides_take_their_steps_in_turn(tmp_path):
 
 
 def test_without_pytorch_it_says_how_to_get_it(tmp_path):
-    (done,) = command_line.run_all([["compare_steps", "--peers_python=none"]], tmp_path)
+    (done,) = command_line.run_all(
+        [["comparisons.compare_steps", "--peers_python=none"]], tmp_path
+    )
     assert done.code == 2 and "run `make peers` first" in done.err
     assert not list(tmp_path.iterdir())

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments import failures
+from experiments.shared import failures
 from robust_jax.core import records
 
 
@@ -27,7 +27,7 @@ def room_for(size):
 
 def ended(capfd, error):
     """The exit code and what stands on stderr after a failure."""
-    with pytest.raises(SystemExit) as end, failures.told():
+    with pytest.raises(SystemExit) as end, failures.reported():
         raise error
     return end.value.code, capfd.readouterr().err
 
@@ -59,7 +59,10 @@ def test_ctrl_c_is_130(capfd):
 
 
 NOISE = np.random.default_rng(0).random(10_000)
-_PRINT = "from experiments import failures\nwith failures.told(): print('x' * 100_000)"
+_PRINT = (
+    "from experiments.shared import failures\n"
+    "with failures.reported(): print('x' * 100_000)"
+)
 
 
 def test_a_full_disk_behind_the_output_is_told():

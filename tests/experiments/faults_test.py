@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 
-from experiments import fault_judging, fault_kinds, fault_subjects
-from experiments.children import Outcome
-from experiments.fault_hooks import Fault
+from experiments.selfchecks import fault_judging, fault_kinds, fault_subjects
+from experiments.selfchecks.children import Outcome
+from experiments.selfchecks.fault_hooks import Fault
 from tests.experiments import command_line
 
 pytestmark = pytest.mark.xdist_group("experiment faults")
@@ -108,7 +108,7 @@ def test_a_training_that_goes_back_is_counted(tmp_path, done, lost):
 
 @pytest.mark.full
 def test_a_few_faults_of_each_kind_do_no_harm(tmp_path):
-    end = command_line.run(["faults", "--faults=26", "--out=out"], tmp_path)
+    end = command_line.run(["selfchecks.faults", "--faults=26", "--out=out"], tmp_path)
     assert end.code == 0, end.err
     record = json.loads(pathlib.Path(tmp_path, "out", "record.json").read_text())
     assert sum(row["trials"] for row in record["rows"]) == 26
@@ -122,6 +122,6 @@ def test_a_few_faults_of_each_kind_do_no_harm(tmp_path):
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, flags, words):
-    end = command_line.run(["faults", *flags], tmp_path)
+    end = command_line.run(["selfchecks.faults", *flags], tmp_path)
     assert end.code == 2 and words in end.err and end.err.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ SOME, ALL = 60, 300  # Commands of `make test`, and of `make test-full`.
 SECONDS = 20  # A command that takes longer was accepted.
 
 GIVEN = ("--checkpoint=net.safetensors",)
+BRIEF = ("--recipes=digits", "--share=0.01", "--seeds=1")
 NAMES = ("", "x", "Linf", "linf,l2", "../x", "\u00e9", "0", "None", "a b", "--x")
 HUGE = str(10**20)
 COUNTS = ("0", "-1", "1.5", "x", "", "nan", "1e3", HUGE, "501")
@@ -58,13 +59,13 @@ COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
     "corruptions": ((*GIVEN, "--corruptions=contrast"), {
         **OF_NET, "corruptions": NAMES[1:],
     }),
-    "compare_attacks": ((*GIVEN, "--eps=0.1", "--attacks=fgsm"), {
+    "comparisons.compare_attacks": ((*GIVEN, "--eps=0.1", "--attacks=fgsm"), {
         **OF_NET, **OF_THREAT, "few": COUNTS[:-1], "attacks": NAMES[1:],
     }),
     "foreign": ((*GIVEN, "--queries=9"), {
         **OF_NET, "eps": RADII, "victims": NAMES[1:], "queries": COUNTS[:-1],
     }),
-    "compare_training": (("--recipes=digits", "--share=0.01", "--seeds=1"), {
+    "comparisons.compare_training": (BRIEF, {
         **EVERY, "recipes": NAMES[1:], "seeds": COUNTS[:-1], "norm": NAMES,
         "eps": RADII, "share": POSITIVE, "plan": NAMES, "workers": COUNTS[:-1],
         "count": ("-1", "1.5", "x", "", "501"),
@@ -73,13 +74,13 @@ COMMANDS: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]]]] = {
         **EVERY, "epochs": COUNTS[:-1], "count": COUNTS, "steps": COUNTS[:-1],
         "restarts": COUNTS[:-1],
     }),
-    "benchmark": ((), {
+    "comparisons.benchmark": ((), {
         "suite": NAMES, "repetitions": COUNTS[:-1],
     }),
-    "properties": (("--study=units",), {
+    "studies.properties": (("--study=units",), {
         **EVERY, "study": NAMES, "dataset": NAMES, "frames": FILES[1:], "check": FLAGS,
     }),
-    "wordvectors": (("--epochs=1",), {
+    "studies.wordvectors": (("--epochs=1",), {
         **EVERY, "corpus": FILES[1:], "model": NAMES, "objective": NAMES,
         "dim": COUNTS[:-1], "window": COUNTS[:-1], "epochs": COUNTS[:-1],
         "rate": POSITIVE, "negatives": ("-1", "1.5", "x", ""), "groups": COUNTS[:-1],

@@ -6,24 +6,31 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.properties import (
+from experiments.studies import words
+from experiments.studies.properties import (
     canvases,
-    changes,
-    deconv,
+    cnn_layers,
+    deconvolution,
+    image_changes,
     nets,
     proposals,
     setting,
-    stages,
 )
-from experiments.properties.studies import MEANING
-from experiments.wordvectors import rotations
-from robust_jax import analysis, datasets, train, words
+from experiments.studies.properties.studies import MEANING
+from experiments.studies.wordvectors import rotations
+from robust_jax import analysis, datasets, train
 from tests.experiments import planted
 
 pytestmark = pytest.mark.xdist_group("meaning")
-PLANTED = ("occlude", "correspond", "curves")  # By planted_meaning_test.
-QUICK = ("proposals", "deconv")
-SLOW = ("invariance", "amax", "attribution", "tcav", "sae")
+PLANTED = ("occlude", "correspondence", "curves")  # By planted_meaning_test.
+QUICK = ("proposals", "deconvolution")
+SLOW = (
+    "invariance",
+    "activation_maximisation",
+    "attribution",
+    "tcav",
+    "sparse_autoencoder",
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +69,7 @@ def test_every_study_is_tried():
 def test_frames_are_one_more_kind_of_change(given, tmp_path):
     clip = np.random.default_rng(0).random((120, 8, 8, 1)).astype(np.float32)
     asked = dataclasses.replace(given, clip=clip)
-    moved = changes.of(asked, given.test.pixels())["frames"]
+    moved = image_changes.of(asked, given.test.pixels())["frames"]
     assert len(moved) == 11 and len(moved[0]) == 110
     np.testing.assert_array_equal(moved[0][5], moved[5][0])
 
@@ -93,9 +100,10 @@ def test_frames_are_drawn_around_what_a_unit_sees():
     assert (made[0, :30] == 0).all()
 
 
-def test_stages_are_the_layers_in_their_order(given):
+def test_the_layers_are_in_their_order(given):
     net, x = given.nets["pooled"], given.test.pixels()[:3]
-    found = {n: np.asarray(f(x)) for n, f in stages.of_cnn(net, x.shape[1:]).items()}
+    layers = cnn_layers.of_cnn(net, x.shape[1:])
+    found = {name: np.asarray(layer(x)) for name, layer in layers.items()}
     pooled = found["conv1"].clip(0).reshape(3, 4, 2, 4, 2, -1).max((2, 4))
     np.testing.assert_allclose(found["pool1"], pooled, atol=1e-6)
     again = found["conv2"].clip(0).reshape(3, 2, 2, 2, 2, -1).max((2, 4))
@@ -104,15 +112,15 @@ def test_stages_are_the_layers_in_their_order(given):
     logits = found["fc1"].clip(0) @ last["kernel"] + last["bias"]
     expected = jax.vmap(net.logits_fn)(x)
     np.testing.assert_allclose(logits, expected, atol=1e-4)
-    assert list(stages.WINDOWS) == ["conv1", "pool1", "conv2", "pool2"]
-    assert analysis.receptive_field(stages.WINDOWS["pool2"]).size == 16
+    assert list(cnn_layers.WINDOWS) == ["conv1", "pool1", "conv2", "pool2"]
+    assert analysis.receptive_field(cnn_layers.WINDOWS["pool2"]).size == 16
 
 
 def test_snapshots_are_the_weights_on_the_way(given):
     recipe = given.nets.recipe("pooled")
     few = given.training.take(np.arange(300))
     total = recipe.epochs * recipe.steps_per_epoch(300)
-    kept = deconv.Snapshots([2, total], 2)
+    kept = deconvolution.Snapshots([2, total], 2)
     done = train.fit(recipe, few, few, seed=0, keeper=kept)
     assert sorted(kept.weights) == [2, total]
     last, first = kept.weights[total], kept.weights[2]

@@ -1,4 +1,4 @@
-"""What a study of `experiments.properties` is given, with weights and images by hand.
+"""What a study of properties is given, with weights and images by hand.
 
 The answer is then known: nets of the same module share their programs.
 """
@@ -8,8 +8,8 @@ import pathlib
 import matplotlib.image
 import numpy as np
 
-from experiments.properties import setting as settings
-from experiments.properties.nets import Net
+from experiments.studies.properties import setting as settings
+from experiments.studies.properties.nets import Net
 from robust_jax import models
 from robust_jax.datasets.types import Dataset, dataset_ids
 

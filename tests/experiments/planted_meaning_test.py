@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.properties.correspond import correspond
-from experiments.properties.curves import curves
-from experiments.properties.nets import Net
-from experiments.properties.occlude import occlude
+from experiments.studies.properties.correspondence import correspondence
+from experiments.studies.properties.curves import curves
+from experiments.studies.properties.nets import Net
+from experiments.studies.properties.occlude import occlude
 from robust_jax import analysis, models
 from tests.experiments import planted
 
@@ -110,7 +110,7 @@ def test_occlude_relates_the_margin_to_the_ink_that_is_hidden(given, run):
 
 
 def test_correspond_sees_that_images_of_a_class_are_the_same(given, run):
-    values = correspond(given, run)
+    values = correspondence(given, run)
     assert set(values.values()) == {0.0} and len(values) == 3
     same, places, mixed = run.rows("Change of features")
     assert same == {"covered": "same part"} | dict.fromkeys(

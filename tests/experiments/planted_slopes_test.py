@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.properties.align import align
-from experiments.properties.confidence import confidence
-from experiments.properties.gaas import gaas
-from experiments.properties.spectral import spectral
-from experiments.properties.stability import stability
+from experiments.studies.properties.align import align
+from experiments.studies.properties.aligned_subspaces import aligned_subspaces
+from experiments.studies.properties.confidence import confidence
+from experiments.studies.properties.spectral import spectral
+from experiments.studies.properties.stability import stability
 from tests.experiments import planted
 
 pytestmark = pytest.mark.xdist_group("planted studies")
@@ -79,7 +79,7 @@ def test_stability_loses_what_lies_within_the_radius(given, run):
 
 
 def test_gaas_counts_the_directions_that_reach_the_plane(given, run):
-    values = gaas(given, run)
+    values = aligned_subspaces(given, run)
     seen = (away("cnn") > 0) & (away("cnn_again") > 0)
     near, other = away("cnn")[seen], away("cnn_again")[seen]
     assert 100 < seen.sum() < len(AWAY)
@@ -156,8 +156,8 @@ def test_confidence_is_that_of_a_planted_net(run):
     images["moved"][0] = np.nan  # None was found: it counts unchanged.
     asked = planted.setting(nets, planted.dataset(images["clean"], labels))
     for name in nets:
-        asked._moved[name] = images["moved"]
-        asked.by_pgd[name] = images["pgd"]
+        asked._made["L-BFGS", name] = images["moved"]
+        asked._made["PGD", name] = images["pgd"]
     values = confidence(asked, run)
 
     by_net = np.split(np.array(run.rows("Confidence")), 2)
@@ -220,7 +220,7 @@ def spectra(tmp_path_factory):
         moved = (x + share * change).reshape(-1, 8, 8, 1).astype(np.float32)
         moved[3] = np.nan  # None was found ...
         moved[4] = asked.test.pixels()[4]  # ... or none was sought.
-        asked._moved[name] = moved
+        asked._made["L-BFGS", name] = moved
     run = planted.Notebook(tmp_path_factory.mktemp("spectral"))
     values = spectral(asked, run)
     run.look()

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from experiments.properties import advpool as advpool_
-from experiments.properties.crosstrain import crosstrain
-from experiments.properties.minimal import NAMES, minimal
-from experiments.properties.nets import TITLES, Net
-from experiments.properties.transfer import transfer
+from experiments.studies.properties import adversarial_pool
+from experiments.studies.properties.cross_training import cross_training
+from experiments.studies.properties.minimal import NAMES, minimal
+from experiments.studies.properties.nets import TITLES, Net
+from experiments.studies.properties.transfer import transfer
 from robust_jax import models, train
 from robust_jax.train.settings import Data, Descent, Method
 from tests.experiments import planted
@@ -74,8 +74,8 @@ def transferred(tmp_path_factory):
     for name in NAMES:
         at = 10 if name in ("fc200", "ae400") else 0
         beyond = -0.02 if name == "fc100" else 0.02
-        asked._moved[name] = swapped(x, LABELS, goals, at, beyond)
-    asked._moved["fc10_1"][[1, 2, 31, 32]] = np.nan  # None was found.
+        asked._made["L-BFGS", name] = swapped(x, LABELS, goals, at, beyond)
+    asked._made["L-BFGS", "fc10_1"][[1, 2, 31, 32]] = np.nan  # None was found.
     run = planted.Notebook(tmp_path_factory.mktemp("transfer"))
     with threadpoolctl.threadpool_limits(1):  # Trees' threads spin on a busy machine.
         return transfer(asked, run), run
@@ -127,7 +127,7 @@ def test_minimal_finds_the_exact_distances_of_affine_nets(run):
     nets["fc100"] = planted.affine(WEAK)
     asked = planted.setting(nets, test)
     moved = swapped(test.pixels(), labels, asked.goals(), 0, 0.01)
-    asked._moved["ae400"] = moved
+    asked._made["L-BFGS", "ae400"] = moved
     moved[22:] = np.nan  # None was found.
     values = minimal(asked, run)
     rows = {row["name"]: row for row in run.rows("Minimal distortion")}
@@ -169,7 +169,7 @@ def test_crosstrain_tells_nets_that_read_the_same_from_others(run):
         }
     )
     asked = planted.setting(nets, test, training=training)
-    values = crosstrain(asked, run)
+    values = cross_training(asked, run)
     table = run.rows("Table 4")
     names = [name for name in table[0] if name.startswith("FC")]
     cells = percents(table, names)
@@ -225,17 +225,19 @@ def pooled():
     )
 
 
-def test_advpool_trains_with_pools_at_all_layers(pooled, run, monkeypatch):
-    kinds = {"plain": (), "pools of all": tuple(advpool_._LAYERS)}
-    monkeypatch.setattr(advpool_, "_KINDS", kinds)
-    values = advpool_.advpool(pooled, run)
+def test_training_with_pools_at_all_layers(pooled, run, monkeypatch):
+    kinds = {"plain": (), "pools of all": tuple(adversarial_pool._LAYERS)}
+    monkeypatch.setattr(adversarial_pool, "_KINDS", kinds)
+    values = adversarial_pool.adversarial_pool(pooled, run)
     plain, pools = run.rows("Training on pools")
     for row in (plain, pools):
         assert 0 <= row["best"] <= row["error"] <= row["robust_error"] <= 1
     gained = 100 * (plain["error"] - pools["error"])
     assert values["points gained by the best pool"] == pytest.approx(gained)
     setup = train.set_up(pooled.nets.recipe("fc100"), pooled.training)
-    cuts = [advpool_._cut(pooled, setup, name) for name in advpool_._LAYERS]
+    cuts = [
+        adversarial_pool._cut(pooled, setup, name) for name in adversarial_pool._LAYERS
+    ]
     image = np.linalg.norm(pooled.training.pixels().reshape(60, -1), axis=1).mean()
     # Six units say 3/4, then five say a half of whatever comes.
     expected = [0.1 * image, 0.075 * 6**0.5, 0.05 * 5**0.5]
@@ -243,19 +245,19 @@ def test_advpool_trains_with_pools_at_all_layers(pooled, run, monkeypatch):
     assert radii == pytest.approx(expected, rel=1e-5)
 
 
-def test_advpool_compares_with_the_plain_net(pooled, run, monkeypatch):
+def test_pools_are_compared_with_the_plain_net(pooled, run, monkeypatch):
     """PGD breaks the nets at all images, but the one that reads both codes."""
     curves = {"plain": [0.5, 0.2, 0.3], "pool of layer 1": [0.4, 0.05]}
 
     def trained(setting, kind, names):
-        assert names == advpool_._KINDS[kind]
+        assert names == adversarial_pool._KINDS[kind]
         kernel = 4 * (FIRST + SECOND) if kind == "pool of images" else WEAK
         return planted.affine(kernel).logits_fn, curves.get(kind, [0.25])
 
-    monkeypatch.setattr(advpool_, "_trained", trained)
-    values = advpool_.advpool(pooled, run)
+    monkeypatch.setattr(adversarial_pool, "_trained", trained)
+    values = adversarial_pool.adversarial_pool(pooled, run)
     rows = {row["kind"]: row for row in run.rows("Training on pools")}
-    assert list(rows) == list(advpool_._KINDS)
+    assert list(rows) == list(adversarial_pool._KINDS)
     assert (rows["plain"]["error"], rows["plain"]["best"]) == (0.3, 0.2)
     assert values["points gained by the best pool"] == pytest.approx(25)
     assert rows["plain"]["robust_error"] == rows["pools of all"]["robust_error"] == 1

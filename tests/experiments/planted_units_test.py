@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from experiments.properties import (
+from experiments.studies.properties import (
     dissect as dissect_,
     factors as factors_,
     units as units_,
 )
-from experiments.properties.cka import cka
-from experiments.properties.nets import Net
+from experiments.studies.properties.cka import cka
+from experiments.studies.properties.nets import Net
 from robust_jax import analysis, models
 from tests.experiments import planted
 

@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.properties import (
+from experiments.studies.properties import (
     __main__ as program,
     gate as gate_,
     gates,
@@ -15,7 +15,7 @@ from experiments.properties import (
     recipes,
     studies,
 )
-from experiments.properties.nearest import distances, nearest, targets
+from experiments.studies.properties.nearest import distances, nearest, targets
 from robust_jax import datasets, models
 
 pytestmark = pytest.mark.xdist_group("properties")
@@ -106,7 +106,7 @@ def test_the_program_writes_and_checks_the_gates(change, passed, monkeypatch, tm
         return dict.fromkeys(names, 1.0) | {"rotation's change": change}
 
     monkeypatch.setitem(studies.STUDIES, "cka", study)
-    given = ["properties", "--study=cka", "--check", f"--out={tmp_path}"]
+    given = ["studies.properties", "--study=cka", "--check", f"--out={tmp_path}"]
     with flagsaver.flagsaver():
         flags.FLAGS(given)
         if passed:

@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from robust_jax import words
+from experiments.studies import words
 from robust_jax.core import metrics, records
 from tests.experiments import command_line
 
@@ -44,7 +44,8 @@ def _refuse(constant):
 def _check(name, arguments, record, out):
     """What every run leaves behind."""
     assert set(record) == set(records.Record.__annotations__)
-    assert (record["schema"], record["experiment"]) == (records.SCHEMA, name)
+    assert record["schema"] == records.SCHEMA
+    assert record["experiment"] == name.rpartition(".")[2]
     words = record["command"].split()
     assert words == ["python", "-m", f"experiments.{name}", *arguments]
     assert record["flags"]["out"] == str(out) and "seed" in record["flags"]
@@ -98,7 +99,7 @@ def test_train_shows_its_recipe(tmp_path):
 def test_compare_training(command, workers):
     options = ["--recipes=digits,pgd_digits", "--seeds=1", "--share=0.03", "--count=20"]
     options += [f"--workers={workers}", "--plan=basic"]
-    done, record, _ = command("compare_training", *options)
+    done, record, _ = command("comparisons.compare_training", *options)
     plain, robust = record["rows"]
     assert (plain["recipe"], robust["recipe"]) == ("digits", "pgd_digits")
     assert 2.5 < plain["forwards"] < 3 and 16 < robust["forwards"] < 17
@@ -205,7 +206,7 @@ def test_compare_attacks(command, checkpoint):
     names = ["fgsm", "apgd_t", "fab_t", "square"]
     options = ["--eps=0.1", "--count=8", "--few=4", f"--attacks={','.join(names)}"]
     done, record, _ = command(
-        "compare_attacks", f"--checkpoint={checkpoint[0]}", *options
+        "comparisons.compare_attacks", f"--checkpoint={checkpoint[0]}", *options
     )
     rows = record["rows"]
     assert [row["attack"] for row in rows] == [*names, "apgd_t + fab_t + square"]
@@ -225,7 +226,7 @@ def test_compare_lbfgs(command):
     _, _, out = command("train", *options)
     few = ["--count=4", "--tile=2", "--repetitions=1"]
     path = out / "model.safetensors"
-    done, record, _ = command("compare_lbfgs", f"--checkpoint={path}", *few)
+    done, record, _ = command("comparisons.compare_lbfgs", f"--checkpoint={path}", *few)
     ours, scipys, alike = record["rows"]
     assert (ours["ftol"], alike["ftol"]) == (1e-4, 1e-4) and scipys["ftol"] < 1e-8
     for row in record["rows"]:
@@ -240,7 +241,7 @@ def test_compare_lbfgs(command):
 def test_zoo(command):
     """Honest nets that were accused once."""
     options = ["--plans=basic", "--count=64", "--only=common-part"]
-    done, record, _ = command("zoo", *options)
+    done, record, _ = command("selfchecks.zoo", *options)
     for row in record["rows"]:
         assert (row["kind"], row["verdict"]) == ("honest", "spared"), row["says"]
         assert 0 < row["reported"] < 1
@@ -249,7 +250,7 @@ def test_zoo(command):
 
 @pytest.mark.full
 def test_zoo_of_fakes(command):
-    _, record, _ = command("zoo", "--plans=swift", "--only=distraction")
+    _, record, _ = command("selfchecks.zoo", "--plans=swift", "--only=distraction")
     full, mild = record["rows"]
     assert full["verdict"] == "flagged" and mild["verdict"].startswith("flagged")
     assert full["reported"] >= full["kept"] + 0.05
@@ -258,7 +259,7 @@ def test_zoo_of_fakes(command):
 
 @pytest.mark.full  # The study on planted nets, and its program: by tests beside this.
 def test_properties(command):
-    done, record, out = command("properties", "--study=minimal", "--check")
+    done, record, out = command("studies.properties", "--study=minimal", "--check")
     assert {row["study"] for row in record["rows"]} == {"minimal"}
     assert len(record["rows"]) == 4 and all(row["passed"] for row in record["rows"])
     (table,) = record["series"]["tables"].values()
@@ -278,7 +279,7 @@ def test_wordvectors(command, tmp_path):
     saved = tmp_path / "vectors.bin"
     options = [f"--corpus={text}", f"--questions={questions}", f"--save={saved}"]
     options += ["--dim=10", "--epochs=3", "--neighbours=w0-0-0"]
-    done, record, out = command("wordvectors", *options)
+    done, record, out = command("studies.wordvectors", *options)
     vectors = words.load(saved, binary=True)
     assert vectors.matrix.shape[1] == 10 and "w0-0-0" in vectors.index
     accuracy = record["series"]["values"]["accuracy"]
@@ -286,7 +287,12 @@ def test_wordvectors(command, tmp_path):
     assert record["series"]["values"]["answers kept by a rotation"] > 0.98
     other = tmp_path / "other.txt"
     other.write_text(": s\nw x y z\n")
-    bad = ["wordvectors", f"--corpus={text}", f"--questions={other}", "--out=bad"]
+    bad = [
+        "studies.wordvectors",
+        f"--corpus={text}",
+        f"--questions={other}",
+        "--out=bad",
+    ]
     end = command_line.run(bad, tmp_path)
     assert end.code == 2 and "commonest words answer none" in end.err
     (near,) = record["series"]["tables"]["Nearest words"]
@@ -320,7 +326,9 @@ def test_quickstart(command):
 
 
 def test_benchmark(command):
-    done, record, _ = command("benchmark", "--suite=training", "--repetitions=1")
+    done, record, _ = command(
+        "comparisons.benchmark", "--suite=training", "--repetitions=1"
+    )
     assert [row["variant"] for row in record["rows"]] == ["hosted", "traced"]
     for row in record["rows"]:
         assert 0 < row["fastest"] <= row["median"] <= row["slowest"]

@@ -7,8 +7,7 @@ import pytest
 from tools import quick
 
 ATTACKS = {
-    "__init__.py": "",
-    "catalog.py": "from robust_jax.attacks.fast import fast, slow\n",
+    "__init__.py": "from robust_jax.attacks.fast import fast, slow\n",
     "fast.py": "from robust_jax.attacks import steps\ndef fast(): ...\ndef of(): ...\n",
     "slow.py": "def slow(): ...\n",
     "steps.py": "def ascent(): ...\n",

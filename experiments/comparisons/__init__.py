@@ -1,0 +1,1 @@
+"""Attacks, training and speed beside other libraries, and beside each other."""

@@ -1,1 +1,0 @@
-"""The studies of nets' properties; `python -m experiments.properties` runs them."""

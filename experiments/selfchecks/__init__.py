@@ -1,0 +1,1 @@
+"""Trials of the library: broken nets for its audit, and faults while it works."""

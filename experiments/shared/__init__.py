@@ -1,0 +1,1 @@
+"""What the commands share: flags, errors, records, attacks by name."""

@@ -1,0 +1,143 @@
+"""What every experiment's command line shares: errors, flags, data."""
+
+import contextlib
+import logging as python_logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+
+import robust_jax
+from experiments.shared import failures
+from robust_jax import datasets, evaluate, models, report
+from robust_jax.core import checks
+from robust_jax.datasets.types import Dataset
+
+OUT = flags.DEFINE_string(
+    "out", None, "Directory for record, page and figures; default out/EXPERIMENT."
+)
+SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, starts.", 0, 2**32 - 1)
+DATA_DIR = flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Directory of prepared data sets (experiments.prepare_data); default "
+    "$TFDS_DATA_DIR, else ~/tensorflow_datasets. The digits need none.",
+)
+COMPILE_CACHE = flags.DEFINE_string(
+    "compile_cache",
+    None,
+    "Directory of compiled programs, for later runs; empty for none; default "
+    "$JAX_COMPILATION_CACHE_DIR, else ~/.cache/robust_jax ($XDG_CACHE_HOME counts).",
+)
+
+
+def run_main(main: Callable[[list[str]], None]) -> None:
+    """Runs an experiment; what stops it is reported, see `failures.reported`."""
+    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+
+
+def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
+    logging.use_absl_handler()
+    logging.get_absl_handler().setFormatter(None)  # Plain lines: the message alone.
+    # Of libraries only warnings: Orbax tells dozens of lines about a checkpoint.
+    logging.get_absl_handler().addFilter(
+        lambda r: r.levelno > python_logging.INFO or "site-packages" not in r.pathname
+    )
+    # TF32 and bfloat16 products would decide flags near the border on accelerators.
+    jax.config.update("jax_default_matmul_precision", "float32")
+    with failures.reported():
+        _keep_compiled_programs()
+        if len(argv) > 1:
+            raise ValueError(f"unexpected argument {argv[1]!r}; options start with --")
+        main(argv)
+
+
+def _keep_compiled_programs() -> None:
+    """As --compile_cache says; a home that cannot be written is no user's error."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    default = os.environ.get("JAX_COMPILATION_CACHE_DIR") or f"{caches}/robust_jax"
+    if COMPILE_CACHE.value:
+        robust_jax.compile_cache(COMPILE_CACHE.value)
+    elif COMPILE_CACHE.value == "":  # JAX itself reads the variable.
+        jax.config.update("jax_compilation_cache_dir", None)
+    else:
+        with contextlib.suppress(ValueError):
+            robust_jax.compile_cache(default)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    flags.FLAGS.set_default("verbosity", logging.INFO)
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit:  # --help was given; absl leaves with 1.
+        sys.exit(0)
+
+
+counted: Callable[..., report.Progress[None]] = report.progress  # Of a total of items.
+
+
+class EvaluationBar:
+    """Shows how far an evaluation is: `on_progress` of `evaluate.robustness`."""
+
+    def __init__(self, description: str) -> None:
+        self._description, self._done = description, 0
+        self._bar: report.Progress[None] | None = None
+
+    def __call__(self, progress: evaluate.Progress) -> None:
+        if self._bar is None:
+            self._bar = counted(100, self._description, "%")
+        robust, percent = progress.robust.value, int(100 * progress.share)
+        self._bar.set(stage=progress.stage, robust=f"<= {100 * robust:.1f} %")
+        self._bar.update(percent - self._done)
+        self._done = percent
+
+    def __enter__(self) -> "EvaluationBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def load(name: str, split: str, count: int | None = None) -> Dataset:
+    """A split of a data set, or its first `count` examples.
+
+    Raises: ValueError: an unknown name, or more examples than there are.
+        FileNotFoundError: a data set that is not prepared.
+    """
+    dataset = datasets.load(name, split, DATA_DIR.value)
+    if count is None:
+        return dataset
+    checks.positive_integer("count", count)
+    if count > len(dataset):
+        raise ValueError(f"count={count}; {name} {split} has {len(dataset)} examples")
+    return dataset.take(np.arange(count))
+
+
+def load_for(
+    checkpoint: models.Checkpoint, name: str | None, split: str, count: int | None
+) -> Dataset:
+    """As `load`; without a name, the data set that the net was trained on.
+
+    Raises: ValueError: no name is known, or the images do not fit the net.
+    """
+    recipe = checkpoint.metadata.get("recipe")  # Whatever its writer remembered.
+    name = name or (recipe.get("dataset") if isinstance(recipe, dict) else None)
+    if name is None:
+        raise ValueError(
+            "dataset=None, and the checkpoint does not name the one it was trained on; "
+            "pass --dataset"
+        )
+    data = load(name, split, count)
+    if data.images.shape[1:] != checkpoint.input_shape:
+        raise ValueError(
+            f"dataset={name} has images of shape {data.images.shape[1:]}; the "
+            f"checkpoint's net takes {checkpoint.input_shape}; choose another one"
+        )
+    return data

@@ -1,0 +1,106 @@
+"""Where the metrics of a run go: JSON lines always, TensorBoard and W&B if asked."""
+
+import json
+import pathlib
+from typing import Any
+
+from absl import flags
+
+from experiments.shared import distributed
+from robust_jax.core import records
+
+_TENSORBOARD = flags.DEFINE_bool(
+    "tensorboard", False, "Also write OUT/tensorboard; needs tensorboardX."
+)
+_WANDB = flags.DEFINE_bool(
+    "wandb", False, "Also send to Weights & Biases; needs wandb."
+)
+
+
+def check_flags() -> None:
+    """Raises ValueError if a package that was asked for is missing."""
+    if _TENSORBOARD.value:
+        _imported("tensorboardX", "tensorboard")
+    if _WANDB.value:
+        _imported("wandb", "wandb")
+
+
+class Metrics:
+    """`write(step, row)` to all places at once; of several processes the first writes.
+
+    OUT/metrics.jsonl has one row per step written, in order; a run that goes on from an
+    earlier step replaces the rows after it, and one that starts anew all of them.
+    """
+
+    def __init__(self, out: pathlib.Path) -> None:
+        self._path = out / "metrics.jsonl"
+        self._board: Any = None
+        self._wandb: Any = None
+        self._is_first = distributed.is_first()
+        if _TENSORBOARD.value and self._is_first:
+            board = _imported("tensorboardX", "tensorboard")
+            self._board = board.SummaryWriter(str(out / "tensorboard"))
+        if _WANDB.value and self._is_first:
+            self._wandb = _imported("wandb", "wandb")
+            self._wandb.init(dir=str(out))
+
+    def start(self, step: int) -> None:
+        """Keeps the rows up to a step, from which the run goes on.
+
+        Raises: ValueError: a file in which there is something else than rows.
+        """
+        if self._is_first and self._path.exists():
+            self._write([line for at, line in self._rows() if at <= step])
+
+    def finish(self, rows: list[dict[str, Any]], per_epoch: int) -> None:
+        """Writes the rows of all epochs, whatever earlier runs left."""
+        if self._is_first:
+            steps = [{"step": row["epoch"] * per_epoch, **row} for row in rows]
+            self._write([json.dumps(records.plain(row)) for row in steps])
+
+    def write(self, step: int, row: dict[str, Any]) -> None:
+        """Writes a row of numbers; None stands for what was not measured."""
+        if not self._is_first:
+            return
+        kept = [line for at, line in self._rows() if at < step]
+        self._write([*kept, json.dumps(records.plain({"step": step, **row}))])
+        numbers = {name: value for name, value in row.items() if value is not None}
+        if self._board is not None:
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+        if self._wandb is not None:
+            self._wandb.log(numbers, step=step)
+
+    def _write(self, lines: list[str]) -> None:
+        with records.atomic_path(self._path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in lines))
+
+    def _rows(self) -> list[tuple[int, str]]:
+        """The lines of the file with their steps."""
+        if not self._path.exists():
+            return []
+        lines = self._path.read_bytes().splitlines()
+        try:
+            return [(int(json.loads(line)["step"]), line.decode()) for line in lines]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{self._path} cannot be read ({error}); expected a row of JSON with a "
+                "step in each line; move it away"
+            ) from error
+
+
+def rows(history: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """A row for each epoch."""
+    epochs = zip(*history.values(), strict=True)
+    return [dict(zip(history, row, strict=True)) for row in epochs]
+
+
+def _imported(package: str, flag: str) -> Any:
+    try:
+        return __import__(package)
+    except ImportError as error:
+        raise ValueError(
+            f"{flag}=True needs {package}, which is not installed; "
+            f"pip install {package}"
+        ) from error

@@ -1,0 +1,1 @@
+"""Studies: properties of neural nets, word vectors."""

@@ -1,0 +1,1 @@
+"""Studies of nets' properties; run by `python -m experiments.studies.properties`."""

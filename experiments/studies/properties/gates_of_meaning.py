@@ -1,0 +1,65 @@
+"""What the studies of what units see have to find; see `gates`."""
+
+from experiments.studies.properties.gate import DIGITS, MNIST, PLANTED, TEXT, Gate
+
+GATES = (
+    Gate("proposals", "field of CaffeNet's pool5", 195, 195, paper="195"),
+    Gate("proposals", "stride of CaffeNet's pool5", 32, 32, paper="32"),
+    Gate("proposals", "largest overlap kept", high=0.3),
+    Gate("proposals", "purity less random regions'", 0.15, datasets=MNIST),
+    Gate("invariance", "layer 1 by shift, trained / untrained", 1.0, datasets=DIGITS),
+    Gate("invariance", "layer 1 by shift, trained / untrained", 1.4, datasets=MNIST),
+    Gate("invariance", "conv2 by shift, trained / untrained", 1.5, datasets=MNIST),
+    Gate("invariance", "least gain with depth, by shift", 0.0, datasets=MNIST),
+    Gate("deconvolution", "signal outside the field", high=0.0),
+    Gate("occlude", "correlation of ink and margin", high=-0.4, datasets=MNIST),
+    Gate("occlude", "probability, blank less ink", 0.1, datasets=MNIST),
+    Gate(
+        "correspondence",
+        "same part / random places, pool2",
+        high=0.8,
+        datasets=MNIST,
+        paper="0.63",
+    ),
+    Gate("correspondence", "same part / random places, fc1", high=0.8, datasets=MNIST),
+    Gate("correspondence", "same part / mixed classes, fc1", high=0.85, datasets=MNIST),
+    Gate("curves", "least gain with depth, by shift", 0.0, datasets=MNIST),
+    Gate("curves", "conv1 / fc1, by shift", 1.8, datasets=MNIST),
+    Gate("curves", "probability at 90 over 15 degrees", high=0.5, datasets=MNIST),
+    Gate(
+        "activation_maximisation", "agreement, robust less plain", 0.0, datasets=MNIST
+    ),
+    Gate("attribution", "completeness error, cnn", high=0.05),
+    Gate("attribution", "completeness error, cnn_robust", high=0.05),
+    Gate("tcav", "planted net, the square", 0.9),
+    Gate("tcav", "planted net, random concepts", 0.35, 0.65),
+    Gate("sparse_autoencoder", "planted, MMCS of as many atoms", 0.9),
+    Gate("sparse_autoencoder", "planted, MMCS of twice as many", 0.97),
+    Gate("sparse_autoencoder", "planted, MMCS of axes", high=0.55),
+    Gate(
+        "sparse_autoencoder",
+        "variance unexplained by 4 atoms",
+        high=0.15,
+        datasets=MNIST,
+    ),
+    Gate("wordvectors", "accuracy", 0.95, datasets=PLANTED),
+    Gate("wordvectors", "change by rotated start, SGD", high=1e-4, datasets=PLANTED),
+    Gate("wordvectors", "change by rotated start, Adam", 1e-2, datasets=PLANTED),
+    Gate("wordvectors", "accuracy", 0.3, datasets=TEXT, paper="0.404"),
+    Gate("wordvectors", "accuracy, family", 0.45, datasets=TEXT, paper="0.59"),
+    Gate(
+        "wordvectors",
+        "accuracy, gram6-nationality-adjective",
+        0.6,
+        datasets=TEXT,
+        paper="0.77",
+    ),
+    Gate("wordvectors", "points below gensim", high=3.0, datasets=TEXT[1:]),
+    Gate("wordvectors", "answers kept by a rotation", 0.999, datasets=PLANTED + TEXT),
+    Gate(
+        "wordvectors",
+        "AUC of coordinates over random",
+        high=0.6,
+        datasets=PLANTED + TEXT,
+    ),
+)
