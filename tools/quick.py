@@ -16,7 +16,10 @@ import sys
 from collections.abc import Iterable
 
 ROOT = pathlib.Path(__file__).parents[1]
-ALWAYS = ("tests/architecture_test.py", "tests/imports_test.py")
+ALWAYS = tuple(
+    f"tests/{name}_test.py"
+    for name in ("architecture", "doctests", "imports", "public_api")
+)
 CONTRACT = "tests/attacks/contract_test.py"
 
 

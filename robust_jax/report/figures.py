@@ -30,7 +30,11 @@ Series = Mapping[str, Mapping[str, Any]]
 
 def magnification(difference: np.ndarray) -> float:
     """The largest round factor (1, 1.5, 2, 3, 5 times a power of ten) that keeps
-    `factor * difference` within [-0.5, 0.5]; at least 0.5; 1 if nothing differs."""
+    `factor * difference` within [-0.5, 0.5]; at least 0.5; 1 if nothing differs.
+
+    >>> rj.report.figures.magnification(np.array([0.1, -0.05]))
+    5.0
+    """
     largest = float(np.max(np.abs(difference), initial=0.0))
     if largest == 0:
         return 1.0
