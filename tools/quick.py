@@ -70,16 +70,18 @@ def chosen(root: pathlib.Path, changed: Iterable[str]) -> set[str]:
 
 
 def attacks_of(root: pathlib.Path, changed: Iterable[str]) -> set[str]:
-    """The catalogue's attacks of the changed modules and of those that import them."""
+    """The package's attacks of the changed modules and of those that import them."""
     package = root / "robust_jax/attacks"
     paths = map(pathlib.PurePosixPath, changed)
     stems = {p.stem for p in paths if p.parts[:2] == ("robust_jax", "attacks")}
     imported = "|".join(map(re.escape, stems)) or "$^"
-    imports = re.compile(rf"from robust_jax\.attacks(\.| import \(?\s*)({imported})\b")
-    catalog = package / "catalog.py"
-    listed = set(re.findall(r"\w+", catalog.read_text()))
+    imports = re.compile(
+        rf"from robust_jax\.attacks[\w.]*(\.| import \(?\s*)({imported})\b"
+    )
+    front = package / "__init__.py"
+    listed = set(re.findall(r"\w+", front.read_text()))
     found: set[str] = set()
-    for file in set(package.glob("*.py")) - {catalog, package / "__init__.py"}:
+    for file in set(package.rglob("*.py")) - {front}:
         if file.stem in stems or imports.search(file.read_text()):
             found |= listed & set(_public(file))
     return found
@@ -88,7 +90,8 @@ def attacks_of(root: pathlib.Path, changed: Iterable[str]) -> set[str]:
 def _users(root: pathlib.Path, folder: str, path: pathlib.PurePosixPath) -> set[str]:
     """Test files below `folder` that name the module, or a public part of it."""
     names = {path.stem, *(_public(root / path) if path.parts[0] != "tests" else ())}
-    owner = path.parent.name
+    owners = path.parts[1:-1] or (path.parent.name,)  # The package, its rooms.
+    owner = f"(?:{'|'.join(map(re.escape, owners))})"
     any_name = "|".join(sorted(map(re.escape, names)))
     module = ".".join(path.with_suffix("").parts)
     use = re.compile(
