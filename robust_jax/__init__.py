@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     )
     from robust_jax.core.caching import compile_cache as compile_cache
 
-__version__ = "0.1.0"
+__version__: str  # Of the metadata in setup.cfg.
+_UNKNOWN = "0+not.installed"  # A source tree has no metadata: `pip install -e .`.
 
 _PACKAGES = (
     "analysis",
@@ -42,11 +43,21 @@ _PACKAGES = (
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
     if name == "compile_cache":
         return importlib.import_module(f"{__name__}.core.caching").compile_cache
     if name not in _PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")
+
+
+def _version() -> str:
+    metadata = importlib.import_module("importlib.metadata")
+    try:
+        return metadata.version(__name__)
+    except metadata.PackageNotFoundError:
+        return _UNKNOWN
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,10 @@
 """What an import costs, and what is never imported; each in a fresh interpreter."""
 
+import configparser
 import pathlib
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -83,6 +85,25 @@ def test_an_unknown_package_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="'robust_jax' has no attribute 'treats'"):
         _ = rj.treats
+
+
+def test_the_version_is_that_of_the_metadata():
+    import robust_jax as rj
+
+    written = configparser.ConfigParser()
+    written.read(ROOT / "setup.cfg")
+    assert rj.__version__ == written["metadata"]["version"]
+
+
+def test_a_tree_that_is_not_installed_says_so(monkeypatch):
+    import robust_jax as rj
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
+    assert rj.__version__ == "0+not.installed"
+    assert rj.core.records.environment()["robust_jax"] == "0+not.installed"
 
 
 def test_no_module_imports_tensorflow_or_torch():

@@ -16,7 +16,10 @@ import sys
 from collections.abc import Iterable
 
 ROOT = pathlib.Path(__file__).parents[1]
-ALWAYS = ("tests/architecture_test.py", "tests/imports_test.py")
+ALWAYS = tuple(
+    f"tests/{name}_test.py"
+    for name in ("architecture", "doctests", "imports", "public_api")
+)
 CONTRACT = "tests/attacks/contract_test.py"
 
 
@@ -86,7 +89,8 @@ def attacks_of(root: pathlib.Path, changed: Iterable[str]) -> set[str]:
 def _users(root: pathlib.Path, folder: str, path: pathlib.PurePosixPath) -> set[str]:
     """Test files below `folder` that name the module, or a public part of it."""
     names = {path.stem, *(_public(root / path) if path.parts[0] != "tests" else ())}
-    owner = path.parent.name
+    owners = path.parts[1:-1] or (path.parent.name,)  # The package, its rooms.
+    owner = f"(?:{'|'.join(map(re.escape, owners))})"
     any_name = "|".join(sorted(map(re.escape, names)))
     module = ".".join(path.with_suffix("").parts)
     use = re.compile(

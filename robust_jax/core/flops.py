@@ -28,6 +28,9 @@ def nominal(function: Callable[..., Any], *args: Any) -> int:
         function: traceable.
         args: its arguments, arrays or `jax.ShapeDtypeStruct`, in any pytrees.
     Raises: ValueError: a loop without a fixed number of rounds around products.
+
+    >>> rj.core.flops.nominal(jnp.dot, jnp.ones((2, 3)), jnp.ones((3, 4)))
+    48
     """
     return _program_flops(_padded, function, *args)
 

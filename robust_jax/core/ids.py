@@ -26,6 +26,9 @@ def example_ids(images: ArrayLike, labels: ArrayLike) -> NDArray[np.uint64]:
         labels: integers, shape [N].
     Returns: ids, uint64, shape [N].
     Raises: ValueError: images are not floating, or labels are not N integers.
+
+    >>> rj.core.ids.example_ids(np.zeros((2, 4)), [0, 1])
+    array([1185411768025212705, 4600828372924218290], dtype=uint64)
     """
     images = checks.array("images", images, "floats of shape [N, *S]")
     labels = checks.array("labels", labels, "integers, one per image")

@@ -143,6 +143,9 @@ def tiles(n: int, tile: int = TILE) -> Iterator[tuple[np.ndarray, int]]:
 
     Yields: the indices of a tile, shape [tile], and how many of them are real; the
         others repeat the tile's first example and are dropped by the caller.
+
+    >>> [(index.tolist(), count) for index, count in rj.core.lift.tiles(5, tile=4)]
+    [([0, 1, 2, 3], 4), ([4, 4, 4, 4], 1)]
     """
     for first in range(0, n, tile):
         real = min(tile, n - first)

@@ -18,6 +18,11 @@ def margin(logits: Array, goal: Goal) -> Array:
         logits: shape [K], K >= 2.
         goal: the example's goal, scalar fields.
     Returns: the margin, shape [], in logit units.
+
+    >>> rj.losses.margin(jnp.array([3.0, 1.0, 0.0]), rj.core.types.Untargeted(0))
+    Array(-2., dtype=float32)
+    >>> rj.losses.margin(jnp.array([3.0, 1.0, 0.0]), rj.core.types.Reach(0))
+    Array(2., dtype=float32)
     """
     chex.assert_rank(logits, 1)
     index = goal.target if isinstance(goal, Reach) else goal.label
@@ -39,5 +44,8 @@ def verdict(logits: Array, goal: Goal) -> Array:
         logits: shape [K], K >= 2.
         goal: the example's goal, scalar fields.
     Returns: shape [], never NaN.
+
+    >>> rj.core.margin.verdict(jnp.array([3.0, jnp.nan]), rj.core.types.Untargeted(0))
+    Array(inf, dtype=float32)
     """
     return jnp.where(jnp.all(jnp.isfinite(logits)), margin(logits, goal), jnp.inf)

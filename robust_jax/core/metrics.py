@@ -14,6 +14,9 @@ class Proportion:
 
     `str` gives per cent with the 95 % interval, `91.4 % [88.6, 93.6]`; `to_json` the
     counts, the value and the interval, so that a reader of a record need not compute.
+
+    >>> print(rj.core.metrics.Proportion(457, 500))
+    91.4 % [88.6, 93.6]
     """
 
     successes: int
@@ -101,6 +104,10 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     Raises: ValueError: an argument out of its range.
     References: Wilson, "Probable inference, the law of succession, and statistical
         inference", JASA 22 (1927). Differs from the paper in: nothing.
+
+    >>> low, high = rj.core.metrics.wilson(0, 100)
+    >>> print(f"{low:.3f} {high:.3f}")
+    0.000 0.037
     """
     _check_counts(successes, n)
     if not 0 < confidence < 1:

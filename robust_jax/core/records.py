@@ -89,6 +89,9 @@ def plain(value: Any) -> Any:
     paths and whole-number keys strings, a `Proportion` or a `Median` its mapping.
     Edge cases: NaN and infinities become "NaN", "Infinity", "-Infinity".
     Raises: ValueError: something else, named by where it is.
+
+    >>> rj.core.records.plain({"accuracy": np.float32(0.5), "loss": np.nan})
+    {'accuracy': 0.5, 'loss': 'NaN'}
     """
     return _plain(value, "")
 

@@ -10,7 +10,11 @@ __all__ = ["Dataset", "OnDevice", "load", "names"]
 
 
 def names() -> tuple[str, ...]:
-    """The data sets that `load` knows; "digits" needs no preparation."""
+    """The data sets that `load` knows; "digits" needs no preparation.
+
+    >>> rj.datasets.names()
+    ('digits', 'mnist', 'fashion_mnist', 'cifar10', 'cifar100', 'svhn')
+    """
     return (digits.NAME, *CATALOG)
 
 
@@ -28,6 +32,10 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Da
     Returns: the split; `pixels()` are in [0, 1].
     Raises: ValueError: unknown name or split.
         FileNotFoundError: the data set is not prepared; says what to run.
+
+    >>> data = rj.datasets.load("digits", "test")
+    >>> data.images.shape, data.labels[:5]
+    ((500, 8, 8, 1), array([6, 8, 3, 1, 2], dtype=int32))
     """
     check_known("dataset", name, names())
     check_known("split", split, tfds_source.SPLITS)

@@ -31,6 +31,9 @@ def cross_entropy(logits: Array, label: ArrayLike) -> Array:
         logits: shape [K], K >= 2.
         label: shape [], integer in [0, K).
     Returns: shape [].
+
+    >>> rj.losses.cross_entropy(jnp.array([2.0, 1.0, 0.0]), 0)
+    Array(0.408, dtype=float32)
     """
     logits = _wide(logits)
     is_label = _mask(logits, label)
@@ -55,6 +58,11 @@ def dlr(logits: Array, label: ArrayLike) -> Array:
     Raises: ValueError: if K < 3.
     References: Croce & Hein, "Reliable evaluation of adversarial robustness ...",
     ICML 2020. Differs from the authors' code in nothing.
+
+    >>> rj.losses.dlr(jnp.array([3.0, 1.0, 0.0]), 0)
+    Array(-0.667, dtype=float32)
+    >>> rj.losses.dlr(jnp.array([30.0, 10.0, 0.0]), 0)
+    Array(-0.667, dtype=float32)
     """
     _check_classes(logits, 3, "DLR")
     logits = _wide(logits)
@@ -79,6 +87,9 @@ def targeted_dlr(logits: Array, label: ArrayLike, target: ArrayLike) -> Array:
     Raises: ValueError: if K < 4.
     References: Croce & Hein, "Reliable evaluation of adversarial robustness ...",
     ICML 2020. Differs from the authors' code in nothing.
+
+    >>> rj.losses.targeted_dlr(jnp.array([3.0, 2.0, 1.0, 0.0]), 0, 1)
+    Array(-0.4, dtype=float32)
     """
     _check_classes(logits, 4, "targeted DLR")
     logits = _wide(logits)
@@ -98,6 +109,9 @@ def kl_divergence(p_logits: Array, q_logits: Array) -> Array:
         p_logits: shape [K].
         q_logits: shape [K].
     Returns: shape [].
+
+    >>> rj.losses.kl_divergence(jnp.zeros(2), jnp.array([1.0, 0.0]))
+    Array(0.12, dtype=float32)
     """
     chex.assert_rank([p_logits, q_logits], 1)
     log_p = jax.nn.log_softmax(_wide(p_logits))
@@ -115,6 +129,9 @@ def soft_cross_entropy(logits: Array, target: Array) -> Array:
         logits: shape [K], K >= 2.
         target: shape [K], >= 0, sums to one.
     Returns: shape [].
+
+    >>> rj.losses.soft_cross_entropy(jnp.zeros(2), jnp.array([0.3, 0.7]))
+    Array(0.693, dtype=float32)
     """
     chex.assert_equal_shape([logits, target])
     log_p = jax.nn.log_softmax(_wide(logits))
@@ -127,6 +144,9 @@ def smoothed(target: Array, smoothing: float) -> Array:
     Args:
         target: a distribution, shape [K].
         smoothing: the uniform distribution's share, in [0, 1).
+
+    >>> rj.losses.smoothed(jnp.array([1.0, 0.0]), 0.2)
+    Array([0.9, 0.1], dtype=float32)
     """
     return (1 - smoothing) * target + smoothing / target.shape[-1]
 
@@ -143,6 +163,9 @@ def boosted_cross_entropy(logits: Array, label: ArrayLike) -> Array:
     References: Wang et al., "Improving adversarial robustness requires revisiting
         misclassified examples", ICLR 2020, Eq. 9, with the constants 1.0001 and 1e-12
         of the authors' code. Differs from it in: tied classes share the gradient.
+
+    >>> rj.losses.boosted_cross_entropy(jnp.array([2.0, 1.0, 0.0]), 0)
+    Array(0.688, dtype=float32)
     """
     p = jax.nn.softmax(_wide(logits))
     largest = jnp.max(jnp.where(_mask(logits, label), -jnp.inf, p))
@@ -159,6 +182,9 @@ def squared_error(logits: Array, target: Array) -> Array:
     Returns: shape [].
     References: Pang et al., "Robustness and accuracy could be reconcilable by (proper)
         definition", ICML 2022. Not compared with the authors' code.
+
+    >>> rj.losses.squared_error(jnp.zeros(2), jnp.array([1.0, 0.0]))
+    Array(0.5, dtype=float32)
     """
     chex.assert_equal_shape([logits, target])
     return jnp.sum((jax.nn.softmax(_wide(logits)) - target) ** 2)
@@ -173,6 +199,9 @@ def jensen_shannon(p_logits: Array, q_logits: Array) -> Array:
         p_logits: shape [K].
         q_logits: shape [K].
     Returns: shape [].
+
+    >>> rj.losses.jensen_shannon(jnp.zeros(2), jnp.array([1.0, 0.0]))
+    Array(0.029, dtype=float32)
     """
     log_p = jax.nn.log_softmax(_wide(p_logits))
     log_q = jax.nn.log_softmax(_wide(q_logits))
@@ -190,6 +219,9 @@ def logit_difference(logits: Array, label: ArrayLike, target: ArrayLike) -> Arra
         label: shape [], integer in [0, K).
         target: shape [], integer in [0, K).
     Returns: shape [].
+
+    >>> rj.losses.logit_difference(jnp.array([3.0, 1.0, 0.0]), 0, 1)
+    Array(-2., dtype=float32)
     """
     logits = _wide(logits)
     return _pick(logits, target) - _pick(logits, label)

@@ -25,6 +25,10 @@ def cross_entropy(logits: Array, goal: Goal) -> Array:
         logits: shape [K], K >= 2.
         goal: the example's goal, scalar fields.
     Returns: shape [], to be climbed.
+
+    >>> goal = rj.core.types.Untargeted(0)
+    >>> rj.losses.objectives.cross_entropy(jnp.array([2.0, 1.0, 0.0]), goal)
+    Array(0.408, dtype=float32)
     """
     if isinstance(goal, Untargeted):
         return classification.cross_entropy(logits, goal.label)
@@ -42,6 +46,10 @@ def margin(logits: Array, goal: Goal) -> Array:
         logits: shape [K], K >= 2.
         goal: the example's goal, scalar fields.
     Returns: shape [], to be climbed.
+
+    >>> goal = rj.core.types.Towards(0, 2)
+    >>> rj.losses.objectives.margin(jnp.array([2.0, 1.0, 0.0]), goal)
+    Array(-2., dtype=float32)
     """
     if isinstance(goal, Towards):
         return classification.logit_difference(logits, goal.label, goal.target)
@@ -60,6 +68,10 @@ def dlr(logits: Array, goal: Goal) -> Array:
         goal: the example's goal, scalar fields.
     Returns: shape [], to be climbed.
     Raises: ValueError: with fewer classes.
+
+    >>> goal = rj.core.types.Untargeted(0)
+    >>> rj.losses.objectives.dlr(jnp.array([3.0, 1.0, 0.0]), goal)
+    Array(-0.667, dtype=float32)
     """
     if isinstance(goal, Untargeted):
         return classification.dlr(logits, goal.label)

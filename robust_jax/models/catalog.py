@@ -33,6 +33,9 @@ def by_name(name: str, **config: Any) -> Classifier:
         config: the module's attributes, such as num_classes=10; a list becomes a tuple,
             so that what JSON gives back makes an equal module.
     Raises: ValueError: an unknown name or attribute, with the known ones.
+
+    >>> rj.models.by_name("mlp", hidden=(32,), num_classes=3).hidden
+    (32,)
     """
     checks.known_name("model", name, NETWORKS)
     network = NETWORKS[name]

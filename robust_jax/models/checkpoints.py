@@ -198,8 +198,11 @@ def _kind(dtype: np.dtype) -> str:
 
 def _arrays(variables: functional.Variables) -> dict[str, np.ndarray]:
     flat = traverse_util.flatten_dict(variables, sep="/")
-    little = {name: np.asarray(flat[name]) for name in sorted(flat)}
-    return {name: a.astype(a.dtype.newbyteorder("<")) for name, a in little.items()}
+    arrays = {name: np.asarray(flat[name]) for name in sorted(flat)}
+    return {
+        name: array.astype(array.dtype.newbyteorder("<"), order="C")
+        for name, array in arrays.items()
+    }
 
 
 def _on_device(path: pathlib.Path, name: str, array: np.ndarray) -> jax.Array:

@@ -105,6 +105,11 @@ def logits_fn(module: nn.Module, variables: Variables, **options: Any) -> Partia
         options: constant keyword arguments of the module's call, such as train=False.
     Returns: examples [*B, *S] to logits [*B, K].
     Raises: ValueError: a module with attributes that cannot be compared, such as lists.
+
+    >>> net = rj.models.by_name("mlp", hidden=(), num_classes=3)
+    >>> variables = rj.models.init(net, jax.random.key(0), (2, 2, 1))
+    >>> rj.models.logits_fn(net, variables)(jnp.ones((2, 2, 1))).shape
+    (3,)
     """
     apply = Apply(module, tuple(sorted(options.items())))
     try:
@@ -128,6 +133,10 @@ def flops(module: nn.Module, input_shape: tuple[int, ...]) -> int:
         module: a Linen module.
         input_shape: the shape *S of one example.
     Raises: ValueError: a loop without a fixed number of rounds.
+
+    >>> net = rj.models.by_name("mlp", hidden=(), num_classes=3)
+    >>> rj.models.flops(net, (2, 2, 1))
+    24
     """
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     variables = abstract_variables(module, input_shape)

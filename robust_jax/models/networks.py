@@ -188,6 +188,9 @@ def max_pool(x: Array, window: int = 2) -> Array:
     largest values share the gradient equally.
 
     Returns: shape [*B, H // window, W // window, C].
+
+    >>> rj.models.max_pool(jnp.arange(4.0).reshape(1, 2, 2, 1)).ravel()
+    Array([3.], dtype=float32)
     """
     *batch, height, width, channels = x.shape
     rows, columns = height // window, width // window

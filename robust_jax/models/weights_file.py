@@ -1,20 +1,19 @@
 """The bytes of a net on disk, in the safetensors format: written, read, checked (host).
 
-8 bytes with the length of a JSON header, the header, raw little-endian arrays one after
-the other. Nothing of a file is believed before its SHA-256 holds, and of a file with a
-true one only what has the form that `write` gives it.
+The arrays are safetensors' own work. Its texts come in another order each time, so they
+are set in here, with a SHA-256 of the file: nothing of a file is believed before that
+holds, and the arrays are those of the very bytes that were checked.
 """
 
 import hashlib
 import json
-import math
-import os
 import pathlib
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from robust_jax.core.records import atomic_path
 
@@ -22,7 +21,7 @@ _FORMAT = "robust_jax checkpoint"
 _VERSION = "1"
 # Our header starts like this, so that a file cut inside it is known as ours.
 _START = b'{"__metadata__":{"format":"' + _FORMAT.encode()
-_BLANK = "0" * 64
+_BLANK = b"0" * 64
 _DTYPES = {  # safetensors' names
     "BF16": jnp.dtype(jnp.bfloat16),
     "BOOL": np.dtype("bool"),
@@ -40,7 +39,7 @@ class Content(NamedTuple):
     """What a file holds."""
 
     described: dict[str, str]  # what its writer wanted said, texts by name
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, np.ndarray]  # contiguous
 
 
 def write(path: pathlib.Path, content: Content) -> None:
@@ -48,23 +47,20 @@ def write(path: pathlib.Path, content: Content) -> None:
 
     Raises: ValueError: an array of a type that the format lacks.
     """
-    tensors, offset = {}, 0
     for name, array in content.arrays.items():
-        end = offset + array.nbytes
-        tensors[name] = {
-            "dtype": _dtype_name(name, array.dtype),
-            "shape": list(array.shape),
-            "data_offsets": [offset, end],
-        }
-        offset = end
-    ours = {"format": _FORMAT, "version": _VERSION, "sha256": _BLANK}
-    described = {"__metadata__": {**ours, **content.described}}
-    header = json.dumps({**described, **tensors}, separators=(",", ":")).encode()
+        if array.dtype not in _DTYPES.values():
+            raise ValueError(
+                f"variables[{name!r}].dtype={array.dtype}; expected one of "
+                f"{', '.join(_DTYPES)}; convert it first"
+            )
+    _, bare, data = _parts(safetensors.numpy.save(content.arrays))
+    ours = {"format": _FORMAT, "version": _VERSION, "sha256": _BLANK.decode()}
+    table = {"__metadata__": {**ours, **content.described}, **json.loads(bare)}
+    header = json.dumps(table, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # As safetensors aligns its arrays.
-    data = b"".join(array.tobytes() for array in content.arrays.values())
-    header = header.replace(_BLANK.encode(), _digest(header, data).encode(), 1)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(len(header).to_bytes(8, "little") + header + data)
+    header = header.replace(_BLANK, _digest(header, data).encode(), 1)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.writelines([len(header).to_bytes(8, "little"), header, data])
 
 
 def read(path: pathlib.Path) -> Content:
@@ -80,96 +76,56 @@ def read(path: pathlib.Path) -> Content:
                 f"path={path}; expected a checkpoint written by models.save, found "
                 "another kind of file or the first bytes of one; check the name"
             )
-        length = int.from_bytes(head[:8], "little")
-        size = os.fstat(file.fileno()).st_size
-        if size < 8 + length:
-            raise _broken(path, f"cut short ({size} of at least {8 + length} bytes)")
-        file.seek(8)
-        header = file.read(length)
-        try:
-            table = json.loads(header)
-            described = _texts(table.pop("__metadata__"))
-        except (ValueError, KeyError, RecursionError) as error:
-            raise _broken(path, "damaged (its header is not JSON)") from error
-        version = described.get("version")
-        if version != _VERSION:
-            raise ValueError(
-                f"path={path}; the checkpoint has format version {version}, this "
-                f"library reads {_VERSION}; update robust_jax"
-            )
-        try:
-            whole = 8 + length + _end(table)
-        except ValueError as error:
-            raise _broken(path, f"damaged ({error})") from error
-        if size < whole:
-            raise _broken(path, f"cut short ({size} of {whole} bytes)")
-        if size > whole:
-            raise _broken(path, f"damaged ({size} bytes in place of {whole})")
-        data = file.read()
-    digest = described.get("sha256", "")
-    signed = header.replace(digest.encode(), _BLANK.encode(), 1)
-    if digest != _digest(signed, data):
+        raw = head + file.read()
+    length, header, data = _parts(raw)
+    if len(raw) < 8 + length:
+        raise _broken(path, f"cut short ({len(raw)} of at least {8 + length} bytes)")
+    try:
+        table = json.loads(header)
+        described = dict(table.pop("__metadata__"))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _broken(path, "damaged (its header is not JSON)") from error
+    if described.get("version") != _VERSION:
+        raise ValueError(
+            f"path={path}; the checkpoint has format version "
+            f"{described.get('version')}, this library reads {_VERSION}; update "
+            "robust_jax"
+        )
+    try:
+        ends = (entry["data_offsets"][1] for entry in table.values())
+        whole = 8 + length + max(ends, default=0)
+    except (LookupError, TypeError) as error:
+        raise _broken(path, "damaged (an array has no offsets)") from error
+    if len(raw) < whole:
+        raise _broken(path, f"cut short ({len(raw)} of {whole} bytes)")
+    if len(raw) > whole:
+        raise _broken(path, f"damaged ({len(raw)} bytes in place of {whole})")
+    digest = str(described.get("sha256"))
+    if digest != _digest(header.replace(digest.encode(), _BLANK, 1), data):
         raise _broken(path, "damaged (its checksum differs)")
-    return Content(described, {name: _array(e, data) for name, e in table.items()})
+    try:
+        found = {name: _array(**entry) for name, entry in safetensors.deserialize(raw)}
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise _broken(path, f"damaged ({' '.join(str(error).split())})") from error
+    return Content(described, dict(sorted(found.items())))
+
+
+def _parts(raw: bytes) -> tuple[int, bytes, memoryview]:
+    """The header's length as the file says, the header and what is behind."""
+    length = int.from_bytes(raw[:8], "little")
+    return length, raw[8 : 8 + length], memoryview(raw)[8 + length :]
 
 
 def _broken(path: pathlib.Path, how: str) -> ValueError:
     return ValueError(f"path={path}; the checkpoint is {how}; copy it again")
 
 
-def _digest(header: bytes, data: bytes) -> str:
+def _digest(header: bytes, data: memoryview) -> str:
     """SHA-256 of header and arrays, where the header has a blank for it."""
     total = hashlib.sha256(header)
     total.update(data)
     return total.hexdigest()
 
 
-def _texts(described: Any) -> dict[str, str]:
-    if not isinstance(described, dict):
-        raise ValueError("no mapping")
-    if not all(isinstance(text, str) for text in described.values()):
-        raise ValueError("not all of it is text")
-    return described
-
-
-def _end(table: Mapping[str, Any]) -> int:
-    """Where the arrays end, which lie one after the other and leave no byte between.
-
-    Raises: ValueError: entries that are not so.
-    """
-    offset = 0
-    for name, entry in table.items():
-        if not isinstance(entry, dict) or set(entry) != {
-            "dtype", "shape", "data_offsets",
-        }:  # fmt: skip
-            raise ValueError(f"{name} has no dtype, shape and data_offsets alone")
-        dtype, shape = entry["dtype"], entry["shape"]
-        if not isinstance(dtype, str) or dtype not in _DTYPES:
-            raise ValueError(f"{name} has the dtype {dtype!r}")
-        if not isinstance(shape, list) or not all(
-            type(size) is int and size >= 0 for size in shape
-        ):
-            raise ValueError(f"{name} has the shape {shape!r}")
-        end = offset + math.prod(shape) * _DTYPES[dtype].itemsize
-        if entry["data_offsets"] != [offset, end]:
-            raise ValueError(
-                f"{name} lies at {entry['data_offsets']!r}, expected [{offset}, {end}]"
-            )
-        offset = end
-    return offset
-
-
-def _array(entry: Mapping[str, Any], data: bytes) -> np.ndarray:
-    start, end = entry["data_offsets"]
-    flat = np.frombuffer(memoryview(data)[start:end], _DTYPES[entry["dtype"]])
-    return flat.reshape(entry["shape"])
-
-
-def _dtype_name(name: str, dtype: np.dtype) -> str:
-    for known, candidate in _DTYPES.items():
-        if candidate == dtype:
-            return known
-    raise ValueError(
-        f"variables[{name!r}].dtype={dtype}; expected one of {', '.join(_DTYPES)}; "
-        "convert it first"
-    )
+def _array(dtype: str, shape: list[int], data: bytes) -> np.ndarray:
+    return np.frombuffer(data, _DTYPES[dtype]).reshape(shape)

@@ -64,7 +64,11 @@ class LbfgsbState(NamedTuple):
 
 
 def init(x: Array, lower: ArrayLike, upper: ArrayLike, memory: int = 10) -> LbfgsbState:
-    """The state before the first evaluation, which is at x [n], clipped to the box."""
+    """The state before the first evaluation, which is at x [n], clipped to the box.
+
+    >>> rj.optim.lbfgsb.init(jnp.array([0.5, 2.0]), 0, 1).point
+    Array([0.5, 1.], dtype=float32)
+    """
     x = jnp.clip(x, lower, upper)
     zero, no = jnp.zeros((), x.dtype), jnp.zeros((), bool)
     search = _begun(zero, zero, zero, zero)

@@ -30,6 +30,11 @@ def steepest(relative_step: float | optax.Schedule) -> Rule:
         relative_step: step size as a multiple of eps (L0: of the box), > 0; or an
             optax schedule of it, a function of the number of steps made.
     Raises: ValueError: if relative_step is neither a schedule nor a finite number > 0.
+
+    >>> rule = rj.optim.steepest(0.5)(rj.threats.Linf(0.1))
+    >>> x = jnp.full(2, 0.5)
+    >>> rule.update(jnp.array([1.0, -3.0]), rule.init(x), x)[0]
+    Array([-0.05, 0.05], dtype=float32)
     """
     if callable(relative_step):
         return _scheduled(relative_step)
@@ -52,6 +57,11 @@ def momentum(relative_step: float, decay: float = 1.0) -> Rule:
         decay: weight of the past, >= 0.
     References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
         Alg. 1. Differs in: nothing for Linf; other norms take their steepest step.
+
+    >>> rule = rj.optim.momentum(0.5)(rj.threats.Linf(0.1))
+    >>> x = jnp.full(2, 0.5)
+    >>> rule.update(jnp.array([1.0, -3.0]), rule.init(x), x)[0]
+    Array([-0.05, 0.05], dtype=float32)
     """
     checks.non_negative_number("decay", decay)
     return _accumulated(relative_step, optax.trace(decay))
@@ -64,6 +74,11 @@ def nesterov(relative_step: float, decay: float = 1.0) -> Rule:
     References: Nesterov's accelerated gradient in the form of Sutskever et al., ICML
         2013. Differs from NI-FGSM (Lin et al., ICLR 2020) in: no second evaluation
         point; the look-ahead is folded into the accumulated direction.
+
+    >>> rule = rj.optim.nesterov(0.5)(rj.threats.Linf(0.1))
+    >>> x = jnp.full(2, 0.5)
+    >>> rule.update(jnp.array([1.0, -3.0]), rule.init(x), x)[0]
+    Array([-0.05, 0.05], dtype=float32)
     """
     checks.non_negative_number("decay", decay)
     return _accumulated(relative_step, optax.trace(decay, nesterov=True))
@@ -80,6 +95,11 @@ def adam(relative_step: float, b1: float = 0.9, b2: float = 0.999) -> Rule:
         relative_step: step size as a multiple of eps, > 0.
         b1, b2: Adam's decay rates, in [0, 1).
     References: Kingma & Ba, ICLR 2015; as an attack, Uesato et al., ICML 2018.
+
+    >>> rule = rj.optim.adam(0.5)(rj.threats.L2(0.1))
+    >>> x = jnp.full(2, 0.5)
+    >>> rule.update(jnp.array([1.0, -3.0]), rule.init(x), x)[0]
+    Array([-0.035, 0.035], dtype=float32)
     """
     checks.positive_number("relative_step", relative_step)
 
@@ -158,7 +178,11 @@ def _climb(threat, relative_step, descent, x):
 
 
 def l1_unit(grad: Array) -> Array:
-    """The gradient at L1 length one, zero if it is zero; any pytree, any scale."""
+    """The gradient at L1 length one, zero if it is zero; any pytree, any scale.
+
+    >>> rj.optim.rules.l1_unit(jnp.array([1.0, -3.0]))
+    Array([0.25, -0.75], dtype=float32)
+    """
     # Divide by the largest entry first: the sum of tiny gradients would underflow.
     largest = optax.tree.max(jax.tree.map(jnp.abs, grad))
     tiny = jnp.finfo(largest.dtype).tiny  # float32's would make a bfloat16 a float32.

@@ -38,6 +38,11 @@ def sparse_sign(relative_step: float, percentile: float) -> Rule:
         a threat other than `threats.L1`.
     References: Tramer & Boneh, "Adversarial Training and Robustness for Multiple
         Perturbations", NeurIPS 2019, Alg. 1.
+
+    >>> rule = rj.optim.sparse_sign(0.5, percentile=50)(rj.threats.L1(1.0))
+    >>> x = jnp.full(2, 0.5)
+    >>> rule.update(jnp.array([1.0, -3.0]), rule.init(x), x)[0]
+    Array([0., 0.5], dtype=float32)
     """
     checks.positive_number("relative_step", relative_step)
     is_number = isinstance(percentile, numbers.Real)
@@ -74,6 +79,11 @@ def l1_normalised(step_size: float) -> Rule:
     Args:
         step_size: L1 length of a step, pixel units, > 0.
     Raises: ValueError: if step_size is not a finite number > 0.
+
+    >>> rule = rj.optim.l1_normalised(0.1)(rj.threats.L1(1.0))
+    >>> x = jnp.full(2, 0.5)
+    >>> rule.update(jnp.array([1.0, -3.0]), rule.init(x), x)[0]
+    Array([-0.025, 0.075], dtype=float32)
     """
     checks.positive_number("step_size", step_size)
 
@@ -94,6 +104,9 @@ def sparse_unit(climb: Array, count: Array) -> Array:
     Args:
         climb: a direction, shape [*S] or a pytree, finite.
         count: entries to keep, shape [], integer >= 0.
+
+    >>> rj.optim.sparse_unit(jnp.array([1.0, -3.0, 2.0]), jnp.array(2))
+    Array([0., -0.5, 0.5], dtype=float32)
     """
     vector, restore = ravel_pytree(climb)
     sizes = jnp.abs(vector).astype(jnp.promote_types(vector.dtype, jnp.float32))
@@ -103,7 +116,11 @@ def sparse_unit(climb: Array, count: Array) -> Array:
 
 
 def scaled(length: ArrayLike, unit: Array) -> Array:
-    """length * unit, and zero where unit is, even if the length is infinite."""
+    """length * unit, and zero where unit is, even if the length is infinite.
+
+    >>> rj.optim.scaled(jnp.inf, jnp.array([0.5, 0.0]))
+    Array([inf, 0.], dtype=float32)
+    """
     return jax.tree.map(
         lambda u: jnp.where(u == 0, 0, length * u).astype(u.dtype), unit
     )

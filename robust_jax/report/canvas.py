@@ -1,132 +1,127 @@
-"""What the figures share: a sheet measured in inches, its palette, its file.
+"""What the figures share: a page with a title, its palette, its legend, its file.
 
-Matplotlib through its object interface with the Agg canvas: no global state, no
-display.
+Matplotlib with the Agg canvas and without pyplot: no display. Axes have the size that
+is asked for; all around them is cut to fit. Settings hold while a page is drawn.
 """
 
-import itertools
-from collections.abc import Iterator
+import contextlib
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
+from matplotlib.rcsetup import cycler
 
 from robust_jax.core import records
 
 # Okabe & Ito, "Color universal design" (2008), without yellow: too pale on white.
-BLUE, VERMILION, BLACK, GREY = "#0072B2", "#D55E00", "#000000", "#555555"
-PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-SMALL, NORMAL, LARGE = 8.5, 9.5, 12  # points
+BLUE, VERMILION, BLACK = "#0072B2", "#D55E00", "#000000"
+GREY, PALE = "#555555", "#BBBBBB"
+_PALETTE = (BLUE, VERMILION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", BLACK)
+# Colour and marker differ, so that either one tells.
+_LINES = cycler(linestyle=("-", "-.")) * cycler(
+    color=_PALETTE, marker=("o", "s", "^", "D", "v", "P", "X")
+)
+SMALL, _NORMAL, _LARGE = 8.5, 9.5, 12  # points
+_LETTERS = 12  # of small text on an inch, about
+_STYLE = {
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "axes.labelsize": _NORMAL,
+    "axes.prop_cycle": _LINES,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 12,
+    "axes.titlesize": _LARGE,
+    "axes.titleweight": "bold",
+    "axes.axisbelow": True,
+    "figure.dpi": 150,
+    "figure.titlesize": _LARGE,
+    "figure.titleweight": "bold",
+    "font.size": SMALL,
+    "grid.color": "#E4E4E4",
+    "legend.borderaxespad": 0,
+    "legend.fontsize": _NORMAL,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    "savefig.bbox": "tight",
+    "savefig.pad_inches": 0.12,
+    "text.parse_math": False,  # A "$" in a name may well begin what is no formula.
+    "xtick.color": GREY,
+    "xtick.labelcolor": BLACK,
+    "ytick.color": GREY,
+    "ytick.labelcolor": BLACK,
+}
+_FULL = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0.25}
 
-_DPI = 150
-_MARGIN = 0.12  # inches
-_LETTER = {"normal": 0.61, "bold": 0.68}  # mean width over size, a little generous
+
+@contextlib.contextmanager
+def page(
+    path: records.PathLike, size: tuple[float, float], title: str, across: int = 1
+) -> Iterator[Any]:
+    """Axes to draw on, or some side by side; then the PNG is written, whole or not.
+
+    What has a label stands in a legend on the right. Equal pages give equal bytes.
+
+    Args:
+        size: width and height of all axes, in inches.
+    """
+    with _written(path, size) as figure:
+        axes = figure.subplots(1, across, gridspec_kw=_FULL)
+        figure.axes[0].set_title(title)
+        yield axes
+        if figure.axes[-1].get_legend_handles_labels()[0]:
+            figure.axes[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1))
 
 
-class Sheet:
-    """A white page of that many inches; places are counted from its top left."""
+@contextlib.contextmanager
+def tiled(
+    path: records.PathLike,
+    size: tuple[float, float],
+    title: str,
+    shape: tuple[int, int],
+) -> Iterator[Any]:
+    """Rows and columns of axes for images; then the PNG is written, whole or not."""
+    with _written(path, size, layout="compressed") as figure:
+        figure.suptitle(title, x=0, ha="left")
+        yield figure.subplots(*shape, squeeze=False)
 
-    def __init__(self, width: float, height: float, title: str) -> None:
-        self._width, self._height = width, height
-        self._figure = Figure((width, height), dpi=_DPI, facecolor="white")
-        room = width - 2 * _MARGIN
-        self.write(_MARGIN, 0.28, title, room, size=LARGE, weight="bold")
 
-    def write(
-        self,
-        x: float,
-        y: float,
-        text: str,
-        room: float,
-        size: float,
-        weight: str = "normal",
-        **style: Any,
-    ) -> None:
-        """Writes a text, its middle line at y, smaller if it would need more room.
-
-        It starts at x unless `ha` says otherwise; room in inches, size in points.
-        """
-        longest = max(map(len, text.splitlines()), default=0)
-        self._figure.text(
-            x / self._width,
-            1 - y / self._height,
-            text,
-            fontsize=min(size, 72 * room / (_LETTER[weight] * max(longest, 1))),
-            weight=weight,
-            va="center",
-            parse_math=False,
-            **style,
-        )
-
-    def image(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Axes for an image: a thin frame, no ticks."""
-        axes = self._axes(x, y, width, height)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_color("#BBBBBB")
-        return axes
-
-    def plot(
-        self, x: float, y: float, width: float, height: float, xlabel: str, ylabel: str
-    ) -> Axes:
-        """Axes for curves: light grid lines, open to the right and above."""
-        axes = self._axes(x, y, width, height)
-        axes.set_xlabel(xlabel, fontsize=NORMAL, parse_math=False)
-        axes.set_ylabel(ylabel, fontsize=NORMAL, parse_math=False)
-        axes.tick_params(labelsize=SMALL, color=GREY)
-        axes.grid(color="#E4E4E4", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        return axes
-
-    def legend(self, x: float, y: float, handles: list[Any]) -> None:
-        """A legend whose top left corner is there."""
-        legend = self._figure.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=(x / self._width, 1 - y / self._height),
-            borderaxespad=0,
-            fontsize=NORMAL,
-            frameon=False,
-            handlelength=2.6,
-        )
-        as_written(legend)
-
-    def save(self, path: records.PathLike) -> None:
-        """Writes the PNG, whole or not at all; equal sheets give equal bytes."""
-        FigureCanvasAgg(self._figure)
+@contextlib.contextmanager
+def _written(
+    path: records.PathLike, size: tuple[float, float], **layout: Any
+) -> Iterator[Figure]:
+    with style.context(["default", _STYLE]):
+        figure = Figure(size, **layout)
+        FigureCanvasAgg(figure)
+        yield figure
         with records.atomic_path(path) as temporary:
-            self._figure.savefig(temporary, format="png", metadata={"Software": None})
-
-    def _axes(self, x: float, y: float, width: float, height: float) -> Axes:
-        bottom = self._height - y - height
-        return self._figure.add_axes(
-            (
-                x / self._width,
-                bottom / self._height,
-                width / self._width,
-                height / self._height,
-            )
-        )
+            figure.savefig(temporary, format="png", metadata={"Software": None})
 
 
-def as_written(legend: Legend) -> None:
-    """Takes a "$" in a name as it is: it may well begin what is no formula."""
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+def lines(named: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """The style of a line, the name and the value of each."""
+    return ((look, *item) for look, item in zip(_LINES(), named.items(), strict=False))
 
 
-def styles() -> Iterator[dict[str, Any]]:
-    """Line styles without end; colour and marker differ, so that either one tells."""
-    for line in itertools.cycle(("-", "-.")):
-        for colour, marker in zip(PALETTE, MARKERS, strict=True):
-            yield {
-                "color": colour,
-                "marker": marker,
-                "markersize": 4,
-                "linestyle": line,
-                "linewidth": 1.6,
-            }
+def table(
+    axes: Axes, rows: Sequence[str], columns: Sequence[str], pitch: float
+) -> None:
+    """Names rows on the left and columns, so many inches wide, above."""
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), [wrapped(name, pitch) for name in columns])
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Small text in lines of about that length."""
+    return textwrap.fill(text, int(_LETTERS * inches), break_long_words=False)

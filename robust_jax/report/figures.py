@@ -9,16 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from robust_jax.core import checks, records
 from robust_jax.report import canvas
 
-# The grid of examples, in inches.
-_CELL, _GAP, _LEFT, _TOP, _EDGE = 1.1, 0.14, 1.15, 0.55, 0.12
-_LINE = 0.25  # of text above or below an image
+_CELL, _LINE, _HEADS = 1.2, 0.25, 0.9  # inches: an image, a line of text, the names
 _PER_BLOCK = 10  # examples side by side
+_PLAIN = {"fontsize": canvas.SMALL, "weight": "normal"}
 
 _ACCURACIES = {  # of a training history: name and line
     "train_accuracy": ("training", ":"),
@@ -32,7 +30,11 @@ Series = Mapping[str, Mapping[str, Any]]
 
 def magnification(difference: np.ndarray) -> float:
     """The largest round factor (1, 1.5, 2, 3, 5 times a power of ten) that keeps
-    `factor * difference` within [-0.5, 0.5]; at least 0.5; 1 if nothing differs."""
+    `factor * difference` within [-0.5, 0.5]; at least 0.5; 1 if nothing differs.
+
+    >>> rj.report.figures.magnification(np.array([0.1, -0.05]))
+    5.0
+    """
     largest = float(np.max(np.abs(difference), initial=0.0))
     if largest == 0:
         return 1.0
@@ -97,7 +99,7 @@ def adversarial_grid(
         _GridRow("adversarial", adversarial, after, sure[1]),
         _GridRow(f"difference\n× {factor:g}", np.clip(0.5 + factor * difference, 0, 1)),
     )
-    _grid(_classes("labels", labels, n), rows, title).save(path)
+    _grid(path, _classes("labels", labels, n), rows, title)
 
 
 def robustness_curves(
@@ -114,18 +116,15 @@ def robustness_curves(
     Raises: ValueError: no curve; a list that is missing or of another length.
     """
     _check_series("curves", curves, ("eps", "accuracy"))
-    sheet = canvas.Sheet(7.0, 4.25, title)
-    axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, "accuracy")
-    for style, (name, curve) in zip(canvas.styles(), curves.items(), strict=False):
-        x, y = _measured(curve, "eps", "accuracy")
-        axes.plot(x, y, label=name, **style, markevery=_every(x, 20))
-        if "low" in curve and "high" in curve:
-            x, low, high = _measured(curve, "eps", "low", "high")
-            axes.fill_between(x, low, high, color=style["color"], alpha=0.18, lw=0)
-    axes.set_xlim(left=0)
-    _set_percent(axes)
-    canvas.as_written(axes.legend(fontsize=canvas.NORMAL, frameon=False))
-    sheet.save(path)
+    with canvas.page(path, (6.0, 3.1), title) as axes:
+        for style, name, curve in canvas.lines(curves):
+            x, y = _measured(curve, "eps", "accuracy")
+            axes.plot(x, y, label=name, **style, markevery=_every(x, 20))
+            if "low" in curve and "high" in curve:
+                x, low, high = _measured(curve, "eps", "low", "high")
+                axes.fill_between(x, low, high, color=style["color"], alpha=0.18, lw=0)
+        axes.set(xlim=(0, None), xlabel=xlabel)
+        _set_accuracy(axes)
 
 
 def training_curves(path: records.PathLike, histories: Series, title: str) -> None:
@@ -141,29 +140,23 @@ def training_curves(path: records.PathLike, histories: Series, title: str) -> No
     """
     _check_series("histories", histories, ("epoch",))
     shown = [key for key in _ACCURACIES if any(key in h for h in histories.values())]
-    sheet = canvas.Sheet(10.4, 4.25, title)
-    loss = sheet.plot(0.65, 0.6, 3.4, 3.1, "epoch", "training loss")
-    accuracy = sheet.plot(4.85, 0.6, 3.4, 3.1, "epoch", "accuracy")
-    nets = []
-    for style, (name, history) in zip(canvas.styles(), histories.items(), strict=False):
-        nets.append(Line2D([], [], label=name, **style))
-        for key in ("loss", *shown):
-            if key not in history:
-                continue
-            x, y = _measured(history, "epoch", key)
-            if key in _ACCURACIES:
-                line = {**style, "linestyle": _ACCURACIES[key][1]}
-                accuracy.plot(x, y, **line, markevery=_every(x, 8))
-            else:
-                loss.plot(x, y, **style, markevery=_every(x, 8))
-    loss.set_ylim(bottom=0)
-    _set_percent(accuracy)
-    last = max(max(history["epoch"], default=1) for history in histories.values())
-    for axes in (loss, accuracy):
-        axes.set_xlim(0, 1.03 * last)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    sheet.legend(8.4, 0.6, nets + [_line_key(*_ACCURACIES[key]) for key in shown])
-    sheet.save(path)
+    with canvas.page(path, (7.6, 3.1), title, across=2) as (loss, accuracy):
+        for style, name, history in canvas.lines(histories):
+            accuracy.plot([], [], label=name, **style)
+            for key in (key for key in ("loss", *shown) if key in history):
+                axes = accuracy if key in _ACCURACIES else loss
+                line = _ACCURACIES.get(key, (key, style["linestyle"]))[1]
+                x, y = _measured(history, "epoch", key)
+                every = _every(x, 8)
+                axes.plot(x, y, **style | {"linestyle": line}, markevery=every)
+        for name, line in (_ACCURACIES[key] for key in shown):
+            accuracy.plot([], [], line, label=name, color=canvas.GREY, marker="")
+        loss.set(ylim=(0, None), ylabel="training loss")
+        _set_accuracy(accuracy)
+        last = max(max(history["epoch"], default=1) for history in histories.values())
+        for axes in (loss, accuracy):
+            axes.set(xlim=(0, 1.03 * last), xlabel="epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 class _GridRow(NamedTuple):
@@ -173,47 +166,43 @@ class _GridRow(NamedTuple):
     confidences: Sequence[float] | None = None
 
 
-def _grid(truth: list[str], rows: Sequence[_GridRow], title: str) -> canvas.Sheet:
+def _grid(
+    path: records.PathLike, truth: list[str], rows: Sequence[_GridRow], title: str
+) -> None:
     """The examples in columns, in blocks of _PER_BLOCK columns, each with its rows."""
-    n, pixel_rows, pixel_columns = rows[0].images.shape[:3]
-    height = _CELL * pixel_rows / pixel_columns
-    pitch = height + _LINE + _GAP
-    block_height = _LINE + len(rows) * pitch
-    sheet = canvas.Sheet(
-        max(_LEFT + min(n, _PER_BLOCK) * (_CELL + _GAP), 5.0),
-        _TOP + math.ceil(n / _PER_BLOCK) * block_height - _LINE,
-        title,
-    )
-    for i in range(n):
-        block, column = divmod(i, _PER_BLOCK)
-        x, top = _LEFT + column * (_CELL + _GAP), _TOP + block * block_height
-        _caption(sheet, x, top, f"true: {truth[i]}")
-        for j, row in enumerate(rows):
-            y = top + _LINE + j * pitch
-            if column == 0:
-                place = (_EDGE, y + height / 2, row.head, _LEFT - _EDGE - _GAP)
-                sheet.write(*place, size=canvas.NORMAL, color=canvas.GREY)
-            axes = sheet.image(x, y, _CELL, height)
-            pixels = np.broadcast_to(row.images[i], (pixel_rows, pixel_columns, 3))
-            axes.imshow(pixels, interpolation="nearest")
-            if row.predictions is None:
-                continue
-            sure = "" if row.confidences is None else f" {row.confidences[i]:.0%}"
-            if row.predictions[i] == truth[i]:
-                text, style = f"{row.predictions[i]} ✓{sure}", {"color": canvas.BLUE}
-            else:
-                text = f"{row.predictions[i]} ✗{sure}"
-                style = {"color": canvas.VERMILION}
-                style["weight"] = "bold"
-                axes.spines[:].set(color=canvas.VERMILION, linewidth=2)
-            _caption(sheet, x, y + height, text, **style)
-    return sheet
+    n, height, width = rows[0].images.shape[:3]
+    across, blocks = min(n, _PER_BLOCK), math.ceil(n / _PER_BLOCK)
+    down = blocks * (len(rows) * (_CELL * height / width + _LINE) + _LINE)
+    size, shape = (across * _CELL + _HEADS, down), (blocks * len(rows), across)
+    with canvas.tiled(path, size, title, shape) as grid:
+        for axes in grid.flat:
+            axes.set(visible=False, xticks=[], yticks=[])
+            axes.spines[:].set(visible=True, color=canvas.PALE)
+        for i in range(n):
+            block, column = divmod(i, _PER_BLOCK)
+            cells = grid[block * len(rows) : (block + 1) * len(rows), column]
+            said = "\n" * (block > 0) + canvas.wrapped(f"true: {truth[i]}", _CELL)
+            cells[0].set_title(said, loc="center", pad=4, **_PLAIN)
+            for axes, row in zip(cells, rows, strict=True):
+                axes.set_visible(True)
+                axes.imshow(np.broadcast_to(row.images[i], (height, width, 3)))
+                if column == 0:
+                    side = {"rotation": 0, "ha": "right", "va": "center"}
+                    axes.set_ylabel(row.head, color=canvas.GREY, **side)
+                if row.predictions is not None:
+                    sure = row.confidences
+                    said = "" if sure is None else f" {sure[i]:.0%}"
+                    _answer(axes, row.predictions[i], truth[i], said)
 
 
-def _caption(sheet: canvas.Sheet, x: float, y: float, text: str, **style: Any) -> None:
-    """A centred line of text whose top is at y, as wide as the image at x."""
-    place = (x + _CELL / 2, y + _LINE / 2, text, _CELL + _GAP)
-    sheet.write(*place, size=canvas.SMALL, ha="center", **style)
+def _answer(axes: Axes, answer: str, truth: str, sure: str) -> None:
+    """Writes a prediction under an image, and frames it if it is wrong."""
+    mark, colour, weight = "✓", canvas.BLUE, "normal"
+    if answer != truth:
+        mark, colour, weight = "✗", canvas.VERMILION, "bold"
+        axes.spines[:].set(color=colour, linewidth=2)
+    text = canvas.wrapped(f"{answer} {mark}{sure}", _CELL)
+    axes.set_xlabel(text, color=colour, weight=weight, fontsize=canvas.SMALL)
 
 
 def _images(name: str, images: Any) -> np.ndarray:
@@ -272,11 +261,7 @@ def _every(points: np.ndarray, most: int) -> int:
     return max(1, math.ceil(len(points) / most))
 
 
-def _line_key(name: str, line: Any) -> Line2D:
-    return Line2D([], [], label=name, color=canvas.GREY, linestyle=line)
-
-
-def _set_percent(axes: Axes) -> None:
-    axes.set_ylim(-0.01, 1.01)  # Lines at 0 and 100 % stay whole.
+def _set_accuracy(axes: Axes) -> None:
+    axes.set(ylim=(-0.01, 1.01), ylabel="accuracy")  # Lines at 0 and 100 % stay whole.
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
     axes.yaxis.set_major_locator(MaxNLocator(5))

@@ -4,17 +4,22 @@ Importing this module imports matplotlib; importing `robust_jax.report` does not
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from robust_jax.core import records
 from robust_jax.report import canvas
 
-_TILE, _GAP, _TOP, _LEFT = 0.62, 0.06, 0.55, 1.9  # inches
-_CELL, _CELL_HEIGHT = 0.95, 0.34
+_TILE, _CELL, _CELL_HEIGHT = 0.68, 0.95, 0.34  # inches
+_HALF = 0.46  # of an image, of which there is one on a unit of its axes
+_SIZE = (6.0, 3.1)  # inches, of curves
 _MARKERS = 20  # Of a line, about.
+_TINY = 6.4  # points
 
 _BEHIND = {"facecolor": "black", "alpha": 0.6, "pad": 0.8, "linewidth": 0}
 
@@ -51,26 +56,26 @@ def image_rows(
     sizes = [len(images) for _, images in rows]
     if texts is not None and [len(row) for row in texts] != sizes:
         raise ValueError(f"texts: {[len(t) for t in texts]} for {sizes} images")
-    pitch = _TILE + _GAP
-    top, width = _TOP + (0.2 if columns else 0), _LEFT + max(sizes) * pitch + 0.1
-    sheet = canvas.Sheet(max(width, 4.5), top + len(rows) * pitch + 0.1, title)
-    for j, name in enumerate(columns):
-        x = _LEFT + j * pitch + _TILE / 2
-        sheet.write(x, top - 0.1, name, _TILE, size=canvas.SMALL, ha="center")
-    for i, (name, images) in enumerate(rows):
-        y = top + i * pitch
-        sheet.write(0.12, y + _TILE / 2, name, _LEFT - 0.24, size=canvas.NORMAL)
-        for j, image in enumerate(images):
-            axes = sheet.image(_LEFT + j * pitch, y, _TILE, _TILE)
-            pixels = np.broadcast_to(image, (*image.shape[:2], 3))
-            axes.imshow(np.clip(pixels, 0, 1), interpolation="nearest")
-            if texts is not None:
-                place = (0.04, 0.82)
-                axes.annotate(
-                    texts[i][j], place, xycoords="axes fraction", color="white",
-                    fontsize=0.75 * canvas.SMALL, parse_math=False, bbox=_BEHIND,
-                )  # fmt: skip
-    sheet.save(path)
+    most = max(sizes)
+    with canvas.page(path, (most * _TILE, len(rows) * _TILE), title) as axes:
+        for i, (_, images) in enumerate(rows):
+            for j, image in enumerate(images):
+                _tile(axes, image, i, j, "" if texts is None else texts[i][j])
+        axes.set(xlim=(-0.5, most - 0.5), ylim=(len(rows) - 0.5, -0.5))
+        canvas.table(axes, [name for name, _ in rows], columns, _TILE)
+
+
+def _tile(axes: Axes, image: np.ndarray, i: int, j: int, text: str) -> None:
+    """An image in its place, with a thin frame and a word."""
+    down, right = _HALF * np.array(image.shape[:2]) / max(image.shape[:2])
+    left, top = j - right, i - down
+    pixels = np.broadcast_to(image, (*image.shape[:2], 3)).clip(0, 1)
+    axes.imshow(pixels, extent=(left, j + right, i + down, top))
+    frame = Rectangle((left, top), 2 * right, 2 * down, fill=False, color=canvas.PALE)
+    axes.add_patch(frame)
+    if text:
+        word = axes.text(left + 0.04, top + 0.04, text, bbox=_BEHIND)
+        word.set(color="white", va="top", fontsize=_TINY)
 
 
 def heat_map(
@@ -101,25 +106,15 @@ def heat_map(
             f"values.shape={values.shape}; expected {(len(rows), len(columns))}, as "
             "there are names of rows and columns"
         )
-    across, down = len(columns) * _CELL, len(rows) * _CELL_HEIGHT
-    sheet = canvas.Sheet(max(_LEFT + across + 0.2, 5.0), down + 1.1, title)
-    axes = sheet.image(_LEFT, 0.95, across, down)
-    axes.imshow(values / scale, aspect="auto", cmap="Blues", vmin=0, vmax=1)
-    for j, name in enumerate(columns):
-        x = _LEFT + (j + 0.5) * _CELL
-        sheet.write(x, 0.78, name, _CELL, size=canvas.SMALL, ha="center")
-    for i, name in enumerate(rows):
-        y = 0.95 + (i + 0.5) * _CELL_HEIGHT
-        sheet.write(0.12, y, name, _LEFT - 0.2, size=canvas.SMALL)
-        for j, value in enumerate(values[i]):
+    size = (len(columns) * _CELL, len(rows) * _CELL_HEIGHT)
+    with canvas.page(path, size, title) as axes:
+        axes.imshow(values / scale, aspect="auto", cmap="Blues", vmin=0, vmax=1)
+        for (i, j), value in np.ndenumerate(values):
             if np.isfinite(value):
                 ink = "white" if value > 0.6 * scale else "black"
-                x = _LEFT + (j + 0.5) * _CELL
                 text = f"{value:.{digits}f}"
-                sheet.write(
-                    x, y, text, _CELL, size=canvas.SMALL, ha="center", color=ink
-                )
-    sheet.save(path)
+                axes.text(j, i, text, color=ink, ha="center", va="center")
+        canvas.table(axes, rows, columns, _CELL)
 
 
 def histograms(
@@ -146,17 +141,12 @@ def histograms(
     if not finite or any(len(v) == 0 for v in finite.values()):
         raise ValueError("samples: expected at least one, each with a finite number")
     edges = np.histogram_bin_edges(np.concatenate(list(finite.values())), bins)
-    sheet = canvas.Sheet(7.0, 4.25, title)
-    axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, f"share of the {counted}")
-    for style, (name, sample) in zip(canvas.styles(), finite.items(), strict=False):
-        shares = np.histogram(sample, edges)[0] / len(sample)
-        line, colour = style["linestyle"], style["color"]
-        axes.stairs(
-            shares, edges, label=name, color=colour, linestyle=line, linewidth=1.6
-        )
-    axes.set_ylim(bottom=0)
-    canvas.as_written(axes.legend(fontsize=canvas.NORMAL, frameon=False))
-    sheet.save(path)
+    with canvas.page(path, _SIZE, title) as axes:
+        for style, name, sample in canvas.lines(finite):
+            del style["marker"]
+            shares = np.histogram(sample, edges)[0] / len(sample)
+            axes.stairs(shares, edges, label=name, linewidth=1.6, **style)
+        axes.set(ylim=(0, None), xlabel=xlabel, ylabel=f"share of the {counted}")
 
 
 def curves(
@@ -179,22 +169,16 @@ def curves(
         log_x: the x axis is logarithmic.
     Raises: ValueError: no line; x and y of other lengths.
     """
-    if not lines:
-        raise ValueError("lines={}; expected at least one")
-    sheet = canvas.Sheet(9.8, 4.25, title)
-    axes = sheet.plot(0.75, 0.6, 6.05, 3.1, xlabel, ylabel)
-    for style, (name, (x, y)) in zip(canvas.styles(), lines.items(), strict=False):
-        if len(x) != len(y):
-            raise ValueError(f"lines[{name!r}]: {len(x)} x for {len(y)} y")
-        sparse = max(1, len(x) // _MARKERS)
-        axes.plot(x, y, label=name, **style, markevery=sparse)
-    axes.set_ylim(bottom=0)
-    if log_x:
-        axes.set_xscale("log")
-    elif all(isinstance(n, int) for x, _ in lines.values() for n in x):
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    sheet.legend(7.0, 0.6, list(axes.lines))
-    sheet.save(path)
+    _check_lengths("lines", lines)
+    with canvas.page(path, _SIZE, title) as axes:
+        for name, (x, y) in lines.items():
+            axes.plot(x, y, label=name, markevery=max(1, len(x) // _MARKERS))
+        axes.set(ylim=(0, None), xlabel=xlabel, ylabel=ylabel)
+        if log_x:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
+        elif all(isinstance(n, int) for x, _ in lines.values() for n in x):
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
 
 
 def points(
@@ -214,20 +198,14 @@ def points(
         ylabel: the same unit, for both axes start at zero and have one scale.
     Raises: ValueError: no name; x and y of other lengths.
     """
-    if not clouds:
-        raise ValueError("clouds={}; expected at least one")
-    sheet = canvas.Sheet(7.6, 4.9, title)
-    axes = sheet.plot(0.75, 0.6, 3.75, 3.75, xlabel, ylabel)
-    most = 0.0
-    for style, (name, (x, y)) in zip(canvas.styles(), clouds.items(), strict=False):
-        if len(x) != len(y):
-            raise ValueError(f"clouds[{name!r}]: {len(x)} x for {len(y)} y")
-        axes.plot(x, y, label=name, **style | {"linestyle": "none"})
-        most = max(most, np.nanmax([x, y]))
-    axes.plot([0, most], [0, most], label="y = x", color=canvas.GREY, linewidth=1)
-    axes.set(xlim=(0, 1.05 * most), ylim=(0, 1.05 * most))
-    sheet.legend(4.75, 0.6, list(axes.lines))
-    sheet.save(path)
+    _check_lengths("clouds", clouds)
+    most = max(float(np.nanmax(cloud)) for cloud in clouds.values())
+    with canvas.page(path, (3.75, 3.75), title) as axes:
+        for name, (x, y) in clouds.items():
+            axes.plot(x, y, label=name, linestyle="none")
+        axes.plot([0, most], [0, most], "-", label="y = x", color=canvas.GREY, lw=1)
+        edge = (0, 1.05 * most)
+        axes.set(xlim=edge, ylim=edge, aspect="equal", xlabel=xlabel, ylabel=ylabel)
 
 
 def pairs(
@@ -253,20 +231,26 @@ def pairs(
             f"starts.shape={np.shape(starts)}, ends.shape={np.shape(ends)}, "
             f"{len(names)} names; expected [N, 2] twice, N >= 1"
         )
-    sheet = canvas.Sheet(8.2, 6.2, title)
-    axes = sheet.plot(0.75, 0.6, 7.2, 4.95, "first component", "second component")
-    for start, end, both in zip(starts, ends, names, strict=True):
-        axes.plot(*zip(start, end, strict=True), color="#BBBBBB", linewidth=1, zorder=1)
-        for place, name, colour in zip(
-            (start, end), both, (canvas.BLUE, canvas.VERMILION), strict=True
-        ):
-            axes.plot(*place, "o", color=colour, markersize=3)
-            axes.annotate(
-                name, place, (3, 2), textcoords="offset points",
-                fontsize=canvas.SMALL, color=colour, parse_math=False,
-            )  # fmt: skip
-    axes.margins(0.12)
-    sheet.save(path)
+    colours = (canvas.BLUE, canvas.VERMILION)
+    with canvas.page(path, (7.2, 5.0), title) as axes:
+        for ends_here, both in zip(zip(starts, ends, strict=True), names, strict=True):
+            axes.plot(
+                *zip(*ends_here, strict=True), "-", color=canvas.PALE, lw=1, zorder=1
+            )
+            for place, name, colour in zip(ends_here, both, colours, strict=True):
+                axes.plot(*place, "o", color=colour, markersize=3)
+                offset = {"xytext": (3, 2), "textcoords": "offset points"}
+                axes.annotate(name, place, color=colour, **offset)
+        axes.set(xlabel="first component", ylabel="second component")
+        axes.margins(0.12)
+
+
+def _check_lengths(argument: str, named: Mapping[str, tuple[Any, Any]]) -> None:
+    if not named:
+        raise ValueError(f"{argument}={{}}; expected at least one")
+    for name, (x, y) in named.items():
+        if len(x) != len(y):
+            raise ValueError(f"{argument}[{name!r}]: {len(x)} x for {len(y)} y")
 
 
 def shaded(values: np.ndarray) -> np.ndarray:

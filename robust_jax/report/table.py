@@ -35,7 +35,11 @@ def auto(value: Any) -> str:
 
 
 def fixed(digits: int) -> Format:
-    """A format with that many digits after the point; an en dash for None."""
+    """A format with that many digits after the point; an en dash for None.
+
+    >>> rj.report.fixed(2)(0.125)
+    '0.12'
+    """
     return lambda value: MISSING if value is None else f"{float(value):,.{digits}f}"
 
 
@@ -102,6 +106,11 @@ def format_table(rows: Sequence[Row], columns: Sequence[Column] | None = None) -
         columns: which values in which order; `infer_columns(rows)` by default.
     Returns: the lines joined by newlines, no blank at the end of a line.
     Raises: ValueError: a column whose key is in no row.
+
+    >>> print(rj.report.format_table([{"net": "plain", "accuracy": 0.97}]))
+    net    accuracy
+    -----  --------
+    plain      0.97
     """
     cells = make_cells(rows, columns)
     table = [cells.titles, *cells.lines]

@@ -37,7 +37,11 @@ _ALL: dict[str, _Function] = {
 
 
 def names() -> tuple[str, ...]:
-    """The corruptions, noise first."""
+    """The corruptions, noise first.
+
+    >>> rj.threats.corruptions.names()[:3]
+    ('gaussian_noise', 'shot_noise', 'impulse_noise')
+    """
     return tuple(_ALL)
 
 
@@ -61,6 +65,10 @@ def corrupt(name: str, key: Key, x: Array, severity: ArrayLike) -> Array:
         code in: edges are repeated; flakes and streaks of snow, motion and glass are
         drawn in floats, not by image files; JPEG keeps all colours; frost, which needs
         photographs, is left out, Gaussian blur is in its place.
+
+    >>> image = jnp.full((1, 2, 3), 0.5)
+    >>> rj.threats.corruptions.corrupt("brightness", jax.random.key(0), image, 3).max()
+    Array(0.65, dtype=float32)
     """
     checks.known_name("corruption", name, _ALL)
     image = as_image(jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32)))

@@ -108,6 +108,12 @@ class RotationTranslation(_Cube):
         rotation: degrees, either way.
         translation: pixels, along each axis; the paper's 3 of 28 or 32.
     References: Engstrom et al., "Exploring the Landscape of Spatial Robustness".
+
+    >>> threat = rj.threats.RotationTranslation(translation=1.0)
+    >>> threat.apply(jnp.eye(3), jnp.array([0.0, 0.0, 1.0]))
+    Array([[0., 1., 0.],
+           [0., 0., 1.],
+           [0., 0., 0.]], dtype=float32)
     """
 
     rotation: float = 30.0
@@ -142,6 +148,10 @@ class Flow(_Cube):
     Args:
         eps: share of the limit, shape [], >= 0; 1 is all of it.
         reach: pixels, along each axis.
+
+    >>> threat = rj.threats.Flow()
+    >>> threat.start(jnp.zeros((8, 8, 3))).shape
+    (8, 8, 2)
     """
 
     reach: float = 1.0
@@ -180,6 +190,10 @@ class ColourShift(_Cube):
         low, high: the range of pixels.
     References: of the kind of Hosseini & Poovendran, "Semantic Adversarial Examples",
         CVPRW 2018, who shift hue and saturation; this one knows grey images, too.
+
+    >>> threat = rj.threats.ColourShift(offset=0.2)
+    >>> threat.apply(jnp.full((1, 2, 1), 0.5), jnp.array([[1.0, 0.0]])).ravel()
+    Array([0.7, 0.7], dtype=float32)
     """
 
     offset: float = 0.2

@@ -24,6 +24,10 @@ class Patch(NamedTuple):
         eps: side in pixels, shape [], >= 0.
         lower: lower end of the box: a scalar, or what broadcasts to the input.
         upper: upper end of the box, likewise.
+
+    >>> threat, image = rj.threats.Patch(2.0), jnp.zeros((3, 3))
+    >>> threat.distance(jnp.eye(3), image)
+    Array(3., dtype=float32)
     """
 
     eps: Array | float

@@ -4,8 +4,11 @@ import pathlib
 import subprocess
 import sys
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from robust_jax.report import figures
@@ -68,16 +71,23 @@ def test_each_wrong_prediction_is_framed_in_its_colour(tmp_path):
     assert found[2] > 2.5 * found[1]
 
 
-def test_confidences_stand_beside_the_predictions(tmp_path, monkeypatch):
-    texts, write = [], figures.canvas.Sheet.write
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are written."""
+    found, save = [], Figure.savefig
 
-    def noted(sheet, x, y, text, *more, **style):
-        texts.append(text)
-        write(sheet, x, y, text, *more, **style)
+    def noted(figure, *given, **options):
+        found.append(figure)
+        save(figure, *given, **options)
 
-    monkeypatch.setattr(figures.canvas.Sheet, "write", noted)
+    monkeypatch.setattr(Figure, "savefig", noted)
+    return found
+
+
+def test_confidences_stand_beside_the_predictions(tmp_path, drawn):
     confidences = ([0.99, 0.4], [0.51, 0.07])
     grid(tmp_path / "a.png", *examples(2), wrong=1, confidences=confidences)
+    texts = [text.get_text() for text in drawn[0].findobj(Text)]
     shown = [text for text in texts if text.endswith("%")]
     assert sorted(shown) == sorted(["0 ✓ 99%", "1 ✓ 40%", "1 ✗ 51%", "1 ✓ 7%"])
     with pytest.raises(ValueError, match=r"confidences of \[2, 1\] images; expected 2"):
@@ -221,6 +231,27 @@ def test_wrong_series_get_one_sentence_and_no_file(tmp_path, draw, series, sente
     with pytest.raises(ValueError, match=sentence):
         draw(tmp_path / "a.png", series)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("draw", [curves, training])
+def test_a_legend_lies_beside_the_lines_and_on_the_page(tmp_path, draw, drawn):
+    names = [f"a net whose name is rather long {i}" for i in range(9)]
+    draw(tmp_path / "a.png", dict.fromkeys(names, CURVE | HISTORY))
+    axes = drawn[0].axes[-1]
+    legend = axes.get_legend()
+    assert {*names} <= {text.get_text() for text in legend.get_texts()}
+    place, lines = legend.get_window_extent(), axes.get_window_extent()
+    assert place.x0 > lines.x1
+    assert pixels(tmp_path / "a.png").shape[1] > place.x1 - drawn[0].bbox.x0
+
+
+def test_a_figure_heeds_no_settings_of_matplotlib_and_leaves_them(tmp_path):
+    curves(tmp_path / "a.png", {"net": CURVE})
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9}):
+        before = dict(matplotlib.rcParams)
+        curves(tmp_path / "b.png", {"net": CURVE})
+        assert dict(matplotlib.rcParams) == before
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_equal_data_give_equal_bytes(tmp_path):

@@ -17,9 +17,9 @@ def test_rows_of_images_are_where_they_belong(tmp_path):
     plots.image_rows(path, [("dark", dark), ("bright", bright)], "Title")
     picture = pixels(path)
     assert picture.shape[1] > 3 * 60
-    black = (picture.max(axis=-1) < 0.05).sum(axis=1)
-    half = int((0.55 + 0.68) * 150)  # The second row begins here.
-    assert black[int(0.55 * 150) : half].sum() > 100 * black[half + 20 :].sum()
+    black = (picture[:, -320:].max(axis=-1) < 0.05).sum(axis=1)  # Beside the names.
+    first, second = black[-210:-130], black[-110:-30]  # Of 0.68 inches each.
+    assert first.min() > 150 and second.max() == 0
 
 
 ROW = [("a", np.zeros((2, 4, 4, 1)))]
@@ -32,7 +32,7 @@ def test_names_and_texts_are_written(tmp_path):
         sizes.append(pixels(tmp_path / f"{i}.png"))
     plain, named, written = sizes
     assert named.shape[0] > plain.shape[0] == written.shape[0]
-    assert written.max(-1)[:, 300:].sum() != plain.max(-1)[:, 300:].sum()
+    assert written.max(-1).sum() > plain.max(-1).sum() + 20  # White on black.
 
 
 def test_colours_of_numbers():
@@ -49,8 +49,9 @@ def test_a_heat_map_is_darker_for_more(tmp_path):
     values = np.array([[0.0, 1.0, 0.2], [np.nan, 0.5, 0.2]])
     plots.heat_map(path, values, ["a", "b"], ["x", "y", "z"], "Title")
     picture = pixels(path)
-    row = int((0.95 + 0.06) * 150)  # Above the numbers.
-    low, high = (picture[row, int((1.9 + 0.95 * j + 0.1) * 150)] for j in (0, 1))
+    margin, cell, height = int(0.12 * 150), int(0.95 * 150), int(0.34 * 150)
+    row = -margin - 2 * height + 10  # Above the numbers.
+    low, high = (picture[row, -margin - n * cell + 10] for n in (3, 2))
     assert low.sum() > high.sum() + 0.5
 
 

@@ -9,7 +9,7 @@ from tools import quick
 ATTACKS = {
     "__init__.py": "from robust_jax.attacks.fast import fast, slow\n",
     "fast.py": "from robust_jax.attacks import steps\ndef fast(): ...\ndef of(): ...\n",
-    "slow.py": "def slow(): ...\n",
+    "room/slow.py": "def slow(): ...\n",
     "steps.py": "def ascent(): ...\n",
 }
 TESTS = {
@@ -37,7 +37,7 @@ def tree(tmp_path):
     ("changed", "files"),
     [
         ("robust_jax/attacks/fast.py", {"tests/attacks/fast_test.py"}),
-        ("robust_jax/attacks/slow.py", {"tests/attacks/others_test.py"}),
+        ("robust_jax/attacks/room/slow.py", {"tests/attacks/others_test.py"}),
         ("robust_jax/attacks/steps.py", {"tests/attacks"}),  # Nobody names it.
         ("robust_jax/core/drive.py", {"tests/core/drive_test.py"}),
         ("experiments/train.py", {"tests/experiments/smoke_test.py"}),
@@ -54,7 +54,7 @@ def test_a_module_has_its_mirror_and_its_users(tree, changed, files):
 @pytest.mark.parametrize(
     ("changed", "names"),
     [
-        ("robust_jax/attacks/slow.py", {"slow"}),
+        ("robust_jax/attacks/room/slow.py", {"slow"}),
         ("robust_jax/attacks/steps.py", {"fast"}),
         ("robust_jax/core/drive.py", set()),
     ],
