@@ -8,7 +8,7 @@ many again, then the cheap ones, while the budget lasts.
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
-from robust_jax.evaluate.audit.subject import PASS, Finding
+from robust_jax.evaluate.audit.finding import PASS, Finding
 
 FEWEST = 16  # Points of a check: fewer say nothing of a share.
 # Forward-equivalents for each point that holds, of a check by itself; those that look

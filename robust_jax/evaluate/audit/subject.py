@@ -1,10 +1,10 @@
-"""What an audit looks at, what a check answers, and the means that checks share."""
+"""What an audit looks at, and the means that its checks share."""
 
 import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -15,25 +15,11 @@ from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import Claims, predict
 from robust_jax.evaluate.stages import Plan
 
-PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
 _STAGE = 2**31  # Keys of an audit differ from those of every stage of a plan.
 
 
 class LateError(Exception):
     """A time limit came before the end of a check."""
-
-
-class Finding(NamedTuple):
-    """The answer of one check."""
-
-    number: int  # of the check, 1 to 27
-    name: str
-    verdict: str  # PASS, FLAG or SKIPPED
-    value: float  # what was measured; NaN if skipped
-    limit: str  # such as "<= 0.002"; what passes
-    says: str  # one sentence: what was measured, or why nothing was
-    remedy: str  # one sentence: what to do where it is flagged
-    points: int = 0  # examples of the bench that was looked at
 
 
 class Outcome(Protocol):
@@ -270,14 +256,6 @@ class Bench:
         self.backwards += backwards
         if self._seconds_left() <= 0:
             raise LateError
-
-
-Check = Callable[[Bench], Finding]
-
-
-def skipped(number: int, name: str, says: str) -> Finding:
-    """The finding of a check that could not be made, with the reason."""
-    return Finding(number, name, SKIPPED, float("nan"), "", says, "")
 
 
 def why_no_gradient(model: LogitsFn, x: np.ndarray) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from robust_jax import attacks, threats
 from robust_jax.evaluate import Stage, each_wrong_class, plans
 from robust_jax.evaluate.audit import attack_checks, ladder, run_audit, tactics
-from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
 from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.evaluate.rules import near
 from robust_jax.losses import objectives
@@ -25,6 +25,7 @@ from tests.evaluate.audit.scenes import (
 )
 
 NUMBERS = (8, 9, 10, 11, 12, 13, 14, 17)
+CHECKS = checks_of(attack_checks)
 
 
 @functools.cache
@@ -42,14 +43,14 @@ def test_the_problem_has_robust_points_and_others():
     assert 0.2 < scenes.can_be_broken().mean() < 0.8
 
 
-@pytest.mark.parametrize("check", attack_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_an_honest_evaluation_passes(check):
     finding = check(honest())
     assert finding.verdict == PASS, finding.says
 
 
 def test_the_numbers_are_in_order():
-    found = tuple(check(honest()).number for check in attack_checks.CHECKS)
+    found = tuple(check(honest()).number for check in CHECKS)
     assert found == NUMBERS
 
 
@@ -161,7 +162,7 @@ def test_a_surrogate_that_was_given_is_used():
     assert finding.value == pytest.approx(scenes.can_be_broken().mean(), abs=0.02)
 
 
-@pytest.mark.parametrize("check", attack_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_without_right_examples_there_is_nothing_to_check(check):
     finding = check(scenes.bench(clean=np.zeros(scenes.N, bool)))
     assert finding.verdict == SKIPPED

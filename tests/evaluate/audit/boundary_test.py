@@ -7,7 +7,7 @@ from jax.tree_util import Partial
 
 from robust_jax import threats
 from robust_jax.evaluate.audit import boundary
-from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED
 from robust_jax.models import fake_heads
 from tests import victims
 from tests.evaluate.audit import scenes
