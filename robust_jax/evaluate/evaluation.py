@@ -11,6 +11,7 @@ from robust_jax.core import lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import PathLike
+from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import AttackResult, Towards
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import (
@@ -36,7 +37,7 @@ from robust_jax.evaluate.forecast import (
     Work as StageWork,
 )
 from robust_jax.evaluate.identity import identity
-from robust_jax.evaluate.model import CLAIMS, VERDICT, Model, fresh_right
+from robust_jax.evaluate.model import Model, fresh_right
 from robust_jax.evaluate.report import StageResult
 from robust_jax.evaluate.stages import History, Plan, Stage, allowed, goals_of
 
@@ -167,7 +168,7 @@ class Evaluation:
         x_adv, model, right = self.x_adv[lost], self.model, None
         if model.is_random:
             ids = self.examples.ids[lost]
-            right = fresh_right(model, x_adv, labels, ids, self.seed, CLAIMS)
+            right = fresh_right(model, x_adv, labels, ids, self.seed, OfPlan.CLAIMS)
         looked = (model.logits_fn, threat, images, x_adv, labels)
         return confirm(*looked, right, model.samples)
 
@@ -345,7 +346,7 @@ class Evaluation:
 
     def _share(self, positions: np.ndarray, images: np.ndarray) -> np.ndarray:
         labels, ids = self.examples.labels[positions], self.examples.ids[positions]
-        right = fresh_right(self.model, images, labels, ids, self.seed, VERDICT)
+        right = fresh_right(self.model, images, labels, ids, self.seed, OfPlan.VERDICT)
         return right / self.model.samples
 
     def _report(

@@ -10,12 +10,11 @@ import jax
 import numpy as np
 
 from robust_jax.core import compiling, drive, lift
+from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import Attack, AttackResult, Goal, LogitsFn, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import Claims, predict
 from robust_jax.evaluate.stages import Plan
-
-_STAGE = 2**31  # Keys of an audit differ from those of every stage of a plan.
 
 
 class LateError(Exception):
@@ -180,7 +179,7 @@ class Bench:
         keys = lift.item_keys(
             subject.seed if seed is None else seed,
             subject.ids[index],
-            stage=_STAGE,
+            stage=OfPlan.AUDIT,
             restart=restart,
         )
         threat = lift.threat_of(subject.threat, subject.images, index)
@@ -205,7 +204,7 @@ class Bench:
     def keys_of(self, rows: np.ndarray) -> Any:
         """As `keys`, of any examples of the subject."""
         ids = self.subject.ids[rows]
-        return lift.item_keys(self.subject.seed, ids, stage=_STAGE, target=1)
+        return lift.item_keys(self.subject.seed, ids, stage=OfPlan.AUDIT, target=1)
 
     @functools.cached_property
     def key_data(self) -> np.ndarray:
