@@ -17,10 +17,10 @@ from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import (
     Entry,
     Examples,
-    Findings,
     Item,
     Journal,
     Layout,
+    Ledger,
     Limit,
     Queue,
     Work,
@@ -270,7 +270,7 @@ class Evaluation:
         ready = [one.ahead.wait(self.limit.left) for one in programs]
         return bool(ready) and all(ready) and not self.limit.is_over
 
-    def _seconds_of_claims(self, found: Findings) -> float:
+    def _seconds_of_claims(self, found: Ledger) -> float:
         """What a last look at all that was found so far will take, its program too."""
         count = len(found.x_adv) + int((self.winner >= 0).sum())
         looks = 3 if self.model.is_random else 1  # A random net's verdicts twice.
@@ -286,7 +286,7 @@ class Evaluation:
 
     def _prepared(
         self, number: int, attacked: np.ndarray, allowed: np.ndarray
-    ) -> tuple[Work, Queue, Findings]:
+    ) -> tuple[Work, Queue, Ledger]:
         work = Work(
             self.examples,
             attacked,
@@ -296,7 +296,7 @@ class Evaluation:
             self.seed,
             number,
         )
-        return work, Queue(allowed), Findings.nothing(*allowed.shape)
+        return work, Queue(allowed), Ledger.nothing(*allowed.shape)
 
     def _allowed(self, number: int, attacked: np.ndarray) -> np.ndarray:
         """[N, P] bool, at which places a stage attacks each of its examples."""
@@ -308,7 +308,7 @@ class Evaluation:
         )
         return allowed(self.plan[number], self._goals[number], history, attacked)
 
-    def _settle(self, number: int, attacked: np.ndarray, found: Findings) -> np.ndarray:
+    def _settle(self, number: int, attacked: np.ndarray, found: Ledger) -> np.ndarray:
         """What a stage found becomes known; [N] bool, what it broke."""
         self._learn(number, attacked, found)
         rows = np.array(sorted(found.x_adv), np.int64)
@@ -330,7 +330,7 @@ class Evaluation:
                 self.place[position], self.x_adv[position] = found.x_adv[row]
         return broken
 
-    def _learn(self, number: int, attacked: np.ndarray, found: Findings) -> None:
+    def _learn(self, number: int, attacked: np.ndarray, found: Ledger) -> None:
         """The margins that the stage reached, for the rules of later stages."""
         margin = np.where(np.isnan(found.margin), -np.inf, found.margin)
         for row, (place, _) in found.x_adv.items():
@@ -350,7 +350,7 @@ class Evaluation:
         return right / self.model.samples
 
     def _report(
-        self, number: int, attacked: np.ndarray, share: float, found: Findings
+        self, number: int, attacked: np.ndarray, share: float, found: Ledger
     ) -> None:
         holds = self.winner == _HOLDS
         if not self.model.is_random:
@@ -379,7 +379,7 @@ def _stage_result(
     stage: Stage,
     broken: np.ndarray,
     attacked: np.ndarray,
-    found: Findings,
+    found: Ledger,
     queue: Queue,
     seconds: float,
 ) -> StageResult:

@@ -56,7 +56,7 @@ def identity(
     """
     examples = works[0].examples
     programs = [
-        traced(factories.as_product(stage.attack), logits_fn, work.order([None]))
+        traced(factories.as_product(stage.attack), logits_fn, work.inputs([None]))
         for stage, work in zip(plan, works, strict=True)
     ]
     named = sorted({n for two in programs for one in two for n in _hosts(one)})

@@ -11,7 +11,7 @@ import numpy as np
 
 from robust_jax import attacks
 from robust_jax.core.types import Attack, AttackResult
-from robust_jax.evaluate.audit import ladder, tactics, transfer
+from robust_jax.evaluate.audit import affine_surrogate, ladder, tactics
 from robust_jax.evaluate.audit.chance import at_most, outweighs, tolerated
 from robust_jax.evaluate.audit.finding import Answer, Measured, check
 from robust_jax.evaluate.audit.subject import Bench, Subject, margins
@@ -171,10 +171,10 @@ def black_box(bench: Bench) -> Measured:
 def transferred(bench: Bench) -> Answer:
     """Examples made for a surrogate break next to nothing that the plan left."""
     given = bench.subject.surrogate
-    surrogate = transfer.affine_copy(bench.subject) if given is None else given
+    surrogate = affine_surrogate.fitted(bench.subject) if given is None else given
     if surrogate is None:
         return "No clean logits are finite."
-    points = transfer.against(bench, surrogate, ladder.short(bench.threat.name))
+    points = affine_surrogate.against(bench, surrogate, ladder.short(bench.threat.name))
     found = margins(bench.logits(points), bench.labels)
     whose = "an affine copy" if given is None else "the surrogate"
     broken = ~(found < 0)

@@ -9,7 +9,7 @@ from typing import Any
 from robust_jax.core import checks as arguments
 from robust_jax.evaluate.audit import (
     attack_checks,
-    boundary,
+    boundary_checks,
     model_checks,
     path_checks,
     report_checks,
@@ -37,7 +37,9 @@ _COLUMNS = (
     table.Column("limit", "limit"),
 )
 
-CHECKS = checks_of(model_checks, report_checks, attack_checks, path_checks, boundary)
+CHECKS = checks_of(
+    model_checks, report_checks, attack_checks, path_checks, boundary_checks
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +118,7 @@ def run_audit(
 ) -> Audit:
     """Asks every check about an evaluation.
 
-    The dear checks look at a subset that the ids choose, so that the order of the
+    The expensive checks look at a subset that the ids choose, so that the order of the
     examples does not matter; all draws come from keys of the examples. With a budget a
     check begins with 16 of them, see `spending` for who gets more.
     Guarantees: the same findings for any order of the examples; a check that raises is
@@ -230,11 +232,11 @@ class _Asking:
             return
         most = min(self._points, int(self._subject.clean.sum()))
         while True:
-            plea = spending.next_plea(findings.values(), most, self._left)
-            if plea is None or self._seconds_left() <= self._longest:
+            extension = spending.next_extension(findings.values(), most, self._left)
+            if extension is None or self._seconds_left() <= self._longest:
                 return
-            place = next(k for k, f in findings.items() if f.number == plea.number)
-            wider = self._timed(checks[place], self._bench(plea.points))
+            place = next(k for k, f in findings.items() if f.number == extension.number)
+            wider = self._timed(checks[place], self._bench(extension.points))
             if wider.says == _LATE:
                 return  # What fewer points said stands.
             findings[place] = wider
@@ -252,8 +254,8 @@ class _Asking:
         began = time.perf_counter()
         finding = _asked(check, bench)
         self._longest = max(self._longest, time.perf_counter() - began)
-        looks = spending.looks(finding.number) and finding.verdict != SKIPPED
-        if finding.points or not looks:  # The plan's own points, or none.
+        asks = spending.uses_points(finding.number) and finding.verdict != SKIPPED
+        if finding.points or not asks:  # The plan's own points, or none.
             return finding
         return finding._replace(points=len(bench))
 

@@ -152,13 +152,13 @@ def gradients_are_there(bench: Bench) -> Measured:
     places = {"clean": found.start, "random": found.random}
     excused = _excused(bench)
     for k, objective in enumerate(probes.OBJECTIVES):
-        for where, looks in places.items():
-            zeros, denormals = looks.zeros[:, k], looks.denormals[:, k]
+        for where, response in places.items():
+            zeros, denormals = response.zeros[:, k], response.denormals[:, k]
             if objective == "cross entropy":
                 zeros, denormals = (np.where(excused, 0, v) for v in (zeros, denormals))
             whose = f"of the {objective}'s gradients at {where} points"
             parts += [
-                _share(looks.not_finite[:, k] > 0, 0, f"{whose} are not finite"),
+                _share(response.not_finite[:, k] > 0, 0, f"{whose} are not finite"),
                 _share(zeros == 1, _FEW, f"{whose} are wholly zero"),
                 _share(zeros > _MOST_ZEROS, _FEW, f"{whose} are zero in most pixels"),
                 _share(denormals > _FEW, _FEW, f"{whose} have denormal entries"),
@@ -176,7 +176,7 @@ def gradients_are_there(bench: Bench) -> Measured:
 def loss_follows_success(bench: Bench) -> Measured:
     """Cross entropy rises where the margin, which decides, rises."""
     uphill = probes.probes(bench).uphill[0]
-    values = np.stack([look.values for look in uphill.seen], axis=1)  # [M, T, 2]
+    values = np.stack([one.values for one in uphill.seen], axis=1)  # [M, T, 2]
     ranks = np.array([spearman(*walk.T) for walk in values])
     part = _share(
         (ranks < _RANKS) & ~_excused(bench),
@@ -226,7 +226,7 @@ def _inputs(bench: Bench) -> list[Measured]:
 
 
 def _repeated(bench: Bench) -> list[Measured]:
-    """The answers to the same images, again and in other company."""
+    """The answers to the same images, again and in other batches."""
     subject = bench.subject
     chosen = np.argsort(subject.ids, kind="stable")[: max(len(bench), _SINGLES)]
     images, n = subject.images[chosen], len(chosen)

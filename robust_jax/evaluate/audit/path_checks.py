@@ -186,8 +186,8 @@ def _path(bench: Bench, attack: Attack) -> stepwise.Path:
     def walk() -> tuple[Attack, stepwise.Path]:
         few = np.arange(min(len(bench), _ON_THE_PATH))
         walked: stepwise.Path = _on(bench, few, stepwise.path(attack))
-        looks = walked.margins.size + int(walked.result.forwards.sum())
-        bench.count(looks, int(walked.result.backwards.sum()))
+        asked = walked.margins.size + int(walked.result.forwards.sum())
+        bench.count(asked, int(walked.result.backwards.sum()))
         return attack, walked  # What is kept keeps its id.
 
     walked: stepwise.Path = bench.once(f"path {id(attack)}", walk)[1]
@@ -206,7 +206,7 @@ def _on(bench: Bench, order: np.ndarray, run_many: Any) -> Any:
 
 
 def _differing(bench: Bench) -> int:
-    """How many results of a short attack depend on order or company; must be none."""
+    """How many results of a short attack depend on order or batch; must be none."""
     everyone, count = np.arange(len(bench)), 0
     run_many = drivers.auto(ladder.short(bench.threat.name))
     expected: AttackResult = _on(bench, everyone, run_many)

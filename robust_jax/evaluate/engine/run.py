@@ -60,7 +60,7 @@ class Layout:
 
 
 @dataclasses.dataclass
-class Findings:
+class Ledger:
     """What the items of one stage found and cost; rows are the attacked examples."""
 
     margin: np.ndarray  # [N, P] float32, NaN where no item has ended
@@ -73,7 +73,7 @@ class Findings:
     useful_calls: int = 0  # of these, those that moved an item
 
     @classmethod
-    def nothing(cls, rows: int, places: int) -> "Findings":
+    def nothing(cls, rows: int, places: int) -> "Ledger":
         """Before any item has ended."""
         return cls(
             np.full((rows, places), np.nan, np.float32),
@@ -129,16 +129,16 @@ def run_stage(
     logits_fn: LogitsFn,
     work: Work,
     queue: Queue,
-    findings: Findings,
+    ledger: Ledger,
     layout: Layout,
     *,
     on_end: OnEnd = lambda item: None,
     on_look: Callable[[float], None] = lambda left: None,
     limit: Limit = Limit(),  # noqa: B008  Without an end.
 ) -> None:
-    """Runs the queue's items to their ends, into `findings`.
+    """Runs the queue's items to their ends, into the ledger.
 
-    Guarantees: the same findings of wanted items for any number of tiles, chunk,
+    Guarantees: the same entries of wanted items for any number of tiles, chunk,
     devices and order of ends; nothing is compiled after the first item.
 
     Args:
@@ -146,7 +146,7 @@ def run_stage(
         logits_fn: the model on one example, weights as a `Partial`.
         work: what a slot is filled with.
         queue: what to run next; empty at the end.
-        findings: of the same rows and places, items of an earlier session included.
+        ledger: of the same rows and places, items of an earlier session included.
         layout: of the slots.
         on_end: called after an item has ended and was added.
         on_look: called at each look of the host with the number of wanted items that
@@ -156,7 +156,7 @@ def run_stage(
     if not queue.left:
         return
     *banks, room = banks_for(layout, attack, logits_fn, work)
-    running = _Running(attack, work, queue, findings, on_end, room)
+    running = _Running(attack, work, queue, ledger, on_end, room)
     pace = Pace(limit)
     while queue.left:
         on_look(queue.left - sum(one.parts for one in banks))
@@ -205,8 +205,8 @@ def of_now(attack: Attack, logits_fn: LogitsFn, work: Work) -> Attack:
     Args:
         work: with any rows, for the shapes.
     """
-    order = work.order([None])
-    several = order.key_data, order.threat, order.x, order.goal
+    inputs = work.inputs([None])
+    several = inputs.key_data, inputs.threat, inputs.x, inputs.goal
     data, threat, x, goal = jax.tree.map(lambda leaf: leaf[0], several)
     key = lift.keys_from(data)
     return drive.attack_of_now(attack, key, logits_fn, threat, x, goal)
@@ -221,9 +221,9 @@ def begun(
         work: with any rows, for the shapes.
     """
     model, product = drive.as_partial(logits_fn), factories.as_product(attack)
-    order = work.order([None] * layout.tile)
+    inputs = work.inputs([None] * layout.tile)
     some = layout.programs(attack)[:tiles]
-    return [one.begun(product, model, order) for one in some]
+    return [one.begun(product, model, inputs) for one in some]
 
 
 def _fits(bank: Bank, others: list[Bank]) -> bool:
@@ -233,19 +233,19 @@ def _fits(bank: Bank, others: list[Bank]) -> bool:
 
 
 class _Running:
-    """The bookkeeping between the queue, the banks and the findings."""
+    """The bookkeeping between the queue, the banks and the ledger."""
 
     def __init__(
         self,
         attack: Attack,
         work: Work,
         queue: Queue,
-        findings: Findings,
+        ledger: Ledger,
         on_end: OnEnd,
         room: Bank,
     ) -> None:
         self._attack, self._work, self._queue = attack, work, queue
-        self._findings, self._on_end, self._room = findings, on_end, room
+        self._ledger, self._on_end, self._room = ledger, on_end, room
 
     def collect(self, bank: Bank) -> None:
         """Takes what has ended out of a bank, and what nobody wants any more.
@@ -275,9 +275,9 @@ class _Running:
         bank.fill(new, self._work, self._attack.steps)
 
     def close(self, bank: Bank) -> None:
-        """A bank's cost enters the findings; its running items are interrupted."""
-        self._count(bank, bank.look().cost)
-        self._findings.calls += bank.calls
+        """A bank's cost enters the ledger; its running items are interrupted."""
+        self._count(bank, bank.status().cost)
+        self._ledger.calls += bank.calls
         for item in bank.items:
             if item is not None:
                 self._queue.put_back(item)
@@ -288,19 +288,19 @@ class _Running:
 
     def _settle(self, bank: Bank) -> list[int]:
         """Settles a bank's items as a look finds them; gives the slots that wait."""
-        ended = bank.look()
-        self._count(bank, ended.cost)
+        status = bank.status()
+        self._count(bank, status.cost)
         results, waits = None, []
         for slot, item in enumerate(bank.items):
             if item is None:
                 continue
             if not self._queue.wanted(item):
                 self._queue.drop(item)
-            elif ended.done[slot]:
+            elif status.done[slot]:
                 results = bank.results() if results is None else results
                 self._end(item, slot, results)
             else:
-                if ended.waits[slot]:
+                if status.waits[slot]:
                     waits.append(slot)
                 continue
             bank.items[slot] = None
@@ -311,14 +311,14 @@ class _Running:
         cost = results.forwards[slot], results.backwards[slot]
         won = margin >= 0
         x_adv = np.array(results.x_adv[slot]) if won else None
-        self._findings.add(item, margin, cost, x_adv)
+        self._ledger.add(item, margin, cost, x_adv)
         self._queue.settle(item, won)
         self._on_end(item)
 
     def _count(self, bank: Bank, cost: np.ndarray) -> None:
         for slot, item in enumerate(bank.items):
             if item is None:
-                self._findings.idle += cost[slot, 1:]
+                self._ledger.idle += cost[slot, 1:]
             else:
-                self._findings.spent[item.row] += cost[slot, 1:]
-                self._findings.useful_calls += int(cost[slot, 0])
+                self._ledger.spent[item.row] += cost[slot, 1:]
+                self._ledger.useful_calls += int(cost[slot, 0])

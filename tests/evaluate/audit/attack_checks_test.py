@@ -13,7 +13,7 @@ from robust_jax.evaluate import Stage, each_wrong_class, plans
 from robust_jax.evaluate.audit import attack_checks, ladder, run_audit, tactics
 from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
 from robust_jax.evaluate.hard_label import hard_label
-from robust_jax.evaluate.rules import near
+from robust_jax.evaluate.selection import near
 from robust_jax.losses import objectives
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import (

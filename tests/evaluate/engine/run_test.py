@@ -325,7 +325,7 @@ def test_chunks_export_for_cpu_cuda_and_tpu(name):
         index = jnp.arange(n, dtype=jnp.int32)
         return programs.exchanged(attack, slots, slots, live, index)
 
-    order = programs.Order(
+    order = programs.Inputs(
         np.zeros((n, 2), np.uint32),
         cases.IMAGES[:n],
         Untargeted(cases.LABELS[:n]),
