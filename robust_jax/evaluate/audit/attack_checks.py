@@ -5,26 +5,22 @@ counted are points, and what passes is what chance would let pass, see `chance`.
 """
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 
 from robust_jax import attacks
-from robust_jax.core.types import Attack, AttackResult
-from robust_jax.evaluate.audit import affine_surrogate, ladder, tactics
+from robust_jax.core.types import AttackResult
+from robust_jax.evaluate.audit import ladder
 from robust_jax.evaluate.audit.chance import at_most, outweighs, tolerated
 from robust_jax.evaluate.audit.finding import Answer, Measured, check
-from robust_jax.evaluate.audit.subject import Bench, Subject, margins
-from robust_jax.evaluate.hard_label import QUERIES, hard_label
+from robust_jax.evaluate.audit.subject import Bench, margins
 
 # Of all points; what the seeds of one AutoAttack differ by is as much.
 _GAIN_OF_BUDGET = 0.005
-_GAIN_OF_OTHERS = 0.002  # A gradient-free attack over gradients: 0.2 points.
 _LEFT_IN_THE_BOX = 0.01  # Every image is allowed: what is left is the attack's fault.
 _NOISE_IS_STRONGER = 0.05  # Of all points; in many dimensions it never is.
 _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
 _POINTS = 100  # Random points of the threat set.
-_NOT_BY_LABELS = ("l0", "patch")  # Norms that the search by labels does not know.
 _NONE_RIGHT = "No example is right without an attack."
 
 
@@ -64,9 +60,9 @@ def monotone_in_eps(bench: Bench) -> Measured:
 def more_budget(bench: Bench) -> Measured:
     """Ten times the steps and ten times the restarts gain next to nothing."""
     runs = [*ladder.restarts(bench), ladder.longest(bench)]
-    return _over_the_plan(
+    return ladder.beyond_the_plan(
         bench,
-        _any_broke(runs),
+        ladder.any_broke(runs),
         _GAIN_OF_BUDGET,
         f"An attack of {ladder.RESTARTS} starts with {ladder.STEPS} steps and one with "
         f"{10 * ladder.STEPS}",
@@ -85,8 +81,8 @@ def order_of_strength(bench: Bench) -> Measured:
     norm = bench.threat.name
     runs = [bench.attack(f(norm)) for f in (ladder.single, ladder.short, ladder.long)]
     weaker_wins = [_lost(weak, strong) for weak, strong in itertools.pairwise(runs)]
-    beyond = _gain(bench, _any_broke(runs))
-    allowed = tolerated(len(bench), _GAIN_OF_OTHERS)
+    beyond = ladder.gain(bench, ladder.any_broke(runs))
+    allowed = tolerated(len(bench), ladder.GAIN)
     accuracies = [f"{bench.accuracy(run):.3f}" for run in runs]
     return Measured(
         beyond <= allowed and not any(outweighs(*wins) for wins in weaker_wins),
@@ -112,7 +108,7 @@ def random_noise(bench: Bench) -> Measured:
     reached = np.max([np.asarray(run.margin) for run in steered], axis=0)
     drawn = np.asarray(noise.margin)
     stronger = int(((reached < 0) & (drawn > reached + _rounding(reached))).sum())
-    beyond = _gain(bench, ladder.broke(noise))
+    beyond = ladder.gain(bench, ladder.broke(noise))
     measured = at_most(
         _NOISE_IS_STRONGER,
         stronger,
@@ -121,104 +117,8 @@ def random_noise(bench: Bench) -> Measured:
         f"{10 * ladder.STEPS} gradient steps at {stronger} of {len(bench)} points, and "
         f"breaks {beyond} that the plan left.",
     )
-    few = beyond <= tolerated(len(bench), _GAIN_OF_OTHERS)
+    few = beyond <= tolerated(len(bench), ladder.GAIN)
     return measured._replace(passes=measured.passes and few)
-
-
-def _won_by_scores(subject: Subject) -> tuple[int, int] | None:
-    """See `_won_at_the_end`: searches behind all stages that ask for gradients."""
-    asked = [k for k, s in enumerate(subject.stages) if np.sum(s.backwards) > 0]
-    last = range(asked[-1] + 1, len(subject.stages)) if asked else ()
-    return _won_at_the_end(subject, last, _search(subject.threat.name))
-
-
-@check(
-    12,
-    "black box gain",
-    "Gradients should find what random search finds: look for masked gradients, and "
-    "attack the part of the model that hides them.",
-    none_right=_NONE_RIGHT,
-    known=_won_by_scores,
-)
-def black_box(bench: Bench) -> Measured:
-    """A search without gradients gains at most 0.2 points over gradients."""
-    subject, n, looked_at = bench.subject, len(bench), 0
-    found = _won_by_scores(subject)
-    if found is not None:
-        gain, n = found
-        search, looked_at = "The plan's search", n
-    else:
-        black = _without_gradients(subject)
-        steered = [*ladder.restarts(bench, 1), ladder.longest(bench)]
-        won = np.isin(subject.winner[bench.index], black) & ~_any_broke(steered)
-        sought = bench.attack(_search(bench.threat.name))
-        gain = int(won.sum()) + _gain(bench, ladder.broke(sought))
-        search = f"A random search of {QUERIES} queries"
-    says = (
-        f"{search} without gradients breaks {gain} of {n} points that gradients left."
-    )
-    measured = at_most(_GAIN_OF_OTHERS, gain, n, says, digits=4)
-    return measured._replace(points=looked_at)
-
-
-@check(
-    13,
-    "transfer",
-    "What transfers from another model must be within reach of the model's own "
-    "gradients: they are masked; attack the surrogate and add it to the plan.",
-    none_right=_NONE_RIGHT,
-)
-def transferred(bench: Bench) -> Answer:
-    """Examples made for a surrogate break next to nothing that the plan left."""
-    given = bench.subject.surrogate
-    surrogate = affine_surrogate.fitted(bench.subject) if given is None else given
-    if surrogate is None:
-        return "No clean logits are finite."
-    points = affine_surrogate.against(bench, surrogate, ladder.short(bench.threat.name))
-    found = margins(bench.logits(points), bench.labels)
-    whose = "an affine copy" if given is None else "the surrogate"
-    broken = ~(found < 0)
-    return _over_the_plan(bench, broken, _GAIN_OF_OTHERS, f"Transfer from {whose}")
-
-
-def _won_by_labels(subject: Subject) -> tuple[int, int] | None:
-    """See `_won_at_the_end`: searches that see labels alone, behind all others."""
-    if subject.threat.name in _NOT_BY_LABELS:
-        return None
-    own = hard_label(QUERIES)
-    places = range(len(subject.plan) - 1, -1, -1)
-    is_one = lambda k: tactics.is_like(subject.plan[k], own)  # noqa: E731
-    return _won_at_the_end(subject, list(itertools.takewhile(is_one, places)), own)
-
-
-@check(
-    14,
-    "hard label",
-    "Neither gradients nor logits can be trusted: attack what is before the last "
-    "transformation, and add the search to the plan.",
-    none_right=_NONE_RIGHT,
-    known=_won_by_labels,
-)
-def labels_alone(bench: Bench) -> Answer:
-    """A search that sees labels alone breaks next to nothing that the plan left."""
-    if bench.threat.name in _NOT_BY_LABELS:
-        return "The search knows neither L0 nor a patch."
-    found = _won_by_labels(bench.subject)
-    if found is None:
-        return _over_the_plan(
-            bench,
-            ladder.broke(bench.attack(hard_label(QUERIES))),
-            _GAIN_OF_OTHERS,
-            f"A search of {QUERIES} queries that sees labels alone",
-        )
-    gain, n = found
-    if n == 0:
-        return "The plan has searches by labels, and no other."
-    says = (
-        f"The plan's search by labels alone broke {gain} of {n} points that gradients "
-    )
-    says += "and scores had left."
-    return at_most(_GAIN_OF_OTHERS, gain, n, says, digits=4)._replace(points=n)
 
 
 @check(
@@ -242,51 +142,6 @@ def unconstrained(bench: Bench) -> Answer:
         f"{10 * ladder.STEPS} steps break all but {left} of {n} points where every "
         "image of the box is allowed.",
     )
-
-
-def _over_the_plan(
-    bench: Bench, broken: np.ndarray, share: float, what: str
-) -> Measured:
-    """Whether something breaks too many points that the plan left."""
-    gain, n = _gain(bench, broken), len(bench)
-    says = f"{what} breaks {gain} of {n} points that the plan left."
-    return at_most(share, gain, n, says)
-
-
-def _won_at_the_end(
-    subject: Subject, last: Sequence[int], own: Attack
-) -> tuple[int, int] | None:
-    """What the plan's own search broke after all else, of how many; it costs nothing.
-
-    Args:
-        last: places of the stages at the end of the plan that are such searches.
-        own: the search of the check in whose place the plan's may stand.
-    Returns: None where the plan has no such search, has not come to its end, or has
-        asked less than the check. Of none where nothing came before it.
-    """
-    asked = (k for k in last if subject.plan and not subject.stages[k].unfinished)
-    if not any(tactics.stands_for(subject.plan[k], own) for k in asked):
-        return None
-    if len(last) == len(subject.plan):
-        return 0, 0
-    return int(np.isin(subject.winner, last).sum()), int(subject.clean.sum())
-
-
-def _search(norm: str) -> Attack:
-    """Without gradients: the Square Attack, or Sparse-RS."""
-    if norm == "l0":
-        return attacks.sparse_rs(QUERIES)
-    if norm == "patch":
-        return attacks.sparse_rs_patch(QUERIES)
-    return attacks.square(QUERIES, horizon=QUERIES)
-
-
-def _any_broke(runs: list[AttackResult]) -> np.ndarray:
-    return np.asarray(np.any([ladder.broke(run) for run in runs], axis=0))
-
-
-def _gain(bench: Bench, broken: np.ndarray) -> int:
-    return int((broken & bench.robust).sum())
 
 
 def _lost(weaker: AttackResult, stronger: AttackResult) -> tuple[int, int]:
@@ -315,13 +170,6 @@ def _in_the_whole_box(bench: Bench) -> AttackResult | None:
     if not np.isfinite(box):
         return None
     return bench.attack(ladder.long(bench.threat.name), eps=box)
-
-
-def _without_gradients(subject: Subject) -> list[int]:
-    """Places of stages that asked for no gradient, behind the first one that did."""
-    asks = [bool(np.sum(stage.backwards) > 0) for stage in subject.stages]
-    first = asks.index(True) if any(asks) else len(asks)
-    return [k for k in range(first, len(asks)) if not asks[k]]
 
 
 def _rounding(reached: np.ndarray) -> np.ndarray:

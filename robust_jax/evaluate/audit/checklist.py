@@ -13,6 +13,7 @@ from robust_jax.evaluate.audit import (
     model_checks,
     path_checks,
     report_checks,
+    search_checks,
     spending,
 )
 from robust_jax.evaluate.audit.finding import (
@@ -38,7 +39,12 @@ _COLUMNS = (
 )
 
 CHECKS = checks_of(
-    model_checks, report_checks, attack_checks, path_checks, boundary_checks
+    model_checks,
+    report_checks,
+    attack_checks,
+    search_checks,
+    path_checks,
+    boundary_checks,
 )
 
 

@@ -115,26 +115,16 @@ def gradients_tell_the_truth(bench: Bench) -> Answer:
     if not np.any(np.asarray(bench.threat.eps) > 0):
         return "The radius is 0, so there is nowhere to walk."
     found = probes.probes(bench)
-    parts = [
-        _share(
-            found.still,
-            _FEW,
-            "of the points have a margin that no walk in the threat set changes by "
-            "more than float32 rounds",
-        )
-    ]
+    what = "of the points have a margin that no walk in the threat set changes by more "
+    parts = [_share(found.still, _FEW, f"{what}than float32 rounds")]
+    what = f"gradients that leave more than {100 * _UNEXPLAINED:.0f} % of the change"
     for walk in (*found.to_random, *found.uphill):
-        error = walk.error(found.rounding)
-        for k, objective in enumerate(probes.OBJECTIVES):
-            parts.append(
-                _share(
-                    np.nan_to_num(error[:, k]) > _UNEXPLAINED,
-                    _FEW,
-                    f"of the points have gradients that leave more than "
-                    f"{100 * _UNEXPLAINED:.0f} % of the change of the {objective} "
-                    f"unexplained {walk.name}",
-                )
+        errors = np.nan_to_num(walk.error(found.rounding)) > _UNEXPLAINED
+        for objective, bad in zip(probes.OBJECTIVES, errors.T, strict=True):
+            says = (
+                f"of the points have {what} of the {objective} unexplained {walk.name}"
             )
+            parts.append(_share(bad, _FEW, says))
     return _worst(parts)
 
 
@@ -246,14 +236,9 @@ def _repeated(bench: Bench) -> list[Measured]:
     parts = []
     for limit, how, rows, answers in ways:
         moved = float(np.max(np.abs(answers - known[rows]) / scale, initial=0.0))
-        parts.append(
-            Measured(
-                moved <= limit,  # NaN fails.
-                moved,
-                f"<= {limit:g}",
-                f"Images {how} get logits that differ by {moved:.1e} of their range",
-            )
-        )
+        says = f"Images {how} get logits that differ by {moved:.1e} of their range"
+        passes = moved <= limit  # NaN fails.
+        parts.append(Measured(passes, moved, f"<= {limit:g}", says))
     return parts
 
 
