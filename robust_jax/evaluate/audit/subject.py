@@ -11,7 +11,7 @@ import numpy as np
 
 from robust_jax.core import compiling, drive, lift
 from robust_jax.core.streams import OfPlan
-from robust_jax.core.types import Attack, AttackResult, Goal, LogitsFn, Untargeted
+from robust_jax.core.types import Attack, AttackResult, LogitsFn, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import Claims, predict
 from robust_jax.evaluate.stages import Plan
@@ -127,14 +127,7 @@ class Bench:
         return predict(self.subject.model, images, tile or self.subject.tile)
 
     def attack(
-        self,
-        attack: Attack,
-        *,
-        eps: float | None = None,
-        restart: int = 0,
-        seed: int | None = None,
-        to_the_end: bool = False,
-        goal: Goal | None = None,
+        self, attack: Attack, *, eps: float | None = None, restart: int = 0
     ) -> AttackResult:
         """The subset under an attack, NumPy arrays [M]; equal calls share one run.
 
@@ -142,52 +135,30 @@ class Bench:
             attack: any attack of the library.
             eps: another radius than the threat's, pixel units.
             restart: which random start.
-            seed: another one than the subject's.
-            to_the_end: see `drive.run`.
-            goal: per example; `Untargeted` by default. Not shared between calls.
         """
-        name = (attack, eps, restart, seed, to_the_end)
-        if goal is None and name in self._runs:
-            return self._runs[name]
-        options: dict[str, Any] = {"eps": eps, "restart": restart, "seed": seed}
-        options["to_the_end"] = to_the_end
-        if goal is not None:
-            return self._attacked(attack, slice(None), goal, **options)
-        if self._inner is None:
-            result = self._attacked(attack, slice(None), None, **options)
-        else:  # Its points are the first of these.
-            known = self._inner.attack(attack, **options)
-            rest = self._attacked(
-                attack, slice(len(self._inner), None), None, **options
-            )
-            result = jax.tree.map(lambda *part: np.concatenate(part), known, rest)
-        self._runs[name] = result
-        return result
+        name = (attack, eps, restart)
+        if name not in self._runs:
+            if self._inner is None:
+                result = self._attacked(attack, slice(None), eps, restart)
+            else:  # Its points are the first of these.
+                known = self._inner.attack(attack, eps=eps, restart=restart)
+                others = slice(len(self._inner), None)
+                rest = self._attacked(attack, others, eps, restart)
+                result = jax.tree.map(lambda *part: np.concatenate(part), known, rest)
+            self._runs[name] = result
+        return self._runs[name]
 
     def _attacked(
-        self,
-        attack: Attack,
-        rows: slice,
-        goal: Goal | None,
-        *,
-        eps: float | None,
-        restart: int,
-        seed: int | None,
-        to_the_end: bool,
+        self, attack: Attack, rows: slice, eps: float | None, restart: int
     ) -> AttackResult:
-        subject, index, images = self.subject, self.index[rows], self.images[rows]
-        keys = lift.item_keys(
-            subject.seed if seed is None else seed,
-            subject.ids[index],
-            stage=OfPlan.AUDIT,
-            restart=restart,
-        )
+        subject, index = self.subject, self.index[rows]
+        names = {"stage": OfPlan.AUDIT, "restart": restart}
+        keys = lift.item_keys(subject.seed, subject.ids[index], **names)
         threat = lift.threat_of(subject.threat, subject.images, index)
         threat = threat if eps is None else threat._replace(eps=eps)
-        driver = drivers.auto(attack, to_the_end=to_the_end)
-        run = lift.in_tiles(driver, tile=subject.tile)
-        towards = Untargeted(self.labels[rows]) if goal is None else goal
-        result = run(keys, subject.model, threat, images, towards)
+        run = lift.in_tiles(drivers.auto(attack), tile=subject.tile)
+        goal = Untargeted(self.labels[rows])
+        result = run(keys, subject.model, threat, self.images[rows], goal)
         spent = int(result.forwards.sum()), int(result.backwards.sum())
         self.count(*(subject.samples * calls for calls in spent))
         return jax.tree.map(np.asarray, result)
