@@ -35,7 +35,7 @@ _COUNT = flags.DEFINE_integer("count", None, "The first so many examples; defaul
 _PLAN = flags.DEFINE_string(
     "plan", "standard", "standard, swift, plus, strongest or basic."
 )
-_AUDIT = flags.DEFINE_bool("audit", True, "Run the 27 checks of the evaluation.")
+_AUDIT = flags.DEFINE_bool("audit", True, "Run the checks of the evaluation.")
 _POINTS = flags.DEFINE_integer(
     "points",
     None,

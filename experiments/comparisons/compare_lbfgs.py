@@ -88,7 +88,7 @@ def _ours(ftol, checkpoint, data, targets):
     goals, rows = [Reach(targets.astype(np.int32))], np.arange(len(data))
     seed, threat = common.SEED.value, threats.L2(np.inf)
     work = engine.Work(examples, rows, goals, 1, threat, seed, stage=0)
-    found = engine.Findings.nothing(len(data), 1)
+    found = engine.Ledger.nothing(len(data), 1)
     queue = engine.Queue(np.ones((len(data), 1), bool))
     layout = engine.Layout(tile=_TILE.value, tiles=1)
     engine.run_stage(attack, net, work, queue, found, layout)

@@ -80,9 +80,10 @@ def median(values: np.ndarray) -> Median:
     n = len(ordered)
     if n == 0:
         raise ValueError("values is empty; expected at least one for a median")
-    from scipy import stats  # 0.7 s, for one number
+    from scipy import special  # 0.1 s; `scipy.stats` takes another 0.4 s.
 
-    below = int(stats.binom.ppf(0.025, n, 0.5))  # P(fewer than `below`) <= 0.025
+    fewer = special.bdtr(np.arange(n), n, 0.5)  # P(at most so many)
+    below = int(np.searchsorted(fewer, 0.025))  # P(fewer than `below`) <= 0.025
     first = max(below - 1, 0)
     middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
     return Median(float(middle), float(ordered[first]), float(ordered[n - 1 - first]))
@@ -114,6 +115,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
         raise ValueError(
             f"confidence={confidence}; expected a number in (0, 1), such as 0.95"
         )
+    # SciPy has it in `stats.binomtest`, whose import would take 0.5 s of every report.
     z = statistics.NormalDist().inv_cdf((1 + confidence) / 2)
     centre = successes + z * z / 2
     half = z * math.sqrt(successes * (n - successes) / n + z * z / 4)

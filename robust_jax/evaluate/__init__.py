@@ -8,7 +8,7 @@ from robust_jax.evaluate.curve import Curve, curve
 from robust_jax.evaluate.distances import Distances, distances, last_radius, optimality
 from robust_jax.evaluate.engine import Layout
 from robust_jax.evaluate.forecast import Progress
-from robust_jax.evaluate.nearest import NearestPlan, nearest
+from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.plans import plus, rand, standard, strongest, swift
 from robust_jax.evaluate.report import Failure, Report, StageResult
 from robust_jax.evaluate.robustness import robustness

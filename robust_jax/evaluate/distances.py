@@ -19,7 +19,7 @@ from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.examples import checked
-from robust_jax.evaluate.nearest import NearestPlan, nearest
+from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.polish import polished, refined
 from robust_jax.evaluate.stages import Stage, goals_of
 

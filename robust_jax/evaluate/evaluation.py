@@ -11,15 +11,16 @@ from robust_jax.core import lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import PathLike
+from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import AttackResult, Towards
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import (
     Entry,
     Examples,
-    Findings,
     Item,
     Journal,
     Layout,
+    Ledger,
     Limit,
     Queue,
     Work,
@@ -36,7 +37,7 @@ from robust_jax.evaluate.forecast import (
     Work as StageWork,
 )
 from robust_jax.evaluate.identity import identity
-from robust_jax.evaluate.model import CLAIMS, VERDICT, Model, fresh_right
+from robust_jax.evaluate.model import Model, fresh_right
 from robust_jax.evaluate.report import StageResult
 from robust_jax.evaluate.stages import History, Plan, Stage, allowed, goals_of
 
@@ -167,7 +168,7 @@ class Evaluation:
         x_adv, model, right = self.x_adv[lost], self.model, None
         if model.is_random:
             ids = self.examples.ids[lost]
-            right = fresh_right(model, x_adv, labels, ids, self.seed, CLAIMS)
+            right = fresh_right(model, x_adv, labels, ids, self.seed, OfPlan.CLAIMS)
         looked = (model.logits_fn, threat, images, x_adv, labels)
         return confirm(*looked, right, model.samples)
 
@@ -269,7 +270,7 @@ class Evaluation:
         ready = [one.ahead.wait(self.limit.left) for one in programs]
         return bool(ready) and all(ready) and not self.limit.is_over
 
-    def _seconds_of_claims(self, found: Findings) -> float:
+    def _seconds_of_claims(self, found: Ledger) -> float:
         """What a last look at all that was found so far will take, its program too."""
         count = len(found.x_adv) + int((self.winner >= 0).sum())
         looks = 3 if self.model.is_random else 1  # A random net's verdicts twice.
@@ -285,7 +286,7 @@ class Evaluation:
 
     def _prepared(
         self, number: int, attacked: np.ndarray, allowed: np.ndarray
-    ) -> tuple[Work, Queue, Findings]:
+    ) -> tuple[Work, Queue, Ledger]:
         work = Work(
             self.examples,
             attacked,
@@ -295,7 +296,7 @@ class Evaluation:
             self.seed,
             number,
         )
-        return work, Queue(allowed), Findings.nothing(*allowed.shape)
+        return work, Queue(allowed), Ledger.nothing(*allowed.shape)
 
     def _allowed(self, number: int, attacked: np.ndarray) -> np.ndarray:
         """[N, P] bool, at which places a stage attacks each of its examples."""
@@ -307,7 +308,7 @@ class Evaluation:
         )
         return allowed(self.plan[number], self._goals[number], history, attacked)
 
-    def _settle(self, number: int, attacked: np.ndarray, found: Findings) -> np.ndarray:
+    def _settle(self, number: int, attacked: np.ndarray, found: Ledger) -> np.ndarray:
         """What a stage found becomes known; [N] bool, what it broke."""
         self._learn(number, attacked, found)
         rows = np.array(sorted(found.x_adv), np.int64)
@@ -329,7 +330,7 @@ class Evaluation:
                 self.place[position], self.x_adv[position] = found.x_adv[row]
         return broken
 
-    def _learn(self, number: int, attacked: np.ndarray, found: Findings) -> None:
+    def _learn(self, number: int, attacked: np.ndarray, found: Ledger) -> None:
         """The margins that the stage reached, for the rules of later stages."""
         margin = np.where(np.isnan(found.margin), -np.inf, found.margin)
         for row, (place, _) in found.x_adv.items():
@@ -345,11 +346,11 @@ class Evaluation:
 
     def _share(self, positions: np.ndarray, images: np.ndarray) -> np.ndarray:
         labels, ids = self.examples.labels[positions], self.examples.ids[positions]
-        right = fresh_right(self.model, images, labels, ids, self.seed, VERDICT)
+        right = fresh_right(self.model, images, labels, ids, self.seed, OfPlan.VERDICT)
         return right / self.model.samples
 
     def _report(
-        self, number: int, attacked: np.ndarray, share: float, found: Findings
+        self, number: int, attacked: np.ndarray, share: float, found: Ledger
     ) -> None:
         holds = self.winner == _HOLDS
         if not self.model.is_random:
@@ -378,7 +379,7 @@ def _stage_result(
     stage: Stage,
     broken: np.ndarray,
     attacked: np.ndarray,
-    found: Findings,
+    found: Ledger,
     queue: Queue,
     seconds: float,
 ) -> StageResult:

@@ -9,6 +9,7 @@ import numpy as np
 from jax.extend import core as jex
 
 from robust_jax.core import closures, compiling, exports, factories, lift
+from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import of_parameters, predict
 from robust_jax.evaluate.engine import Examples, Layout, Work
@@ -17,7 +18,6 @@ from robust_jax.evaluate.stages import Plan
 from robust_jax.interop.host import name_of
 
 _PROBES = 64  # Points at which a model on the host is asked once more.
-_STAGE = 2**31 + 3  # Of their keys; no attack, verdict or claim draws them.
 
 
 def describe(threat: Any) -> str:
@@ -56,7 +56,7 @@ def identity(
     """
     examples = works[0].examples
     programs = [
-        traced(factories.as_product(stage.attack), logits_fn, work.order([None]))
+        traced(factories.as_product(stage.attack), logits_fn, work.inputs([None]))
         for stage, work in zip(plan, works, strict=True)
     ]
     named = sorted({n for two in programs for one in two for n in _hosts(one)})
@@ -125,7 +125,7 @@ def _probes(threat: Any, examples: Examples, seed: int) -> np.ndarray:
     some = np.arange(min(_PROBES, len(examples.images)))
     x = examples.images[some]
     around = lift.threat_on_host(lift.threat_of(threat, examples.images, some), x)
-    keys = lift.item_keys(seed, examples.ids[some], stage=_STAGE)
+    keys = lift.item_keys(seed, examples.ids[some], stage=OfPlan.IDENTITY)
     return np.asarray(compiling.compiled(jax.vmap(_drawn), brief=True)(around, keys, x))
 
 

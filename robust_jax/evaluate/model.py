@@ -9,12 +9,11 @@ from jax.tree_util import Partial
 
 from robust_jax.core import checks, closures, compiling, drive, lift, outputs
 from robust_jax.core.memo import memoised
+from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import Array, Key
 from robust_jax.interop import per_example
 
 TAKES = ("example", "batch", "example and key")
-# Stages of keys: verdict and claims draw apart from all attacks and from each other.
-VERDICT, CLAIMS = 2**31 + 1, 2**31 + 2
 
 
 class Model(NamedTuple):
@@ -111,7 +110,7 @@ def fresh_right(
     labels: np.ndarray,
     ids: np.ndarray,
     seed: int,
-    stage: int,
+    stage: OfPlan,
 ) -> np.ndarray:
     """How many of `model.samples` fresh answers of a random net are right, [N] int.
 
@@ -119,7 +118,7 @@ def fresh_right(
     has seen, nor on the other examples.
 
     Args:
-        stage: of the keys, VERDICT or CLAIMS.
+        stage: of the keys.
     """
     right = np.zeros(len(images), int)
     program, logits_fn = _answers(), drive.as_partial(model.logits_fn)

@@ -18,7 +18,7 @@ from robust_jax.attacks.nearest.fab import halfway_at_random
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.evaluate.hard_label import QUERIES, hard_label
-from robust_jax.evaluate.rules import leading_targets, near
+from robust_jax.evaluate.selection import leading_targets, near
 from robust_jax.evaluate.stages import (
     Goals,
     Plan,

@@ -5,14 +5,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from robust_jax.core.streams import OfTraining
 from robust_jax.core.types import Array, Key
 from robust_jax.train.augment import Augment, Mixture, Soft
 from robust_jax.train.feeds import Examples
 from robust_jax.train.state import Batch
-
-_EXTRA = 2**31 - 3  # Names of draws that belong to no example.
-_AUGMENT = 2**31 - 4
-_MIX = 2**31 - 5
 
 
 class Batching(NamedTuple):
@@ -41,7 +38,7 @@ class Batching(NamedTuple):
         """
         order = epoch_order(key, n, self.own())
         if self.own() < self.batch_size and m:
-            more = jax.random.permutation(jax.random.fold_in(key, _EXTRA), m)
+            more = jax.random.permutation(jax.random.fold_in(key, OfTraining.EXTRA), m)
             more = jnp.resize(more, (order.shape[0], self.batch_size - self.own()))
             order = jnp.concatenate([order, n + more], axis=1)
         return jnp.repeat(order, self.replays, axis=0)
@@ -50,7 +47,7 @@ class Batching(NamedTuple):
         """The examples at positions [B] of a row of `order`, augmented."""
         images, labels = feed.at(positions, self.own())
         if self.augment is not None:
-            keys = _keys(key, _AUGMENT, positions)
+            keys = _keys(key, OfTraining.AUGMENT, positions)
             images = jax.vmap(self.augment)(keys, images)
         batch = Batch(images, labels, positions)
         if self.mixture is None:
@@ -58,7 +55,9 @@ class Batching(NamedTuple):
         soft = Soft(images, jax.nn.one_hot(labels, self.num_classes))
         # The order is random: the neighbour is a random partner.
         partner = jax.tree.map(lambda a: jnp.roll(a, 1, axis=0), soft)
-        mixed = jax.vmap(self.mixture)(_keys(key, _MIX, positions), soft, partner)
+        mixed = jax.vmap(self.mixture)(
+            _keys(key, OfTraining.MIX, positions), soft, partner
+        )
         return batch._replace(images=mixed.image, targets=mixed.target)
 
 
@@ -71,6 +70,6 @@ def epoch_order(key: Key, n: int, batch_size: int) -> Array:
     return jnp.resize(order, (-(-n // batch_size), batch_size))
 
 
-def _keys(key: Key, name: int, positions: Array) -> Key:
+def _keys(key: Key, name: OfTraining, positions: Array) -> Key:
     key = jax.random.fold_in(key, name)
     return jax.vmap(lambda p: jax.random.fold_in(key, p))(positions)

@@ -8,14 +8,13 @@ import jax.numpy as jnp
 
 from robust_jax.core import drive, lift
 from robust_jax.core.margin import margin
+from robust_jax.core.streams import OfTraining
 from robust_jax.core.types import Array, Attack, Key, Threat, Untargeted
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
 from robust_jax.train.state import ApplyFn, Batch, Objective
 
 AXIS = "batch"  # The name of the axis over which nets take batch statistics.
-_DROPOUT = 2**31 - 1  # The name of the draws that belong to no example.
-_SECOND = 2**31 - 2
 
 ThreatFn = Callable[[Array], Threat]  # training step -> threat: radii may grow
 Perturb = Callable[[Any, Batch, Key, Array], Any]  # as an objective -> [B, *S]
@@ -82,12 +81,12 @@ def example_keys(key: Key, batch: Batch) -> Key:
 
 def dropout_key(key: Key) -> Key:
     """The key of what the loss draws."""
-    return jax.random.fold_in(key, _DROPOUT)
+    return jax.random.fold_in(key, OfTraining.DROPOUT)
 
 
 def second_key(key: Key) -> Key:
     """The key of what an objective draws beside its attack."""
-    return jax.random.fold_in(key, _SECOND)
+    return jax.random.fold_in(key, OfTraining.SECOND)
 
 
 def perturber(

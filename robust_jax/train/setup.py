@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 
 from robust_jax import models
 from robust_jax.core import checks
+from robust_jax.core.streams import OfTraining
 from robust_jax.core.types import Key, LogitsFn
 from robust_jax.datasets.types import Dataset
 from robust_jax.models.functional import abstract_variables
@@ -22,7 +23,6 @@ from robust_jax.train.recipes import Recipe
 from robust_jax.train.state import ApplyFn, Learner, TrainState, Variables, new_state
 
 _SAID = 200  # Characters of what a layer said.
-_LOOK = 2**31 - 6  # The name of the watch's draws.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,8 @@ class Setup:
 
     def look_key(self, step: int) -> Key:
         """The key of the watch's attack after a step."""
-        return jax.random.fold_in(jax.random.fold_in(self.epochs_key, _LOOK), step)
+        key = jax.random.fold_in(self.epochs_key, OfTraining.WATCH)
+        return jax.random.fold_in(key, step)
 
 
 def module_for(recipe: Recipe, train: Dataset, seed: int) -> models.Classifier:

@@ -11,7 +11,9 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
+from robust_jax.attacks.gradients import estimator
 from robust_jax.attacks.nearest.jsma import singles
+from robust_jax.attacks.skeletons.minimum_norm import first_state, unit_or_random
 from robust_jax.core import lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
@@ -201,3 +203,16 @@ def test_the_least_radius_is_between_success_and_failure():
     near = distance <= np.median(distance)
     assert ((capped.margin >= 0) == near).mean() > 0.9
     np.testing.assert_allclose(capped.distance[near], distance[near], rtol=0.01)
+
+
+def test_a_way_out_at_random_shares_no_draw_with_the_gradient():
+    """An estimator is given the step's key, and splits it for its samples."""
+    x = jnp.full(SIZE, 0.5)
+    goal = Untargeted(jnp.int32(0))
+    state = first_state(estimator.exact(), x, (), jax.random.key(0), x, goal)
+    way_out = unit_or_random(state, jnp.zeros(SIZE))
+    assert jnp.linalg.norm(way_out) == pytest.approx(1)
+    step_key = jax.random.fold_in(state.key, state.i)
+    for key in (step_key, *jax.random.split(step_key), *jax.random.split(step_key, 1)):
+        drawn = jax.random.normal(key, (SIZE,))
+        assert abs(way_out @ drawn / jnp.linalg.norm(drawn)) < 0.9

@@ -28,7 +28,7 @@ def _order(shape, threat, goal):
     images = np.zeros((SLOTS, *shape), np.float32)
     data, logits = np.zeros((SLOTS, 2), np.uint32), np.zeros((SLOTS, CLASSES))
     threat = lift.threat_on_host(threat, images)
-    return programs.Order(data, images, goal, threat, logits.astype(np.float32))
+    return programs.Inputs(data, images, goal, threat, logits.astype(np.float32))
 
 
 @pytest.mark.parametrize(("name", "norm"), of_attacks(CASES))

@@ -10,7 +10,7 @@ import pytest
 from robust_jax import attacks, interop, threats
 from robust_jax.evaluate import Layout, Stage, robustness
 from robust_jax.evaluate.audit import Audit, Finding, tactics
-from robust_jax.evaluate.audit.subject import FLAG
+from robust_jax.evaluate.audit.finding import FLAG
 from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.evaluate.model import is_as_it_was
 from robust_jax.losses import objectives

@@ -9,7 +9,7 @@ from sklearn import ensemble, linear_model
 from robust_jax import attacks, datasets, interop, threats
 from robust_jax.evaluate import Stage, robustness
 from robust_jax.evaluate.audit import spending
-from robust_jax.evaluate.audit.subject import PASS, SKIPPED
+from robust_jax.evaluate.audit.finding import PASS, SKIPPED
 from robust_jax.evaluate.hard_label import hard_label
 
 N, INTERVAL = 64, 23  # So few images know the accuracy to a tenth.

@@ -9,8 +9,9 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
+from robust_jax.core.streams import OfPlan
 from robust_jax.evaluate import Layout, Stage, compare, plans, robustness
-from robust_jax.evaluate.model import CLAIMS, VERDICT, adapted, fresh_right
+from robust_jax.evaluate.model import adapted, fresh_right
 from robust_jax.losses import objectives
 from tests import victims
 
@@ -82,18 +83,18 @@ def random_net(scale):
 def test_the_verdict_on_a_random_net_is_the_majority_of_fresh_answers():
     net = adapted(random_net(0.5), IMAGES, "example and key", SAMPLES, 0)
     ids = np.arange(N, dtype=np.uint64)
-    right = fresh_right(net, IMAGES, LABELS, ids, 0, VERDICT)
+    right = fresh_right(net, IMAGES, LABELS, ids, 0, OfPlan.VERDICT)
     lead = MARGINS[:, 0] - MARGINS[:, 1]
     assert (right[lead > 3] == SAMPLES).all()
     assert right[lead < 0.3].mean() < 0.9 * SAMPLES
     # Nothing but the example's own name decides the draws.
     some = np.array([7, 3])
-    alone = fresh_right(net, IMAGES[some], LABELS[some], ids[some], 0, VERDICT)
+    alone = fresh_right(net, IMAGES[some], LABELS[some], ids[some], 0, OfPlan.VERDICT)
     np.testing.assert_array_equal(alone, right[some])
-    for other in ((1, VERDICT), (0, CLAIMS)):
+    for other in ((1, OfPlan.VERDICT), (0, OfPlan.CLAIMS)):
         assert (fresh_right(net, IMAGES, LABELS, ids, *other) != right).any()
     certain = adapted(random_net(0.0), IMAGES, "example and key", 3, 0)
-    same = fresh_right(certain, IMAGES, LABELS, ids, 0, VERDICT)
+    same = fresh_right(certain, IMAGES, LABELS, ids, 0, OfPlan.VERDICT)
     np.testing.assert_array_equal(same, 3)
 
 

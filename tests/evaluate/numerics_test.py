@@ -167,7 +167,7 @@ def test_the_stages_of_all_plans_are_the_same_programs():
         threat = lift.threat_on_host(threats.by_name(norm)(2.0), images)
         order = (key_data, images, goal, threat, logits.astype(np.float32))
         with traces.strict():
-            begin = (attack, programs.Order(*order))
+            begin = (attack, programs.Inputs(*order))
             begun, slots = jax.make_jaxpr(programs.fresh, return_shape=True)(*begin)
             step = (attack, model, slots, np.ones(2, bool))
             moved, after = jax.make_jaxpr(programs.stepped, return_shape=True)(*step)

@@ -8,7 +8,7 @@ import pytest
 from robust_jax import attacks
 from robust_jax.attacks.nearest.fab import halfway_at_random
 from robust_jax.core.types import Towards, Untargeted
-from robust_jax.evaluate import plans, rules, stages
+from robust_jax.evaluate import plans, selection, stages
 from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.losses import objectives
 
@@ -200,7 +200,7 @@ def history(**fields):
     return stages.History(**{**made, **fields})
 
 
-RULES = [rules.near(0.3), rules.leading_targets(0.4, 0.2)]
+RULES = [selection.near(0.3), selection.leading_targets(0.4, 0.2)]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -226,15 +226,15 @@ def test_a_rule_knows_no_scale(rule, scale):
 def test_near_asks_how_much_of_the_clean_margin_is_left():
     clean = np.array([-10.0, -10, -10, -0.1, -10])
     best = np.array([-2.9, -3.1, -10, -0.001, -1e-30])
-    marked = rules.near(0.3)(history(clean_margin=clean, best_margin=best))
+    marked = selection.near(0.3)(history(clean_margin=clean, best_margin=best))
     np.testing.assert_array_equal(marked, [True, False, False, True, True])
     no_progress = history(clean_margin=clean, best_margin=clean)
-    assert not rules.near(1.0)(no_progress).any()
+    assert not selection.near(1.0)(no_progress).any()
 
 
 def test_leading_targets_are_those_close_behind_the_best():
     inf = np.inf
-    marked = rules.leading_targets(0.4, 0.2)(
+    marked = selection.leading_targets(0.4, 0.2)(
         history(
             clean_margin=np.array([-10.0, -10, -10]),
             best_margin=np.array([-3.0, -1, -5]),
@@ -329,9 +329,9 @@ def test_plans_of_our_own_end_with_labels_alone(name, norm):
         (lambda: plans.by_name("swift", "l3"), "unknown norm 'l3'"),
         (lambda: plans.by_name("basic", "linf", 1), "num_classes=1; expected"),
         (lambda: plans.standard("linf", 2.5), "num_classes=2.5; expected an integer"),
-        (lambda: rules.near(0), "share=0; expected a share in"),
-        (lambda: rules.near(1.5), "share=1.5; expected a share in"),
-        (lambda: rules.leading_targets(0.5, 0), "spread=0; expected a share in"),
+        (lambda: selection.near(0), "share=0; expected a share in"),
+        (lambda: selection.near(1.5), "share=1.5; expected a share in"),
+        (lambda: selection.leading_targets(0.5, 0), "spread=0; expected a share in"),
     ],
 )
 def test_bad_arguments(call, sentence):

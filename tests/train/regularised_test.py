@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax import attacks, threats
+from robust_jax.core.streams import OfTraining
 from robust_jax.train import perturbations, regularised
 from tests.reference import pair_losses
 from tests.train import tanh_net
@@ -42,7 +43,7 @@ def input_gradient(w, x):
 
 
 def test_grad_align_holds_the_first_gradient():
-    key = jax.random.fold_in(jax.random.key(3), 2**31 - 2)
+    key = jax.random.fold_in(jax.random.key(3), OfTraining.SECOND)
     keys = jax.vmap(lambda p: jax.random.fold_in(key, p))(BATCH.positions)
     draw = jax.vmap(lambda k, x: jax.random.uniform(k, x.shape))(keys, BATCH.images)
     noisy = X + EPS * (2 * np.asarray(draw, np.float64) - 1)

@@ -15,7 +15,7 @@ import optax
 from robust_jax import optim
 from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
 from robust_jax.attacks.skeletons.common import chosen, judging, nothing_seen, until_won
-from robust_jax.attacks.skeletons.projected import NOISE, Start
+from robust_jax.attacks.skeletons.projected import Start
 from robust_jax.attacks.skeletons.radius_schedule import (
     Call,
     Radii,
@@ -26,6 +26,7 @@ from robust_jax.attacks.skeletons.radius_schedule import (
 )
 from robust_jax.core import incumbent
 from robust_jax.core.facts import Setting, attack
+from robust_jax.core.streams import OfItem
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -209,7 +210,7 @@ def _first_state(
     return ApgdL1State(
         x=x,
         goal=goal,
-        key=jax.random.fold_in(key, NOISE),
+        key=jax.random.fold_in(key, OfItem.NOISE),
         iterate=iterate,
         memory=memory,
         peak=Peak(iterate, lowest, jax.tree.map(jnp.zeros_like, x)),

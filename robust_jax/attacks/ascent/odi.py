@@ -8,10 +8,9 @@ from robust_jax.attacks.gradients.estimator import Climb, Gradient
 from robust_jax.attacks.skeletons import projected
 from robust_jax.core import checks
 from robust_jax.core.facts import attack
+from robust_jax.core.streams import OfSteps
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import objectives
-
-_DIRECTION = 2**31 - 1  # The name of the draw of the direction among the step's.
 
 
 @attack(paper="Tashiro et al., NeurIPS 2020", norms=("linf", "l2"))
@@ -51,7 +50,7 @@ def odi_pgd(
     checks.positive_number("diversification_step", diversification_step)
 
     def climb_of(state: projected.ProjectedState) -> Climb:
-        key = jax.random.fold_in(state.key, _DIRECTION)
+        key = jax.random.fold_in(state.key, OfSteps.WEIGHTS)
 
         def climb(logits: Array) -> Array:
             weights = jax.random.uniform(key, logits.shape, jnp.float32, -1.0, 1.0)

@@ -16,10 +16,11 @@ from robust_jax.attacks.gradients.estimator import Gradient, Look, exact
 from robust_jax.attacks.nearest import linearised_boundary
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import in_box
-from robust_jax.attacks.skeletons.projected import NOISE, Start, at_the_input
+from robust_jax.attacks.skeletons.projected import Start, at_the_input
 from robust_jax.core import checks, incumbent
 from robust_jax.core.facts import NEAREST, Setting, attack
 from robust_jax.core.margin import verdict
+from robust_jax.core.streams import OfItem
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -184,7 +185,7 @@ def _first_state(
     return FabState(
         x=x,
         goal=goal,
-        key=jax.random.fold_in(key, NOISE),
+        key=jax.random.fold_in(key, OfItem.NOISE),
         iterate=start(key, threat, x),
         memory=memory,
         **nothing_seen(x),

@@ -14,10 +14,10 @@ from jax.flatten_util import ravel_pytree
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
-from robust_jax.attacks.skeletons.minimum_norm import NOISE
 from robust_jax.core import checks, incumbent
 from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.margin import verdict
+from robust_jax.core.streams import OfItem
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -161,7 +161,7 @@ def _first_state(
     return LbfgsState(
         x=x,
         goal=goal,
-        key=jax.random.fold_in(key, NOISE),
+        key=jax.random.fold_in(key, OfItem.NOISE),
         iterate=x,
         solver=lbfgsb.init(flat, *_box(threat, x), pairs),
         origin=(none, jnp.zeros_like(flat)),

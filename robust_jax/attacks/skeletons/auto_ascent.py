@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.gradients.estimator import Climb, Gradient, Scene, exact
 from robust_jax.attacks.skeletons.common import chosen, judging, nothing_seen, until_won
-from robust_jax.attacks.skeletons.projected import NOISE, Start
+from robust_jax.attacks.skeletons.projected import Start
 from robust_jax.attacks.skeletons.radius_schedule import (
     Call,
     Radii,
@@ -24,6 +24,7 @@ from robust_jax.attacks.skeletons.radius_schedule import (
 )
 from robust_jax.core import incumbent
 from robust_jax.core.factories import factory
+from robust_jax.core.streams import OfItem
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -270,7 +271,7 @@ def _first_state(
     return AutoState(
         x=x,
         goal=goal,
-        key=jax.random.fold_in(key, NOISE),
+        key=jax.random.fold_in(key, OfItem.NOISE),
         iterate=first,
         previous=first,
         course=course,

@@ -17,6 +17,7 @@ from robust_jax.attacks.gradients.estimator import Climb, Gradient, Look, Scene,
 from robust_jax.attacks.skeletons.common import chosen, nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
+from robust_jax.core.streams import OfItem, OfSteps
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -28,7 +29,6 @@ from robust_jax.core.types import (
 )
 from robust_jax.losses import objectives
 
-NOISE = 2**31 - 1  # The name of the draws that do not belong to the start.
 _HAIR = 1e-5  # Of eps; float32 rounds a displacement of 0.1 by less.
 
 
@@ -128,7 +128,7 @@ def first_state(
     return NearState(
         x=x,
         goal=goal,
-        key=jax.random.fold_in(key, NOISE),
+        key=jax.random.fold_in(key, OfItem.NOISE),
         iterate=iterate,
         own=own,
         memory=estimator.init(x),
@@ -187,7 +187,8 @@ def unit_or_random(state: NearState, grad: Array) -> Array:
     """The gradient at Euclidean length one; a random direction if it is zero."""
     sphere = threats.L2(1.0, -jnp.inf, jnp.inf)
     leaves, structure = jax.tree.flatten(grad)
-    keys = jax.random.split(jax.random.fold_in(state.key, state.i), len(leaves))
+    key = jax.random.fold_in(state.key, OfSteps.WAY_OUT)
+    keys = jax.random.split(jax.random.fold_in(key, state.i), len(leaves))
     noise = [
         jax.random.normal(k, (g.size,), g.dtype).reshape(g.shape)  # Compiles faster.
         for k, g in zip(keys, leaves, strict=True)

@@ -17,6 +17,7 @@ from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
 from robust_jax.core.narrow import signs
+from robust_jax.core.streams import OfItem
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -29,8 +30,6 @@ from robust_jax.core.types import (
 from robust_jax.losses import objectives
 
 Start = Callable[[Key, Threat, Array], Array]
-
-NOISE = 2**31 - 1  # The name of the draws that do not belong to the start.
 
 
 class ProjectedState(NamedTuple):
@@ -111,7 +110,7 @@ def ascent(
         return ProjectedState(
             x=x,
             goal=goal,
-            key=jax.random.fold_in(key, NOISE),
+            key=jax.random.fold_in(key, OfItem.NOISE),
             iterate=start(key, threat, x),
             rule=rule(threat).init(x),
             memory=estimator.init(x),

@@ -1,8 +1,13 @@
 """What chance alone may do to counts of points, so that a check flags no more often."""
 
-import math
+from typing import Any
 
-_RISK = 1e-3  # Of flagging an evaluation that is right at the limit: 1 in 1,000.
+import numpy as np
+
+from robust_jax.evaluate.audit.finding import Measured
+
+# Of flagging an evaluation that is right at the limit: 1 in 1,000, and rounding.
+_RISK = 1e-3 * (1 + 1e-12)
 
 
 def tolerated(points: int, share: float) -> int:
@@ -17,13 +22,20 @@ def tolerated(points: int, share: float) -> int:
         share: allowed in truth, in [0, 1).
     Returns: the least c with P(Binomial(points, share) > c) <= 0.001.
     """
-    chance, above = (1.0 - share) ** points, 1.0
-    for count in range(points + 1):
-        above -= chance
-        if above <= _RISK:
-            return count
-        chance *= (points - count) / (count + 1) * share / (1 - share)
-    return points
+    return int(np.argmax(_beyond(np.arange(points + 1), points, share) <= _RISK))
+
+
+def at_most(
+    share: float, count: int, points: int, says: str, *, digits: int = 3
+) -> Measured:
+    """A count of points, which passes up to what is `tolerated`.
+
+    Args:
+        digits: of the limit.
+    """
+    allowed = tolerated(points, share)
+    limit = f"<= {allowed / points:.{digits}f}"
+    return Measured(count <= allowed, count / points, limit, says)
 
 
 def outweighs(one: int, other: int) -> bool:
@@ -34,6 +46,11 @@ def outweighs(one: int, other: int) -> bool:
     References: McNemar, "Note on the sampling error of the difference between
         correlated proportions", Psychometrika 12 (1947).
     """
-    flips = one + other
-    tail = sum(math.comb(flips, k) for k in range(one, flips + 1))
-    return tail <= _RISK * 2**flips
+    return bool(_beyond(one - 1, one + other, 0.5) <= _RISK)
+
+
+def _beyond(count: Any, points: int, share: float) -> Any:
+    """P(Binomial(points, share) > count)."""
+    from scipy import special  # 0.1 s; `scipy.stats` takes another 0.4 s.
+
+    return special.bdtrc(count, points, share)

@@ -9,34 +9,26 @@ from typing import Any
 from robust_jax.core import checks as arguments
 from robust_jax.evaluate.audit import (
     attack_checks,
-    boundary,
+    boundary_checks,
     model_checks,
     path_checks,
     report_checks,
+    search_checks,
     spending,
 )
-from robust_jax.evaluate.audit.subject import (
+from robust_jax.evaluate.audit.finding import (
     FLAG,
     PASS,
     SKIPPED,
-    Bench,
     Check,
     Finding,
-    LateError,
-    Subject,
-    skipped,
+    checks_of,
 )
+from robust_jax.evaluate.audit.subject import Bench, LateError, Subject
 from robust_jax.report import table
 
 POINTS = 128  # Two tiles; a share of them is known to within 9 points.
 _LATE = "The time limit came first."
-_NUMBERS = {
-    model_checks: (1, 2, 3, 5, 6, 18),
-    report_checks: (4, 7, 20, 23, 24, 25, 26),
-    attack_checks: (8, 9, 10, 11, 12, 13, 14, 17),
-    path_checks: (15, 16, 19, 21, 22),
-    boundary: (27,),
-}
 _COLUMNS = (
     table.Column("number", "no."),
     table.Column("name", "check"),
@@ -46,12 +38,14 @@ _COLUMNS = (
     table.Column("limit", "limit"),
 )
 
-_numbered: dict[int, Check] = {
-    number: check
-    for module, numbers in _NUMBERS.items()
-    for number, check in zip(numbers, module.CHECKS, strict=True)
-}
-CHECKS: tuple[Check, ...] = tuple(_numbered[number] for number in range(1, 28))
+CHECKS = checks_of(
+    model_checks,
+    report_checks,
+    attack_checks,
+    search_checks,
+    path_checks,
+    boundary_checks,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,16 +109,8 @@ class Audit:
 
     def to_json(self) -> dict[str, Any]:
         """What a record keeps: every finding with its sentences, and the cost."""
-        return {
-            "passed": self.passed,
-            "findings": [finding._asdict() for finding in self.findings],
-            "points": self.points,
-            "forwards": self.forwards,
-            "backwards": self.backwards,
-            "seconds": self.seconds,
-            "undone": self.undone,
-            "share": self.share,
-        }
+        findings = [finding._asdict() for finding in self.findings]
+        return {"passed": self.passed, **vars(self), "findings": findings}
 
 
 def run_audit(
@@ -138,7 +124,7 @@ def run_audit(
 ) -> Audit:
     """Asks every check about an evaluation.
 
-    The dear checks look at a subset that the ids choose, so that the order of the
+    The expensive checks look at a subset that the ids choose, so that the order of the
     examples does not matter; all draws come from keys of the examples. With a budget a
     check begins with 16 of them, see `spending` for who gets more.
     Guarantees: the same findings for any order of the examples; a check that raises is
@@ -164,12 +150,12 @@ def run_audit(
         arguments.positive_number("budget", budget)
     start = time.perf_counter()
     asking = _Asking(subject, points, budget, seconds_left)
-    numbers = [_named(check)[0] for check in checks]
     findings: dict[int, Finding] = {}
-    for place in sorted(range(len(checks)), key=lambda k: spending.order(numbers[k])):
-        findings[place] = asking.first(numbers[place], checks[place])
+    turns = [spending.order(check.number) for check in checks]
+    for place in sorted(range(len(checks)), key=turns.__getitem__):
+        findings[place] = asking.first(checks[place])
         on_check(len(findings) / len(checks))
-    asking.widen(findings)
+    asking.widen(findings, checks)
     in_order = tuple(findings[place] for place in range(len(checks)))
     undone = sum(finding.says == _LATE for finding in in_order)
     seconds = time.perf_counter() - start
@@ -219,23 +205,21 @@ class _Asking:
         forwards, backwards = self.cost
         return (self._budget - forwards - 2 * backwards) / self._subject.samples
 
-    def first(self, number: int, check: Check) -> Finding:
+    def first(self, check: Check) -> Finding:
         """The answer of a check that has not been asked yet."""
-        bench = self._benches[0]
+        bench, number = self._benches[0], check.number
         if self._seconds_left() <= self._longest:
-            return _late(check)
-        name, why = _named(check)[1], self._subject.no_gradient
+            return check.unasked(_LATE)
+        why = self._subject.no_gradient
         if why is not None and number in spending.BY_GRADIENTS:
-            return skipped(number, name, f"The model has no gradient ({why}).")
-        is_known = attack_checks.found_by_the_plan(number, self._subject) is not None
-        if not is_known and not self._can_afford(number):
+            return check.unasked(f"The model has no gradient ({why}).")
+        if check.known(self._subject) is None and not self._can_afford(number):
             price, left = spending.price(number, len(bench)), max(self._left, 0)
-            says = (
+            return check.unasked(
                 f"{len(bench)} points may cost {price:,} forwards, and {left:,.0f} are "
                 "left of the audit's share of the plan's cost: "
                 "report.audit_again(points=...) asks it."
             )
-            return skipped(number, name, says)
         self._asked.add(number)
         return self._timed(check, bench)
 
@@ -243,19 +227,24 @@ class _Asking:
         few, is_open = len(self._benches[0]), bool(self._subject.robust.any())
         return spending.affordable(number, few, self._left, self._asked, is_open)
 
-    def widen(self, findings: dict[int, Finding]) -> None:
-        """Asks checks again about more points while the budget lasts."""
+    def widen(self, findings: dict[int, Finding], checks: Sequence[Check]) -> None:
+        """Asks checks again about more points while the budget lasts.
+
+        Args:
+            findings: by place among the checks; wider ones take their places.
+            checks: all of the audit.
+        """
         if self._budget is None:
             return
         most = min(self._points, int(self._subject.clean.sum()))
         while True:
-            plea = spending.next_plea(findings.values(), most, self._left)
-            if plea is None or self._seconds_left() <= self._longest:
+            extension = spending.next_extension(findings.values(), most, self._left)
+            if extension is None or self._seconds_left() <= self._longest:
                 return
-            wider = self._timed(_numbered[plea.number], self._bench(plea.points))
+            place = next(k for k, f in findings.items() if f.number == extension.number)
+            wider = self._timed(checks[place], self._bench(extension.points))
             if wider.says == _LATE:
                 return  # What fewer points said stands.
-            place = next(k for k, f in findings.items() if f.number == plea.number)
             findings[place] = wider
 
     def _bench(self, points: int) -> Bench:
@@ -271,8 +260,8 @@ class _Asking:
         began = time.perf_counter()
         finding = _asked(check, bench)
         self._longest = max(self._longest, time.perf_counter() - began)
-        looks = spending.looks(finding.number) and finding.verdict != SKIPPED
-        if finding.points or not looks:  # The plan's own points, or none.
+        asks = spending.uses_points(finding.number) and finding.verdict != SKIPPED
+        if finding.points or not asks:  # The plan's own points, or none.
             return finding
         return finding._replace(points=len(bench))
 
@@ -281,24 +270,14 @@ def _asked(check: Check, bench: Bench) -> Finding:
     try:
         return check(bench)
     except LateError:
-        return _late(check)
+        return check.unasked(_LATE)
     except Exception as error:  # One broken check must not hide what the others found.
         line = next(iter(str(error).splitlines()), "")
-        return Finding(
-            *_named(check),
-            FLAG,
-            float("nan"),
-            "no error",
-            f"The check ended with {type(error).__name__}: {line}.",
-            "Mend the cause: until then this property of the evaluation is unknown.",
+        return check.unasked(
+            f"The check ended with {type(error).__name__}: {line}."
+        )._replace(
+            verdict=FLAG,
+            limit="no error",
+            remedy="Mend the cause: until then this property of the evaluation is "
+            "unknown.",
         )
-
-
-def _late(check: Check) -> Finding:
-    return skipped(*_named(check), _LATE)
-
-
-def _named(check: Check) -> tuple[int, str]:
-    """The number and the name of a check that has not answered."""
-    number = next((n for n, known in _numbered.items() if known is check), 0)
-    return number, getattr(check, "__name__", "check").replace("_", " ")

@@ -4,6 +4,7 @@ All climb the margin: it keeps its slope where cross entropy has gone flat. Radi
 seeds are data, so that the checks share these few programs.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -15,9 +16,14 @@ from robust_jax.attacks.skeletons.projected import at_random, projected_ascent
 from robust_jax.core.factories import factory
 from robust_jax.core.images import image_shape
 from robust_jax.core.types import Array, Attack, AttackResult, Key, Threat
+from robust_jax.evaluate.audit.chance import at_most
+from robust_jax.evaluate.audit.finding import Measured
 from robust_jax.evaluate.audit.subject import Bench
 from robust_jax.losses import objectives
 
+# Share of the points that may fall to an attack that is weaker, or has no gradients,
+# after the plan: 0.2 points.
+GAIN = 0.002
 STEPS = 10  # Of the short attack; the long one has ten times as many.
 RESTARTS = 10  # Of the short attack, where restarts are looked at.
 _RELATIVE_STEP = 0.25  # Ten steps reach across the ball from any start.
@@ -75,6 +81,25 @@ def _patch(steps: int) -> Attack:
 def broke(result: AttackResult) -> np.ndarray:
     """[M] bool, which points a run found adversarial."""
     return np.asarray(result.margin) >= 0
+
+
+def any_broke(runs: Sequence[AttackResult]) -> np.ndarray:
+    """[M] bool, which points one of some runs found adversarial."""
+    return np.asarray(np.any([broke(run) for run in runs], axis=0))
+
+
+def gain(bench: Bench, broken: np.ndarray) -> int:
+    """How many of the points that the plan left are among broken ones, [M] bool."""
+    return int((broken & bench.robust).sum())
+
+
+def beyond_the_plan(
+    bench: Bench, broken: np.ndarray, share: float, what: str
+) -> Measured:
+    """Whether something breaks no more than a share of the points after the plan."""
+    count, n = gain(bench, broken), len(bench)
+    says = f"{what} breaks {count} of {n} points that the plan left."
+    return at_most(share, count, n, says)
 
 
 def restarts(bench: Bench, count: int = RESTARTS) -> list[AttackResult]:

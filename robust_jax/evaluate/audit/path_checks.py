@@ -12,15 +12,9 @@ from robust_jax.core import lift
 from robust_jax.core.metrics import wilson
 from robust_jax.core.types import Attack, AttackResult, Untargeted
 from robust_jax.evaluate.audit import drivers, ladder, planted, randomness, stepwise
-from robust_jax.evaluate.audit.chance import tolerated
-from robust_jax.evaluate.audit.subject import (
-    FLAG,
-    PASS,
-    Bench,
-    Check,
-    Finding,
-    skipped,
-)
+from robust_jax.evaluate.audit.chance import at_most, tolerated
+from robust_jax.evaluate.audit.finding import Answer, Measured, check
+from robust_jax.evaluate.audit.subject import Bench
 
 _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
 _ROUNDING = 1e-5  # Pixels; DESIGN tolerance for steps that are not signs.
@@ -36,106 +30,102 @@ _SEEDS = 3
 _BY_LUCK = 0.1
 _CONFIDENCE = 0.95
 _VOTED = 128  # Broken examples, at most, whose majority is asked again.
-_NO_POINTS = "No example is right without an attack."
+_NONE_RIGHT = "No example is right without an attack."
 
 
-def silent_success(bench: Bench) -> Finding:
-    """15: no adversarial point on the path that was not returned."""
-    return silent_success_of(bench, ladder.long(bench.threat.name))
+@check(
+    15,
+    "silent success",
+    "Let the attack keep its best iterate; if it does, the model answers differently "
+    "in another batch or at another time.",
+    none_right=_NONE_RIGHT,
+)
+def silent_success(bench: Bench, attack: Attack | None = None) -> Measured:
+    """No adversarial point on the path that was not returned.
 
-
-def silent_success_of(bench: Bench, attack: Attack) -> Finding:
-    """As `silent_success`, for an attack whose state has an `iterate`."""
-    number, name = 15, "silent success"
-    if not len(bench):
-        return skipped(number, name, _NO_POINTS)
-    path = _path(bench, attack)
+    The path is that of the long attack, or of another whose state has an `iterate`.
+    """
+    path = _path(bench, attack or ladder.long(bench.threat.name))
     returned = np.asarray(path.result.margin) >= 0
     border = _BORDER * np.maximum(1.0, path.largest)
     silent = int(((path.margins > border).any(axis=1) & ~returned).sum())
-    return Finding(
-        number,
-        name,
-        PASS if silent == 0 else FLAG,
+    return Measured(
+        silent == 0,
         silent / len(returned),
         "0",
         f"At {silent} of {len(returned)} points an independent forward pass found an "
         "iterate adversarial, and the attack returned no success.",
-        "Let the attack keep its best iterate; if it does, the model answers "
-        "differently in another batch or at another time.",
     )
 
 
-def incomplete_optimisation(bench: Bench) -> Finding:
-    """16: the best objective so far rises no more in the last ten steps."""
-    return incomplete_optimisation_of(bench, ladder.long(bench.threat.name))
+@check(
+    16,
+    "incomplete optimisation",
+    "Give the attack more steps or larger ones until its objective has come to rest; "
+    "where it never moved, look at the gradients.",
+    none_right=_NONE_RIGHT,
+)
+def incomplete_optimisation(bench: Bench, attack: Attack | None = None) -> Answer:
+    """The best objective so far rises no more in the last ten steps.
 
-
-def incomplete_optimisation_of(bench: Bench, attack: Attack) -> Finding:
-    """As `incomplete_optimisation`, for an attack whose state has an `iterate`.
-
-    The best margin so far is scaled to [0, 1] over the path. A path on which nothing
-    ever changes counts as incomplete: it did not begin.
+    The best margin so far is scaled to [0, 1] over the path, see `silent_success`. A
+    path on which nothing ever changes counts as incomplete: it did not begin.
     """
-    number, name = 16, "incomplete optimisation"
-    if not len(bench):
-        return skipped(number, name, _NO_POINTS)
     if ladder.radius_of(bench.threat) == 0:
-        return skipped(number, name, "The radius is 0, so there is nowhere to go.")
+        return "The radius is 0, so there is nowhere to go."
+    attack = attack or ladder.long(bench.threat.name)
     path = _path(bench, attack)
     best = np.fmax.accumulate(path.margins, axis=1)
     is_open = best[:, -1] < 0  # A success needs no further optimisation.
     incomplete = int((_late_gain(best[is_open], path.margins[is_open]) > _GAIN).sum())
-    allowed = tolerated(len(best), _UNFINISHED)
-    return Finding(
-        number,
-        name,
-        PASS if incomplete <= allowed else FLAG,
-        incomplete / len(best),
-        f"<= {allowed / len(best):.3f}",
+    return at_most(
+        _UNFINISHED,
+        incomplete,
+        len(best),
         f"At {incomplete} of {len(best)} points the last {_LAST} of {attack.steps} "
         f"steps gained more than {_GAIN:.0%} of the way, or no step gained anything.",
-        "Give the attack more steps or larger ones until its objective has come to "
-        "rest; where it never moved, look at the gradients.",
     )
 
 
-def planted_example(bench: Bench) -> Finding:
-    """19: the attack finds an adversarial example that was planted for it."""
-    number, name = 19, "planted example"
-    if not len(bench):
-        return skipped(number, name, _NO_POINTS)
+@check(
+    19,
+    "planted example",
+    "An attack that cannot find what is there proves nothing: make the gradient reach "
+    "the pixels (BPDA, EOT), then evaluate again.",
+    none_right=_NONE_RIGHT,
+)
+def planted_example(bench: Bench) -> Answer:
+    """The attack finds an adversarial example that was planted for it."""
     if ladder.radius_of(bench.threat) == 0:
-        return skipped(number, name, "The radius is 0: nothing can be planted.")
+        return "The radius is 0: nothing can be planted."
     if bench.threat.name == "patch":
-        why = "Gradients say what to paint, and little of where a patch was planted."
-        return skipped(number, name, why)
+        return "Gradients say what to paint, and little of where a patch was planted."
     searched = planted.search(bench, ladder.long(bench.threat.name))
     n = int(searched.can_be_found.sum())
     hidden, missed = len(bench) - n, n - int(searched.found.sum())
     allowed = tolerated(len(bench), _UNFINISHED)
-    return Finding(
-        number,
-        name,
-        PASS if hidden + missed <= allowed else FLAG,
+    return Measured(
+        hidden + missed <= allowed,
         1 - (hidden + missed) / len(bench),
         f">= {1 - allowed / len(bench):.3f}",
         f"An attack on the logits' distance from those of a random point missed that "
         f"point at {missed} of {len(bench)}; at {hidden} more the logits did not tell "
         "it from other points.",
-        "An attack that cannot find what is there proves nothing: make the gradient "
-        "reach the pixels (BPDA, EOT), then evaluate again.",
     )
 
 
-def enough_samples(bench: Bench) -> Finding:
-    """21: twice as many samples give a randomised model the same verdicts."""
-    number, name = 21, "samples of a randomised model"
+@check(
+    21,
+    "samples of a randomised model",
+    "Judge by the majority of more samples, and average gradients over as many.",
+)
+def enough_samples(bench: Bench) -> Answer:
+    """Twice as many samples give a randomised model the same verdicts."""
     subject, n = bench.subject, bench.subject.samples
     if n == 1:
-        return skipped(number, name, "The model is not randomised.")
+        return "The model is not randomised."
     if not len(bench):
-        return skipped(number, name, _NO_POINTS)
+        return _NONE_RIGHT
     broken = np.flatnonzero(subject.winner >= 0)  # Votes are cheap: not the subset.
     broken = broken[np.argsort(subject.ids[broken], kind="stable")][:_VOTED]
     rows, points = broken, subject.x_adv[broken]
@@ -149,50 +139,38 @@ def enough_samples(bench: Bench) -> Finding:
     changed = (2 * first > n) != (all_of_them > n)
     low, high = np.transpose([wilson(int(v), 2 * n, _CONFIDENCE) for v in all_of_them])
     is_open = changed | ((low <= 0.5) & (high >= 0.5))
-    return Finding(
-        number,
-        name,
-        PASS if is_open.mean() <= _UNDECIDED else FLAG,
+    return Measured(
+        is_open.mean() <= _UNDECIDED,
         float(is_open.mean()),
         f"<= {_UNDECIDED}",
         f"At {is_open.sum()} of {len(rows)} points {2 * n} fresh samples leave the "
         f"majority open (95 % intervals); at {changed.sum()} it differs from that of "
         f"{n}.",
-        "Judge by the majority of more samples, and average gradients over as many.",
     )
 
 
-def seeds_and_batches(bench: Bench) -> Finding:
-    """22: few verdicts depend on the seed, none on order and batch."""
-    number, name = 22, "seeds and batches"
-    if not len(bench):
-        return skipped(number, name, _NO_POINTS)
+@check(
+    22,
+    "seeds and batches",
+    "Report the mean and spread of several seeds with more restarts; a model whose "
+    "answers depend on the batch must be put into evaluation mode.",
+    none_right=_NONE_RIGHT,
+)
+def seeds_and_batches(bench: Bench) -> Measured:
+    """Few verdicts depend on the seed, none on order and batch."""
     broken = [ladder.broke(run) for run in ladder.restarts(bench, _SEEDS)]
     by_luck = int((np.any(broken, axis=0) & ~np.all(broken, axis=0)).sum())
     left = ", ".join(f"{1 - flags.mean():.3f}" for flags in broken)
     allowed = tolerated(len(bench), _BY_LUCK)
     differing = _differing(bench)
-    return Finding(
-        number,
-        name,
-        PASS if differing == 0 and by_luck <= allowed else FLAG,
+    return Measured(
+        differing == 0 and by_luck <= allowed,
         float(differing) if differing else by_luck / len(bench),
         f"0 differ, luck <= {allowed / len(bench):.3f}",
         f"{_SEEDS} seeds of a short attack leave {left}, and at {by_luck} of "
         f"{len(bench)} points the seed decides; in another order or as a subset "
         f"{differing} results differ.",
-        "Report the mean and spread of several seeds with more restarts; a model whose "
-        "answers depend on the batch must be put into evaluation mode.",
     )
-
-
-CHECKS: tuple[Check, ...] = (
-    silent_success,
-    incomplete_optimisation,
-    planted_example,
-    enough_samples,
-    seeds_and_batches,
-)
 
 
 def _late_gain(best: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -208,8 +186,8 @@ def _path(bench: Bench, attack: Attack) -> stepwise.Path:
     def walk() -> tuple[Attack, stepwise.Path]:
         few = np.arange(min(len(bench), _ON_THE_PATH))
         walked: stepwise.Path = _on(bench, few, stepwise.path(attack))
-        looks = walked.margins.size + int(walked.result.forwards.sum())
-        bench.count(looks, int(walked.result.backwards.sum()))
+        asked = walked.margins.size + int(walked.result.forwards.sum())
+        bench.count(asked, int(walked.result.backwards.sum()))
         return attack, walked  # What is kept keeps its id.
 
     walked: stepwise.Path = bench.once(f"path {id(attack)}", walk)[1]
@@ -228,7 +206,7 @@ def _on(bench: Bench, order: np.ndarray, run_many: Any) -> Any:
 
 
 def _differing(bench: Bench) -> int:
-    """How many results of a short attack depend on order or company; must be none."""
+    """How many results of a short attack depend on order or batch; must be none."""
     everyone, count = np.arange(len(bench)), 0
     run_many = drivers.auto(ladder.short(bench.threat.name))
     expected: AttackResult = _on(bench, everyone, run_many)

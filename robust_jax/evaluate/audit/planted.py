@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.core import lift
+from robust_jax.core.streams import OfItem
 from robust_jax.core.types import Array, Attack, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.audit.subject import Bench
@@ -19,7 +20,6 @@ from robust_jax.evaluate.audit.subject import Bench
 _OTHERS = 16  # Random points that the planted one must stand apart from.
 _SHARE = 0.5  # Of the distance to the nearest of them: what counts as found.
 _LEAST_SPREAD = 0.03  # Of the logits' largest: smaller ones are not fully evened out.
-_PLANTING = 2**31 - 2  # A name of draws that no attack has: its start is elsewhere.
 _BENIGN = 0  # The class of the head's first logit.
 
 
@@ -64,7 +64,7 @@ def plant(model: LogitsFn, key_data: Array, threat: Threat, x: Array) -> Plant:
     do; with two, all lie on a line, where some neighbours are nearer than an attack
     steps.
     """
-    key = jax.random.fold_in(lift.keys_from(key_data), _PLANTING)
+    key = jax.random.fold_in(lift.keys_from(key_data), OfItem.PLANTING)
     keys = jax.random.split(key, _OTHERS + 1)
     drawn = jax.vmap(lambda key: model(threat.sample(key, x)))(keys)
     scale = _whitening(drawn)

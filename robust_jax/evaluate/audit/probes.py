@@ -29,8 +29,8 @@ _KNOWN = 10  # Times the rounding: from here on an error of 10 % is no rounding.
 _FLOAT32 = float(jnp.finfo(jnp.float32).eps)
 
 
-class Looks(NamedTuple):
-    """What a model shows at M points; the second axis is that of `OBJECTIVES`."""
+class Response(NamedTuple):
+    """What a model answers at M points; the second axis is that of `OBJECTIVES`."""
 
     logits: Any  # [M, K]
     values: Any  # [M, 2]
@@ -47,7 +47,7 @@ class Walk(NamedTuple):
     change: np.ndarray  # [M, 2] value at the end minus value at the start
     integral: np.ndarray  # [M, 2] of the slopes
     length: np.ndarray  # [M, 2] integral of the absolute slopes
-    seen: tuple[Looks, ...]  # start, midpoints in order, end
+    seen: tuple[Response, ...]  # start, midpoints in order, end
 
     def error(self, rounding: np.ndarray) -> np.ndarray:
         """What the gradients leave unexplained, as a share of what happens, [M, 2].
@@ -65,9 +65,9 @@ class Walk(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """All looks at the M points of a bench."""
+    """All responses at and around the M points of a bench."""
 
-    start: Looks
+    start: Response
     to_random: tuple[Walk, Walk]  # to uniform points of the threat set: all, beginning
     uphill: tuple[Walk, Walk]  # up the margin's gradient: all, beginning
     rounding: np.ndarray  # [M, 2] what the model's arithmetic does to a value
@@ -75,8 +75,8 @@ class Probes(NamedTuple):
     around: tuple[np.ndarray, ...]  # see `ends`; each [M, *S]
 
     @property
-    def random(self) -> Looks:
-        """The looks at random points of the threat set."""
+    def random(self) -> Response:
+        """The responses at random points of the threat set."""
         return self.to_random[0].seen[-1]
 
     @property
@@ -89,7 +89,7 @@ class Probes(NamedTuple):
 
 
 def probes(bench: Bench) -> Probes:
-    """The looks at the points of a bench, made once."""
+    """The responses at and around the points of a bench, asked for once."""
     return bench.once("probes", lambda: _probes(bench))
 
 
@@ -113,8 +113,10 @@ def ends(_: LogitsFn, key_data: Array, threat: Threat, x: Array, slope: Array) -
     return threat.sample(uniform_key, x), *(threat.project(p, x) for p in moved)
 
 
-def look(model: LogitsFn, x: Array, label: Array, walk: Array) -> tuple[Looks, Array]:
-    """One example's looks, by reverse mode as attacks do, and the margin's gradient."""
+def response(
+    model: LogitsFn, x: Array, label: Array, walk: Array
+) -> tuple[Response, Array]:
+    """One example's response, by reverse mode as attacks do; the margin's gradient."""
     logits, back = jax.vjp(model, x)
     both = [jax.value_and_grad(climb)(logits, Untargeted(label)) for climb in _CLIMBS]
     values, upstream = jax.tree.map(lambda *each: jnp.stack(each), *both)
@@ -125,12 +127,12 @@ def look(model: LogitsFn, x: Array, label: Array, walk: Array) -> tuple[Looks, A
     bad = is_zero, is_small & ~is_zero, ~is_number
     shares = [jnp.mean(entries, axis=axes) for entries in bad]
     grads = gradients.finite(grads)
-    return Looks(logits, values, jnp.sum(grads * walk, axis=axes), *shares), grads[0]
+    return Response(logits, values, jnp.sum(grads * walk, axis=axes), *shares), grads[0]
 
 
 def _probes(bench: Bench) -> Probes:
     x = bench.images
-    start, slope = _look(bench, x, np.zeros_like(x))
+    start, slope = _respond(bench, x, np.zeros_like(x))
     around = _around(bench, slope)
 
     def walks(end: np.ndarray, where: str) -> tuple[Walk, Walk]:
@@ -141,12 +143,12 @@ def _probes(bench: Bench) -> Probes:
 
     to_random = walks(around[0], "to a random point of the threat set")
     uphill = walks(around[1], "up the margin's gradient")
-    seen = [look for walk in (*to_random, *uphill) for look in walk.seen]
+    seen = [one for walk in (*to_random, *uphill) for one in walk.seen]
     logits, values = (
         np.where(np.isfinite(sizes), sizes, 0).max(axis=0)
         for sizes in (
-            np.abs([look.logits for look in seen]),
-            np.abs([look.values for look in seen]),
+            np.abs([one.logits for one in seen]),
+            np.abs([one.values for one in seen]),
         )
     )
     # Both the logits round and what is computed from them: log K of tiny ones.
@@ -164,20 +166,22 @@ def _around(bench: Bench, slope: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def _walk(
-    bench: Bench, start: Looks, way: np.ndarray, midpoints: int, name: str
+    bench: Bench, start: Response, way: np.ndarray, midpoints: int, name: str
 ) -> Walk:
     times = (*((np.arange(midpoints) + 0.5) / midpoints), 1)
     way = way.astype(bench.images.dtype)
     points = ((bench.images + t * way).astype(way.dtype) for t in times)
-    *middle, end = (_look(bench, point, way)[0] for point in points)
-    slopes = np.stack([look.slopes for look in middle]).astype(np.float64)
+    *middle, end = (_respond(bench, point, way)[0] for point in points)
+    slopes = np.stack([one.slopes for one in middle]).astype(np.float64)
     change = end.values.astype(np.float64) - start.values
     integral, length = slopes.mean(axis=0), np.abs(slopes).mean(axis=0)
     return Walk(name, change, integral, length, (start, *middle, end))
 
 
-def _look(bench: Bench, x: np.ndarray, way: np.ndarray) -> tuple[Looks, np.ndarray]:
-    return bench.map(look, x, bench.labels, way, forwards=1, backwards=2)
+def _respond(
+    bench: Bench, x: np.ndarray, way: np.ndarray
+) -> tuple[Response, np.ndarray]:
+    return bench.map(response, x, bench.labels, way, forwards=1, backwards=2)
 
 
 def _narrowest(bench: Bench) -> float:

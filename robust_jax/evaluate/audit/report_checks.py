@@ -6,15 +6,8 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import records
-from robust_jax.evaluate.audit.subject import (
-    FLAG,
-    PASS,
-    Bench,
-    Check,
-    Finding,
-    margins,
-    skipped,
-)
+from robust_jax.evaluate.audit.finding import Answer, Measured, check
+from robust_jax.evaluate.audit.subject import Bench, margins
 from robust_jax.evaluate.claims import predict
 
 _CONFIDENCE = 0.95
@@ -25,25 +18,27 @@ _FULL_PRECISION = ("float32", "highest", "F32_F32_F32")
 _NAMED = 10  # Examples that a sentence names before it says "and more".
 
 
-def claims_in_float64(bench: Bench) -> Finding:
-    """4: every adversarial example is inside the threat set and is misclassified."""
+@check(
+    4,
+    "claims in float64",
+    "Project onto ball and box at the end of the attack, and judge by the logits that "
+    "another batch layout gives; do not count the named examples.",
+)
+def claims_in_float64(bench: Bench) -> Measured:
+    """Every adversarial example is inside the threat set and is misclassified."""
     claims = bench.subject.claims
-    unconfirmed = len(claims.unconfirmed) - claims.borderline
-    bad = len(claims.outside) + unconfirmed
-    return Finding(
-        4,
-        "claims in float64",
-        PASS if claims.passed else FLAG,
-        float(bad),
-        "0 untrue",
-        f"{claims}.",
-        "Project onto ball and box at the end of the attack, and judge by the logits "
-        "that another batch layout gives; do not count the named examples.",
-    )
+    bad = len(claims.outside) + len(claims.unconfirmed) - claims.borderline
+    return Measured(claims.passed, float(bad), "0 untrue", f"{claims}.")
 
 
-def clean_errors(bench: Bench) -> Finding:
-    """7: what the model gets wrong without an attack counts as broken everywhere."""
+@check(
+    7,
+    "clean errors",
+    "Count an example as broken by every stage if the clean model gets it wrong; "
+    "robust accuracy is a share of all examples, not of the right ones.",
+)
+def clean_errors(bench: Bench) -> Measured:
+    """What the model gets wrong without an attack counts as broken everywhere."""
     subject = bench.subject
     if subject.samples == 1:
         wrong = margins(subject.logits, subject.labels) >= 0
@@ -57,24 +52,20 @@ def clean_errors(bench: Bench) -> Finding:
     says += f" ({_named(np.flatnonzero(wrong))})" if wrong.any() else ""
     if len(bad):
         says += f"; the report counts these otherwise: {_named(bad)}"
-    return Finding(
-        7,
-        "clean errors",
-        FLAG if len(bad) else PASS,
-        float(len(bad)),
-        "0 miscounted",
-        f"{says}.",
-        "Count an example as broken by every stage if the clean model gets it wrong; "
-        "robust accuracy is a share of all examples, not of the right ones.",
-    )
+    return _none_of(len(bad), "miscounted", says)
 
 
-def certified_below_empirical(bench: Bench) -> Finding:
-    """20: no example is both proved robust and broken."""
-    name = "certified <= empirical"
+@check(
+    20,
+    "certified <= empirical",
+    "A proof or an attack is wrong: check that both mean the same model, radius, norm "
+    "and box, then the certifier's rounding.",
+)
+def certified_below_empirical(bench: Bench) -> Answer:
+    """No example is both proved robust and broken."""
     subject = bench.subject
     if subject.certified is None:
-        return skipped(20, name, "No certifier was given.")
+        return "No certifier was given."
     certified = np.asarray(subject.certified, bool)
     bad = np.flatnonzero(certified & ~subject.robust)
     says = (
@@ -82,40 +73,39 @@ def certified_below_empirical(bench: Bench) -> Finding:
         f"{len(bad)} certified and yet broken"
     )
     says += f" ({_named(bad)})" if len(bad) else ""
-    return Finding(
-        20,
-        name,
-        FLAG if len(bad) else PASS,
-        float(len(bad)),
-        "0 contradictions",
-        f"{says}.",
-        "A proof or an attack is wrong: check that both mean the same model, radius, "
-        "norm and box, then the certifier's rounding.",
-    )
+    return _none_of(len(bad), "contradictions", says)
 
 
-def interval(bench: Bench) -> Finding:
-    """23: the exact interval of robust accuracy, and the digits that n supports."""
+@check(
+    23,
+    "interval",
+    "Evaluate more examples: half of the interval shrinks as 1 / sqrt(n).",
+)
+def interval(bench: Bench) -> Measured:
+    """The exact interval of robust accuracy, and the digits that n supports."""
     robust, n = int(bench.subject.robust.sum()), len(bench.subject.robust)
     low, high = clopper_pearson(robust, n)
     half = (high - low) / 2
-    return Finding(
-        23,
-        "interval",
-        PASS if half <= _WIDEST_HALF else FLAG,
+    return Measured(
+        half <= _WIDEST_HALF,
         half,
         f"<= {_WIDEST_HALF:g}",
         f"Robust accuracy is {robust} of {n}, 95 % Clopper-Pearson interval "
         f"[{100 * low:.1f}, {100 * high:.1f}] %: write {supported(robust, n)}.",
-        "Evaluate more examples: half of the interval shrinks as 1 / sqrt(n).",
     )
 
 
-def ledger(bench: Bench) -> Finding:
-    """24: what every stage spent, nothing left undone, no unbroken example spared."""
+@check(
+    24,
+    "budget ledger",
+    "Resume the run without a time limit; until then the number is one under a partial "
+    "plan, at best an upper bound.",
+)
+def ledger(bench: Bench) -> Answer:
+    """What every stage spent, nothing left undone, no unbroken example spared."""
     subject = bench.subject
     if not subject.stages:
-        return skipped(24, "budget ledger", "The plan has no stages.")
+        return "The plan has no stages."
     due = subject.robust.copy()
     if subject.certified is not None:
         due &= ~np.asarray(subject.certified, bool)
@@ -134,56 +124,49 @@ def ledger(bench: Bench) -> Finding:
     if spared.any():
         places = _named(np.flatnonzero(spared))
         says += f"; no stage asked the model about unbroken examples: {places}"
-    bad = undone + int(spared.sum())
-    return Finding(
-        24,
-        "budget ledger",
-        FLAG if bad else PASS,
-        float(bad),
-        "0 undone",
-        f"{says}.",
-        "Resume the run without a time limit; until then the number is one under a "
-        "partial plan, at best an upper bound.",
-    )
+    return _none_of(undone + int(spared.sum()), "undone", says)
 
 
-def parity_record(bench: Bench) -> Finding:
-    """25: what a number must be compared with: versions, device, precision, threads."""
-    return judged_environment(records.environment())
-
-
-def judged_environment(environment: dict[str, Any]) -> Finding:
-    """The finding of check 25 for one `records.environment()`.
+@check(
+    25,
+    "parity record",
+    "Set jax.config.update('jax_default_matmul_precision', 'float32'): in fewer bits "
+    "an attack sees noise, and a comparison is of two different nets.",
+)
+def parity_record(bench: Bench, environment: dict[str, Any] | None = None) -> Measured:
+    """What a number must be compared with: versions, device, precision, threads.
 
     A CPU multiplies float32 in float32 unless told otherwise; accelerators default to
-    fewer bits.
+    fewer bits. The environment is that of now, if no `records.environment()` is given.
     """
-    precision = environment["default_matmul_precision"]
+    here = records.environment() if environment is None else environment
+    precision = here["default_matmul_precision"]
     is_full = precision in _FULL_PRECISION
-    is_full |= precision is None and environment["backend"] == "cpu"
+    is_full |= precision is None and here["backend"] == "cpu"
     facts = ", ".join(
-        f"{name} {environment[name]}"
+        f"{name} {here[name]}"
         for name in ("jax", "jaxlib", "backend", "device_kind", "cpu_threads")
     )
-    return Finding(
-        25,
-        "parity record",
-        PASS if is_full else FLAG,
+    return Measured(
+        is_full,
         float(not is_full),
         "float32 products",
-        f"{facts}; default matmul precision {precision}, "
-        f"x64 {environment['enable_x64']}.",
-        "Set jax.config.update('jax_default_matmul_precision', 'float32'): in fewer "
-        "bits an attack sees noise, and a comparison is of two different nets.",
+        f"{facts}; default matmul precision {precision}, x64 {here['enable_x64']}.",
     )
 
 
-def eight_bits(bench: Bench) -> Finding:
-    """26, a memo: how many adversarial examples survive being saved as 8-bit images."""
-    name, subject = "8-bit survival (memo)", bench.subject
+@check(
+    26,
+    "8-bit survival (memo)",
+    "The model must answer at images on the 8-bit grid: look for divisions by zero "
+    "and logarithms in its preprocessing.",
+)
+def eight_bits(bench: Bench) -> Answer:
+    """A memo: how many adversarial examples survive being saved as 8-bit images."""
+    subject = bench.subject
     lost = np.flatnonzero(subject.winner >= 0)
     if len(lost) == 0:
-        return skipped(26, name, "There is no adversarial example.")
+        return "There is no adversarial example."
     rounded = np.round(subject.x_adv[lost].astype(np.float64) * 255) / 255
     images = rounded.astype(subject.x_adv.dtype)
     logits = predict(subject.model, images, subject.tile)
@@ -196,16 +179,8 @@ def eight_bits(bench: Bench) -> Finding:
         "8-bit images; a memo, for no threat model here asks for it"
     )
     says += f"; {nan.sum()} have no finite logits then" if nan.any() else ""
-    return Finding(
-        26,
-        name,
-        FLAG if nan.any() else PASS,
-        float("nan") if nan.any() else share,
-        "finite",
-        f"{says}.",
-        "The model must answer at images on the 8-bit grid: look for divisions by "
-        "zero and logarithms in its preprocessing.",
-    )
+    value = float("nan") if nan.any() else share
+    return Measured(not nan.any(), value, "finite", f"{says}.")
 
 
 def clopper_pearson(successes: int, n: int) -> tuple[float, float]:
@@ -244,12 +219,5 @@ def _named(positions: np.ndarray) -> str:
     return "position " + ", ".join(str(p) for p in positions[:_NAMED]) + more
 
 
-CHECKS: tuple[Check, ...] = (
-    claims_in_float64,
-    clean_errors,
-    certified_below_empirical,
-    interval,
-    ledger,
-    parity_record,
-    eight_bits,
-)
+def _none_of(count: int, what: str, says: str) -> Measured:
+    return Measured(count == 0, float(count), f"0 {what}", f"{says}.")

@@ -8,7 +8,7 @@ many again, then the cheap ones, while the budget lasts.
 from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
-from robust_jax.evaluate.audit.subject import PASS, Finding
+from robust_jax.evaluate.audit.finding import PASS, Finding
 
 FEWEST = 16  # Points of a check: fewer say nothing of a share.
 # Forward-equivalents for each point that holds, of a check by itself; those that look
@@ -41,7 +41,7 @@ BY_GRADIENTS = (5, 6, 8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 21, 22, 27)
 _ALWAYS = (1, 5, 6, 18, 27)  # Whatever the plan has cost, if it left anything.
 
 
-class Plea(NamedTuple):
+class Extension(NamedTuple):
     """A check that may be asked again, of more points."""
 
     number: int
@@ -49,8 +49,8 @@ class Plea(NamedTuple):
     price: float
 
 
-def looks(number: int) -> bool:
-    """Whether a check looks at the bench's points."""
+def uses_points(number: int) -> bool:
+    """Whether a check asks the model about the bench's points."""
     return number in _PRICES
 
 
@@ -77,19 +77,21 @@ def affordable(
     return is_free or price(number, points) <= left
 
 
-def next_plea(findings: Iterable[Finding], most: int, left: float) -> Plea | None:
+def next_extension(
+    findings: Iterable[Finding], most: int, left: float
+) -> Extension | None:
     """The check that is asked of twice as many points next; None ends the spending.
 
     A check that passed in spite of what it found comes first: more points decide it.
     Then the one that doubles for the least.
     """
-    pleas = [
+    possible = [
         (f.value == 0, price(f.number, 2 * f.points), f)
         for f in findings
         if f.verdict == PASS and 0 < f.points < most and f.number not in _WHOLE
     ]
-    pleas = [plea for plea in pleas if plea[1] <= left]
-    if not pleas:
+    possible = [one for one in possible if one[1] <= left]
+    if not possible:
         return None
-    _, cost, finding = min(pleas, key=lambda plea: plea[:2])
-    return Plea(finding.number, min(most, 2 * finding.points), cost)
+    _, cost, finding = min(possible, key=lambda one: one[:2])
+    return Extension(finding.number, min(most, 2 * finding.points), cost)

@@ -1,39 +1,24 @@
-"""What an audit looks at, what a check answers, and the means that checks share."""
+"""What an audit looks at, and the means that its checks share."""
 
 import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
 from robust_jax.core import compiling, drive, lift
-from robust_jax.core.types import Attack, AttackResult, Goal, LogitsFn, Untargeted
+from robust_jax.core.streams import OfPlan
+from robust_jax.core.types import Attack, AttackResult, LogitsFn, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import Claims, predict
 from robust_jax.evaluate.stages import Plan
 
-PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
-_STAGE = 2**31  # Keys of an audit differ from those of every stage of a plan.
-
 
 class LateError(Exception):
     """A time limit came before the end of a check."""
-
-
-class Finding(NamedTuple):
-    """The answer of one check."""
-
-    number: int  # of the check, 1 to 27
-    name: str
-    verdict: str  # PASS, FLAG or SKIPPED
-    value: float  # what was measured; NaN if skipped
-    limit: str  # such as "<= 0.002"; what passes
-    says: str  # one sentence: what was measured, or why nothing was
-    remedy: str  # one sentence: what to do where it is flagged
-    points: int = 0  # examples of the bench that was looked at
 
 
 class Outcome(Protocol):
@@ -142,14 +127,7 @@ class Bench:
         return predict(self.subject.model, images, tile or self.subject.tile)
 
     def attack(
-        self,
-        attack: Attack,
-        *,
-        eps: float | None = None,
-        restart: int = 0,
-        seed: int | None = None,
-        to_the_end: bool = False,
-        goal: Goal | None = None,
+        self, attack: Attack, *, eps: float | None = None, restart: int = 0
     ) -> AttackResult:
         """The subset under an attack, NumPy arrays [M]; equal calls share one run.
 
@@ -157,52 +135,30 @@ class Bench:
             attack: any attack of the library.
             eps: another radius than the threat's, pixel units.
             restart: which random start.
-            seed: another one than the subject's.
-            to_the_end: see `drive.run`.
-            goal: per example; `Untargeted` by default. Not shared between calls.
         """
-        name = (attack, eps, restart, seed, to_the_end)
-        if goal is None and name in self._runs:
-            return self._runs[name]
-        options: dict[str, Any] = {"eps": eps, "restart": restart, "seed": seed}
-        options["to_the_end"] = to_the_end
-        if goal is not None:
-            return self._attacked(attack, slice(None), goal, **options)
-        if self._inner is None:
-            result = self._attacked(attack, slice(None), None, **options)
-        else:  # Its points are the first of these.
-            known = self._inner.attack(attack, **options)
-            rest = self._attacked(
-                attack, slice(len(self._inner), None), None, **options
-            )
-            result = jax.tree.map(lambda *part: np.concatenate(part), known, rest)
-        self._runs[name] = result
-        return result
+        name = (attack, eps, restart)
+        if name not in self._runs:
+            if self._inner is None:
+                result = self._attacked(attack, slice(None), eps, restart)
+            else:  # Its points are the first of these.
+                known = self._inner.attack(attack, eps=eps, restart=restart)
+                others = slice(len(self._inner), None)
+                rest = self._attacked(attack, others, eps, restart)
+                result = jax.tree.map(lambda *part: np.concatenate(part), known, rest)
+            self._runs[name] = result
+        return self._runs[name]
 
     def _attacked(
-        self,
-        attack: Attack,
-        rows: slice,
-        goal: Goal | None,
-        *,
-        eps: float | None,
-        restart: int,
-        seed: int | None,
-        to_the_end: bool,
+        self, attack: Attack, rows: slice, eps: float | None, restart: int
     ) -> AttackResult:
-        subject, index, images = self.subject, self.index[rows], self.images[rows]
-        keys = lift.item_keys(
-            subject.seed if seed is None else seed,
-            subject.ids[index],
-            stage=_STAGE,
-            restart=restart,
-        )
+        subject, index = self.subject, self.index[rows]
+        names = {"stage": OfPlan.AUDIT, "restart": restart}
+        keys = lift.item_keys(subject.seed, subject.ids[index], **names)
         threat = lift.threat_of(subject.threat, subject.images, index)
         threat = threat if eps is None else threat._replace(eps=eps)
-        driver = drivers.auto(attack, to_the_end=to_the_end)
-        run = lift.in_tiles(driver, tile=subject.tile)
-        towards = Untargeted(self.labels[rows]) if goal is None else goal
-        result = run(keys, subject.model, threat, images, towards)
+        run = lift.in_tiles(drivers.auto(attack), tile=subject.tile)
+        goal = Untargeted(self.labels[rows])
+        result = run(keys, subject.model, threat, self.images[rows], goal)
         spent = int(result.forwards.sum()), int(result.backwards.sum())
         self.count(*(subject.samples * calls for calls in spent))
         return jax.tree.map(np.asarray, result)
@@ -219,7 +175,7 @@ class Bench:
     def keys_of(self, rows: np.ndarray) -> Any:
         """As `keys`, of any examples of the subject."""
         ids = self.subject.ids[rows]
-        return lift.item_keys(self.subject.seed, ids, stage=_STAGE, target=1)
+        return lift.item_keys(self.subject.seed, ids, stage=OfPlan.AUDIT, target=1)
 
     @functools.cached_property
     def key_data(self) -> np.ndarray:
@@ -270,14 +226,6 @@ class Bench:
         self.backwards += backwards
         if self._seconds_left() <= 0:
             raise LateError
-
-
-Check = Callable[[Bench], Finding]
-
-
-def skipped(number: int, name: str, says: str) -> Finding:
-    """The finding of a check that could not be made, with the reason."""
-    return Finding(number, name, SKIPPED, float("nan"), "", says, "")
 
 
 def why_no_gradient(model: LogitsFn, x: np.ndarray) -> str | None:

@@ -7,15 +7,15 @@ import jax
 import numpy as np
 
 from robust_jax.core.types import AttackResult, LogitsFn
-from robust_jax.evaluate.engine.programs import Compiled, Look, Programs, Slots
+from robust_jax.evaluate.engine.programs import Compiled, Programs, Slots, Snapshot
 from robust_jax.evaluate.engine.queue import Item
 from robust_jax.evaluate.engine.work import Work
 
 _LEAST_CALLS = 5  # Between two looks: a tile out of phase would be looked at each call.
 
 
-class Ended(NamedTuple):
-    """What a look at a bank shows; the leading axis is the slot."""
+class Status(NamedTuple):
+    """What the host learns of a bank; the leading axis is the slot."""
 
     done: np.ndarray  # bool, of items
     waits: np.ndarray  # bool, of items whose last call is left, which needs no gradient
@@ -71,9 +71,9 @@ class Bank:
         mask = np.zeros(len(self.items), bool)
         mask[list(new)] = True
         items = [new.get(slot) for slot in range(len(self.items))]
-        order = self._placed(work.order(items))
+        inputs = self._placed(work.inputs(items))
         self._slots = self.compiled.refill(
-            self._attack, self._slots, self._placed(mask), order
+            self._attack, self._slots, self._placed(mask), inputs
         )
         for slot, item in new.items():
             self.items[slot], self._budget[slot] = item, steps
@@ -106,15 +106,15 @@ class Bank:
         )
         self.calls += len(self.items)
 
-    def look(self) -> Ended:
+    def status(self) -> Status:
         """Waits for the dispatched steps."""
-        look = self._exchange(self._slots, *self._nowhere)
-        done, left, calls, spent = jax.device_get(look[:4])
-        self._budget, self._result = left.astype(np.int64), look.result
+        snapshot = self._exchange(self._slots, *self._nowhere)
+        done, left, calls, spent = jax.device_get(snapshot[:4])
+        self._budget, self._result = left.astype(np.int64), snapshot.result
         counts = np.column_stack([calls, spent]).astype(np.int64)
         since, self._counted = counts - self._counted, counts
         last = (left == 1) & self.compiled.judges
-        return Ended(done & self.live, last & ~done & self.live, since)
+        return Status(done & self.live, last & ~done & self.live, since)
 
     def results(self) -> AttackResult:
         """What each slot had found at the last look, NumPy arrays [S]."""
@@ -137,8 +137,8 @@ class Bank:
         self._exchange(other._slots, mask, index)
         return moving[count:]
 
-    def _exchange(self, others: Slots, mask: np.ndarray, index: np.ndarray) -> Look:
+    def _exchange(self, others: Slots, mask: np.ndarray, index: np.ndarray) -> Snapshot:
         """Takes rows of others', which may be on another device; looks at all."""
         rows = self._placed((others, mask, index))
-        self._slots, look = self.compiled.exchange(self._attack, self._slots, *rows)
-        return look
+        self._slots, snapshot = self.compiled.exchange(self._attack, self._slots, *rows)
+        return snapshot

@@ -24,7 +24,7 @@ _THREEFRY = "threefry2x32"
 _BRIEF = ("refill", "exchange")  # Programs that ask no model.
 
 
-class Order(NamedTuple):
+class Inputs(NamedTuple):
     """What a slot needs to begin an item; arrays of all slots, [S]."""
 
     key_data: np.ndarray  # [S, 2] uint32, of threefry keys
@@ -43,8 +43,8 @@ class Slots(NamedTuple):
     spent: Array  # [S, 2] int32: forwards and backwards that were computed
 
 
-class Look(NamedTuple):
-    """What the host looks at between two chunks; the leading axis is the slot."""
+class Snapshot(NamedTuple):
+    """What the host reads between two chunks; the leading axis is the slot."""
 
     done: Array  # bool
     left: Array  # int32: calls of `step` left in the budget
@@ -69,12 +69,12 @@ class Programs:
         self._sharding = SingleDeviceSharding(device)
         self._compiled: dict[Any, Compiled] = {}
 
-    def begun(self, attack: Any, logits_fn: Any, order: Order) -> "Compiled":
+    def begun(self, attack: Any, logits_fn: Any, inputs: Inputs) -> "Compiled":
         """The programs for these shapes of model, inputs and numbers.
 
         Compiled once, in threads: whoever calls one waits for it alone.
         """
-        args = jax.tree.map(_struct, (attack, logits_fn, order))
+        args = jax.tree.map(_struct, (attack, logits_fn, inputs))
         leaves, structure = jax.tree.flatten(args)
         shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         options = tuple(compiler_options().items())
@@ -117,20 +117,20 @@ def programs(structure: Any, tile: int, device: Any, loops: bool) -> Programs:
     return Programs(tile, device, loops)
 
 
-def traced(attack: Any, logits_fn: LogitsFn, order: Order) -> list[Any]:
+def traced(attack: Any, logits_fn: LogitsFn, inputs: Inputs) -> list[Any]:
     """What begins an item and what moves it, as traced programs.
 
     Args:
         attack: any attack, a product.
         logits_fn: the model on one example.
-        order: of any number of slots.
+        inputs: of any number of slots.
     """
-    shapes = jax.tree.map(_struct, (attack, drive.as_partial(logits_fn), order))
-    attack_shape, model, order = shapes
-    slots = jax.eval_shape(fresh, attack_shape, order)
-    live = jax.ShapeDtypeStruct(order.key_data.shape[:1], bool)
+    shapes = jax.tree.map(_struct, (attack, drive.as_partial(logits_fn), inputs))
+    attack_shape, model, inputs = shapes
+    slots = jax.eval_shape(fresh, attack_shape, inputs)
+    live = jax.ShapeDtypeStruct(inputs.key_data.shape[:1], bool)
     return [
-        jax.jit(fresh).trace(attack_shape, order),
+        jax.jit(fresh).trace(attack_shape, inputs),
         jax.jit(stepped).trace(attack_shape, model, slots, live),
     ]
 
@@ -143,20 +143,20 @@ class Compiled:
     """
 
     def __init__(
-        self, owner: Programs, attack: Any, logits_fn: Any, order: Any
+        self, owner: Programs, attack: Any, logits_fn: Any, inputs: Any
     ) -> None:
         self._owner = owner
-        self._shape = slots = jax.eval_shape(fresh, attack, order)
+        self._shape = slots = jax.eval_shape(fresh, attack, inputs)
         self.judges = jax.eval_shape(_can_judge, attack) is not None
         live = jax.ShapeDtypeStruct((owner.slots,), bool)
         index = jax.ShapeDtypeStruct((owner.slots,), np.int32)
         step = (attack, logits_fn, slots, live)
         take = (attack, slots, slots, live, index)
-        of, model = (attack, order), exports.model_name(logits_fn, order.x)
+        of, model = (attack, inputs), exports.model_name(logits_fn, inputs.x)
         looked = jax.eval_shape(exchanged, *take)
         plans = {
             "refill": exports.Plan(
-                refilled, (attack, slots, live, order), slots, (1,), of, ""
+                refilled, (attack, slots, live, inputs), slots, (1,), of, ""
             ),
             "step": exports.Plan(stepped, step, slots, (2,), of, model),
             "exchange": exports.Plan(exchanged, take, looked, (), of, ""),
@@ -173,11 +173,11 @@ class Compiled:
             {name: functools.partial(_built, one) for name, (one, _) in traced.items()}
         )
 
-    def refill(self, attack: Any, slots: Slots, mask: Any, order: Order) -> Slots:
+    def refill(self, attack: Any, slots: Slots, mask: Any, inputs: Inputs) -> Slots:
         """See `refilled`."""
-        return self.ahead.made("refill")(attack, slots, mask, order)
+        return self.ahead.made("refill")(attack, slots, mask, inputs)
 
-    def exchange(self, attack: Any, slots: Slots, *rows: Any) -> tuple[Slots, Look]:
+    def exchange(self, attack: Any, slots: Slots, *rows: Any) -> tuple[Slots, Snapshot]:
         """See `exchanged`."""
         return self.ahead.made("exchange")(attack, slots, *rows)
 
@@ -216,23 +216,23 @@ def _built(traced: Any) -> Any:
     return traced.lower().compile()
 
 
-def fresh(attack: Attack, order: Order) -> Slots:
+def fresh(attack: Attack, inputs: Inputs) -> Slots:
     """Slots that are about to begin; the clean logits are known, no model is asked."""
-    keys = jax.random.wrap_key_data(jnp.asarray(order.key_data), impl=_THREEFRY)
+    keys = jax.random.wrap_key_data(jnp.asarray(inputs.key_data), impl=_THREEFRY)
 
     def one(key, threat, x, goal, logits):
         state = attack.init(key, threat, x, goal, logits)
         clean = incumbent.clean_point(threat, x, logits, goal)
         return state._replace(best=clean)
 
-    state = jax.vmap(one)(keys, order.threat, order.x, order.goal, order.logits)
-    calls = jnp.zeros(len(order.key_data), jnp.int32)
-    return Slots(state, order.threat, calls, jnp.zeros((len(calls), 2), jnp.int32))
+    state = jax.vmap(one)(keys, inputs.threat, inputs.x, inputs.goal, inputs.logits)
+    calls = jnp.zeros(len(inputs.key_data), jnp.int32)
+    return Slots(state, inputs.threat, calls, jnp.zeros((len(calls), 2), jnp.int32))
 
 
-def refilled(attack: Attack, slots: Slots, mask: Array, order: Order) -> Slots:
-    """Begins the items of an order in the slots of the mask."""
-    new = fresh(attack, order)  # The counters go on: they are the slot's.
+def refilled(attack: Attack, slots: Slots, mask: Array, inputs: Inputs) -> Slots:
+    """Begins the items of the inputs in the slots of the mask."""
+    new = fresh(attack, inputs)  # The counters go on: they are the slot's.
     return _select(mask, new._replace(calls=slots.calls, spent=slots.spent), slots)
 
 
@@ -281,7 +281,7 @@ def looped(
 
 def exchanged(
     attack: Attack, slots: Slots, others: Slots, mask: Array, index: Array
-) -> tuple[Slots, Look]:
+) -> tuple[Slots, Snapshot]:
     """Slots with rows of another tile's where the mask says so, and a look at them."""
     taken = jax.tree.map(lambda leaf: leaf[index], others)
     taken = taken._replace(calls=slots.calls, spent=slots.spent)
@@ -289,7 +289,7 @@ def exchanged(
     done = jax.vmap(attack.done)(slots.threat, slots.state)
     left = attack.steps - slots.state.i
     result = jax.vmap(attack.finish)(slots.threat, slots.state)
-    return slots, Look(done, left, slots.calls, slots.spent, result)
+    return slots, Snapshot(done, left, slots.calls, slots.spent, result)
 
 
 def _select(mask: Array, new: Any, old: Any) -> Any:

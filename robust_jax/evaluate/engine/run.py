@@ -10,7 +10,7 @@ import numpy as np
 from robust_jax.core import checks, drive, factories, lift
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.engine.bank import Bank
-from robust_jax.evaluate.engine.journal import Entry
+from robust_jax.evaluate.engine.ledger import Ledger
 from robust_jax.evaluate.engine.limit import Limit, Pace
 from robust_jax.evaluate.engine.programs import Compiled, Programs, programs
 from robust_jax.evaluate.engine.queue import Item, Queue
@@ -59,68 +59,6 @@ class Layout:
         return [programs(structure, self.tile, device, loops) for device in devices]
 
 
-@dataclasses.dataclass
-class Findings:
-    """What the items of one stage found and cost; rows are the attacked examples."""
-
-    margin: np.ndarray  # [N, P] float32, NaN where no item has ended
-    forwards: np.ndarray  # [N, P] int32, of items that ended
-    backwards: np.ndarray  # [N, P] int32
-    spent: np.ndarray  # [N, 2] int64, cancelled items and frozen steps too
-    x_adv: dict[int, tuple[int, np.ndarray]]  # row: (place, example), earliest success
-    idle: np.ndarray  # [2] int64, forwards and backwards in slots without an item
-    calls: int = 0  # of `step`, times slots
-    useful_calls: int = 0  # of these, those that moved an item
-
-    @classmethod
-    def nothing(cls, rows: int, places: int) -> "Findings":
-        """Before any item has ended."""
-        return cls(
-            np.full((rows, places), np.nan, np.float32),
-            np.zeros((rows, places), np.int32),
-            np.zeros((rows, places), np.int32),
-            np.zeros((rows, 2), np.int64),
-            {},
-            np.zeros(2, np.int64),
-        )
-
-    def add(self, item: Item, margin: float, cost: Any, x_adv: Any) -> None:
-        """An item has ended; `x_adv` is its example if it succeeded, else None."""
-        self.margin[item] = margin
-        self.forwards[item], self.backwards[item] = cost
-        if x_adv is None:
-            return
-        if item.row not in self.x_adv or item.place < self.x_adv[item.row][0]:
-            self.x_adv[item.row] = (item.place, x_adv)
-
-    def entry(self, item: Item, stage: int, position: int) -> Entry:
-        """What the journal keeps of an item that has ended."""
-        place, x_adv = self.x_adv.get(item.row, (None, None))
-        return Entry(
-            stage,
-            position,
-            item.place,
-            float(self.margin[item]),
-            int(self.forwards[item]),
-            int(self.backwards[item]),
-            x_adv if place == item.place else None,
-        )
-
-    def useful(self) -> np.ndarray:
-        """[N, 2] int64: the cost of an example's items up to its winner, whatever ran.
-
-        Independent of the schedule: an item that was run ahead of a success that makes
-        it void is not among them.
-        """
-        rows, places = self.margin.shape
-        last = np.full(rows, places)
-        for row, (place, _) in self.x_adv.items():
-            last[row] = place
-        counts = np.arange(places) <= last[:, None]
-        pair = (self.forwards * counts, self.backwards * counts)
-        return np.stack([side.sum(axis=1, dtype=np.int64) for side in pair], axis=1)
-
-
 OnEnd = Callable[[Item], None]
 
 
@@ -129,16 +67,16 @@ def run_stage(
     logits_fn: LogitsFn,
     work: Work,
     queue: Queue,
-    findings: Findings,
+    ledger: Ledger,
     layout: Layout,
     *,
     on_end: OnEnd = lambda item: None,
     on_look: Callable[[float], None] = lambda left: None,
     limit: Limit = Limit(),  # noqa: B008  Without an end.
 ) -> None:
-    """Runs the queue's items to their ends, into `findings`.
+    """Runs the queue's items to their ends, into the ledger.
 
-    Guarantees: the same findings of wanted items for any number of tiles, chunk,
+    Guarantees: the same entries of wanted items for any number of tiles, chunk,
     devices and order of ends; nothing is compiled after the first item.
 
     Args:
@@ -146,7 +84,7 @@ def run_stage(
         logits_fn: the model on one example, weights as a `Partial`.
         work: what a slot is filled with.
         queue: what to run next; empty at the end.
-        findings: of the same rows and places, items of an earlier session included.
+        ledger: of the same rows and places, items of an earlier session included.
         layout: of the slots.
         on_end: called after an item has ended and was added.
         on_look: called at each look of the host with the number of wanted items that
@@ -156,7 +94,7 @@ def run_stage(
     if not queue.left:
         return
     *banks, room = banks_for(layout, attack, logits_fn, work)
-    running = _Running(attack, work, queue, findings, on_end, room)
+    running = _Running(attack, work, queue, ledger, on_end, room)
     pace = Pace(limit)
     while queue.left:
         on_look(queue.left - sum(one.parts for one in banks))
@@ -205,8 +143,8 @@ def of_now(attack: Attack, logits_fn: LogitsFn, work: Work) -> Attack:
     Args:
         work: with any rows, for the shapes.
     """
-    order = work.order([None])
-    several = order.key_data, order.threat, order.x, order.goal
+    inputs = work.inputs([None])
+    several = inputs.key_data, inputs.threat, inputs.x, inputs.goal
     data, threat, x, goal = jax.tree.map(lambda leaf: leaf[0], several)
     key = lift.keys_from(data)
     return drive.attack_of_now(attack, key, logits_fn, threat, x, goal)
@@ -221,9 +159,9 @@ def begun(
         work: with any rows, for the shapes.
     """
     model, product = drive.as_partial(logits_fn), factories.as_product(attack)
-    order = work.order([None] * layout.tile)
+    inputs = work.inputs([None] * layout.tile)
     some = layout.programs(attack)[:tiles]
-    return [one.begun(product, model, order) for one in some]
+    return [one.begun(product, model, inputs) for one in some]
 
 
 def _fits(bank: Bank, others: list[Bank]) -> bool:
@@ -233,19 +171,19 @@ def _fits(bank: Bank, others: list[Bank]) -> bool:
 
 
 class _Running:
-    """The bookkeeping between the queue, the banks and the findings."""
+    """The bookkeeping between the queue, the banks and the ledger."""
 
     def __init__(
         self,
         attack: Attack,
         work: Work,
         queue: Queue,
-        findings: Findings,
+        ledger: Ledger,
         on_end: OnEnd,
         room: Bank,
     ) -> None:
         self._attack, self._work, self._queue = attack, work, queue
-        self._findings, self._on_end, self._room = findings, on_end, room
+        self._ledger, self._on_end, self._room = ledger, on_end, room
 
     def collect(self, bank: Bank) -> None:
         """Takes what has ended out of a bank, and what nobody wants any more.
@@ -275,9 +213,9 @@ class _Running:
         bank.fill(new, self._work, self._attack.steps)
 
     def close(self, bank: Bank) -> None:
-        """A bank's cost enters the findings; its running items are interrupted."""
-        self._count(bank, bank.look().cost)
-        self._findings.calls += bank.calls
+        """A bank's cost enters the ledger; its running items are interrupted."""
+        self._count(bank, bank.status().cost)
+        self._ledger.calls += bank.calls
         for item in bank.items:
             if item is not None:
                 self._queue.put_back(item)
@@ -288,19 +226,19 @@ class _Running:
 
     def _settle(self, bank: Bank) -> list[int]:
         """Settles a bank's items as a look finds them; gives the slots that wait."""
-        ended = bank.look()
-        self._count(bank, ended.cost)
+        status = bank.status()
+        self._count(bank, status.cost)
         results, waits = None, []
         for slot, item in enumerate(bank.items):
             if item is None:
                 continue
             if not self._queue.wanted(item):
                 self._queue.drop(item)
-            elif ended.done[slot]:
+            elif status.done[slot]:
                 results = bank.results() if results is None else results
                 self._end(item, slot, results)
             else:
-                if ended.waits[slot]:
+                if status.waits[slot]:
                     waits.append(slot)
                 continue
             bank.items[slot] = None
@@ -311,14 +249,14 @@ class _Running:
         cost = results.forwards[slot], results.backwards[slot]
         won = margin >= 0
         x_adv = np.array(results.x_adv[slot]) if won else None
-        self._findings.add(item, margin, cost, x_adv)
+        self._ledger.add(item, margin, cost, x_adv)
         self._queue.settle(item, won)
         self._on_end(item)
 
     def _count(self, bank: Bank, cost: np.ndarray) -> None:
         for slot, item in enumerate(bank.items):
             if item is None:
-                self._findings.idle += cost[slot, 1:]
+                self._ledger.idle += cost[slot, 1:]
             else:
-                self._findings.spent[item.row] += cost[slot, 1:]
-                self._findings.useful_calls += int(cost[slot, 0])
+                self._ledger.spent[item.row] += cost[slot, 1:]
+                self._ledger.useful_calls += int(cost[slot, 0])

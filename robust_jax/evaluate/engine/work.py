@@ -8,7 +8,7 @@ import numpy as np
 
 from robust_jax.core import lift
 from robust_jax.core.types import Goal
-from robust_jax.evaluate.engine.programs import Order
+from robust_jax.evaluate.engine.programs import Inputs
 from robust_jax.evaluate.engine.queue import Item
 
 
@@ -72,7 +72,7 @@ class Work:
         """How many goals each example has."""
         return len(self.goals[0])
 
-    def order(self, items: Sequence[Item | None]) -> Order:
+    def inputs(self, items: Sequence[Item | None]) -> Inputs:
         """What fills one tile; slots without an item get the first example's data."""
         rows = np.array([0 if item is None else item.row for item in items])
         places = np.array([0 if item is None else item.place for item in items])
@@ -84,7 +84,7 @@ class Work:
         targets = places // self.restarts
         goal = self._kind(*(field[targets, at] for field in self.goals))
         images = self.examples.images
-        return Order(
+        return Inputs(
             key_data, images[at], goal, self._threat_at(at), self.examples.logits[at]
         )
 

@@ -10,10 +10,16 @@ import pytest
 
 from robust_jax import attacks, threats
 from robust_jax.evaluate import Stage, each_wrong_class, plans
-from robust_jax.evaluate.audit import attack_checks, ladder, run_audit, tactics
-from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.evaluate.audit import (
+    attack_checks,
+    ladder,
+    run_audit,
+    search_checks,
+    tactics,
+)
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
 from robust_jax.evaluate.hard_label import hard_label
-from robust_jax.evaluate.rules import near
+from robust_jax.evaluate.selection import near
 from robust_jax.losses import objectives
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import (
@@ -25,6 +31,7 @@ from tests.evaluate.audit.scenes import (
 )
 
 NUMBERS = (8, 9, 10, 11, 12, 13, 14, 17)
+CHECKS = checks_of(attack_checks, search_checks)
 
 
 @functools.cache
@@ -42,14 +49,14 @@ def test_the_problem_has_robust_points_and_others():
     assert 0.2 < scenes.can_be_broken().mean() < 0.8
 
 
-@pytest.mark.parametrize("check", attack_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_an_honest_evaluation_passes(check):
     finding = check(honest())
     assert finding.verdict == PASS, finding.says
 
 
 def test_the_numbers_are_in_order():
-    found = tuple(check(honest()).number for check in attack_checks.CHECKS)
+    found = tuple(check(honest()).number for check in CHECKS)
     assert found == NUMBERS
 
 
@@ -58,9 +65,9 @@ def test_the_numbers_are_in_order():
     [
         attack_checks.more_budget,
         attack_checks.order_of_strength,
-        attack_checks.black_box,
-        attack_checks.transferred,
-        attack_checks.labels_alone,
+        search_checks.black_box,
+        search_checks.transferred,
+        search_checks.labels_alone,
     ],
 )
 def test_a_plan_that_broke_nothing_is_flagged(check):
@@ -74,9 +81,9 @@ def test_a_plan_that_broke_nothing_is_flagged(check):
     [
         attack_checks.monotone_in_eps,
         attack_checks.random_noise,
-        attack_checks.black_box,
-        attack_checks.transferred,
-        attack_checks.labels_alone,
+        search_checks.black_box,
+        search_checks.transferred,
+        search_checks.labels_alone,
         attack_checks.unconstrained,
     ],
 )
@@ -133,7 +140,7 @@ def test_what_the_plans_own_search_won_counts(won, verdict, begins_without_gradi
         stages.insert(0, scenes.stage(winner < -1, with_gradients=False))
         plan.insert(0, Stage("before", attacks.square(1000)))
     bench = scenes.bench(winner=winner, stages=stages, plan=tuple(plan))
-    finding = attack_checks.black_box(bench)
+    finding = search_checks.black_box(bench)
     assert finding.verdict == verdict
     assert finding.value == won / scenes.N
     assert bench.forwards == 0 and finding.points == scenes.N
@@ -147,7 +154,7 @@ def test_a_search_that_came_before_all_gradients_proves_nothing():
     ]
     plan = (Stage("s", attacks.square(1000)), APGD)
     bench = scenes.bench(winner=winner, stages=stages, plan=plan)
-    assert attack_checks.black_box(bench).verdict == PASS
+    assert search_checks.black_box(bench).verdict == PASS
     assert bench.forwards > 0
 
 
@@ -156,12 +163,12 @@ def test_a_surrogate_that_was_given_is_used():
     bench = scenes.bench(
         scenes.net(KILLED), winner=NOTHING_BROKEN, surrogate=scenes.net()
     )
-    finding = attack_checks.transferred(bench)
+    finding = search_checks.transferred(bench)
     assert finding.verdict == FLAG
     assert finding.value == pytest.approx(scenes.can_be_broken().mean(), abs=0.02)
 
 
-@pytest.mark.parametrize("check", attack_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_without_right_examples_there_is_nothing_to_check(check):
     finding = check(scenes.bench(clean=np.zeros(scenes.N, bool)))
     assert finding.verdict == SKIPPED
@@ -174,7 +181,7 @@ def test_what_the_plans_search_by_labels_won_counts(won, verdict):
     winner = np.where(broken, 0, -1)
     winner[np.flatnonzero(broken)[:won]] = 1
     bench = searched(WHOLE, winner)
-    finding = attack_checks.labels_alone(bench)
+    finding = search_checks.labels_alone(bench)
     assert finding.verdict == verdict, finding.says
     assert bench.forwards == 0
     assert finding.value == won / scenes.N and finding.points == scenes.N
@@ -207,7 +214,7 @@ WEAK = {
 def test_a_weaker_search_of_the_plan_is_no_evidence(weak):
     """Check 14 searches by itself, and finds what the plan left."""
     bench = searched(WEAK[weak], NOTHING_BROKEN)
-    finding = attack_checks.labels_alone(bench)
+    finding = search_checks.labels_alone(bench)
     assert finding.verdict == FLAG and finding.value > 0.1
     assert bench.forwards > 0 and finding.says.startswith("A search of 300 queries")
 
@@ -224,7 +231,7 @@ def test_a_weaker_search_of_the_plan_is_no_evidence(weak):
 )
 def test_a_weaker_search_by_scores_is_no_evidence(weak):
     killed = searched(weak, NOTHING_BROKEN, model=scenes.net(KILLED))
-    finding = attack_checks.black_box(killed)
+    finding = search_checks.black_box(killed)
     assert finding.verdict == FLAG and killed.forwards > 0
 
 
@@ -241,7 +248,7 @@ def test_the_searches_of_plans_by_name_stand_for_those_of_the_audit():
 def test_a_search_that_a_limit_cut_short_is_no_evidence():
     bench = searched(WHOLE, NOTHING_BROKEN)
     bench.subject.stages[1].unfinished = 1
-    assert attack_checks.labels_alone(bench).verdict == FLAG
+    assert search_checks.labels_alone(bench).verdict == FLAG
 
 
 def test_what_a_search_by_labels_won_before_gradients_is_not_held_against_them():
@@ -250,7 +257,7 @@ def test_what_a_search_by_labels_won_before_gradients_is_not_held_against_them()
     stages += [scenes.stage(winner == 0), *stages]
     plan = (WHOLE, APGD, WHOLE)
     bench = scenes.bench(winner=winner, stages=stages, plan=plan)
-    finding = attack_checks.labels_alone(bench)
+    finding = search_checks.labels_alone(bench)
     assert (finding.verdict, finding.value, bench.forwards) == (PASS, 0, 0)
 
 
@@ -258,7 +265,7 @@ def test_a_plan_of_labels_alone_has_nothing_to_compare():
     winner = np.where(scenes.can_be_broken(), 0, -1)
     stages = [scenes.stage(winner == 0, with_gradients=False)] * 2
     bench = scenes.bench(winner=winner, stages=stages, plan=(WHOLE, WHOLE))
-    assert attack_checks.labels_alone(bench).verdict == SKIPPED
+    assert search_checks.labels_alone(bench).verdict == SKIPPED
     assert bench.forwards == 0
 
 
@@ -266,7 +273,7 @@ def test_a_plan_of_labels_alone_has_nothing_to_compare():
 def test_what_the_plan_has_searched_costs_the_audit_nothing(budget):
     """All points of the plan are told, and more are not asked, whatever is left."""
     subject = searched(WHOLE, np.where(scenes.can_be_broken(), 0, -1)).subject
-    audit = run_audit(subject, budget=budget, checks=[attack_checks.labels_alone])
+    audit = run_audit(subject, budget=budget, checks=[search_checks.labels_alone])
     (finding,) = audit.findings
     assert (finding.verdict, finding.points, audit.points) == (PASS, N, N)
     assert audit.forwards == audit.backwards == 0

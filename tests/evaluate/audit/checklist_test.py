@@ -2,37 +2,34 @@
 
 import dataclasses
 import json
-import re
 
 import numpy as np
 import pytest
 
 from robust_jax.core import records
-from robust_jax.evaluate.audit import CHECKS, checklist, run_audit, spending
-from robust_jax.evaluate.audit.subject import (
-    FLAG,
-    PASS,
-    SKIPPED,
-    Bench,
-    Finding,
-    skipped,
-)
+from robust_jax.evaluate.audit import CHECKS, Finding, run_audit, spending
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, Measured, check
+from robust_jax.evaluate.audit.subject import Bench
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import N
 
 
+@check(1, "first", "Nothing.")
 def passing(bench):
-    return Finding(1, "first", PASS, 0.25, "<= 1", "All is well.", "Nothing.")
+    return Measured(True, 0.25, "<= 1", "All is well.")
 
 
+@check(2, "second", "Mend it.")
 def flagged(bench):
-    return Finding(2, "second", FLAG, np.inf, "<= 1", "It is bad.", "Mend it.")
+    return Measured(False, np.inf, "<= 1", "It is bad.")
 
 
+@check(3, "third", "")
 def idle(bench):
-    return skipped(3, "third", "There was nothing to ask.")
+    return "There was nothing to ask."
 
 
+@check(0, "fourth", "")
 def falling_over(bench):
     raise TypeError("no such thing\nand a long story")
 
@@ -42,8 +39,27 @@ def audited(*checks, **options):
 
 
 def test_the_checks_stand_in_the_order_of_their_numbers():
-    numbers = [int(re.match(r"\d+", check.__doc__)[0]) for check in CHECKS]
+    numbers = [one.number for one in CHECKS]
     assert numbers == list(range(1, 28))
+    assert all(one.remedy and one.ask.__doc__ for one in CHECKS)
+
+
+def test_a_check_makes_its_finding_of_what_it_measured():
+    bench = scenes.bench()
+    finding = Finding(1, "first", PASS, 0.25, "<= 1", "All is well.", "Nothing.")
+    assert passing(bench) == finding
+    assert flagged(bench).verdict == FLAG
+    skipped = idle(bench)
+    assert (skipped.name, skipped.verdict, skipped.remedy) == ("third", SKIPPED, "")
+    assert skipped.says == "There was nothing to ask."
+
+
+def test_a_check_of_points_is_not_asked_without_any():
+    asked = check(4, "fourth", "", none_right="Nobody.")(falling_over.ask)
+    nobody = scenes.bench(clean=np.zeros(N, bool))
+    assert (asked(nobody).verdict, asked(nobody).says) == (SKIPPED, "Nobody.")
+    with pytest.raises(TypeError, match="no such thing"):
+        asked(scenes.bench())
 
 
 def test_only_a_flag_is_a_failure():
@@ -57,7 +73,7 @@ def test_a_check_that_raises_is_a_flag_and_the_others_go_on():
     failed, last = audited(falling_over, passing).findings
     assert (failed.verdict, failed.name) == (FLAG, "falling over")
     assert failed.says == "The check ended with TypeError: no such thing."
-    assert last._replace(points=0) == passing(None)
+    assert last._replace(points=0) == passing(scenes.bench())
 
 
 def test_a_known_check_that_raises_keeps_its_number():
@@ -69,39 +85,31 @@ def test_a_known_check_that_raises_keeps_its_number():
 def looking(number):
     """A check of this number that asks the model once about each point."""
 
-    def check(bench):
+    @check(number, "looking", "")
+    def looks(bench):
         bench.logits(bench.images)
-        return Finding(number, "looking", PASS, float(open_(number)), "", "", "")
+        return Measured(True, float(number == 12), "", "")
 
-    check.__name__ = f"looking {number}"
-    return check
-
-
-def open_(number):
-    return number == 12
+    return looks
 
 
 @pytest.mark.parametrize(
     ("points", "budget", "looked_at"),
     [(128, None, N), (7, None, 7), (128, 1, 16), (8, 1, 8), (128, 1e9, N)],
 )
-def test_points_and_budget_bound_the_subset(points, budget, looked_at, monkeypatch):
+def test_points_and_budget_bound_the_subset(points, budget, looked_at):
     """The check is one of those that are asked whatever the budget."""
-    check = looking(27)
-    monkeypatch.setitem(checklist._numbered, 27, check)
-    audit = audited(check, points=points, budget=budget)
+    audit = audited(looking(27), points=points, budget=budget)
     assert audit.points == looked_at == audit.findings[0].points
 
 
-def test_what_is_open_is_asked_of_more_points_first(monkeypatch):
+def test_what_is_open_is_asked_of_more_points_first():
     """After 16 points each the budget is enough to double the dear one once, or not."""
-    both = {number: looking(number) for number in (12, 13)}
-    for number, check in both.items():
-        monkeypatch.setitem(checklist._numbered, number, check)
+    both = looking(12), looking(13)
     budget = spending.price(12, 32) + 32 + 16  # What each has asked, and a double.
-    audit = audited(*both.values(), budget=budget)
+    audit = audited(*both, budget=budget)
     assert [finding.points for finding in audit.findings] == [32, N]
-    audit = audited(*both.values(), budget=budget - 40)
+    audit = audited(*both, budget=budget - 40)
     assert [finding.points for finding in audit.findings] == [16, N]
 
 
@@ -115,9 +123,9 @@ def test_what_is_too_dear_is_left_out_and_says_so():
 def test_no_price_is_below_what_a_check_costs():
     """On the net whose gradients are hidden, so that no point falls early."""
     hiding = scenes.subject(scenes.net(scenes.KILLED), winner=scenes.NOTHING_BROKEN)
-    for check in CHECKS:
+    for one in CHECKS:
         bench = Bench(hiding, 16)
-        number = check(bench).number
+        number = one(bench).number
         spent = bench.forwards + 2 * bench.backwards
         assert spent <= spending.price(number, 16) or number == 26, (number, spent / 16)
 
@@ -158,9 +166,10 @@ def test_what_a_time_limit_leaves_undone_is_skipped_and_no_pass():
     """One check ends, one is interrupted when it asks, one is not begun."""
     left = iter([9.0, 9.0, -1.0, -1.0])
 
+    @check(1, "first", "")
     def asking(bench):
         bench.count(1)
-        return passing(bench)
+        return passing.ask(bench)
 
     audit = audited(passing, asking, passing, seconds_left=lambda: next(left))
     assert [f.verdict for f in audit.findings] == [PASS, SKIPPED, SKIPPED]
@@ -173,9 +182,10 @@ def test_a_check_needs_as_long_as_the_longest_so_far(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
+    @check(1, "first", "")
     def long(bench):
         now[0] += 5.0
-        return passing(bench)
+        return passing.ask(bench)
 
     audit = audited(long, passing, passing, seconds_left=lambda: 9.0 - now[0])
     assert [f.verdict for f in audit.findings] == [PASS, SKIPPED, SKIPPED]

@@ -15,18 +15,13 @@ from robust_jax.core.ids import example_ids
 from robust_jax.core.types import Attack
 from robust_jax.evaluate import Stage, likeliest_targets
 from robust_jax.evaluate.audit import model_checks, probes, run_audit
-from robust_jax.evaluate.audit.subject import (
-    FLAG,
-    PASS,
-    SKIPPED,
-    Bench,
-    Subject,
-    margins,
-)
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
+from robust_jax.evaluate.audit.subject import Bench, Subject, margins
 from robust_jax.evaluate.claims import confirm, predict
 from robust_jax.losses import objectives
 from tests import victims
 
+CHECKS = checks_of(model_checks)
 SIZE, CLASSES, N, TILE, EPS = 16, 4, 40, 16, 0.1
 IMAGES = victims.inputs((SIZE,), N, seed=1, low=0.15, high=0.85)
 HONEST = {
@@ -136,14 +131,14 @@ class Random:
         return batch(x + 0.01 * self.draws.normal(size=x.shape))
 
 
-@pytest.mark.parametrize("check", model_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_an_honest_net_passes(check):
     finding = check(honest())
     assert finding.verdict == PASS, finding.says
 
 
 def test_the_numbers_are_in_order():
-    numbers = tuple(check(honest()).number for check in model_checks.CHECKS)
+    numbers = tuple(check(honest()).number for check in CHECKS)
     assert numbers == (1, 2, 3, 5, 6, 18)
 
 
@@ -152,9 +147,7 @@ def test_the_order_of_the_examples_does_not_matter():
     names = ("images", "labels", "ids", "logits", "clean", "x_adv", "winner")
     mixed = {name: getattr(subject, name)[order] for name in names}
     shuffled = dataclasses.replace(subject, **mixed)
-    audits = [
-        run_audit(s, points=20, checks=model_checks.CHECKS) for s in (subject, shuffled)
-    ]
+    audits = [run_audit(s, points=20, checks=CHECKS) for s in (subject, shuffled)]
     assert audits[0].findings == audits[1].findings
     assert audits[0].backwards == audits[1].backwards > 0
 
@@ -362,7 +355,7 @@ def test_cross_entropy_that_underflows_does_not_follow_success():
 
 def test_without_a_right_example_or_a_radius_there_is_nothing_to_ask():
     nobody = bench(clean=np.zeros(N, bool))
-    for check in model_checks.CHECKS[3:]:
+    for check in CHECKS[3:]:
         assert check(nobody).verdict == SKIPPED
     still = bench(threat=threats.Linf(0.0))
     assert model_checks.gradients_tell_the_truth(still).verdict == SKIPPED

@@ -12,12 +12,13 @@ from robust_jax import attacks
 from robust_jax.core import incumbent
 from robust_jax.core.margin import margin
 from robust_jax.evaluate.audit import path_checks, planted
-from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
 from robust_jax.threats import Linf
 from tests.evaluate.audit import scenes
 from tests.evaluate.audit.scenes import KILLED, KILLED_OFF_DATA
 
 NUMBERS = (15, 16, 19, 21, 22)
+CHECKS = checks_of(path_checks)
 
 
 @functools.cache
@@ -51,7 +52,7 @@ def normalised(x):
     return logits - logits.mean(axis=0)
 
 
-@pytest.mark.parametrize("check", path_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_an_honest_evaluation_passes(check):
     finding = check(honest())
     expected = SKIPPED if finding.number == 21 else PASS
@@ -59,17 +60,17 @@ def test_an_honest_evaluation_passes(check):
 
 
 def test_the_numbers_are_in_order():
-    assert tuple(check(honest()).number for check in path_checks.CHECKS) == NUMBERS
+    assert tuple(check(honest()).number for check in CHECKS) == NUMBERS
 
 
 def test_a_success_that_the_attack_forgot_is_flagged():
-    finding = path_checks.silent_success_of(honest(), forgetful())
+    finding = path_checks.silent_success(honest(), forgetful())
     assert finding.verdict == FLAG
 
 
 def test_an_attack_that_has_not_arrived_is_flagged():
     # What cannot be broken is still on its way after 21 steps of eps / 20.
-    finding = path_checks.incomplete_optimisation_of(honest(), forgetful())
+    finding = path_checks.incomplete_optimisation(honest(), forgetful())
     assert finding.verdict == FLAG
 
 
@@ -155,7 +156,7 @@ def test_answers_that_depend_on_the_batch_are_flagged():
     assert path_checks.seeds_and_batches(alone).verdict == PASS
 
 
-@pytest.mark.parametrize("check", path_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_without_right_examples_there_is_nothing_to_check(check):
     finding = check(scenes.bench(clean=np.zeros(scenes.N, bool)))
     assert finding.verdict == SKIPPED

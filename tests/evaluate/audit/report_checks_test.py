@@ -8,11 +8,11 @@ from scipy import stats
 
 from robust_jax.core import records
 from robust_jax.evaluate.audit import report_checks
-from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
 from robust_jax.evaluate.claims import Claims
 from tests.evaluate.audit import scenes
 
-N = scenes.N
+CHECKS, N = checks_of(report_checks), scenes.N
 WINNER = np.where(scenes.can_be_broken(), 0, -1)
 WINNER[:3] = -2  # Wrong without an attack.
 
@@ -41,14 +41,14 @@ def claims(**fields):
     return Claims(9, nobody, nobody, 0, nobody, 0.0, 0.0)._replace(**fields)
 
 
-@pytest.mark.parametrize("check", report_checks.CHECKS)
+@pytest.mark.parametrize("check", CHECKS)
 def test_an_honest_report_passes(check):
     finding = check(bench(certified=WINNER == -1))
     assert finding.verdict == PASS, finding.says
 
 
 def test_the_numbers_are_in_order():
-    found = tuple(check(bench()).number for check in report_checks.CHECKS)
+    found = tuple(check(bench()).number for check in CHECKS)
     assert found == (4, 7, 20, 23, 24, 25, 26)
 
 
@@ -170,7 +170,7 @@ def test_unbroken_examples_must_have_been_attacked_or_proved():
 )
 def test_products_must_be_of_float32(backend, precision, verdict):
     place = {"backend": backend, "default_matmul_precision": precision}
-    finding = report_checks.judged_environment(records.environment() | place)
+    finding = report_checks.parity_record(bench(), records.environment() | place)
     assert finding.verdict == verdict
     assert str(precision) in finding.says
 

@@ -21,7 +21,7 @@ def test_steps_move_slots_with_an_item_that_has_not_ended_up_to_its_last_call():
     zeros, ones = np.zeros(3, np.float32), np.ones(3, np.float32)
     threat = threats.Linf(1e-4 * ones, zeros, ones)
     keys = np.arange(6, dtype=np.uint32).reshape(3, 2)
-    order = programs.Order(keys, x, Untargeted(labels), threat, logits)
+    order = programs.Inputs(keys, x, Untargeted(labels), threat, logits)
     assert attack.judge is not None
 
     @jax.jit

@@ -26,7 +26,7 @@ def test_a_slot_has_the_example_the_target_and_the_key_of_its_item():
     threat = threats.Linf(eps)
     work = Work(data, attacked, goals, RESTARTS, threat, SEED, STAGE)
     items = [Item(row, place) for place in range(TARGETS * RESTARTS) for row in (2, 0)]
-    order = work.order([*items, None])
+    order = work.inputs([*items, None])
     at = attacked[[item.row for item in items]]
     targets, restarts = np.divmod([item.place for item in items], RESTARTS)
     np.testing.assert_array_equal(order.x[:-1], data.images[at])

@@ -9,16 +9,9 @@ answers in steps keeps every class, and breaks one of the two.
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.evaluate.audit.chance import tolerated
-from robust_jax.evaluate.audit.subject import (
-    FLAG,
-    PASS,
-    Bench,
-    Check,
-    Finding,
-    margins,
-    skipped,
-)
+from robust_jax.evaluate.audit.chance import at_most
+from robust_jax.evaluate.audit.finding import Answer, check
+from robust_jax.evaluate.audit.subject import Bench, margins
 
 _COARSE = 16  # Looks on the way to the other image: for the first change of class.
 _FINE = 32  # Looks on the way to that change.
@@ -36,42 +29,39 @@ _COARSEST = 0.5
 _NARROW = (jnp.bfloat16, jnp.float16)  # Types that logits may be rounded to.
 
 
-def margin_at_the_boundary(bench: Bench) -> Finding:
-    """27: the margin rises to zero where the class changes, without jump and detour."""
-    number, name = 27, "margin and class"
+@check(
+    27,
+    "margin and class",
+    "What attacks climb does not lead to where the class changes: attack the net "
+    "before the head that reshapes its logits, by transfer or as a surrogate, and "
+    "search by labels alone.",
+)
+def margin_at_the_boundary(bench: Bench) -> Answer:
+    """The margin rises to zero where the class changes, without jump and detour."""
     other = _another_class(bench.labels)
     if other is None:
-        return skipped(number, name, "No two right examples differ in their class.")
+        return "No two right examples differ in their class."
     before, after, seen, coarse = _to_the_boundary(bench, _inside(bench, other))
     changes = ~(after < 0)  # In its own box an image may not get to another class.
     if not changes.any():
-        return skipped(number, name, "In its box no image gets to another class.")
+        return "In its box no image gets to another class."
     size, jump = np.ptp(seen, axis=1), after - before - 2 * coarse
     known = changes & ~((jump <= 0) & (2 * coarse > _COARSEST * size))
     if not known.any():
-        return skipped(number, name, "The logits are rounded too coarsely to tell.")
+        return "The logits are rounded too coarsely to tell."
     size, jump, n = size[known], jump[known], int(known.sum())
     size = np.where(size > 0, size, 1)
     jumps = int((~(jump / size <= _JUMP)).sum())  # NaN jumps.
     moves = np.abs(np.diff(seen[known], axis=1)) - 2 * coarse[known, None]
     wanders = int((~(np.maximum(moves, 0).sum(axis=1) / size <= _WANDERING)).sum())
-    worst, allowed = max(jumps, wanders), tolerated(n, _FEW)
-    return Finding(
-        number,
-        name,
-        PASS if worst <= allowed else FLAG,
-        worst / n,
-        f"<= {allowed / n:.3f}",
+    return at_most(
+        _FEW,
+        max(jumps, wanders),
+        n,
         f"On the way to an image of another class the margin jumps by more than "
         f"{_JUMP:.0%} of its range where the class changes at {jumps} of {n} "
         f"points, and goes up and down at {wanders}.",
-        "What attacks climb does not lead to where the class changes: attack the net "
-        "before the head that reshapes its logits, by transfer or as a surrogate, and "
-        "search by labels alone.",
     )
-
-
-CHECKS: tuple[Check, ...] = (margin_at_the_boundary,)
 
 
 def _another_class(labels: np.ndarray) -> np.ndarray | None:

@@ -6,8 +6,8 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.evaluate.audit import boundary
-from robust_jax.evaluate.audit.subject import FLAG, PASS, SKIPPED
+from robust_jax.evaluate.audit import boundary_checks
+from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED
 from robust_jax.models import fake_heads
 from tests import victims
 from tests.evaluate.audit import scenes
@@ -28,7 +28,7 @@ def checked(head=None, **knobs):
     labels = victims.predicted(net(), scenes.data()[0])
     assert len(np.unique(labels)) == scenes.CLASSES
     bench = scenes.bench(model, labels=labels)
-    return boundary.margin_at_the_boundary(bench), bench
+    return boundary_checks.margin_at_the_boundary(bench), bench
 
 
 def test_an_honest_net_passes():
@@ -63,7 +63,7 @@ def test_a_head_that_does_nothing_passes(head, knobs):
 
 
 def test_with_one_class_there_is_no_way_to_another():
-    finding = boundary.margin_at_the_boundary(scenes.bench())
+    finding = boundary_checks.margin_at_the_boundary(scenes.bench())
     assert finding.verdict == SKIPPED
 
 
@@ -86,7 +86,7 @@ def rounded(head, offset, x):
 def test_logits_in_sixteen_bits_are_honest(head, offset, verdict):
     model = Partial(rounded, head, jnp.float32(offset))
     labels = victims.predicted(model, scenes.data()[0])
-    finding = boundary.margin_at_the_boundary(scenes.bench(model, labels=labels))
+    finding = boundary_checks.margin_at_the_boundary(scenes.bench(model, labels=labels))
     assert finding.verdict == verdict, finding.says
 
 
@@ -105,7 +105,7 @@ def test_the_way_stays_in_the_box_of_each_image(reach, verdict):
     bench = in_boxes(reach)
     asked, seen = bench.logits, []
     bench.logits = lambda images: seen.append(images) or asked(images)
-    finding = boundary.margin_at_the_boundary(bench)
+    finding = boundary_checks.margin_at_the_boundary(bench)
     assert finding.verdict == verdict, finding.says
     for images in seen:
         assert (images >= bench.threat.lower - 1e-6).all()

@@ -14,7 +14,7 @@ _NUMBERS = 2**26  # At most, in the matrix of the images: 256 MiB.
 _RIDGE = 0.01  # Times the mean squared length of an image, against noise in the fit.
 
 
-def affine_copy(subject: Subject) -> LogitsFn | None:
+def fitted(subject: Subject) -> LogitsFn | None:
     """An affine model fitted to the model's clean logits by ridge regression.
 
     A poor model with honest gradients: it knows which pixels the classes differ in,

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from robust_jax.evaluate.engine import Findings, Item
+from robust_jax.evaluate.engine import Item, Ledger
 
 PLACES = 4
 COSTS = [(3, 2), (5, 4), (7, 6), (9, 8)]  # Forwards and backwards at each place.
 
 
 def ended(order, successes):
-    """Findings of one example whose items end in this order."""
-    found = Findings.nothing(2, PLACES)
+    """Ledger of one example whose items end in this order."""
+    found = Ledger.nothing(2, PLACES)
     for place in order:
         won = place in successes
         x_adv = np.full(3, place) if won else None
@@ -40,7 +40,7 @@ def test_useful_cost_is_that_of_the_items_up_to_the_winner_which_counts():
 def test_the_journal_keeps_an_example_with_its_own_item_alone(order):
     """Else an item that failed would be a success to the session that goes on."""
     attacked, kept = np.array([8, 9]), {}
-    found = Findings.nothing(2, PLACES)
+    found = Ledger.nothing(2, PLACES)
     for place in order:
         won = place == 1
         example = np.full(3, place) if won else None
