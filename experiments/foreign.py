@@ -17,11 +17,11 @@ from absl import flags
 from experiments.shared import common, recording
 from experiments.studies.properties import sklearn_models
 from robust_jax import attacks, interop, models, report, threats
-from robust_jax.core import checks, drive, lift
-from robust_jax.core.ids import example_ids
+from robust_jax.core import checks, lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import AttackResult, Untargeted
 from robust_jax.datasets import Dataset
+from robust_jax.evaluate.batch import run_on
 
 _CHECKPOINTS = flags.DEFINE_list(
     "checkpoint",
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> None:
     run = recording.Run("foreign")
     surrogate = attacks.ensemble([net.logits_fn for net in nets])
     made = np.asarray(_found(attacks.di_fgsm(), surrogate, data).x_adv)
-    keys = _keys(data)
+    keys = lift.item_keys(common.SEED.value, data.ids)
     sample = jax.vmap(lambda key, x: threats.Linf(_EPS.value).sample(key, x))
     noisy = np.asarray(sample(keys, data.pixels()))
     victims = sklearn_models.fitted(train, common.SEED.value, _VICTIMS.value)
@@ -106,13 +106,9 @@ def _row(
 
 def _found(attack: Any, model: Any, data: Dataset, on_tile: Any = None) -> AttackResult:
     """What an attack finds, to its first success each."""
-    run = lift.in_tiles(drive.auto(attack), on_tile=on_tile)
     threat, goal = threats.Linf(_EPS.value), Untargeted(data.labels.astype(np.int32))
-    return run(_keys(data), model, threat, data.pixels(), goal)
-
-
-def _keys(data: Dataset) -> jax.Array:
-    return lift.item_keys(common.SEED.value, example_ids(data.pixels(), data.labels))
+    given = data.ids, model, threat, data.pixels(), goal
+    return run_on(attack, *given, seed=common.SEED.value, on_tile=on_tile)
 
 
 def _classes(model: Any, images: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         train as train,
     )
     from robust_jax.core.caching import compile_cache as compile_cache
+    from robust_jax.evaluate.batch import attack as attack
 
 __version__: str  # Of the metadata in setup.cfg.
 _UNKNOWN = "0+not.installed"  # A source tree has no metadata: `pip install -e .`.
@@ -40,13 +41,14 @@ _PACKAGES = (
     "threats",
     "train",
 )
+_FUNCTIONS = {"attack": ".evaluate.batch", "compile_cache": ".core.caching"}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
-    if name == "compile_cache":
-        return importlib.import_module(f"{__name__}.core.caching").compile_cache
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(__name__ + _FUNCTIONS[name]), name)
     if name not in _PACKAGES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module(f"{__name__}.{name}")
@@ -61,4 +63,4 @@ def _version() -> str:
 
 
 def __dir__() -> list[str]:
-    return ["__version__", "compile_cache", *_PACKAGES]
+    return ["__version__", *_FUNCTIONS, *_PACKAGES]

@@ -1,15 +1,15 @@
 """For `zoo`: what plan and audit say of a net, and whether that is so."""
 
 import zlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from experiments.selfchecks import zoo_training
 from robust_jax import attacks, evaluate, report, threats
-from robust_jax.core import drive, lift
+from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
+from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.hard_label import hard_label
 from robust_jax.losses import objectives
@@ -86,15 +86,16 @@ def _kept(case: Case, found: evaluate.Report, threat: Any) -> float:
         return 0.0
     x, labels, ids = net.images[left], net.labels[left], found.ids[left]
     holds = np.ones(len(left), bool)
-    run: Callable[..., Any]
     for restart, objective in enumerate((objectives.margin, objectives.dlr) * 2):
-        attack = drive.auto(attacks.apgd(objective), to_the_end=True)
-        run = lift.in_tiles(attack, tile=_TILE)
-        keys = lift.item_keys(zlib.crc32(b"zoo"), ids, restart=restart)
-        points = np.asarray(run(keys, case.base, threat, x, Untargeted(labels)).x_adv)
-        holds &= predict(net.model, points, _TILE).argmax(axis=1) == labels
-    run = lift.in_tiles(drive.traced(hard_label(1000)), tile=_TILE)
-    result = run(lift.item_keys(0, ids), net.model, threat, x, Untargeted(labels))
+        made = run_on(
+            attacks.apgd(objective), ids, case.base, threat, x, Untargeted(labels),
+            seed=zlib.crc32(b"zoo"), restart=restart, to_the_end=True, tile=_TILE,
+        )  # fmt: skip
+        holds &= (
+            predict(net.model, np.asarray(made.x_adv), _TILE).argmax(axis=1) == labels
+        )
+    given = ids, net.model, threat, x, Untargeted(labels)
+    result = run_on(hard_label(1000), *given, tile=_TILE, driver=drive.traced)
     return float((holds & (np.asarray(result.margin) < 0)).sum() / len(net.labels))
 
 

@@ -1,6 +1,7 @@
 """Layer 5: judging robustness. Host code that runs attacks on tiles and audits them."""
 
 from robust_jax.evaluate.audit import Audit, Finding
+from robust_jax.evaluate.batch import attack
 from robust_jax.evaluate.claims import Claims, confirm, predict
 from robust_jax.evaluate.comparison import Comparison, compare
 from robust_jax.evaluate.corruption import Corrupted, corrupted_accuracy
@@ -40,6 +41,7 @@ __all__ = [
     "Report",
     "Stage",
     "StageResult",
+    "attack",
     "basic",
     "compare",
     "confirm",

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import boxes, checks, drive, lift
+from robust_jax.core import boxes, checks, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, LogitsFn, Untargeted
+from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.examples import checked
 
 
@@ -49,7 +50,7 @@ def curve(
     labels: Any,
     threat: Any,
     radii: Sequence[float] | np.ndarray,
-    attack: Attack,
+    attack: Attack | str,
     *,
     ids: Any = None,
     seed: int = 0,
@@ -67,7 +68,7 @@ def curve(
         model, images, labels, ids, seed, tile: as in `robustness`.
         threat: its norm and box count, its eps does not.
         radii: in the norm's units, finite and >= 0.
-        attack: a fixed-budget attack.
+        attack: a fixed-budget attack, or a name of `attacks.list()`.
         on_items: called with the number of finished pairs (radius, example).
     Raises: ValueError: bad images, labels, radii or model, in one sentence.
     """
@@ -77,23 +78,21 @@ def curve(
             f"radii={checks.shown(radii)}; expected a list of at least one radius"
         )
     boxes.check_kind(threat)
-    checks.attack("attack", attack)
+    attack = named(attack)
     checks.function("on_items", on_items)
     checks.eps(threat.name, values, most=np.inf)
     largest = threat._replace(eps=values.max())
     net, examples, threat = checked(model, images, labels, largest, ids, seed, tile)
-    model = net.logits_fn
     right = np.flatnonzero(examples.right)
     broken = np.ones((len(values), len(examples.labels)), bool)
     on_items(len(values) * (len(examples.labels) - len(right)))
     if len(right) == 0:
         return Curve(threat.name, values, broken, 0, 0)
     item = np.tile(right, len(values))
-    keys = lift.item_keys(seed, examples.ids[item])
     eps = np.repeat(values, len(right)).astype(np.float32)
-    run = lift.in_tiles(drive.auto(attack), tile=tile, on_tile=on_items)
-    goal = Untargeted(examples.labels[item])
-    result = run(keys, model, threat._replace(eps=eps), examples.images[item], goal)
+    goal, every = Untargeted(examples.labels[item]), threat._replace(eps=eps)
+    given = examples.ids[item], net.logits_fn, every, examples.images[item], goal
+    result = run_on(attack, *given, seed=seed, tile=tile, on_tile=on_items)
     broken[:, right] = (result.margin >= 0).reshape(len(values), -1)
     cost = int(result.forwards.sum()), int(result.backwards.sum())
     return Curve(threat.name, values, broken, *cost)

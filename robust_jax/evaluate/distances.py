@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import boxes, checks, drive, lift
+from robust_jax.core import boxes, checks, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import LogitsFn
+from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
@@ -167,19 +168,19 @@ def _finds(
     """Of each restart of each stage the nearest find; forwards and backwards, [2]."""
     finds, calls = [], np.zeros(2)
     for stage in plan.stages:
-        run = drive.auto(stage.attack, to_the_end=True)
-        run = lift.in_tiles(run, tile=tile, on_tile=on_items)
         for restart in range(stage.restarts):
             best = _Find(np.full(len(part.x), np.inf), part.x.copy())
             finds.append(best)
             goals = goals_of(stage, part.labels, part.logits) if len(part.x) else ()
             for target, goal in enumerate(goals):
-                names = {"target": target, "restart": restart}
-                keys = lift.item_keys(seed, part.ids, **names)
-                found = run(keys, part.model, part.threat, part.x, goal)
-                calls += found.forwards.sum(), found.backwards.sum()
-                size = np.where(found.margin >= 0, found.distance, np.inf)
-                _keep_nearer(best, np.arange(len(part.x)), size, found.x_adv)
+                made = run_on(
+                    stage.attack, part.ids, part.model, part.threat, part.x, goal,
+                    seed=seed, target=target, restart=restart, to_the_end=True,
+                    tile=tile, on_tile=on_items,
+                )  # fmt: skip
+                calls += made.forwards.sum(), made.backwards.sum()
+                size = np.where(made.margin >= 0, made.distance, np.inf)
+                _keep_nearer(best, np.arange(len(part.x)), size, made.x_adv)
     return finds, calls
 
 

@@ -14,7 +14,7 @@ from robust_jax.core.ids import example_ids
 from robust_jax.core.types import LogitsFn
 from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.engine import Examples
-from robust_jax.evaluate.model import Model, adapted
+from robust_jax.evaluate.model import SAMPLES, Model, adapted
 
 
 class Given(NamedTuple):
@@ -90,6 +90,7 @@ def checked(
     tile: int,
     *,
     cap: bool = False,
+    takes: str = "example",
 ) -> tuple[Model, Examples, Any]:
     """A net of one example, the examples with its answers, and the threat on them.
 
@@ -98,7 +99,7 @@ def checked(
     checks.seed(seed)
     checks.tile(tile)
     of = given(images, labels, threat, ids, cap=cap)
-    net = adapted(model, of.images, "example", 1, seed)
+    net = adapted(model, of.images, takes, SAMPLES, seed)
     return net, asked(net.logits_fn, of, tile), of.threat
 
 

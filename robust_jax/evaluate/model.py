@@ -14,6 +14,7 @@ from robust_jax.core.types import Array, Key
 from robust_jax.interop import per_example
 
 TAKES = ("example", "batch", "example and key")
+SAMPLES = 100  # Answers of a random net, unless the user says otherwise.
 
 
 class Model(NamedTuple):

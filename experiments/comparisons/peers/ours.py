@@ -9,11 +9,11 @@ from experiments.comparisons.peers.problem import Found, Problem
 from robust_jax import evaluate
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Attack, Untargeted
+from robust_jax.evaluate.batch import run_on
 
 
 def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
     """Runs a stage of ours: every goal and restart on what is left, in tiles."""
-    run = lift.in_tiles(drive.auto(stage.attack))
     x_adv, spent = problem.images.copy(), np.zeros(2)
     left = np.arange(len(problem.images))
     start = time.perf_counter()
@@ -21,11 +21,11 @@ def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
         for restart in range(stage.restarts):
             if len(left) == 0:
                 break
-            names = {"target": target, "restart": restart}
-            keys = lift.item_keys(seed, problem.ids[left], **names)
             part = type(goal)(*(np.asarray(field)[left] for field in goal))
-            images = problem.images[left]
-            result = run(keys, problem.logits_fn, problem.threat, images, part)
+            ids, images = problem.ids[left], problem.images[left]
+            given = ids, problem.logits_fn, problem.threat, images, part
+            names: dict[str, Any] = {"target": target, "restart": restart}
+            result = run_on(stage.attack, *given, seed=seed, **names)
             spent += [result.forwards.sum(), result.backwards.sum()]
             x_adv[left] = result.x_adv
             left = left[result.margin < 0]

@@ -13,6 +13,7 @@ from robust_jax.core import compiling, drive, lift
 from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import Attack, AttackResult, LogitsFn, Untargeted
 from robust_jax.evaluate.audit import drivers
+from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import Claims, predict
 from robust_jax.evaluate.stages import Plan
 
@@ -152,13 +153,13 @@ class Bench:
         self, attack: Attack, rows: slice, eps: float | None, restart: int
     ) -> AttackResult:
         subject, index = self.subject, self.index[rows]
-        names = {"stage": OfPlan.AUDIT, "restart": restart}
-        keys = lift.item_keys(subject.seed, subject.ids[index], **names)
         threat = lift.threat_of(subject.threat, subject.images, index)
         threat = threat if eps is None else threat._replace(eps=eps)
-        run = lift.in_tiles(drivers.auto(attack), tile=subject.tile)
-        goal = Untargeted(self.labels[rows])
-        result = run(keys, subject.model, threat, self.images[rows], goal)
+        result = run_on(
+            attack, subject.ids[index], subject.model, threat, self.images[rows],
+            Untargeted(self.labels[rows]), seed=subject.seed, stage=OfPlan.AUDIT,
+            restart=restart, tile=subject.tile, driver=drivers.auto,
+        )  # fmt: skip
         spent = int(result.forwards.sum()), int(result.backwards.sum())
         self.count(*(subject.samples * calls for calls in spent))
         return jax.tree.map(np.asarray, result)

@@ -1,0 +1,109 @@
+"""One attack on a batch: what a user calls, and what it is made of (host)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from robust_jax import attacks
+from robust_jax.core import boxes, checks, drive, lift
+from robust_jax.core.compiling import own_settings
+from robust_jax.core.types import Attack, AttackResult, LogitsFn, Reach, Untargeted
+from robust_jax.evaluate.examples import checked
+
+
+@own_settings()
+def attack(
+    attack: Attack | str,
+    model: Any,
+    images: Any,
+    labels: Any,
+    threat: Any,
+    *,
+    targets: Any = None,
+    takes: str = "example",
+    ids: Any = None,
+    seed: int = 0,
+    to_the_end: bool | None = None,
+) -> AttackResult:
+    """What an attack makes of each image of a batch.
+
+    Guarantees: an image's result depends on no other image: it is the same in any
+    order, subset and batch; it is feasible; deterministic in ids and seed.
+    Edge cases: an image that the model gets wrong comes back as it is, margin >= 0.
+
+    Args:
+        attack: such as `attacks.pgd(10)`, or a name of `attacks.list()`.
+        model, images, labels, takes, ids, seed: as in `evaluate.robustness`.
+        threat: such as `threats.Linf(8 / 255)`; of minimum-norm attacks, a cap.
+        targets: shape [B], classes that the images must be taken for; by default any
+            class but the label is a success.
+        to_the_end: whether to go on after the first success, to the largest margin or
+            the least distance; by default where the radius is infinite.
+    Returns: `x_adv` [B, *S], `margin`, adversarial if >= 0, `distance`, `forwards` and
+        `backwards`, each [B]; NumPy arrays.
+    Raises: ValueError, TypeError: bad arguments, in one sentence.
+    """
+    attack = named(attack)
+    if to_the_end is not None:
+        checks.flag("to_the_end", to_the_end)
+    boxes.check_kind(threat)
+    radii = checks.numbers_of("eps", threat.eps, "a radius, or one per image")
+    is_open = bool(np.isinf(radii).any())
+    net, of, threat = checked(
+        model, images, labels, threat, ids, seed, lift.TILE, cap=is_open, takes=takes
+    )
+    goal: Untargeted | Reach = Untargeted(of.labels)
+    if targets is not None:
+        checks.labels(targets, len(of.labels), of.logits.shape[1], name="targets")
+        goal = Reach(np.asarray(targets, np.int32))
+    to_the_end = is_open if to_the_end is None else bool(to_the_end)
+    given = of.ids, net.logits_fn, threat, of.images, goal
+    return run_on(attack, *given, seed=seed, to_the_end=to_the_end)
+
+
+def named(attack: Attack | str) -> Attack:
+    """An attack as it is, or the one of a name, with the paper's numbers.
+
+    Raises: ValueError: an unknown name. TypeError: what is no attack.
+    """
+    if isinstance(attack, str):
+        return attacks.by_name(attack).make()
+    checks.attack("attack", attack)
+    return attack
+
+
+def run_on(
+    attack: Attack,
+    ids: np.ndarray,
+    model: LogitsFn,
+    threat: Any,
+    x: Any,
+    goal: Any,
+    *,
+    seed: int = 0,
+    stage: int = 0,
+    target: int = 0,
+    restart: int = 0,
+    to_the_end: bool = False,
+    tile: int = lift.TILE,
+    on_tile: Callable[[int], None] | None = None,
+    driver: Callable[..., drive.RunMany] = drive.auto,
+) -> AttackResult:
+    """An attack on checked examples, in tiles, with keys by seed, ids and the item.
+
+    Args:
+        attack, model, threat, x, goal, to_the_end: as the driver takes them.
+        ids: of the examples, [B].
+        seed, stage, target, restart: see `lift.item_keys`.
+        tile, on_tile: see `lift.in_tiles`.
+        driver: `drive.auto`, or one like it.
+    """
+    run = lift.in_tiles(
+        driver(attack, to_the_end=to_the_end), tile=tile, on_tile=on_tile
+    )
+    names = {"stage": stage, "target": target, "restart": restart}
+    result: AttackResult = run(
+        lift.item_keys(seed, ids, **names), model, threat, x, goal
+    )
+    return result
