@@ -153,14 +153,20 @@ def share(name: str, value: Any) -> None:
     holds(name, value, lambda v: 0 < v < 1, "a number in (0, 1)")
 
 
-def known_name(kind: str, value: str, known: Iterable[str]) -> None:
-    """Raises ValueError with the known names and the nearest one."""
-    names = sorted(known)
+def known_name(kind: str, value: Any, known: Iterable[str]) -> None:
+    """Raises ValueError with the known names and the nearest one, however spelt."""
+    names = list(known)
     if not isinstance(value, str) or value not in names:
-        near = difflib.get_close_matches(str(value), names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        known = ", ".join(names)
-        raise ValueError(f"unknown {kind} {shown(value)}{hint} (known: {known})")
+        by_letters = {_letters(name): name for name in names}
+        near = difflib.get_close_matches(_letters(value), by_letters, n=1, cutoff=0.5)
+        hint = f"; did you mean {by_letters[near[0]]!r}?" if near else ""
+        listed = ", ".join(sorted(names))
+        raise ValueError(f"unknown {kind} {shown(value)}{hint} (known: {listed})")
+
+
+def _letters(name: Any) -> str:
+    """What is left of "APGD-CE" or "apgd_ce" where spelling does not count."""
+    return "".join(filter(str.isalnum, shown(name))).lower()
 
 
 def threat(attack: str, given: Any, *names: str) -> None:
@@ -271,14 +277,17 @@ def labels(
 ) -> None:
     """Raises ValueError unless `value` holds n integer labels in [0, num_classes)."""
     made = array(name, value, f"{n} integers, one class index per image")
+    if made.shape != (n,):
+        one_hot = made.ndim == 2 and made.shape[0] == n
+        instead = f"; of rows by class take {name}.argmax(axis=1)" if one_hot else ""
+        raise ValueError(
+            f"{name}.shape={made.shape}; expected ({n},), one class index per image"
+            f"{instead}"
+        )
     if not np.issubdtype(made.dtype, np.integer):
         raise ValueError(
             f"{name}.dtype={made.dtype}; expected integers; "
             f"convert class indices with {name}.astype('int32')"
-        )
-    if made.shape != (n,):
-        raise ValueError(
-            f"{name}.shape={made.shape}; expected ({n},), one class index per image"
         )
     if num_classes is None:
         return

@@ -2,8 +2,9 @@
 
 import os
 
+from robust_jax.core import checks
 from robust_jax.datasets import digits, tfds_source
-from robust_jax.datasets.catalog import CATALOG, check_known
+from robust_jax.datasets.catalog import CATALOG
 from robust_jax.datasets.types import Dataset, OnDevice
 
 __all__ = ["Dataset", "OnDevice", "load", "names"]
@@ -37,8 +38,8 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Da
     >>> data.images.shape, data.labels[:5]
     ((500, 8, 8, 1), array([6, 8, 3, 1, 2], dtype=int32))
     """
-    check_known("dataset", name, names())
-    check_known("split", split, tfds_source.SPLITS)
+    checks.known_name("dataset", name, names())
+    checks.known_name("split", split, tfds_source.SPLITS)
     if name == digits.NAME:
         return digits.load(split)
     return tfds_source.load(name, split, data_dir)

@@ -1,10 +1,6 @@
 """The data sets that come through tfds: one table, one row each."""
 
-import difflib
-from collections.abc import Collection
 from typing import NamedTuple
-
-from robust_jax.core import checks
 
 
 class Entry(NamedTuple):
@@ -26,12 +22,3 @@ CATALOG = {
     "cifar100": Entry("cifar100", (32, 32, 3), 100, 10, (0.5071, 0.4866, 0.4409)),
     "svhn": Entry("svhn_cropped", (32, 32, 3), 10, 10, (0.4377, 0.4438, 0.4728)),
 }
-
-
-def check_known(what: str, value: str, known: Collection[str]) -> None:
-    """Raises a ValueError that lists what is known and suggests the nearest."""
-    if not isinstance(value, str) or value not in known:
-        value = checks.shown(value).strip("'")
-        near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"{what}={value}; expected one of {', '.join(known)}{hint}")

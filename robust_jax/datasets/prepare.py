@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from robust_jax.core import checks
 from robust_jax.datasets import layouts, official, tfds_source
-from robust_jax.datasets.catalog import CATALOG, check_known
+from robust_jax.datasets.catalog import CATALOG
 from robust_jax.datasets.official import RawSplit
 from robust_jax.datasets.types import dataset_ids
 
@@ -55,7 +56,7 @@ def prepare(
         ValueError: a file is not the official one, truncated, or of another format;
             data_dir cannot be written.
     """
-    check_known("dataset", name, CATALOG)
+    checks.known_name("dataset", name, CATALOG)
     stock = _stock_builder(name)
     root = tfds_source.data_root(data_dir)
     target = root / stock.name / str(stock.VERSION)

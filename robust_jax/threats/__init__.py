@@ -1,7 +1,5 @@
 """What the adversary may do: balls with a box, patches, geometry and colours."""
 
-import difflib
-
 from robust_jax.core import checks
 from robust_jax.threats import corruptions
 from robust_jax.threats.balls import L0, L1, L2, Ball, Linf, ball_then_clip
@@ -43,14 +41,7 @@ NAMES = tuple(_NAMED)  # of the threats on pixels, as `by_name` takes them
 def by_name(norm: str) -> type[Ball | Patch]:
     """The threat of a name: that of a norm, linf, l2, l1 or l0, or patch.
 
-    Raises: ValueError: for any other name, with the nearest of the five.
+    Raises: ValueError: for any other name, with the nearest one.
     """
-    if not isinstance(norm, str) or norm not in _NAMED:
-        low = checks.shown(norm).lower()
-        nearest = difflib.get_close_matches(low, _NAMED, n=1, cutoff=0.0)[0]
-        known = ", ".join(_NAMED)
-        raise ValueError(
-            f"norm={checks.shown(norm)}; expected one of {known}; did you mean "
-            f"{nearest!r}?"
-        )
+    checks.known_name("norm", norm, _NAMED)
     return _NAMED[norm]

@@ -239,7 +239,9 @@ def test_unknown_names_suggest_the_nearest():
     refuses(sentence + r"mnist, svhn\)$", checks.known_name, "dataset", "cifar", known)
     refuses(r"'xyz' \(known: cifar10", checks.known_name, "dataset", "xyz", known)
     checks.known_name("dataset", "mnist", iter(known))
-    refuses(r"norm='linff'; .*did you mean 'linf'", threats.by_name, "linff")
+    refuses(r"unknown norm 'linff'; did you mean 'linf'", threats.by_name, "linff")
+    refuses(r"unknown norm 'L2'; did you mean 'l2'", threats.by_name, "L2")
+    refuses(r"'APGD-CE'; did you mean 'apgd_ce'", attacks.by_name, "APGD-CE")
     refuses(r"unknown model .*did you mean 'small_cnn'", by_name, "smallcnn")
 
 

@@ -33,11 +33,12 @@ def test_names_can_be_loaded_or_say_how_to_prepare_them(tmp_path):
 @pytest.mark.parametrize(
     ("name", "split", "words"),
     [
-        ("minst", "test", "dataset=minst; expected one of digits, mnist, .*mean mnist"),
-        ("svhn_cropped", "test", "did you mean svhn"),
-        ("qqq", "test", "svhn$"),
-        ("digits", "valid", "split=valid; .*did you mean validation"),
-        ("mnist", "dev", "split=dev; expected one of train, validation, test"),
+        ("minst", "test", "unknown dataset 'minst'; did you mean 'mnist'.*digits, "),
+        ("svhn_cropped", "test", "did you mean 'svhn'"),
+        ("CIFAR-10", "test", "did you mean 'cifar10'"),
+        ("qqq", "test", r"unknown dataset 'qqq' \(.*svhn\)$"),
+        ("digits", "valid", "unknown split 'valid'; did you mean 'validation'"),
+        ("mnist", "dev", r"unknown split 'dev' \(known: test, train, validation"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(name, split, words):

@@ -126,7 +126,7 @@ def test_contents_of_another_kind_are_refused(shape, label, words, tmp_path):
 
 
 def test_an_unknown_data_set_is_named(tmp_path):
-    with pytest.raises(ValueError, match=r"dataset=cifar; .*did you mean cifar10"):
+    with pytest.raises(ValueError, match=r"dataset 'cifar'; did you mean 'cifar10'"):
         prepare("cifar", tmp_path, tmp_path / "data")
 
 

@@ -117,7 +117,7 @@ def test_an_epoch_has_steps_for_every_example(n, steps):
     [
         ("ball.eps", -0.1, "eps=-0.1; expected a finite radius >= 0"),
         ("ball.eps", float("nan"), "eps=nan; expected a finite radius"),
-        ("ball.norm", "l7", "norm='l7'; expected one of linf, l2, l1, l0"),
+        ("ball.norm", "l7", "unknown norm 'l7'; did you mean"),
         ("ball.growth_epochs", -1, "growth_epochs=-1; expected a finite number >= 0"),
         ("attack.steps", 0, "steps=0; expected an integer >= 1"),
         ("attack.steps", "x", "attack.steps='x'; expected an integer"),
