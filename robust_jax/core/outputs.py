@@ -25,15 +25,20 @@ _SAY = {takes: f"say takes={takes!r}" for takes in _ADVICE}
 def check_callable(name: str, model: Any) -> None:
     """Raises TypeError for what is no function of images alone."""
     kind = type(model)
-    if _is_module(kind, "flax.nnx"):
+    if isinstance(model, type):
+        raise TypeError(
+            f"{name}={model.__name__}, a class; expected a function of images, such as "
+            "a module of it with its weights"
+        )
+    if is_module(kind, "flax.nnx"):
         raise TypeError(
             f"{name}={kind.__name__}(...), a module of Flax NNX; expected a function "
             "of images; pass interop.from_nnx(...)"
         )
-    if _is_module(kind, "flax.linen"):
+    if is_module(kind, "flax.linen"):
         raise TypeError(
             f"{name}={kind.__name__}(...), a module of Flax Linen without its weights; "
-            "pass interop.from_linen(..., variables)"
+            "pass interop.from_linen(..., variables), or bind them to it"
         )
     if not callable(model):
         raise TypeError(
@@ -86,13 +91,21 @@ def check_logits(out: Any, of: Any, *, takes: str | None = None) -> None:
         )
 
 
+def gives_logits(model: Callable[..., Any], x: Any, leading: int = 0) -> bool:
+    """Whether a net, asked for shapes alone, gives [K], after so many axes of x."""
+    with contextlib.suppress(Exception):  # Whatever a foreign net raises.
+        shape = shapes(model, x).shape
+        return len(shape) == leading + 1 and shape[:leading] == x.shape[:leading]
+    return False
+
+
 def shapes(function: Callable[..., Any], *args: Any) -> Any:
     """Shapes and types of what a function gives; it is traced anew."""
     return jax.eval_shape(lambda *args: function(*args), *args)  # Not from memory.
 
 
-def _is_module(kind: type, package: str) -> bool:
-    """Whether it is a class of modules of a part of Flax, which need not be there."""
+def is_module(kind: type, package: str) -> bool:
+    """Whether it is a class of modules of a package, which need not be there."""
     return any(
         base.__name__ == "Module" and base.__module__.startswith(package)
         for base in kind.__mro__
@@ -123,9 +136,8 @@ def _remedy(
         two = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), given[0]
         )
-        with contextlib.suppress(Exception):
-            if len(shapes(model, two).shape) == 2:
-                return f"it needs a batch axis; {advice['batch']}"
+        if gives_logits(model, two, 1):
+            return f"it needs a batch axis; {advice['batch']}"
         with contextlib.suppress(Exception):
             shapes(model, *given, jax.random.key(0))
             return f"it takes a key, too; {advice['example and key']}"

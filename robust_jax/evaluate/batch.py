@@ -21,7 +21,7 @@ def attack(
     threat: Any,
     *,
     targets: Any = None,
-    takes: str = "example",
+    takes: str | None = None,
     ids: Any = None,
     seed: int = 0,
     to_the_end: bool | None = None,

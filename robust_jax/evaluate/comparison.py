@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from robust_jax.core import checks, records
-from robust_jax.evaluate.model import adapted
+from robust_jax.evaluate.model import SAMPLES, adapted
 from robust_jax.evaluate.report import COLUMNS, Report
 from robust_jax.evaluate.robustness import robustness
 from robust_jax.report import table
@@ -76,7 +76,7 @@ def compare(
     if not models:
         raise ValueError("models={}; expected at least one model, by name")
     batch = checks.batch(images)
-    given = {"takes": "example", "samples": 100, "seed": 0, **options}
+    given = {"takes": None, "samples": SAMPLES, "seed": 0, **options}
     how = given["takes"], given["samples"], given["seed"]
     for name, model in models.items():
         is_name = isinstance(name, str) and name

@@ -90,7 +90,7 @@ def checked(
     tile: int,
     *,
     cap: bool = False,
-    takes: str = "example",
+    takes: str | None = None,
 ) -> tuple[Model, Examples, Any]:
     """A net of one example, the examples with its answers, and the threat on them.
 

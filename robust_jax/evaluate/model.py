@@ -1,17 +1,19 @@
 """The user's net as the engine wants it: a function of one example, float32 logits."""
 
+import sys
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jax.tree_util import Partial
 
 from robust_jax.core import checks, closures, compiling, drive, lift, outputs
 from robust_jax.core.memo import memoised
 from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import Array, Key
-from robust_jax.interop import per_example
+from robust_jax.interop import from_linen, from_nnx, per_example
 
 TAKES = ("example", "batch", "example and key")
 SAMPLES = 100  # Answers of a random net, unless the user says otherwise.
@@ -33,7 +35,7 @@ class Model(NamedTuple):
 def adapted(
     model: Any,
     images: Any,
-    takes: str,
+    takes: str | None,
     samples: int,
     seed: int,
     *,
@@ -45,27 +47,32 @@ def adapted(
 
     Args:
         model: see `takes`; weights that are data (`jax.tree_util.Partial`) stay data.
+            A module of NNX, Equinox or Linen, the last one bound to its variables, is
+            taken in inference mode.
         images: shape [N, *S], to ask for shapes; the net is not run.
         takes: "example", [*S] -> [K]; "batch", [B, *S] -> [B, K]; "example and key",
             (x, key) -> [K], a random net, whose answer without a key is the mean of
-            `samples` fixed ones.
+            `samples` fixed ones. None: an example, or else a batch.
         samples: of a random net, >= 2.
         seed: of the fixed answers.
         name: of the argument, for errors.
-    Raises: TypeError: no function, or a bare module of Flax. ValueError: an unknown
-        `takes`; a net that cannot be traced; outputs that are no [K] logits.
+    Raises: TypeError: no function, or a module of Linen without its variables.
+        ValueError: an unknown `takes`; a net that cannot be traced; outputs that are no
+        [K] logits.
     """
-    if not isinstance(takes, str) or takes not in TAKES:
+    if takes is not None and (not isinstance(takes, str) or takes not in TAKES):
         raise ValueError(
             f"takes={checks.shown(takes)}; expected one of {', '.join(TAKES)}"
         )
     checks.positive_integer("samples", samples)
     checks.seed(seed)
+    model = _as_function(model)
     outputs.check_callable(name, model)
     given, shape = drive.as_partial(model), np.shape(images)[1:]
     one = np.zeros(shape, np.float32)
+    takes = _seen_to_take(given, one) if takes is None else takes
     if takes == "batch":
-        outputs.check(given, np.zeros((2, *shape), np.float32), takes=takes)
+        outputs.check(given, np.stack([one, one]), takes=takes)
         return Model(_settled(per_example(given), one), given, 1)
     if takes == "example":
         outputs.check(given, one, takes=takes)
@@ -76,6 +83,33 @@ def adapted(
     outputs.check(given, one, keys[0], takes=takes)
     given = closures.as_of_now(given, one, keys[0])
     return Model(Partial(_random_answer, given, keys), None, samples)
+
+
+def _as_function(model: Any) -> Any:
+    """A module with its variables as a function in inference mode; others as they are.
+
+    Equinox is not imported unless the user has done so.
+    """
+    kind = type(model)
+    if outputs.is_module(kind, "flax.nnx"):
+        return from_nnx(model)
+    if outputs.is_module(kind, "flax.linen") and model.scope is not None:
+        return from_linen(*model.unbind())
+    if outputs.is_module(kind, "equinox"):
+        net = sys.modules["equinox"].nn.inference_mode(model)
+        return lambda x: net(x)
+    return model
+
+
+def _seen_to_take(model: Partial, one: np.ndarray) -> str:
+    """Whether a net takes an example, or else a batch; "example" if neither."""
+    if not outputs.gives_logits(model, one):
+        batches = (np.stack([one] * n) for n in (2, 3))
+        if all(outputs.gives_logits(model, batch, 1) for batch in batches):
+            said = "the model takes no single example but batches, and is given such"
+            logging.log_first_n(logging.WARNING, said, 1)
+            return "batch"
+    return "example"
 
 
 def is_as_it_was(model: Model, x: np.ndarray) -> bool:

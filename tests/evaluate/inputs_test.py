@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from jax.tree_util import Partial
 
 from robust_jax import attacks, interop, threats
@@ -191,10 +190,8 @@ class Imaginary(nn.Module):
         (lambda x: NET(x) + 1j, "gave complex64 outputs; expected real logits"),
         (lambda x: NET(x)[0], r"outputs of shape \(\); .* return \[-z/2, z/2\]"),
         (lambda x: NET(x)[:1], r"shape \(1,\) per example; .* return \[-z/2, z/2\]"),
-        (Partial(batched, NET.args[0]), "it needs a batch axis; say takes='batch'"),
         (keyed, "it takes a key, too; say takes='example and key'"),
         (lambda x: x.reshape(7), "fails on a float32 input of shape .6,.: TypeError"),
-        (nnx.Linear(SIZE, 3, rngs=nnx.Rngs(0)), r"NNX; .* pass interop\.from_nnx"),
         (Imaginary(), "without its weights; pass interop.from_linen"),
     ],
 )
@@ -202,8 +199,6 @@ def test_what_is_no_model_is_told_what_to_do(model, sentence):
     """By everything that takes one."""
     refuses(sentence, judged, model)
     examples, threat, attack = (IMAGES, LABELS), threats.Linf(EPS), BIM[0].attack
-    if isinstance(model, Partial):
-        return
     refuses(sentence, curve, model, *examples, threat, [0.1], attack)
     refuses(sentence, distances, model, *examples, threats.L2(1.0))
     refuses(sentence, corrupted_accuracy, model, *examples, ["fog"])
