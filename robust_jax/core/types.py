@@ -9,6 +9,8 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import jax
 from jax.typing import ArrayLike
 
+from robust_jax.core.brief import brief
+
 Array = jax.Array
 Key = jax.Array
 LogitsFn = Callable[[Array], Array]  # [*S] -> [K], of one example
@@ -87,6 +89,9 @@ class AttackResult(NamedTuple):
     distance: Array  # [] in the threat's norm
     forwards: Array  # [] int32 model evaluations
     backwards: Array  # [] int32 gradients
+
+    def __repr__(self) -> str:
+        return brief(self)
 
 
 class State(Protocol):

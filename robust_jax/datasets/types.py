@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from robust_jax.core.brief import brief
 from robust_jax.core.ids import example_ids
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Dataset:
     ids: NDArray[np.uint64]  # [N], see core.ids; equal examples have equal ids
     num_classes: int
     scale: int  # the raw value of full intensity: 255, or 16 for the digits
+
+    __repr__ = brief
 
     def __len__(self) -> int:
         return len(self.images)

@@ -10,8 +10,10 @@ from robust_jax.evaluate.distances import Distances, distances, last_radius, opt
 from robust_jax.evaluate.engine import Layout
 from robust_jax.evaluate.forecast import Progress
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
+from robust_jax.evaluate.options import Run
 from robust_jax.evaluate.plans import plus, rand, standard, strongest, swift
-from robust_jax.evaluate.report import Failure, Report, StageResult
+from robust_jax.evaluate.report import Failure, Report
+from robust_jax.evaluate.results import StageResult
 from robust_jax.evaluate.robustness import robustness
 from robust_jax.evaluate.stages import (
     History,
@@ -39,6 +41,7 @@ __all__ = [
     "Plan",
     "Progress",
     "Report",
+    "Run",
     "Stage",
     "StageResult",
     "attack",

@@ -1,6 +1,5 @@
 """From an evaluation to its audit, and to further ones with more points."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,67 +13,69 @@ from robust_jax.evaluate.audit.subject import why_no_gradient
 from robust_jax.evaluate.engine import Examples
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.model import adapted, classes_of, is_as_it_was
-from robust_jax.evaluate.report import Report
+from robust_jax.evaluate.results import Verdicts
 
 AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
 
-@dataclasses.dataclass(frozen=True)
-class Auditor:
-    """What an audit asks of an evaluation, and a report does not keep.
+def audited(
+    run: Evaluation,
+    found: Verdicts,
+    points: int | None = None,
+    *,
+    surrogate: Any = None,
+    certified: Any = None,
+    on_check: Callable[[float], None] = lambda share: None,
+    seconds_left: Callable[[], float] = lambda: math.inf,
+) -> Audit:
+    """The audit of what an evaluation found.
 
     The net of one example is the one of the evaluation; its batch form, which is
     called as it is, is asked as long as it is that net.
 
-    Attributes:
+    Args:
         run: the evaluation.
-        surrogate: a plain net of one example, for transfer.
-        certified: shape [N] bool, examples that are proved robust.
+        found: by it.
+        points: see `robustness`.
+        surrogate, certified: by default those of the evaluation; checked before.
+        on_check, seconds_left: see `run_audit`.
     """
+    examples, net = run.examples, run.model
+    subject = Subject(
+        model=net.logits_fn,
+        threat=run.threat,
+        examples=examples,
+        found=found,
+        batch_model=net.batch_fn if is_as_it_was(net, examples.images[0]) else None,
+        surrogate=run.options.surrogate if surrogate is None else surrogate,
+        certified=run.options.certified if certified is None else certified,
+        plan=run.plan,
+    )
+    return run_audit(
+        subject,
+        points=POINTS if points is None else points,
+        budget=AUDIT_SHARE * subject.cost if points is None else None,
+        on_check=on_check,
+        seconds_left=seconds_left,
+    )
 
-    run: Evaluation
-    surrogate: Any = None
-    certified: np.ndarray | None = None
 
-    def __call__(
-        self,
-        report: Report,
-        points: int | None = None,
-        *,
-        surrogate: Any = None,
-        certified: Any = None,
-        on_check: Callable[[float], None] = lambda share: None,
-        seconds_left: Callable[[], float] = lambda: math.inf,
-    ) -> Audit:
-        """The audit of a report of the evaluation, what is given checked before."""
-        surrogate = self.surrogate if surrogate is None else surrogate
-        certified = self.certified if certified is None else certified
-        subject = _subject(self.run, report, surrogate, certified)
-        return run_audit(
-            subject,
-            points=POINTS if points is None else points,
-            budget=AUDIT_SHARE * subject.cost if points is None else None,
-            on_check=on_check,
-            seconds_left=seconds_left,
-        )
-
-    def again(
-        self,
-        report: Report,
-        points: int | None = None,
-        *,
-        surrogate: Any = None,
-        certified: Any = None,
-    ) -> Audit:
-        """As the call, of what a user gives; see `Report.audit_again`."""
-        examples = self.run.examples
-        check_points(points, True)
-        if certified is not None:
-            certified = checks.marks("certified", certified, len(examples.labels))
-        surrogate = settled(surrogate, examples.images, report.seed)
-        check_classes(surrogate, examples)
-        _check_unchanged(self.run, report)
-        return self(report, points, surrogate=surrogate, certified=certified)
+def again(
+    run: Evaluation,
+    found: Verdicts,
+    points: int | None = None,
+    *,
+    surrogate: Any = None,
+    certified: Any = None,
+) -> Audit:
+    """As `audited`, of what a user gives; see `Report.audit_again`."""
+    check_points(points, True)
+    if certified is not None:
+        certified = checks.marks("certified", certified, len(run.examples.labels))
+    surrogate = settled(surrogate, run.examples.images, found.seed)
+    check_classes(surrogate, run.examples)
+    _check_unchanged(run, found)
+    return audited(run, found, points, surrogate=surrogate, certified=certified)
 
 
 def settled(surrogate: Any, images: np.ndarray, seed: int) -> Partial | None:
@@ -84,7 +85,7 @@ def settled(surrogate: Any, images: np.ndarray, seed: int) -> Partial | None:
     """
     if surrogate is None:
         return None
-    net = adapted(surrogate, images, "example", 1, seed, name="surrogate").logits_fn
+    net = adapted(surrogate, images, None, 1, seed, name="surrogate").logits_fn
     why = why_no_gradient(net, images[0])
     if why is not None:
         raise ValueError(
@@ -105,10 +106,10 @@ def check_classes(surrogate: Partial | None, examples: Examples) -> None:
         )
 
 
-def _check_unchanged(run: Evaluation, report: Report) -> None:
+def _check_unchanged(run: Evaluation, found: Verdicts) -> None:
     """Raises ValueError where images or net are no longer those of the report."""
-    left = report.winner < 0  # Whose x_adv is a copy of the clean image.
-    if not np.array_equal(run.examples.images[left], report.x_adv[left]):
+    left = found.winner < 0  # Whose x_adv is a copy of the clean image.
+    if not np.array_equal(run.examples.images[left], found.x_adv[left]):
         raise ValueError(
             "images: the array was written to since the report; evaluate again"
         )
@@ -130,29 +131,3 @@ def check_points(points: int | None, audit: bool) -> None:
             "the audit looks at; leave points out, or ask report.audit_again(points="
             f"{points}) later"
         )
-
-
-def _subject(
-    run: Evaluation, report: Report, surrogate: Any, certified: np.ndarray | None
-) -> Subject:
-    examples, image = run.examples, run.examples.images[0]
-    return Subject(
-        model=run.model.logits_fn,
-        batch_model=run.model.batch_fn if is_as_it_was(run.model, image) else None,
-        threat=run.threat,
-        images=examples.images,
-        labels=examples.labels,
-        ids=examples.ids,
-        logits=examples.logits,
-        clean=report.clean,
-        stages=report.stages,
-        x_adv=report.x_adv,
-        winner=report.winner,
-        claims=report.claims,
-        seed=report.seed,
-        tile=report.tile,
-        samples=report.samples,
-        surrogate=surrogate,
-        certified=certified,
-        plan=run.plan,
-    )

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from robust_jax.core import closures, compiling, lift
+from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
@@ -34,6 +35,9 @@ class Claims(NamedTuple):
     size: np.ndarray = np.zeros(0)  # [n] float64, in its norm; NaN: of parameters
     refuted: np.ndarray = np.zeros(0, np.int64)  # unconfirmed, and not borderline
 
+    def __repr__(self) -> str:
+        return brief(self)
+
     @property
     def passed(self) -> bool:
         """No example outside the threat set; unconfirmed ones only at the border."""
@@ -56,6 +60,10 @@ class Claims(NamedTuple):
             f"({self.borderline} of them {border}), "
             f"{len(self.not_finite)} without finite logits"
         )
+
+
+_NOBODY = np.zeros(0, np.int64)
+NO_CLAIMS = Claims(0, _NOBODY, _NOBODY, 0, _NOBODY, 0.0, 0.0)
 
 
 @own_settings()
@@ -104,8 +112,7 @@ def confirm(
     """
     n = len(images)
     if n == 0:
-        nobody = np.zeros(0, np.int64)
-        return Claims(0, nobody, nobody, 0, nobody, 0.0, 0.0, samples)
+        return NO_CLAIMS._replace(samples=samples)
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
     if of_parameters(threat):
         size, box, is_outside = np.full(n, np.nan), np.zeros(n), np.zeros(n, bool)

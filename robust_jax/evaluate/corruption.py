@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robust_jax import threats
 from robust_jax.core import checks, compiling, lift
+from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
@@ -28,6 +29,8 @@ class Corrupted:
     severities: tuple[int, ...]
     clean: NDArray[np.bool_]  # [N]
     right: NDArray[np.bool_]  # [names, severities, N]
+
+    __repr__ = brief
 
     def accuracy(self, name: str, severity: int | None = None) -> Proportion:
         """Under one corruption, at a severity or over all of them.

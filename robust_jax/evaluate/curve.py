@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import boxes, checks, lift
+from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, LogitsFn, Untargeted
@@ -26,6 +27,8 @@ class Curve:
     broken: np.ndarray  # [R, N] bool
     forwards: int
     backwards: int
+
+    __repr__ = brief
 
     @property
     def accuracies(self) -> list[Proportion]:

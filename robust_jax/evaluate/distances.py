@@ -14,11 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robust_jax.core import boxes, checks, lift
+from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
+from robust_jax.core.factories import Product
 from robust_jax.core.metrics import Median, Proportion, median
-from robust_jax.core.types import LogitsFn
-from robust_jax.evaluate.batch import run_on
+from robust_jax.core.types import Attack, LogitsFn
+from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.claims import Claims, confirm
+from robust_jax.evaluate.engine import Examples
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.polish import polished, refined
@@ -41,6 +44,8 @@ class Distances:
     seconds: float
     x_adv: np.ndarray  # [N, *S], x where nothing was found
     claims: Claims
+
+    __repr__ = brief
 
     @property
     def success(self) -> Proportion:
@@ -82,7 +87,7 @@ def distances(
     images: Any,
     labels: Any,
     threat: Any,
-    plan: Stage | NearestPlan | None = None,
+    plan: Stage | NearestPlan | Attack | str | None = None,
     *,
     ids: Any = None,
     seed: int = 0,
@@ -99,12 +104,14 @@ def distances(
         model, images, labels, ids, seed, tile: as in `robustness`.
         threat: its eps is a cap, `inf` allowed.
         plan: `nearest` of the threat's norm by default, or a minimum-norm attack with
-            goals and restarts; its `only` is not asked.
+            goals and restarts; its `only` is not asked. An attack, or the name of one,
+            is a stage by itself.
         on_items: called with the number of finished items.
     Raises: ValueError: bad images, labels, radius or model, in one sentence.
     """
     boxes.check_kind(threat)
-    checks.instance("plan", plan, Stage | NearestPlan | None, "a Stage, or None")
+    if not isinstance(plan, Stage | NearestPlan | None):
+        plan = _stage_of(plan)
     checks.function("on_items", on_items)
     if plan is None:
         nearest(threat.name)  # A norm without a plan, before anything is asked.
@@ -115,14 +122,7 @@ def distances(
         plan = nearest(threat.name, examples.logits.shape[1])
     whole = NearestPlan(plan.name, (plan,)) if isinstance(plan, Stage) else plan
     right = np.flatnonzero(examples.right)
-    part = _Part(
-        net.logits_fn,
-        lift.threat_of(threat, examples.images, right),
-        examples.images[right],
-        examples.labels[right],
-        examples.logits[right],
-        examples.ids[right],
-    )
+    part = _Part(net.logits_fn, threat, examples).take(right)
     start = time.perf_counter()
     finds, calls = _finds(whole, part, seed, tile, on_items)
     best = _nearest(finds)
@@ -140,15 +140,25 @@ def distances(
     )  # fmt: skip
 
 
+def _stage_of(plan: Any) -> Stage:
+    """The stage of an attack, or of a name."""
+    if isinstance(plan, str):
+        return Stage(plan, named(plan))
+    wanted = "a Stage, a minimum-norm attack, the name of one, or None"
+    checks.instance("plan", plan, Attack | Product, wanted)
+    return Stage(checks.shown(plan), plan)
+
+
 class _Part(NamedTuple):
-    """The examples that the model gets right, M of them."""
+    """Examples of a net, M of them."""
 
     model: LogitsFn
     threat: Any
-    x: np.ndarray  # [M, *S]
-    labels: np.ndarray  # [M]
-    logits: np.ndarray  # [M, K]
-    ids: np.ndarray  # [M]
+    of: Examples
+
+    def take(self, rows: np.ndarray) -> "_Part":
+        threat = lift.threat_of(self.threat, self.of.images, rows)
+        return _Part(self.model, threat, self.of.take(rows))
 
 
 class _Find(NamedTuple):
@@ -166,21 +176,21 @@ def _finds(
     on_items: Callable[[int], None],
 ) -> tuple[list[_Find], np.ndarray]:
     """Of each restart of each stage the nearest find; forwards and backwards, [2]."""
-    finds, calls = [], np.zeros(2)
+    finds, calls, x = [], np.zeros(2), part.of.images
     for stage in plan.stages:
         for restart in range(stage.restarts):
-            best = _Find(np.full(len(part.x), np.inf), part.x.copy())
+            best, rows = _Find(np.full(len(x), np.inf), x.copy()), np.arange(len(x))
             finds.append(best)
-            goals = goals_of(stage, part.labels, part.logits) if len(part.x) else ()
+            goals = goals_of(stage, part.of.labels, part.of.logits) if len(x) else ()
             for target, goal in enumerate(goals):
                 made = run_on(
-                    stage.attack, part.ids, part.model, part.threat, part.x, goal,
+                    stage.attack, part.of.ids, part.model, part.threat, x, goal,
                     seed=seed, target=target, restart=restart, to_the_end=True,
                     tile=tile, on_tile=on_items,
                 )  # fmt: skip
                 calls += made.forwards.sum(), made.backwards.sum()
                 size = np.where(made.margin >= 0, made.distance, np.inf)
-                _keep_nearer(best, np.arange(len(part.x)), size, made.x_adv)
+                _keep_nearer(best, rows, size, made.x_adv)
     return finds, calls
 
 
@@ -213,19 +223,20 @@ def _made_nearer(
         rows = np.flatnonzero(np.isfinite(find.distance))
         if plan.refine is None or len(rows) == 0:
             continue
-        keys = lift.item_keys(seed, part.ids[rows], target=0, restart=0)
+        some = part.take(rows)
         more = refined(
-            plan.refine, keys, part.model, lift.threat_of(part.threat, part.x, rows),
-            part.x[rows], find.x_adv[rows], part.labels[rows], tile,
+            plan.refine, lift.item_keys(seed, some.of.ids), some.model, some.threat,
+            some.of.images, find.x_adv[rows], some.of.labels, tile,
         )  # fmt: skip
         calls += more.forwards.sum() + len(rows), more.backwards.sum()
         size = np.where(more.margin >= 0, more.distance, np.inf)
         _keep_nearer(nearer, rows, size, more.x_adv)
     rows = np.flatnonzero(np.isfinite(best.distance))
     if plan.polish and len(rows):
+        some = part.take(rows)
         x_adv[rows], each = polished(
-            part.model, lift.threat_of(part.threat, part.x, rows), part.x[rows],
-            x_adv[rows], part.labels[rows], plan.polish, tile,
+            some.model, some.threat, some.of.images, x_adv[rows], some.of.labels,
+            plan.polish, tile,
         )  # fmt: skip
         calls += each * len(rows)
     return x_adv, calls
@@ -239,13 +250,13 @@ def _held(
     Polish goes so near the boundary that another batch layout may see the other side.
     The nearer points that do not hold are replaced in place.
     """
-    look = functools.partial(audited, part.model, part.threat, part.x)
-    seen, claims = look(nearer, part.labels, np.isfinite(best))
+    look = functools.partial(audited, part.model, part.threat, part.of.images)
+    seen, claims = look(nearer, part.of.labels, np.isfinite(best))
     lost = np.isfinite(best) & np.isinf(seen)
     lost[np.flatnonzero(np.isfinite(best))[claims.unconfirmed]] = True
     if lost.any():
         nearer[lost] = x_adv[lost]
-        seen, claims = look(nearer, part.labels, np.isfinite(best))
+        seen, claims = look(nearer, part.of.labels, np.isfinite(best))
     return seen, claims
 
 

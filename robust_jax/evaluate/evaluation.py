@@ -9,7 +9,6 @@ import numpy as np
 
 from robust_jax.core import lift
 from robust_jax.core.compiling import own_settings
-from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import PathLike
 from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import AttackResult, Towards
@@ -19,7 +18,6 @@ from robust_jax.evaluate.engine import (
     Examples,
     Item,
     Journal,
-    Layout,
     Ledger,
     Limit,
     Queue,
@@ -30,34 +28,32 @@ from robust_jax.evaluate.engine import (
 )
 from robust_jax.evaluate.engine.estimate import speed
 from robust_jax.evaluate.engine.programs import Compiled
-from robust_jax.evaluate.forecast import (
-    Forecast,
-    OnProgress,
-    Progress,
-    Work as StageWork,
-)
-from robust_jax.evaluate.identity import identity
+from robust_jax.evaluate.forecast import Forecast, Work as StageWork
+from robust_jax.evaluate.identity import describe, identity
 from robust_jax.evaluate.model import Model, fresh_right
-from robust_jax.evaluate.report import StageResult
+from robust_jax.evaluate.options import Run
+from robust_jax.evaluate.results import HOLDS, WRONG, StageResult, Verdicts
 from robust_jax.evaluate.stages import History, Plan, Stage, allowed, goals_of
 
-_HOLDS, _WRONG = -1, -2  # Winners of examples that no stage has broken.
 _TELLS = 0.2  # Seconds between two words on compilation.
 
 
 class Evaluation:
     """Runs a plan's stages in order and keeps what is known of each example.
 
-    Attributes, arrays of all N examples:
-        clean: bool, right without an attack.
-        winner: int, the stage that broke it; -1 none, -2 wrong without an attack.
-        place: int, the winner's target * restarts + restart; -1 without a winner.
-        x_adv: [N, *S], the clean image without a winner.
-        best_margin: float32, the largest margin that any stage has reached.
+    A context, in which no other run may use the journal.
+
+    Args:
+        model, examples, threat, plan, seed: of the evaluation, checked.
+        options: how it runs.
+        limit: counts from the user's call; what is reserved of it is what the clean
+            images took to be asked.
+
+    Attributes:
+        found: what is known so far; its arrays are written to as stages end.
         began: `time.perf_counter()` when the first attack step was about to be taken,
             its programs ready; None if there was none.
-        right_share: share of a random net's fresh answers that are right, at x_adv
-            where there is a winner, at the clean image otherwise; None if not random.
+    Raises: ValueError: a journal of another evaluation, damaged or in use.
     """
 
     def __init__(
@@ -67,58 +63,48 @@ class Evaluation:
         threat: Any,
         plan: Plan,
         seed: int,
-        layout: Layout,
-        retire: bool,
-        limit: Limit | None = None,
+        options: Run,
+        limit: Limit,
     ) -> None:
         self.model, self.examples, self.threat = model, examples, threat
-        self.plan, self.seed, self.layout, self._retire = plan, seed, layout, retire
-        n, num_classes = examples.logits.shape
-        self.clean = examples.right
-        self.began: float | None = None
-        self.right_share: np.ndarray | None = None
+        self.plan, self.options, self.limit = plan, options, limit
+        (n, num_classes), clean, share = examples.logits.shape, examples.right, None
         if model.is_random:
-            self.right_share = self._share(np.arange(n), examples.images)
-            self.clean = self.right_share > 0.5
-        self.winner = np.where(self.clean, _HOLDS, _WRONG)
-        self.place = np.full(n, -1)
-        self.x_adv = examples.images.copy()
-        self.best_margin = examples.margin.astype(np.float32)
+            asked = examples.images, examples.labels, examples.ids
+            share = fresh_right(model, *asked, seed, OfPlan.VERDICT) / model.samples
+            clean = share > 0.5
+        self.found = Verdicts(
+            model=options.name,
+            threat=describe(threat),
+            clean=clean,
+            x_adv=examples.images.copy(),
+            winner=np.where(clean, HOLDS, WRONG),
+            ids=examples.ids,
+            seed=seed,
+            tile=options.layout.tile,
+            place=np.full(n, -1),
+            best_margin=examples.margin.astype(np.float32),
+            samples=model.samples,
+            right_share=share,
+        )
+        self.began: float | None = None
         self._target_margin = np.full((n, num_classes), -np.inf, np.float32)
         self._goals = [goals_of(s, examples.labels, examples.logits) for s in plan]
-        self._journal: Journal | None = None
-        self._kept: dict[int, list[Entry]] = {}
-        self._on_progress: OnProgress | None = None
         self._forecast: Forecast | None = None
-        self._told, self._pace = 0.0, 0.0  # Seconds of a tile's forward pass.
-        self.limit = Limit() if limit is None else limit
-        self._first_look = self.limit.reserved  # Seconds until its program is made.
+        self._first_look = limit.reserved  # Seconds until its program is made.
         self.plan = tuple(
             dataclasses.replace(s, attack=of_now(s.attack, model.logits_fn, work))
             for s, work in zip(plan, self._works_of_one(), strict=True)
         )
+        self._journal: Journal | None = None
+        self._kept: dict[int, list[Entry]] = {}
+        if options.journal is not None:
+            self._keep(options.journal)
 
-    def watch(self, on_progress: OnProgress | None) -> None:
-        """Calls back at every look of the host.
+    def __enter__(self) -> "Evaluation":
+        return self
 
-        Needs `forecast`, if there is something to be called.
-        """
-        self._on_progress = on_progress
-
-    def keep(self, folder: PathLike) -> None:
-        """Keeps finished items in a folder, and takes up those that it holds.
-
-        Until `close` no other run may use the folder.
-
-        Raises: ValueError: a folder of another evaluation, damaged or in use.
-        """
-        of = self.plan, self._works_of_one(), self.model.logits_fn, self.threat
-        what = identity(*of, self.layout, seed=self.seed, retire=self._retire)
-        self._journal = Journal(folder, what)
-        for entry in self._journal.entries():
-            self._kept.setdefault(entry.stage, []).append(entry)
-
-    def close(self) -> None:
+    def __exit__(self, *error: object) -> None:
         """Writes what is pending; other runs may use the journal."""
         if self._journal is not None:
             try:
@@ -126,7 +112,30 @@ class Evaluation:
             finally:
                 self._journal.close()
 
-    def all_stages(self) -> Iterator[StageResult]:
+    def run(self, audit_share: float) -> Verdicts:
+        """All that the plan finds, looked at again.
+
+        Args:
+            audit_share: of the plan's cost that an audit may spend; 0 without one.
+        """
+        tells = self.options.on_estimate, self.options.on_progress, self.limit.minutes
+        if any(one is not None for one in tells):  # A limit needs to know the pace.
+            self._forecast = self._foreseen(audit_share)
+            if self.options.on_estimate is not None:
+                self.options.on_estimate(self._forecast.estimate)
+        stages, claims = tuple(self._stages()), self._claims()
+        self.found = dataclasses.replace(self.found, stages=stages, claims=claims)
+        return self.found
+
+    def _keep(self, folder: PathLike) -> None:
+        """Keeps finished items in a folder, and takes up those that it holds."""
+        of = self.plan, self._works_of_one(), self.model.logits_fn, self.threat
+        how: dict[str, Any] = {"seed": self.found.seed, "retire": self.options.retire}
+        self._journal = Journal(folder, identity(*of, self.options.layout, **how))
+        for entry in self._journal.entries():
+            self._kept.setdefault(entry.stage, []).append(entry)
+
+    def _stages(self) -> Iterator[StageResult]:
         """Runs the stages; each result as it is known.
 
         Programs of later stages are compiled while the first ones run; none is begun
@@ -142,33 +151,29 @@ class Evaluation:
         finally:
             _cancel(ahead)
 
-    def forecast(self, audit_share: float) -> Forecast:
-        """What all will take; the programs begin to be compiled.
-
-        Args:
-            audit_share: of the plan's cost that an audit may spend; 0 without one.
-        """
+    def _foreseen(self, audit_share: float) -> Forecast:
+        """What all will take; the programs begin to be compiled."""
         model, images = self.model.logits_fn, self.examples.images
-        slots, tiles = self.layout.tile, self.layout.tiles
-        pace, stages = speed(model, images, slots), []
-        self._pace = pace.seconds
+        layout, on_progress = self.options.layout, self.options.on_progress
+        pace, stages = speed(model, images, layout.tile), []
         for k, programs in enumerate(self._begun()):
-            stage, items = self.plan[k], int(self.clean.sum()) * self._places(k)
-            calls = -(-items // slots) * stage.attack.steps
+            stage, places = self.plan[k], len(self._goals[k]) * self.plan[k].restarts
+            items = int(self.found.clean.sum()) * places
+            calls = -(-items // layout.tile) * stage.attack.steps
             is_conditional = stage.only is not None
             stages.append(StageWork(programs, calls, is_conditional, 12 * items))
-        self._forecast = Forecast(pace, model, images, tiles, stages, audit_share)
-        return self._forecast
+        of = pace, model, images, layout.tiles, stages, audit_share
+        return Forecast(*of, on_progress)
 
-    def claims(self) -> Claims:
+    def _claims(self) -> Claims:
         """An independent look at every example that a stage broke."""
-        lost = np.flatnonzero(self.winner >= 0)
+        lost, model, right = np.flatnonzero(self.found.winner >= 0), self.model, None
         images, labels = self.examples.images[lost], self.examples.labels[lost]
         threat = lift.threat_of(self.threat, self.examples.images, lost)
-        x_adv, model, right = self.x_adv[lost], self.model, None
+        x_adv = self.found.x_adv[lost]
         if model.is_random:
-            ids = self.examples.ids[lost]
-            right = fresh_right(model, x_adv, labels, ids, self.seed, OfPlan.CLAIMS)
+            ids, seed = self.found.ids[lost], self.found.seed
+            right = fresh_right(model, x_adv, labels, ids, seed, OfPlan.CLAIMS)
         looked = (model.logits_fn, threat, images, x_adv, labels)
         return confirm(*looked, right, model.samples)
 
@@ -178,19 +183,20 @@ class Evaluation:
 
         Raises: ValueError: an example that no stage broke.
         """
-        stage, place = int(self.winner[position]), int(self.place[position])
+        found = self.found
+        stage, place = int(found.winner[position]), int(found.place[position])
         if stage < 0:
             raise ValueError(f"position={position}; no stage broke this example")
         allowed = np.zeros((1, place + 1), bool)
         allowed[0, place] = True
         rows = np.array([position])
-        work, queue, found = self._prepared(stage, rows, allowed)
-        run_stage(self.plan[stage].attack, self.model.logits_fn, work, queue, found,
-                  self.layout)  # fmt: skip
-        kept = found.x_adv.get(0, (place, self.examples.images[position]))
-        cost = found.forwards[0, place], found.backwards[0, place]
+        work, queue, made = self._prepared(stage, rows, allowed)
+        run_stage(self.plan[stage].attack, self.model.logits_fn, work, queue, made,
+                  self.options.layout)  # fmt: skip
+        kept = made.x_adv.get(0, (place, self.examples.images[position]))
+        cost = made.forwards[0, place], made.backwards[0, place]
         distance = self.threat.distance(kept[1], self.examples.images[position])
-        return AttackResult(kept[1], found.margin[0, place], distance, *cost)
+        return AttackResult(kept[1], made.margin[0, place], distance, *cost)
 
     def _stage(self, number: int, programs: list[Compiled]) -> StageResult:
         start, stage = time.perf_counter(), self.plan[number]
@@ -216,24 +222,17 @@ class Evaluation:
             self.limit.reserved = self._seconds_of_claims(found)
 
         if queue.left and self._are_ready(programs):
-            run_stage(
-                stage.attack,
-                self.model.logits_fn,
-                work,
-                queue,
-                found,
-                self.layout,
-                on_end=on_end,
-                on_look=on_look,
-                limit=self.limit,
-            )
+            of = stage.attack, self.model.logits_fn, work, queue, found
+            run_stage(*of, self.options.layout, on_end=on_end, on_look=on_look,
+                      limit=self.limit)  # fmt: skip
         broken = self._settle(number, attacked, found)
         seconds = time.perf_counter() - start
         return _stage_result(stage, broken, attacked, found, queue, seconds)
 
     def _attacked(self) -> np.ndarray:
         """Positions of the examples that the next stage attacks."""
-        return np.flatnonzero(self.winner == _HOLDS if self._retire else self.clean)
+        left = self.found.winner == HOLDS
+        return np.flatnonzero(left if self.options.retire else self.found.clean)
 
     def _begun(self) -> list[list[Compiled]]:
         """The programs of each stage, in the order in which they will be needed.
@@ -241,22 +240,22 @@ class Evaluation:
         Of stages that the time limit comes before, and where nothing is to be
         attacked, none.
         """
-        tiles = -(-len(self._attacked()) // self.layout.tile)
-        model = self.model.logits_fn
-        stages: list[list[Compiled]] = []
-        for stage, work in zip(self.plan, self._works_of_one(), strict=True):
-            some = tiles if not self.limit.is_over else 0
-            stages.append(
-                begun(self.layout, stage.attack, model, work, some) if some else []
-            )
-        return stages
+        layout, model = self.options.layout, self.model.logits_fn
+        tiles = -(-len(self._attacked()) // layout.tile)
+        return [
+            begun(layout, stage.attack, model, work, tiles)
+            if tiles and not self.limit.is_over
+            else []
+            for stage, work in zip(self.plan, self._works_of_one(), strict=True)
+        ]
 
     def _wait(self, programs: list[list[Compiled]]) -> None:
         """Tells how far the first stage's compilation is, until that is over."""
-        while self._on_progress is not None and programs[0] and not self.limit.is_over:
+        is_told = self.options.on_progress is not None
+        while is_told and programs[0] and not self.limit.is_over:
             first = [one.ahead.wait(_TELLS) for one in programs[0]]
             every = [share for stage in programs for one in stage for share in one.made]
-            self._tell(0, float(np.mean(every)), "compilation", self.winner == _HOLDS)
+            self._tell(0, float(np.mean(every)), "compilation")
             if all(first):
                 return
 
@@ -272,30 +271,22 @@ class Evaluation:
 
     def _seconds_of_claims(self, found: Ledger) -> float:
         """What a last look at all that was found so far will take, its program too."""
-        count = len(found.x_adv) + int((self.winner >= 0).sum())
+        count = len(found.x_adv) + int((self.found.winner >= 0).sum())
         looks = 3 if self.model.is_random else 1  # A random net's verdicts twice.
-        return self._first_look + looks * self._pace * count / self.layout.tile
+        pace = 0.0 if self._forecast is None else self._forecast.seconds_of_tile
+        return self._first_look + looks * pace * count / self.found.tile
 
     def _works_of_one(self) -> list[Work]:
         """The work of each stage on the first example, for its shapes."""
         one = np.arange(1), np.ones((1, 1), bool)
         return [self._prepared(k, *one)[0] for k in range(len(self.plan))]
 
-    def _places(self, number: int) -> int:
-        return len(self._goals[number]) * self.plan[number].restarts
-
     def _prepared(
         self, number: int, attacked: np.ndarray, allowed: np.ndarray
     ) -> tuple[Work, Queue, Ledger]:
-        work = Work(
-            self.examples,
-            attacked,
-            self._goals[number],
-            self.plan[number].restarts,
-            self.threat,
-            self.seed,
-            number,
-        )
+        goals, restarts = self._goals[number], self.plan[number].restarts
+        of = self.examples, attacked, goals, restarts, self.threat
+        work = Work(*of, self.found.seed, number)
         return work, Queue(allowed), Ledger.nothing(*allowed.shape)
 
     def _allowed(self, number: int, attacked: np.ndarray) -> np.ndarray:
@@ -303,7 +294,7 @@ class Evaluation:
         history = History(
             self.examples.logits[attacked],
             self.examples.margin[attacked],
-            self.best_margin[attacked],
+            self.found.best_margin[attacked],
             self._target_margin[attacked],
         )
         return allowed(self.plan[number], self._goals[number], history, attacked)
@@ -312,22 +303,22 @@ class Evaluation:
         """What a stage found becomes known; [N] bool, what it broke."""
         self._learn(number, attacked, found)
         rows = np.array(sorted(found.x_adv), np.int64)
-        positions = attacked[rows]
-        if self.right_share is not None and len(rows):
+        positions, known = attacked[rows], self.found
+        if known.right_share is not None and len(rows):
             x_adv = np.stack([found.x_adv[row][1] for row in rows])
             share = self._share(positions, x_adv)
             lost = share <= 0.5
             rows, positions, share = rows[lost], positions[lost], share[lost]
-            first = self.winner[positions] == _HOLDS
-            self.right_share[positions[first]] = share[first]
-        broken = ~self.clean
+            first = known.winner[positions] == HOLDS
+            known.right_share[positions[first]] = share[first]
+        broken = ~known.clean
         broken[positions] = True
-        if self._retire:
-            broken |= self.winner >= 0
+        if self.options.retire:
+            broken |= known.winner >= 0
         for row, position in zip(rows, positions, strict=True):
-            if self.winner[position] == _HOLDS:
-                self.winner[position] = number
-                self.place[position], self.x_adv[position] = found.x_adv[row]
+            if known.winner[position] == HOLDS:
+                known.winner[position] = number
+                known.place[position], known.x_adv[position] = found.x_adv[row]
         return broken
 
     def _learn(self, number: int, attacked: np.ndarray, found: Ledger) -> None:
@@ -336,7 +327,8 @@ class Evaluation:
         for row, (place, _) in found.x_adv.items():
             margin[row, place + 1 :] = -np.inf  # The schedule decides who of them ran.
         best = margin.max(axis=1, initial=-np.inf)
-        self.best_margin[attacked] = np.maximum(self.best_margin[attacked], best)
+        reached = self.found.best_margin
+        reached[attacked] = np.maximum(reached[attacked], best)
         restarts = self.plan[number].restarts
         for k, goal in enumerate(self._goals[number]):
             if isinstance(goal, Towards):
@@ -345,28 +337,25 @@ class Evaluation:
                 self._target_margin[at] = np.maximum(self._target_margin[at], own)
 
     def _share(self, positions: np.ndarray, images: np.ndarray) -> np.ndarray:
-        labels, ids = self.examples.labels[positions], self.examples.ids[positions]
-        right = fresh_right(self.model, images, labels, ids, self.seed, OfPlan.VERDICT)
+        asked = images, self.examples.labels[positions], self.found.ids[positions]
+        right = fresh_right(self.model, *asked, self.found.seed, OfPlan.VERDICT)
         return right / self.model.samples
 
     def _report(
         self, number: int, attacked: np.ndarray, share: float, found: Ledger
     ) -> None:
-        holds = self.winner == _HOLDS
-        if not self.model.is_random:
-            holds[attacked[list(found.x_adv)]] = False
-        self._tell(number + 1, share, self.plan[number].name, holds)
+        taken = () if self.model.is_random else attacked[list(found.x_adv)]
+        self._tell(number + 1, share, self.plan[number].name, taken)
 
     def tell_audit(self, share: float) -> None:
         """Tells how far the audit is."""
-        self._tell(-1, share, "audit", self.winner == _HOLDS)
+        self._tell(-1, share, "audit")
 
-    def _tell(self, part: int, within: float, stage: str, holds: np.ndarray) -> None:
-        if self._on_progress is None or self._forecast is None:
-            return
-        self._told = max(self._told, self._forecast.share(part, within))
-        robust = Proportion(int(holds.sum()), len(holds))
-        self._on_progress(Progress(self._told, robust, stage))
+    def _tell(self, part: int, within: float, stage: str, taken: Any = ()) -> None:
+        holds = self.found.winner == HOLDS
+        holds[list(taken)] = False
+        if self._forecast is not None:
+            self._forecast.tell(part, within, stage, holds)
 
 
 def _cancel(programs: list[list[Compiled]]) -> None:

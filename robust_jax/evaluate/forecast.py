@@ -47,6 +47,7 @@ class Forecast:
         tiles: in flight on a device.
         stages: in their order.
         audit_share: of the attacks' cost that the audit may spend; 0 without an audit.
+        on_progress: who is told how far it is.
     """
 
     def __init__(
@@ -57,7 +58,13 @@ class Forecast:
         tiles: int,
         stages: Sequence[Work],
         audit_share: float,
+        on_progress: OnProgress | None,
     ) -> None:
+        self.seconds_of_tile, self._on_progress, self._told = (
+            pace.seconds,
+            on_progress,
+            0.0,
+        )
         attacks = [
             pace.call(stage.programs[0].sketches["step"])
             * stage.calls
@@ -89,3 +96,10 @@ class Forecast:
         number = part % len(self._parts)
         over = sum(self._parts[:number]) + within * self._parts[number]
         return min(over / max(sum(self._parts), 1e-9), 1.0)
+
+    def tell(self, part: int, within: float, stage: str, holds: np.ndarray) -> None:
+        """Says how far it is, see `share`, and of which examples nothing is found."""
+        if self._on_progress is not None:
+            self._told = max(self._told, self.share(part, within))
+            robust = Proportion(int(holds.sum()), len(holds))
+            self._on_progress(Progress(self._told, robust, stage))

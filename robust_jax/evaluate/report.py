@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import records
+from robust_jax.core.brief import brief
 from robust_jax.core.compilation import Compilation
 from robust_jax.core.metrics import Proportion, wilson
 from robust_jax.core.types import AttackResult
+from robust_jax.evaluate import auditing
 from robust_jax.evaluate.audit import Audit
-from robust_jax.evaluate.claims import Claims
+from robust_jax.evaluate.evaluation import Evaluation
+from robust_jax.evaluate.results import HOLDS, StageResult, Verdicts
 from robust_jax.report import table
 
-_HOLDS = -1
 _INTERVAL = 23  # The check of how wide it is.
 
 COLUMNS = (
@@ -30,35 +32,6 @@ COLUMNS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class StageResult:
-    """One stage over all N examples of an evaluation.
-
-    `broken` includes the examples that the model gets wrong without any attack and,
-    where stages retire examples, those that an earlier stage broke. There are two
-    ledgers. Useful cost is that of an example's items up to its winner: it does not
-    depend on the schedule. Spent cost is all that slots with its items computed in this
-    session, frozen steps and cancelled items too; what a journal held was spent before.
-    `idle` is what slots without an item computed.
-    """
-
-    name: str
-    broken: np.ndarray  # [N] bool
-    forwards: np.ndarray  # [N] int64, useful model evaluations
-    backwards: np.ndarray  # [N] int64, useful gradients
-    spent_forwards: np.ndarray  # [N] int64
-    spent_backwards: np.ndarray  # [N] int64
-    idle: tuple[int, int] = (0, 0)  # forwards and backwards
-    occupancy: float = 1.0  # share of the slots' calls that moved an item
-    unfinished: int = 0  # items that a time limit left undone
-    seconds: float = 0.0  # wall time, compilation included
-
-    @property
-    def accuracy(self) -> Proportion:
-        """Accuracy after this stage."""
-        return Proportion(int((~self.broken).sum()), len(self.broken))
-
-
-@dataclasses.dataclass(frozen=True)
 class Failure:
     """An example that a stage broke."""
 
@@ -70,7 +43,9 @@ class Failure:
     restart: int
     x: np.ndarray  # [*S]
     x_adv: np.ndarray  # [*S]
-    _evaluation: Any = dataclasses.field(repr=False)
+    _evaluation: Evaluation
+
+    __repr__ = brief
 
     def reproduce(self) -> AttackResult:
         """Runs the attack that broke this example again, from its key, on it alone.
@@ -81,33 +56,13 @@ class Failure:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-    """Clean accuracy, what each stage left, and the worst case over all stages.
+class Report(Verdicts):
+    """What an evaluation found, its audit, and what it took."""
 
-    Arrays are per example in the caller's order. `x_adv` of an example that no stage
-    broke is the clean input; `winner` is the stage that broke it (-1 none, -2 the
-    model was wrong without an attack), `place` its target * restarts + restart.
-    """
-
-    model: str
-    threat: str
-    clean: np.ndarray  # [N] bool: right without an attack
-    stages: tuple[StageResult, ...]
-    x_adv: np.ndarray  # [N, *S]
-    winner: np.ndarray  # [N] int
-    ids: np.ndarray  # [N] uint64
-    claims: Claims
-    seed: int
-    tile: int
-    place: np.ndarray | None = None  # [N] int, -1 without a winner
-    best_margin: np.ndarray | None = None  # [N] the largest that any stage reached
-    samples: int = 1  # of a random net's verdict
-    right_share: np.ndarray | None = None  # [N] of a random net's fresh answers
     audit: Audit | None = None
     compilation: Compilation | None = None  # from the call to the report
     seconds_to_first_step: float | None = None  # from the call; None without a step
-    evaluation: Any = dataclasses.field(default=None, repr=False)
-    auditor: Any = dataclasses.field(default=None, repr=False)
+    evaluation: Evaluation | None = None
 
     def audit_again(
         self, points: int | None = None, *, surrogate: Any = None, certified: Any = None
@@ -125,13 +80,8 @@ class Report:
             gradient; marks of other examples; images or a net of batches that changed
             since; a report that was not made by `robustness`.
         """
-        if self.auditor is None:
-            raise ValueError(
-                "auditor=None; expected a report that `robustness` has just made; "
-                "evaluate again, from the journal if there is one"
-            )
         more = {"surrogate": surrogate, "certified": certified}
-        return self.audited(self.auditor.again(self, points, **more))
+        return self.audited(auditing.again(self._run, self, points, **more))
 
     @property
     def distrust(self) -> str | None:
@@ -158,17 +108,21 @@ class Report:
 
         Raises: ValueError: for a report that was not made by `robustness`.
         """
-        run = self.evaluation
-        if run is None:
+        run = self._run
+        return [self._failure(run, int(p)) for p in np.flatnonzero(self.winner >= 0)]
+
+    @property
+    def _run(self) -> Evaluation:
+        if self.evaluation is None:
             raise ValueError(
                 "evaluation=None; expected a report that `robustness` has just made; "
                 "evaluate again, from the journal if there is one"
             )
-        return [self._failure(run, int(p)) for p in np.flatnonzero(self.winner >= 0)]
+        return self.evaluation
 
-    def _failure(self, run: Any, position: int) -> Failure:
+    def _failure(self, run: Evaluation, position: int) -> Failure:
         stage = run.plan[self.winner[position]]
-        target, restart = divmod(int(run.place[position]), stage.restarts)
+        target, restart = divmod(int(run.found.place[position]), stage.restarts)
         return Failure(
             position=position,
             id=int(self.ids[position]),
@@ -240,6 +194,9 @@ class Report:
             audit |= {"forwards": self.audit.forwards, "seconds": self.audit.seconds}
             rows.append({**common, **audit, "backwards": self.audit.backwards})
         return rows
+
+    def __repr__(self) -> str:
+        return f"Report({self.citation()})"
 
     def __str__(self) -> str:
         lines = [] if self.distrust is None else [self.distrust]
@@ -323,7 +280,7 @@ class Report:
         }
 
     def _ledger(self, stage: StageResult) -> dict[str, Any]:
-        holds = self.winner == _HOLDS
+        holds = self.winner == HOLDS
         useful = stage.forwards + 2 * stage.backwards
         return {
             "stage": stage.name,

@@ -125,7 +125,7 @@ def lead(logits, goal):
 def test_what_a_users_objective_climbs_is_known_behind_the_front_door():
     """There an attack is told from the same one at another time."""
     plan = (Stage("pgd-40 ce", attacks.pgd(4, 0.4, lead)),)
-    run = judged(scenes.HONEST, audit=False, plan=plan).auditor.run
+    run = judged(scenes.HONEST, audit=False, plan=plan).evaluation
     assert tactics.no_scale_hides_from(run.plan[0], scenes.CLASSES)
 
 

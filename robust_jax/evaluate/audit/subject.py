@@ -3,8 +3,9 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+import operator
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast
 
 import jax
 import numpy as np
@@ -15,30 +16,25 @@ from robust_jax.core.types import Attack, AttackResult, LogitsFn, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import Claims, predict
+from robust_jax.evaluate.engine import Examples
+from robust_jax.evaluate.results import StageResult, Verdicts
 from robust_jax.evaluate.stages import Plan
+
+_T = TypeVar("_T")
 
 
 class LateError(Exception):
     """A time limit came before the end of a check."""
 
 
-class Outcome(Protocol):
-    """What the checks read of one stage of a plan; arrays are per example, [N]."""
+class _Of(Generic[_T]):
+    """A field of one of a subject's objects."""
 
-    @property
-    def name(self) -> str: ...
+    def __init__(self, path: str) -> None:
+        self._get = operator.attrgetter(path)
 
-    @property
-    def broken(self) -> np.ndarray: ...  # bool, by this stage, an earlier one, or clean
-
-    @property
-    def forwards(self) -> np.ndarray: ...  # useful model evaluations
-
-    @property
-    def backwards(self) -> np.ndarray: ...  # useful gradients; all 0: a black box
-
-    @property
-    def unfinished(self) -> int: ...  # work items that a time limit left undone
+    def __get__(self, subject: Any, kind: Any = None) -> _T:
+        return cast(_T, self._get(subject))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,22 +43,25 @@ class Subject:
 
     model: LogitsFn  # of one example
     threat: Any
-    images: np.ndarray  # [N, *S]
-    labels: np.ndarray  # [N]
-    ids: np.ndarray  # [N] uint64
-    logits: np.ndarray  # [N, K], clean
-    clean: np.ndarray  # [N] bool, right without an attack
-    stages: Sequence[Outcome]
-    x_adv: np.ndarray  # [N, *S]
-    winner: np.ndarray  # [N] int: stage that broke it, -1 none, -2 wrong without attack
-    claims: Claims
-    seed: int
-    tile: int
+    examples: Examples
+    found: Verdicts
     batch_model: Callable[..., Any] | None = None  # [B, *S] -> [B, K], if given as such
-    samples: int = 1  # answers that a randomised model's verdict is the majority of
     surrogate: LogitsFn | None = None  # a plain net for transfer, of one example
     certified: np.ndarray | None = None  # [N] bool, proved robust
     plan: Plan = ()  # what the stages are made of, one for each of `stages`
+
+    images = _Of[np.ndarray]("examples.images")  # [N, *S]
+    labels = _Of[np.ndarray]("examples.labels")  # [N]
+    ids = _Of[np.ndarray]("examples.ids")  # [N] uint64
+    logits = _Of[np.ndarray]("examples.logits")  # [N, K], clean
+    clean = _Of[np.ndarray]("found.clean")  # and so on: see `Verdicts`
+    stages = _Of[tuple[StageResult, ...]]("found.stages")
+    x_adv = _Of[np.ndarray]("found.x_adv")
+    winner = _Of[np.ndarray]("found.winner")
+    claims = _Of[Claims]("found.claims")
+    seed = _Of[int]("found.seed")
+    tile = _Of[int]("found.tile")
+    samples = _Of[int]("found.samples")
 
     @property
     def robust(self) -> np.ndarray:

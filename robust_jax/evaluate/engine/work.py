@@ -21,6 +21,10 @@ class Examples:
     ids: np.ndarray  # [N] uint64
     logits: np.ndarray  # [N, K] clean logits
 
+    def take(self, rows: np.ndarray) -> "Examples":
+        """Some of them, by their positions."""
+        return Examples(*(field[rows] for field in vars(self).values()))
+
     @property
     def margin(self) -> np.ndarray:
         """Best other clean logit minus the label's, [N]."""
@@ -83,10 +87,10 @@ class Work:
             key_data[own] = self._keys_at(int(place))[rows[own]]
         targets = places // self.restarts
         goal = self._kind(*(field[targets, at] for field in self.goals))
-        images = self.examples.images
-        return Inputs(
-            key_data, images[at], goal, self._threat_at(at), self.examples.logits[at]
-        )
+        images, logits = self.examples.images[at], self.examples.logits[at]
+        some = lift.threat_of(self._threat, self.examples.images, at)
+        threat = lift.threat_on_host(some, images)
+        return Inputs(key_data, images, goal, threat, logits)
 
     def _keys_at(self, place: int) -> np.ndarray:
         if place not in self._keys:
@@ -95,17 +99,3 @@ class Work:
             ids = self.examples.ids[self.attacked]
             self._keys[place] = lift.item_key_data(self._seed, ids, **names)
         return self._keys[place]
-
-    def _threat_at(self, at: np.ndarray) -> Any:
-        some = lift.threat_of(self._threat, self.examples.images, at)
-        rank = self.examples.images.ndim
-
-        def each(bound):
-            face = np.asarray(bound, np.float32)
-            if face.ndim == rank:
-                return face
-            return np.broadcast_to(face, (len(at), *face.shape))
-
-        eps = np.broadcast_to(np.asarray(some.eps, np.float32), (len(at),))
-        lower, upper = each(some.lower), each(some.upper)
-        return some._replace(eps=eps, lower=lower, upper=upper)

@@ -11,15 +11,15 @@ from jax.tree_util import Partial
 from scipy import stats
 
 from robust_jax import attacks, threats
-from robust_jax.core.ids import example_ids
 from robust_jax.core.types import Attack
 from robust_jax.evaluate import Stage, likeliest_targets
 from robust_jax.evaluate.audit import model_checks, probes, run_audit
 from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
-from robust_jax.evaluate.audit.subject import Bench, Subject, margins
-from robust_jax.evaluate.claims import confirm, predict
+from robust_jax.evaluate.audit.subject import Bench, margins
+from robust_jax.evaluate.claims import predict
 from robust_jax.losses import objectives
 from tests import victims
+from tests.evaluate.audit import scenes
 
 CHECKS = checks_of(model_checks)
 SIZE, CLASSES, N, TILE, EPS = 16, 4, 40, 16, 0.1
@@ -63,26 +63,11 @@ def bench(model=None, images=IMAGES, *, batch_model=None, **fields):
     """All points of an evaluation in which no attack was tried."""
     model = net() if model is None else model
     logits = predict(model, images, TILE)
-    threat = threats.Linf(EPS)
     clean = margins(logits, labels()) < 0
-    nothing = confirm(net(), threat, images[:0], images[:0], labels()[:0])
-    subject = Subject(
-        model=model,
-        threat=threat,
-        images=images,
-        labels=labels(),
-        ids=example_ids(images, labels()),
-        logits=logits,
-        clean=clean,
-        stages=(),
-        x_adv=images,
-        winner=np.where(clean, -1, -2),
-        claims=nothing,
-        seed=0,
-        tile=TILE,
-        batch_model=batch_model,
-    )
-    return Bench(dataclasses.replace(subject, **fields), N)
+    threat, winner = threats.Linf(EPS), np.where(clean, -1, -2)
+    subject = scenes.untouched(model, threat, images, labels(), logits, tile=TILE)
+    fields = {"clean": clean, "winner": winner, "batch_model": batch_model} | fields
+    return Bench(scenes.changed(subject, **fields), N)
 
 
 @functools.cache
@@ -146,7 +131,7 @@ def test_the_order_of_the_examples_does_not_matter():
     subject, order = killed_on_half().subject, np.random.default_rng(0).permutation(N)
     names = ("images", "labels", "ids", "logits", "clean", "x_adv", "winner")
     mixed = {name: getattr(subject, name)[order] for name in names}
-    shuffled = dataclasses.replace(subject, **mixed)
+    shuffled = scenes.changed(subject, **mixed)
     audits = [run_audit(s, points=20, checks=CHECKS) for s in (subject, shuffled)]
     assert audits[0].findings == audits[1].findings
     assert audits[0].backwards == audits[1].backwards > 0
@@ -157,7 +142,7 @@ def test_a_point_is_probed_alike_among_other_points():
     half = everyone.index[1::2]
     names = ("images", "labels", "ids", "logits", "clean", "x_adv", "winner")
     fewer = {name: getattr(subject, name)[half] for name in names}
-    alone = Bench(dataclasses.replace(subject, **fewer), N)
+    alone = Bench(scenes.changed(subject, **fewer), N)
     np.testing.assert_array_equal(alone.images, everyone.images[1::2])
     for found, known in zip(
         probes.probes(alone).around, probes.probes(everyone).around, strict=True

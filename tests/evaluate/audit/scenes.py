@@ -16,7 +16,9 @@ from jax.tree_util import Partial
 from robust_jax import threats
 from robust_jax.core.ids import example_ids
 from robust_jax.evaluate.audit.subject import Bench, Subject
-from robust_jax.evaluate.claims import confirm, predict
+from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.engine import Examples
+from robust_jax.evaluate.results import Verdicts
 from tests import victims
 
 HONEST, KILLED, KILLED_OFF_DATA, KILLED_FAR_OFF = 0, 1, 2, 3
@@ -75,27 +77,42 @@ def stage(broken, *, with_gradients=True):
     )
 
 
+def changed(subject, **fields):
+    """A subject with other fields, whichever of its objects holds them."""
+    parts = {"examples": subject.examples, "found": subject.found}
+    names = {field.name for field in dataclasses.fields(subject)}
+    for part, value in parts.items():
+        held = {field.name for field in dataclasses.fields(value)} - names
+        own = {name: fields[name] for name in held & set(fields)}
+        parts[part] = dataclasses.replace(value, **own)
+    rest = {name: value for name, value in fields.items() if name in names}
+    return dataclasses.replace(subject, **parts, **rest)
+
+
+def untouched(model, threat, images, labels, logits, **fields):
+    """What is known before any attack, of examples that are all right."""
+    n, ids = len(images), example_ids(images, labels)
+    found = Verdicts(
+        model="model",
+        threat="linf",
+        clean=np.ones(n, bool),
+        x_adv=images,
+        winner=np.full(n, -1),
+        ids=ids,
+        seed=0,
+        tile=TILE,
+    )
+    whole = Subject(model, threat, Examples(images, labels, ids, logits), found)
+    return changed(whole, **fields)
+
+
 def subject(model=None, *, winner=None, **fields):
     """An evaluation; by default of the honest net, by a plan that misses nothing."""
     x, labels, logits = data()
     winner = np.where(can_be_broken(), 0, -1) if winner is None else winner
-    nothing = confirm(net(), threats.Linf(EPS), x[:0], x[:0], labels[:0])
-    whole = Subject(
-        model=net() if model is None else model,
-        threat=threats.Linf(EPS),
-        images=x,
-        labels=labels,
-        ids=example_ids(x, labels),
-        logits=logits,
-        clean=np.ones(N, bool),
-        stages=[stage(winner == 0)],
-        x_adv=x,
-        winner=winner,
-        claims=nothing,
-        seed=0,
-        tile=TILE,
-    )
-    return dataclasses.replace(whole, **fields)
+    whole = untouched(net(), threats.Linf(EPS), x, labels, logits, winner=winner)
+    fields = {"stages": [stage(winner == 0)]} | fields
+    return changed(whole, model=net() if model is None else model, **fields)
 
 
 def bench(model=None, **fields):

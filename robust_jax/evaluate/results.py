@@ -1,0 +1,73 @@
+"""What an evaluation finds: of each stage, and of each example (host, NumPy)."""
+
+import dataclasses
+
+import numpy as np
+
+from robust_jax.core.brief import brief
+from robust_jax.core.metrics import Proportion
+from robust_jax.evaluate.claims import NO_CLAIMS, Claims
+
+HOLDS, WRONG = -1, -2  # Winners of examples that no stage has broken.
+
+
+def _nobody() -> np.ndarray:
+    return np.zeros(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class StageResult:
+    """One stage over all N examples of an evaluation.
+
+    `broken` includes the examples that the model gets wrong without any attack and,
+    where stages retire examples, those that an earlier stage broke. There are two
+    ledgers. Useful cost is that of an example's items up to its winner: it does not
+    depend on the schedule. Spent cost is all that slots with its items computed in this
+    session, frozen steps and cancelled items too; what a journal held was spent before.
+    `idle` is what slots without an item computed.
+    """
+
+    name: str
+    broken: np.ndarray  # [N] bool
+    forwards: np.ndarray  # [N] int64, useful model evaluations
+    backwards: np.ndarray  # [N] int64, useful gradients
+    spent_forwards: np.ndarray  # [N] int64
+    spent_backwards: np.ndarray  # [N] int64
+    idle: tuple[int, int] = (0, 0)  # forwards and backwards
+    occupancy: float = 1.0  # share of the slots' calls that moved an item
+    unfinished: int = 0  # items that a time limit left undone
+    seconds: float = 0.0  # wall time, compilation included
+
+    __repr__ = brief
+
+    @property
+    def accuracy(self) -> Proportion:
+        """Accuracy after this stage."""
+        return Proportion(int((~self.broken).sum()), len(self.broken))
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdicts:
+    """Clean accuracy, what each stage left, and the worst case over all stages.
+
+    Arrays are per example in the caller's order. `x_adv` of an example that no stage
+    broke is the clean input; `winner` is the stage that broke it (-1 none, -2 the
+    model was wrong without an attack), `place` its target * restarts + restart;
+    `best_margin` is the largest that any stage reached.
+    """
+
+    model: str
+    threat: str
+    clean: np.ndarray  # [N] bool: right without an attack
+    x_adv: np.ndarray  # [N, *S]
+    winner: np.ndarray  # [N] int
+    ids: np.ndarray  # [N] uint64
+    seed: int
+    tile: int
+    stages: tuple[StageResult, ...] = ()
+    claims: Claims = NO_CLAIMS
+    place: np.ndarray = dataclasses.field(default_factory=_nobody)  # [N] int; -1: none
+    best_margin: np.ndarray = dataclasses.field(default_factory=_nobody)  # [N] reached
+    samples: int = 1  # of a random net's verdict
+    right_share: np.ndarray | None = None  # [N] of a random net's fresh answers, at
+    # x_adv where there is a winner, at the clean image otherwise
