@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax import attacks
-from robust_jax.core import boxes, checks, drive, lift
+from robust_jax.core import boxes, checks, drive, facts, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.types import Attack, AttackResult, LogitsFn, Reach, Untargeted
 from robust_jax.evaluate.examples import checked
@@ -25,6 +25,7 @@ def attack(
     ids: Any = None,
     seed: int = 0,
     to_the_end: bool | None = None,
+    unvouched: bool = False,
 ) -> AttackResult:
     """What an attack makes of each image of a batch.
 
@@ -39,15 +40,20 @@ def attack(
         targets: shape [B], classes that the images must be taken for; by default any
             class but the label is a success.
         to_the_end: whether to go on after the first success, to the largest margin or
-            the least distance; by default where the radius is infinite.
+            the least distance; by default of minimum-norm attacks, and where the
+            radius is infinite.
+        unvouched: whether to run it under a threat that nobody vouches for.
     Returns: `x_adv` [B, *S], `margin`, adversarial if >= 0, `distance`, `forwards` and
         `backwards`, each [B]; NumPy arrays.
     Raises: ValueError, TypeError: bad arguments, in one sentence.
     """
     attack = named(attack)
+    checks.flag("unvouched", unvouched)
     if to_the_end is not None:
         checks.flag("to_the_end", to_the_end)
     boxes.check_kind(threat)
+    attack = facts.unvouched(attack) if unvouched else attack
+    facts.check_use(attack, threat)
     radii = checks.numbers_of("eps", threat.eps, "a radius, or one per image")
     is_open = bool(np.isinf(radii).any())
     net, of, threat = checked(
@@ -57,9 +63,11 @@ def attack(
     if targets is not None:
         checks.labels(targets, len(of.labels), of.logits.shape[1], name="targets")
         goal = Reach(np.asarray(targets, np.int32))
-    to_the_end = is_open if to_the_end is None else bool(to_the_end)
+    if to_the_end is None:
+        known = facts.of(attack)
+        to_the_end = is_open or (known is not None and known.finds == facts.NEAREST)
     given = of.ids, net.logits_fn, threat, of.images, goal
-    return run_on(attack, *given, seed=seed, to_the_end=to_the_end)
+    return run_on(attack, *given, seed=seed, to_the_end=bool(to_the_end))
 
 
 def named(attack: Attack | str) -> Attack:

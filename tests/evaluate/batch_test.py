@@ -55,8 +55,9 @@ def test_a_target_must_be_reached():
     assert (taken == targets)[found.margin > 0].all() and (found.margin > 0).any()
 
 
-def test_an_open_radius_asks_for_the_least_distance():
-    found = rj.attack(attacks.ddn(30), NET, IMAGES, LABELS, threats.L2(np.inf))
+@pytest.mark.parametrize("cap", [np.inf, 3.0])
+def test_of_minimum_norm_the_least_distance_is_found(cap):
+    found = rj.attack(attacks.ddn(30), NET, IMAGES, LABELS, threats.L2(cap))
     first = rj.attack(attacks.ddn(30), NET, IMAGES, LABELS, threats.L2(np.inf),
                       to_the_end=False)  # fmt: skip
     assert np.isfinite(found.distance).all()
@@ -98,9 +99,15 @@ def test_of_a_random_net_the_mean_is_attacked():
         ({"model": lambda x: jax.nn.softmax(NET(x))}, "returns probabilities"),
         ({"model": lambda x: jnp.sum(x)}, r"outputs of shape \(\)"),
         ({"to_the_end": 1}, "to_the_end=1; expected True or False"),
+        ({"attack": "ddn"}, "^threat=Linf; expected threats.L2 for ddn, which nobody"),
     ],
 )
 def test_a_slip_ends_in_a_sentence(given, says):
     usual = {"attack": PGD, "model": NET, "images": IMAGES, "labels": LABELS}
     with pytest.raises((ValueError, TypeError), match=says):
         rj.attack(**{**usual, "threat": THREAT, **given})
+
+
+def test_under_a_threat_that_nobody_vouches_for_it_runs_if_told_to():
+    found = rj.attack("ddn", NET, IMAGES, LABELS, THREAT, unvouched=True)
+    assert np.isfinite(found.distance).all()
