@@ -91,12 +91,15 @@ def check_logits(out: Any, of: Any, *, takes: str | None = None) -> None:
         )
 
 
-def gives_logits(model: Callable[..., Any], x: Any, leading: int = 0) -> bool:
-    """Whether a net, asked for shapes alone, gives [K], after so many axes of x."""
-    with contextlib.suppress(Exception):  # Whatever a foreign net raises.
-        shape = shapes(model, x).shape
-        return len(shape) == leading + 1 and shape[:leading] == x.shape[:leading]
-    return False
+def gives_logits(
+    model: Callable[..., Any], x: Any, *, takes: str | None = None
+) -> bool:
+    """Whether a net, asked for shapes alone, gives real logits; see `check`."""
+    try:
+        check_logits(shapes(model, x), x, takes=takes)
+    except Exception:  # Whatever a foreign net raises.
+        return False
+    return True
 
 
 def shapes(function: Callable[..., Any], *args: Any) -> Any:
@@ -136,7 +139,7 @@ def _remedy(
         two = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct((2, *a.shape), a.dtype), given[0]
         )
-        if gives_logits(model, two, 1):
+        if gives_logits(model, two, takes="batch"):
             return f"it needs a batch axis; {advice['batch']}"
         with contextlib.suppress(Exception):
             shapes(model, *given, jax.random.key(0))

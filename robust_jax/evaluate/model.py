@@ -70,6 +70,8 @@ def adapted(
     outputs.check_callable(name, model)
     given, shape = drive.as_partial(model), np.shape(images)[1:]
     one = np.zeros(shape, np.float32)
+    if takes is None and outputs.gives_logits(given, one):
+        return Model(_settled(given, one), None, 1)
     takes = _seen_to_take(given, one) if takes is None else takes
     if takes == "batch":
         outputs.check(given, np.stack([one, one]), takes=takes)
@@ -102,13 +104,12 @@ def _as_function(model: Any) -> Any:
 
 
 def _seen_to_take(model: Partial, one: np.ndarray) -> str:
-    """Whether a net takes an example, or else a batch; "example" if neither."""
-    if not outputs.gives_logits(model, one):
-        batches = (np.stack([one] * n) for n in (2, 3))
-        if all(outputs.gives_logits(model, batch, 1) for batch in batches):
-            said = "the model takes no single example but batches, and is given such"
-            logging.log_first_n(logging.WARNING, said, 1)
-            return "batch"
+    """Whether a net that takes no example takes a batch; "example" if neither."""
+    batches = (np.stack([one] * n) for n in (2, 3))
+    if all(outputs.gives_logits(model, batch, takes="batch") for batch in batches):
+        said = "the model takes no single example but batches, and is given such"
+        logging.log_first_n(logging.WARNING, said, 1)
+        return "batch"
     return "example"
 
 
