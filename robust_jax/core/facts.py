@@ -111,6 +111,13 @@ def is_unvouched(made: Attack[Any], threat: Threat) -> bool:
     return facts is not None and threat.name not in facts.norms
 
 
+def noted(name: str, made: Attack[Any], threat: Threat) -> str:
+    """A name in a report, which says if nobody vouches for the attack there."""
+    if not is_unvouched(made, threat):
+        return name
+    return f"{name} (not vouched for under {type(threat).__name__})"
+
+
 def check_use(made: Attack[Any], threat: Threat, *, finds: str | None = None) -> None:
     """Raises ValueError for an attack that is not vouched for under a threat.
 

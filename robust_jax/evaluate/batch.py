@@ -47,12 +47,10 @@ def attack(
         `backwards`, each [B]; NumPy arrays.
     Raises: ValueError, TypeError: bad arguments, in one sentence.
     """
-    attack = named(attack)
-    checks.flag("unvouched", unvouched)
+    attack = named(attack, unvouched)
     if to_the_end is not None:
         checks.flag("to_the_end", to_the_end)
     boxes.check_kind(threat)
-    attack = facts.unvouched(attack) if unvouched else attack
     facts.check_use(attack, threat)
     radii = checks.numbers_of("eps", threat.eps, "a radius, or one per image")
     is_open = bool(np.isinf(radii).any())
@@ -70,15 +68,16 @@ def attack(
     return run_on(attack, *given, seed=seed, to_the_end=bool(to_the_end))
 
 
-def named(attack: Attack | str) -> Attack:
+def named(attack: Attack | str, unvouched: bool = False) -> Attack:
     """An attack as it is, or the one of a name, with the paper's numbers.
 
     Raises: ValueError: an unknown name. TypeError: what is no attack.
     """
+    checks.flag("unvouched", unvouched)
     if isinstance(attack, str):
-        return attacks.by_name(attack).make()
+        attack = attacks.by_name(attack).make()
     checks.attack("attack", attack)
-    return attack
+    return facts.unvouched(attack) if unvouched else attack
 
 
 def run_on(

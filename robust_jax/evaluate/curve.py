@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import boxes, checks, lift
+from robust_jax.core import boxes, checks, facts, lift
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
@@ -59,6 +59,7 @@ def curve(
     seed: int = 0,
     tile: int = lift.TILE,
     on_items: Callable[[int], None] = lambda n: None,
+    unvouched: bool = False,
 ) -> Curve:
     """Attacks every example at every radius; the radius is data of the one program.
 
@@ -73,6 +74,7 @@ def curve(
         radii: in the norm's units, finite and >= 0.
         attack: a fixed-budget attack, or a name of `attacks.list()`.
         on_items: called with the number of finished pairs (radius, example).
+        unvouched: whether to run it under a threat that nobody vouches for.
     Raises: ValueError: bad images, labels, radii or model, in one sentence.
     """
     values = checks.numbers_of("radii", radii, "a list of at least one radius")
@@ -81,7 +83,8 @@ def curve(
             f"radii={checks.shown(radii)}; expected a list of at least one radius"
         )
     boxes.check_kind(threat)
-    attack = named(attack)
+    attack = named(attack, unvouched)
+    facts.check_use(attack, threat)
     checks.function("on_items", on_items)
     checks.eps(threat.name, values, most=np.inf)
     largest = threat._replace(eps=values.max())

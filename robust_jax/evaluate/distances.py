@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import boxes, checks, lift
+from robust_jax.core import boxes, checks, facts, lift
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.factories import Product
@@ -113,6 +113,8 @@ def distances(
     if not isinstance(plan, Stage | NearestPlan | None):
         plan = _stage_of(plan)
     checks.function("on_items", on_items)
+    for stage in (plan,) if isinstance(plan, Stage) else plan.stages if plan else ():
+        facts.check_use(stage.attack, threat, finds=facts.NEAREST)
     if plan is None:
         nearest(threat.name)  # A norm without a plan, before anything is asked.
     net, examples, threat = checked(
@@ -134,8 +136,9 @@ def distances(
     found[right[np.isfinite(seen)]] = nearer[np.isfinite(seen)]
     calls += spent
     forwards, backwards = calls / max(len(right), 1)
+    name = facts.noted(plan.name, whole.stages[0].attack, threat)
     return Distances(
-        plan.name, threat.name, distance, examples.right, forwards, backwards,
+        name, threat.name, distance, examples.right, forwards, backwards,
         seconds, found, claims,
     )  # fmt: skip
 

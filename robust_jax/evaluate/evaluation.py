@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import lift
+from robust_jax.core import facts, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.records import PathLike
 from robust_jax.core.streams import OfPlan
@@ -33,7 +33,7 @@ from robust_jax.evaluate.identity import describe, identity
 from robust_jax.evaluate.model import Model, fresh_right
 from robust_jax.evaluate.options import Run
 from robust_jax.evaluate.results import HOLDS, WRONG, StageResult, Verdicts
-from robust_jax.evaluate.stages import History, Plan, Stage, allowed, goals_of
+from robust_jax.evaluate.stages import History, Plan, allowed, goals_of
 
 _TELLS = 0.2  # Seconds between two words on compilation.
 
@@ -227,7 +227,8 @@ class Evaluation:
                       limit=self.limit)  # fmt: skip
         broken = self._settle(number, attacked, found)
         seconds = time.perf_counter() - start
-        return _stage_result(stage, broken, attacked, found, queue, seconds)
+        name = facts.noted(stage.name, stage.attack, self.threat)
+        return _stage_result(name, broken, attacked, found, queue, seconds)
 
     def _attacked(self) -> np.ndarray:
         """Positions of the examples that the next stage attacks."""
@@ -365,7 +366,7 @@ def _cancel(programs: list[list[Compiled]]) -> None:
 
 
 def _stage_result(
-    stage: Stage,
+    name: str,
     broken: np.ndarray,
     attacked: np.ndarray,
     found: Ledger,
@@ -375,7 +376,7 @@ def _stage_result(
     useful, spent = (np.zeros((len(broken), 2), np.int64) for _ in range(2))
     useful[attacked], spent[attacked] = found.useful(), found.spent
     return StageResult(
-        name=stage.name,
+        name=name,
         broken=broken,
         forwards=useful[:, 0],
         backwards=useful[:, 1],

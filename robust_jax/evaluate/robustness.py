@@ -4,7 +4,7 @@ import dataclasses
 import time
 from typing import Any, Unpack
 
-from robust_jax.core import checks, compilation
+from robust_jax.core import checks, compilation, facts
 from robust_jax.core.compiling import check_jit, own_settings
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.auditing import (
@@ -82,6 +82,8 @@ def robustness(
         )
         if of_parameters(of.threat):
             _check_of_parameters(of.threat.name, plan, audit)
+        for stage in plan if not isinstance(plan, str) else ():
+            facts.check_use(stage.attack, of.threat)
         surrogate = settled(run.surrogate, of.images, seed)
         run = dataclasses.replace(run, surrogate=surrogate, certified=of.certified)
         net = adapted(model, of.images, takes, run.samples, seed)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from robust_jax import attacks
-from robust_jax.core import checks
+from robust_jax.core import checks, facts
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Attack, Goal, Reach, Towards, Untargeted
 from robust_jax.losses import objectives
@@ -74,7 +74,9 @@ def likeliest_targets(targets: int = 9) -> Goals:
 class Stage:
     """An attack with its goals and restarts: goals x restarts work items per example.
 
-    With `only` it spares the examples, or the targets, that the rule says no to.
+    With `only` it spares the examples, or the targets, that the rule says no to. Under
+    a threat that the attack is not vouched for it is refused, unless it is `unvouched`:
+    then it runs, and the report says so.
 
     Raises: ValueError: if restarts is not an integer >= 1. TypeError: what is no
         attack, no function, no name.
@@ -85,6 +87,7 @@ class Stage:
     goals: Goals = untargeted
     restarts: int = 1
     only: Only | None = None
+    unvouched: bool = False
 
     def __post_init__(self) -> None:
         checks.instance("name", self.name, str, "a text")
@@ -93,6 +96,9 @@ class Stage:
         checks.positive_integer("restarts", self.restarts)
         if self.only is not None:
             checks.function("only", self.only)
+        checks.flag("unvouched", self.unvouched)
+        if self.unvouched:
+            object.__setattr__(self, "attack", facts.unvouched(self.attack))
 
 
 Plan = tuple[Stage, ...]

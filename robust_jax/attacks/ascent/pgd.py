@@ -16,7 +16,7 @@ from robust_jax.losses import objectives
 _MADRY_STEP = 1 / 30  # Madry et al. (2018), Sec. 5: 0.01 at eps 0.3 on MNIST.
 
 
-@attack(paper="Goodfellow et al., ICLR 2015", norms=("linf", "l2", "l1", "l0"))
+@attack(paper="Goodfellow et al., ICLR 2015", norms=("linf", "l2", "l1", "l0", "patch"))
 def fgsm(
     objective: objectives.Objective = objectives.cross_entropy,
     gradient: Gradient | None = None,
