@@ -1,6 +1,6 @@
 """Layer 6: gaining robustness. Objectives and steps are pure; `fit` is host code."""
 
-from robust_jax.train import augment, perturbations, taps
+from robust_jax.train import augment, methods, perturbations, taps
 from robust_jax.train.averages import bank, ema, swa
 from robust_jax.train.batches import Batching
 from robust_jax.train.catalog import RECIPES, recipe
@@ -10,6 +10,7 @@ from robust_jax.train.ensemble import ensemble_adversarial
 from robust_jax.train.feeds import Feed, HostFeed
 from robust_jax.train.fit import Stopped, Trained, fit
 from robust_jax.train.free import free_adversarial
+from robust_jax.train.methods import Method
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
 from robust_jax.train.pieces import Mindful
@@ -21,7 +22,6 @@ from robust_jax.train.settings import (
     Data,
     Descent,
     Inner,
-    Method,
     Weights,
 )
 from robust_jax.train.setup import Setup, module_for, set_up
@@ -67,6 +67,7 @@ __all__ = [
     "helper_based",
     "logit_pairing",
     "mart",
+    "methods",
     "mixed",
     "module_for",
     "multi_steepest_descent",

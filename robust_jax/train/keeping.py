@@ -106,12 +106,15 @@ class Keeper:
         """Whether the files of a checkpoint are others than those that were written."""
         sums = self.directory / str(step) / _SUMS
         if not sums.is_file():
-            raise ValueError(
-                f"directory={self.directory}: the checkpoint of step {step} has no "
-                f"{_SUMS}, as an earlier version of the library wrote it; go on with "
-                "that version, choose another directory or restart"
-            )
+            raise ValueError(self._outdated(step, f"has no {_SUMS}"))
         return sums.read_bytes() != _sums(sums.parent, step)
+
+    def _outdated(self, step: int, what: str) -> str:
+        return (
+            f"directory={self.directory}: the checkpoint of step {step} {what}, as an "
+            "earlier version of the library wrote it; go on with that version, choose "
+            "another directory or restart"
+        )
 
     def _read(self, step: int, like: Kept) -> Kept:
         """A whole checkpoint of this run."""
@@ -119,6 +122,9 @@ class Keeper:
         with self._telling(step):
             how = args.Composite(progress=args.JsonRestore())
             told = restore(args=how)["progress"]
+        for path, value in told["identity"].items():
+            if path.startswith("recipe.method.") and value == "None":
+                raise ValueError(self._outdated(step, f"has {path}=None"))
         self._check(told["identity"], json.loads(json.dumps(self._identity)))
         self._check(told["leaves"], _leaves(like))
         abstract = {name: _abstract(a) for name, a in _named(like).items()}

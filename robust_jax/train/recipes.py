@@ -11,10 +11,11 @@ import optax
 
 from robust_jax.core import checks
 from robust_jax.core.types import LogitsFn
-from robust_jax.train import augment, averages, descents, methods
+from robust_jax.train import augment, averages, descents
 from robust_jax.train.batches import Batching
+from robust_jax.train.methods import Adversarial, Context, Method
 from robust_jax.train.pieces import Mindful
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
+from robust_jax.train.settings import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.state import ApplyFn, Average, Learner
 from robust_jax.train.watch import Watch
 
@@ -32,7 +33,7 @@ class Recipe:
     ball: Ball = Ball()
     more_balls: tuple[Ball, ...] = ()  # of the methods against several threats
     attack: Inner = Inner()
-    method: Method = Method()
+    method: Method = Adversarial()
     descent: Descent = Descent()
     data: Data = Data()
     weights: Weights = Weights()
@@ -47,7 +48,7 @@ class Recipe:
         checks.positive_integer("epochs", self.epochs)
         checks.positive_integer("validate_every", self.validate_every)
         checks.known_name("precision", self.precision, ("float32", "bfloat16"))
-        methods.check(self.method, self.attack)
+        checks.instance("method", self.method, Method, "such as train.methods.Trades()")
         augment.by_names(self.data.augment)
         augment.mixture_by_name(self.data.mixture)
 
@@ -76,9 +77,8 @@ class Recipe:
             steps=watch.steps,
             relative_step=watch.relative_step,
         )
-        method = dataclasses.replace(
-            Method(), mode=self.method.mode, smoothing=self.method.smoothing
-        )
+        smoothing = self.method.given().get("smoothing", 0.0)
+        method = Adversarial(mode=self.method.mode, smoothing=smoothing)
         return dataclasses.replace(self, attack=attack, method=method)
 
     def batching(self, num_classes: int) -> Batching:
@@ -126,17 +126,18 @@ class Recipe:
         """The loss of a step, and what it keeps in mind."""
         # A short run still sees the full radius for half of its time.
         growth = min(self.ball.growth_epochs, self.epochs / 2) * steps_per_epoch
-        setting = methods.Setting(
+        context = Context(
             apply_fn,
             (self.ball, *self.more_balls),
             self.attack,
+            steps_per_epoch,
             growth,
             self.data.batch_size,
             shape,
             augment.by_names(self.data.augment),
             teachers,
         )
-        return methods.objective(self.method, setting, steps_per_epoch)
+        return self.method.objective(context)
 
     def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
         """Of "params" alone."""
@@ -169,6 +170,8 @@ def _text(value: Any) -> str:
 
 
 def _changed(part: Any, changes: dict[str, Any], head: str = "") -> Any:
+    if isinstance(part, Method):
+        part = part.called(changes.pop("name", part.name), changes)
     fields = {field.name: field for field in dataclasses.fields(part)}
     values: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}

@@ -15,7 +15,7 @@ from robust_jax.core.streams import OfTraining
 from robust_jax.core.types import Key, LogitsFn
 from robust_jax.datasets.types import Dataset
 from robust_jax.models.functional import abstract_variables
-from robust_jax.train import devices, feeds, loop, methods, watch
+from robust_jax.train import devices, feeds, loop, watch
 from robust_jax.train.batches import Batching
 from robust_jax.train.precision import InBfloat16
 from robust_jax.train.progress import Kept, Progress
@@ -157,7 +157,7 @@ def set_up(
         loop.auto(each, batching, on_step, mesh, on_host) for each in learners
     )
     few = train.take(np.arange(min(len(train), recipe.watch.images)))
-    threat = methods.threat_fn(recipe.ball)(jnp.int32(0))
+    threat = recipe.ball.threat_fn()(jnp.int32(0))
     init_key, epochs_key = jax.random.split(jax.random.key(seed))
     return Setup(
         recipe,

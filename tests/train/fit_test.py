@@ -14,7 +14,7 @@ PLAIN = train.Recipe(
     model="mlp",
     model_config=(("hidden", (32,)),),
     epochs=3,
-    method=train.Method("standard"),
+    method=train.methods.Standard(),
     data=train.Data(batch_size=32),
     descent=train.Descent(rate=3e-2),
 )

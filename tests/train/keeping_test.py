@@ -344,6 +344,17 @@ def test_another_runs_directory_is_refused_by_name(finished, other, words):
         fit(finished[0], **other)
 
 
+def test_numbers_of_all_methods_are_those_of_an_earlier_version(tmp_path):
+    few = resumed_run.data("train", 96)
+    identity = fits._identity(QUICK, 0, {"train": few})
+    keeper, fresh = keeping.Keeper(tmp_path), setup.set_up(QUICK, few, 0).fresh()
+    assert keeper.restore(fresh, {**identity, "recipe.method.gamma": "None"}) is None
+    keeper.save(fresh, wait=True)
+    with pytest.raises(ValueError, match="has recipe.method.gamma=None, as an earlier"):
+        keeping.Keeper(tmp_path).restore(fresh, identity)
+    assert (tmp_path / "0").is_dir()
+
+
 def test_a_diverged_loss_names_the_last_good_checkpoint(tmp_path):
     wild = QUICK.changed({"descent.rate": 1e30, "descent.warm_up": 0.0})
     with pytest.raises(ValueError, match=r"last good checkpoint is .*/1$"):
