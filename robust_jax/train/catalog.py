@@ -6,8 +6,8 @@ from typing import Any
 
 from robust_jax.core import checks
 from robust_jax.train import catalog_cifar10, catalog_digits, methods
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Weights
 
 _MNIST = Recipe(
     dataset="mnist",
@@ -68,6 +68,10 @@ def recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     """The recipe of a name, with other values such as {"attack.steps": 20}.
 
     Raises: ValueError: an unknown name, with the known ones; a bad value.
+
+    >>> import robust_jax as rj
+    >>> rj.train.recipe("pgd_digits", {"attack.steps": 20}).attack.steps
+    20
     """
     checks.known_name("recipe", name, RECIPES)
     if changes is not None:

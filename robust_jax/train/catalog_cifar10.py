@@ -7,8 +7,8 @@ papers named; none was run to its end here.
 import dataclasses
 
 from robust_jax.train import methods
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Weights
 
 _EPS = 8 / 255
 _TRADES_EPS = 0.031

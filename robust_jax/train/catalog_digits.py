@@ -8,9 +8,9 @@ import dataclasses
 from typing import Any
 
 from robust_jax.train import methods
+from robust_jax.train.catastrophic_overfitting import OverfittingDetector
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Weights
-from robust_jax.train.watch import Watch
 
 _OURS = "Ours: a small net for 1,797 small images; numbers of the method's paper."
 _PLAIN = Recipe(
@@ -67,9 +67,11 @@ RECIPES: dict[str, Recipe] = {
     "grad_align_digits": dataclasses.replace(
         _single("fgsm"), method=methods.GradAlign(weight=0.2)
     ),
-    # The same without and with the watch, and what several steps give.
+    # The same without and with the detector, and what several steps give.
     "collapsing_digits": _COLLAPSING,
-    "watched_digits": dataclasses.replace(_COLLAPSING, watch=Watch(every=0.5)),
+    "watched_digits": dataclasses.replace(
+        _COLLAPSING, watch=OverfittingDetector(every=0.5)
+    ),
     "pgd_large_digits": _LARGE,
     "trades_digits": _with(methods.Trades()),
     "trades_l2_digits": _with(methods.Trades(), ball=_ROUND),

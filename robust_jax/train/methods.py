@@ -8,30 +8,44 @@ from typing import Any, ClassVar, NamedTuple
 from robust_jax.core import checks
 from robust_jax.core.types import LogitsFn
 from robust_jax.models import BatchMode
-from robust_jax.train import combinators, objectives, paired, regularised, unions
+from robust_jax.train import (
+    combinators,
+    objectives,
+    paired,
+    regularised,
+    several_threats,
+)
 from robust_jax.train.augment import Augment
 from robust_jax.train.ensemble import ensemble_adversarial
 from robust_jax.train.free import free_adversarial
-from robust_jax.train.pieces import Mindful, ThreatFn
+from robust_jax.train.helpers import StatefulObjective, ThreatFn
 from robust_jax.train.pool import pooled
-from robust_jax.train.settings import MODES, Ball, Inner
+from robust_jax.train.recipe_parts import MODES, Ball, Inner
 from robust_jax.train.state import ApplyFn, Objective
 
 METHODS: dict[str, type["Method"]] = {}  # The classes of this module, by name.
 
-Build = Callable[..., Objective | Mindful]  # of the net, arguments, numbers and mode
+Build = Callable[
+    ..., Objective | StatefulObjective
+]  # of the net, arguments, numbers and mode
 
 
 class Context(NamedTuple):
-    """What an objective needs beside its method's numbers."""
+    """What an objective needs beside its method's numbers.
+
+    >>> import robust_jax as rj
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> context = rj.train.methods.Context(apply_fn, (rj.train.Ball("linf", 0.1),))
+    >>> objective, memory = rj.train.methods.Trades(beta=3.0).objective(context)
+    """
 
     apply_fn: ApplyFn
-    balls: tuple[Ball, ...]  # the first one is the recipe's own
-    inner: Inner
-    steps_per_epoch: int
-    growth_steps: float  # over which radii grow
-    batch_size: int  # B
-    shape: tuple[int, ...]  # *S of one image
+    balls: tuple[Ball, ...] = (Ball(),)  # the first one is the recipe's own
+    inner: Inner = Inner()
+    steps_per_epoch: int = 1
+    growth_steps: float = 0.0  # over which radii grow
+    batch_size: int = 1  # B
+    shape: tuple[int, ...] = ()  # *S of one image
     augment_fn: Augment | None = None
     teachers: tuple[LogitsFn, ...] = ()
 
@@ -42,7 +56,16 @@ class Context(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """The loss of a recipe: subclasses have their own numbers, as `Trades(beta=3)`."""
+    """The loss of a recipe: subclasses have their own numbers, as `Trades(beta=3)`.
+
+    One of your own is `class Mine(Method, name="mine", build=function)`, a dataclass of
+    the function's numbers; the function takes them, the net, an attack and a threat,
+    and gives an objective. Recipes know it by its name.
+
+    >>> import robust_jax as rj
+    >>> rj.train.methods.Trades(beta=3.0, awp=0.005).given()
+    {'awp': 0.005, 'beta': 3.0}
+    """
 
     name: str = dataclasses.field(default="", init=False, repr=False)
     mode: BatchMode = "batch+update"  # the net's batch mode in the loss
@@ -62,14 +85,14 @@ class Method:
         for name in ("clean_share", "awp", "awp_after", "sam"):
             checks.non_negative_number(name, getattr(self, name))
 
-    def objective(self, context: Context) -> Mindful:
+    def objective(self, context: Context) -> StatefulObjective:
         """The loss with what the recipe puts around it, and its memory.
 
         Raises: ValueError: a context that lacks what the method needs.
         """
         arguments = self._arguments(context) | {n: getattr(self, n) for n in _own(self)}
         built = self._build(context.apply_fn, **arguments, mode=self.mode)
-        base, memory = built if isinstance(built, Mindful) else (built, None)
+        base, memory = built if isinstance(built, StatefulObjective) else (built, None)
         if self.clean_share:
             clean = objectives.standard(context.apply_fn, mode=self.mode)
             base = combinators.mixed(base, clean, self.clean_share)
@@ -77,7 +100,7 @@ class Method:
             wait = round(self.awp_after * context.steps_per_epoch)
             base = combinators.awp(base, self.awp, warm_up_steps=wait)
         base = combinators.sam(base, self.sam) if self.sam else base
-        return Mindful(base, memory)
+        return StatefulObjective(base, memory)
 
     def given(self) -> dict[str, Any]:
         """The values that differ from their defaults."""
@@ -215,8 +238,8 @@ class Consistency(Method, name="consistency", build=regularised.consistency):
         return super()._arguments(context) | {"augment_fn": augment_fn}
 
 
-class WorstOf(Method, name="worst_of", build=unions.worst_of):
-    """The worst of several threats, see `unions.worst_of`."""
+class WorstOf(Method, name="worst_of", build=several_threats.worst_of):
+    """The worst of several threats, see `several_threats.worst_of`."""
 
     def _arguments(self, context: Context) -> dict[str, Any]:
         attack, mode = context.inner.attack(self.attack), context.inner.mode
@@ -229,9 +252,9 @@ class AverageOf(WorstOf, name="average", build=_average):
 
 
 class MultiSteepestDescent(
-    Method, name="multi_steepest_descent", build=unions.multi_steepest_descent
+    Method, name="multi_steepest_descent", build=several_threats.multi_steepest_descent
 ):
-    """Steps that each take the worst threat, see `unions.multi_steepest_descent`."""
+    """Each step the worst, see `several_threats.multi_steepest_descent`."""
 
     def _arguments(self, context: Context) -> dict[str, Any]:
         inner = context.inner

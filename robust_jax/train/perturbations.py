@@ -54,7 +54,7 @@ def pgd_near(steps: int = 10, relative_step: float = 0.25) -> Attack:
 def pgd_kl(steps: int = 10, relative_step: float | None = None) -> Attack:
     """PGD on KL(net at x || net at x_adv) from a small Gaussian start, as TRADES'.
 
-    The label is not looked at.
+    The label is not used.
 
     Args:
         steps: moves, >= 1.

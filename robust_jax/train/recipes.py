@@ -11,13 +11,13 @@ import optax
 
 from robust_jax.core import checks
 from robust_jax.core.types import LogitsFn
-from robust_jax.train import augment, averages, descents
+from robust_jax.train import augment, averages, optimisers
 from robust_jax.train.batches import Batching
+from robust_jax.train.catastrophic_overfitting import OverfittingDetector
+from robust_jax.train.helpers import StatefulObjective
 from robust_jax.train.methods import Adversarial, Context, Method
-from robust_jax.train.pieces import Mindful
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Weights
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.state import ApplyFn, Average, Learner
-from robust_jax.train.watch import Watch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Recipe:
     """How to train one net.
 
     Raises: ValueError: a number out of its range, in one sentence.
+
+    >>> import robust_jax as rj
+    >>> recipe = rj.train.Recipe("digits", "mlp", method=rj.train.methods.Trades())
+    >>> recipe.changed({"method.beta": "3.0", "epochs": 5}).method.beta
+    3.0
     """
 
     dataset: str
@@ -37,7 +42,7 @@ class Recipe:
     descent: Descent = Descent()
     data: Data = Data()
     weights: Weights = Weights()
-    watch: Watch = Watch()
+    watch: OverfittingDetector = OverfittingDetector()
     teachers: tuple[str, ...] = ()  # recipes of nets that are trained before
     epochs: int = 20
     validate_every: int = 1  # epochs; the last one always
@@ -70,12 +75,12 @@ class Recipe:
 
     def remedy(self) -> Self:
         """The recipe that training goes on with after a collapse: PGD's."""
-        watch = self.watch
+        detector = self.watch
         attack = dataclasses.replace(
             self.attack,
             name="pgd",
-            steps=watch.steps,
-            relative_step=watch.relative_step,
+            steps=detector.steps,
+            relative_step=detector.relative_step,
         )
         smoothing = self.method.given().get("smoothing", 0.0)
         method = Adversarial(mode=self.method.mode, smoothing=smoothing)
@@ -122,8 +127,8 @@ class Recipe:
         steps_per_epoch: int,
         shape: tuple[int, ...],
         teachers: tuple[LogitsFn, ...] = (),
-    ) -> Mindful:
-        """The loss of a step, and what it keeps in mind."""
+    ) -> StatefulObjective:
+        """The loss of a step, with its memory."""
         # A short run still sees the full radius for half of its time.
         growth = min(self.ball.growth_epochs, self.epochs / 2) * steps_per_epoch
         context = Context(
@@ -141,7 +146,7 @@ class Recipe:
 
     def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
         """Of "params" alone."""
-        return descents.optimiser(self.descent, self.epochs, steps_per_epoch)
+        return optimisers.optimiser(self.descent, self.epochs, steps_per_epoch)
 
     def averages(self, steps_per_epoch: int) -> tuple[tuple[str, Average], ...]:
         """The weights' averages, by name."""

@@ -16,7 +16,7 @@ from experiments.studies.properties.nets import TITLES, Net
 from experiments.studies.properties.transfer import transfer
 from robust_jax import models, train
 from robust_jax.train.methods import Standard
-from robust_jax.train.settings import Data, Descent
+from robust_jax.train.recipe_parts import Data, Descent
 from tests.experiments import planted
 
 pytestmark = pytest.mark.xdist_group("planted studies")

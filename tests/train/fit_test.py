@@ -127,7 +127,7 @@ def test_after_a_collapse_the_remedy_trains(monkeypatch):
     changes = {"watch.every": 0.5, "watch.drop": 0.2, "data.batch_size": 25}
     few = data("train", 100), data("validation", 20)
     trained = train.fit(ROBUST.changed(changes), *few)
-    assert trained.healing_since == 8  # 0.3 after the fourth half epoch of two steps.
+    assert trained.collapsed_at == 8  # 0.3 after the fourth half epoch of two steps.
     learners = [learner for learner, _ in runs]
     assert [step for _, step in runs] == [0, 2, 4, 6, 8, 10]
     assert len({id(each) for each in learners[:4]}) == 1
@@ -159,13 +159,13 @@ def test_a_loss_that_diverges_is_one_sentence_about_the_learning_rate():
 def test_the_watch_compares_with_the_best_and_with_the_own_attack(
     now, best, own, collapsed
 ):
-    watch = train.Watch(every=1.0, drop=0.2, gap=0.3)
+    watch = train.OverfittingDetector(every=1.0, drop=0.2, gap=0.3)
     assert watch.collapsed(now, best, own) == collapsed
 
 
-@pytest.mark.parametrize(("growth", "healing_since"), [(0.0, 2), (1.0, 6)])
+@pytest.mark.parametrize(("growth", "collapsed_at"), [(0.0, 2), (1.0, 6)])
 def test_the_own_attack_counts_once_the_radius_has_grown(
-    monkeypatch, growth, healing_since
+    monkeypatch, growth, collapsed_at
 ):
     monkeypatch.setattr(validation, "quick", quick)
     monkeypatch.setattr(
@@ -175,4 +175,4 @@ def test_the_own_attack_counts_once_the_radius_has_grown(
     changes |= {"ball.growth_epochs": growth}
     few = data("train", 100), data("validation", 20)
     trained = train.fit(ROBUST.changed(changes), *few)
-    assert trained.healing_since == healing_since
+    assert trained.collapsed_at == collapsed_at

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from robust_jax import models, threats, train
-from robust_jax.train import descents, methods
+from robust_jax.train import methods, optimisers
 
 RECIPE = train.Recipe(
     dataset="digits",
@@ -61,7 +61,7 @@ def test_a_short_run_sees_the_full_radius_for_half_of_its_time(epochs, growth, s
 
 def rates(steps=41, **changes):
     descent = dataclasses.replace(RECIPE.descent, **changes)
-    schedule = descents.schedule(descent, epochs=10, steps_per_epoch=4)
+    schedule = optimisers.schedule(descent, epochs=10, steps_per_epoch=4)
     return np.array([schedule(step) for step in range(steps)])
 
 
@@ -85,7 +85,7 @@ def test_rates_rise_to_their_peak_and_fall_to_their_end():
 
 def one_update(grads, params, **changes):
     descent = dataclasses.replace(RECIPE.descent, schedule="constant", **changes)
-    optimiser = descents.optimiser(descent, 10, 4)
+    optimiser = optimisers.optimiser(descent, 10, 4)
     state = optimiser.init(params)
     for grad in grads:
         updates, state = optimiser.update(grad, state, params)

@@ -4,7 +4,7 @@ import dataclasses
 
 from robust_jax import train
 from robust_jax.train.methods import Standard
-from robust_jax.train.settings import Data, Descent
+from robust_jax.train.recipe_parts import Data, Descent
 
 _PAPER = "Szegedy et al., ICLR 2014, Table 1; rate, batch and epochs are ours."
 _NARROW = {"model_config.width": 1}  # Minutes on two cores.

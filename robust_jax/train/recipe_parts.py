@@ -11,7 +11,7 @@ from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack
 from robust_jax.models import BatchMode
 from robust_jax.train import perturbations
-from robust_jax.train.pieces import ThreatFn
+from robust_jax.train.helpers import ThreatFn
 
 Rates = Literal["cosine", "piecewise", "triangular", "one_cycle", "constant"]
 _RATES = ("cosine", "piecewise", "triangular", "one_cycle", "constant")
@@ -29,7 +29,13 @@ ATTACKS: dict[str, Callable[[int, float], Attack]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Ball:
-    """What training is robust against; eps 0 trains on clean images."""
+    """What training is robust against; eps 0 trains on clean images.
+
+    >>> import robust_jax as rj
+    >>> threat_fn = rj.train.Ball("linf", 0.3).threat_fn(growth_steps=10)
+    >>> round(float(threat_fn(4).eps), 3)  # At the fifth step of ten.
+    0.15
+    """
 
     norm: str = "linf"
     eps: float = 0.0  # pixel units of [0, 1]
@@ -53,7 +59,12 @@ class Ball:
 
 @dataclasses.dataclass(frozen=True)
 class Inner:
-    """The attack inside a training step."""
+    """The attack inside a training step.
+
+    >>> import robust_jax as rj
+    >>> rj.train.Inner("fgsm_rs", relative_step=1.25).attack()
+    fgsm_rs(relative_step=1.25)
+    """
 
     name: str = ""  # of `ATTACKS`; "" is the method's own
     steps: int = 10
@@ -74,7 +85,12 @@ class Inner:
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
-    """Optimiser and learning rate."""
+    """Optimiser and learning rate.
+
+    >>> import robust_jax as rj
+    >>> rj.train.Descent("sgd", rate=0.1, schedule="triangular").momentum
+    0.9
+    """
 
     name: Literal["adamw", "sgd"] = "adamw"
     rate: float = 1e-3  # at the peak
@@ -113,7 +129,12 @@ class Descent:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Batches: their size, augmentation, and extra examples."""
+    """Batches: their size, augmentation, and extra examples.
+
+    >>> import robust_jax as rj
+    >>> rj.train.Data(batch_size=64, augment=("crop-4", "flip")).replays
+    1
+    """
 
     batch_size: int = 128
     augment: tuple[str, ...] = ()  # such as "crop-4", "flip", "cutout-8"
@@ -131,7 +152,12 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Averages of the weights, and which weights training gives back."""
+    """Averages of the weights, and which weights training gives back.
+
+    >>> import robust_jax as rj
+    >>> rj.train.Weights(ema=(0.99,), swa_from=5).names()
+    ('live', 'ema_0.99', 'swa')
+    """
 
     ema: tuple[float, ...] = ()  # decays
     swa_from: float = -1.0  # epoch from which weights are averaged equally; -1: never
