@@ -67,6 +67,9 @@ RECIPES: dict[str, Recipe] = {
 def recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     """The recipe of a name, with other values such as {"attack.steps": 20}.
 
+    Args:
+        name: of `RECIPES`.
+        changes: values by path, as `Recipe.changed` takes them.
     Raises: ValueError: an unknown name, with the known ones; a bad value.
 
     >>> import robust_jax as rj

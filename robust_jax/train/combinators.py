@@ -113,6 +113,8 @@ def average_of(*objectives: Objective) -> Objective:
     Guarantees: all get the same key; of one objective it is that objective.
     Statistics pass from one to the next. Metrics are means over those who have them.
 
+    Args:
+        objectives: at least one, each of the same batch.
     Raises: ValueError: without objectives.
     References: Tramer & Boneh, "Adversarial training and robustness for multiple
         perturbations", NeurIPS 2019, Eq. 4. Not compared with the authors' code.
