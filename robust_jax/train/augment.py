@@ -29,7 +29,6 @@ def random_crop(padding: int = 4) -> Augment:
         padding: pixels on each side, >= 1.
     Raises: ValueError: if padding is not an integer >= 1.
 
-    >>> import robust_jax as rj
     >>> change = rj.train.augment.random_crop(padding=4)
     >>> jax.eval_shape(change, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
     (32, 32, 3)
@@ -47,7 +46,6 @@ def random_crop(padding: int = 4) -> Augment:
 def horizontal_flip(key: Key, image: Array) -> Array:
     """The image or, as often, its mirror image.
 
-    >>> import robust_jax as rj
     >>> flip = rj.train.augment.horizontal_flip
     >>> jax.eval_shape(flip, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
     (32, 32, 3)
@@ -65,7 +63,6 @@ def cutout(size: int = 8) -> Augment:
         networks with cutout", 2017. Differs from the authors' code in: nothing for even
         sizes; an odd size is kept, where their square is one pixel smaller.
 
-    >>> import robust_jax as rj
     >>> change = rj.train.augment.cutout(size=8)
     >>> jax.eval_shape(change, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
     (32, 32, 3)
@@ -84,7 +81,6 @@ def cutout(size: int = 8) -> Augment:
 def in_turn(*augments: Augment) -> Augment:
     """One augmentation after the other, each with a key of its own.
 
-    >>> import robust_jax as rj
     >>> augment = rj.train.augment
     >>> change = augment.in_turn(augment.cutout(8), augment.horizontal_flip)
     >>> jax.eval_shape(change, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
@@ -108,7 +104,6 @@ def mixup(alpha: float = 1.0) -> Mixture:
     References: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
         Differs from the authors' code in: a share per example, not per batch.
 
-    >>> import robust_jax as rj
     >>> mix = rj.train.augment.mixup(alpha=1.0)
     >>> soft = rj.train.augment.Soft(jnp.zeros((8, 8, 1)), jnp.array([0.0, 1.0]))
     >>> jax.eval_shape(mix, jax.random.key(0), soft, soft).target.shape
@@ -136,7 +131,6 @@ def cutmix(alpha: float = 1.0) -> Mixture:
     References: Yun et al., "CutMix", ICCV 2019, Alg. 1. Differs from the authors' code
         in: a rectangle per example, not per batch.
 
-    >>> import robust_jax as rj
     >>> mix = rj.train.augment.cutmix(alpha=1.0)
     >>> soft = rj.train.augment.Soft(jnp.zeros((8, 8, 1)), jnp.array([0.0, 1.0]))
     >>> jax.eval_shape(mix, jax.random.key(0), soft, soft).target.shape
@@ -183,7 +177,6 @@ def by_names(names: Sequence[str]) -> Augment | None:
 
     Raises: ValueError: an unknown name, a number that is none.
 
-    >>> import robust_jax as rj
     >>> change = rj.train.augment.by_names(("crop-4", "flip"))
     """
     chosen = [_named("augmentation", name, AUGMENTS, int) for name in names]
@@ -195,7 +188,6 @@ def mixture_by_name(name: str) -> Mixture | None:
 
     Raises: ValueError: an unknown name, a number that is none.
 
-    >>> import robust_jax as rj
     >>> mix = rj.train.augment.mixture_by_name("cutmix-1.0")
     """
     return _named("mixture", name, MIXTURES, float) if name else None

@@ -36,7 +36,6 @@ def ema(decay: float, *, warm_up: bool = True, first_step: int = 0) -> Average:
         norm-bounded adversarial examples", 2020, Sec. 4.4 (0.995, with the warm-up).
         Differs from the authors' code in: batch statistics are averaged, not copied.
 
-    >>> import robust_jax as rj
     >>> average = rj.train.ema(0.9, warm_up=False)
     >>> round(float(average(jnp.float32(1.0), jnp.float32(2.0), 0)), 3)
     1.1
@@ -70,7 +69,6 @@ def swa(first_step: int, every: int = 1) -> Average:
         generalization", UAI 2018, Alg. 1. Differs from the authors' code in: batch
         statistics are averaged, rather than taken anew in a run over the data.
 
-    >>> import robust_jax as rj
     >>> average = rj.train.swa(first_step=1)
     >>> float(average(jnp.float32(1.0), jnp.float32(2.0), 1))  # After the second step.
     1.5
@@ -98,7 +96,6 @@ def bank(
     Args: as of `ema`.
     Raises: ValueError: no decay, the same one twice, or an argument out of its range.
 
-    >>> import robust_jax as rj
     >>> [name for name, average in rj.train.bank((0.99, 0.995))]
     ['ema_0.99', 'ema_0.995']
     """

@@ -15,7 +15,6 @@ from robust_jax.train.state import Batch
 class Batching(NamedTuple):
     """How batches are made; static.
 
-    >>> import robust_jax as rj
     >>> batching = rj.train.Batching(batch_size=32)
     >>> batching.steps_per_epoch(100)
     4

@@ -72,7 +72,6 @@ def recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
         changes: values by path, as `Recipe.changed` takes them.
     Raises: ValueError: an unknown name, with the known ones; a bad value.
 
-    >>> import robust_jax as rj
     >>> rj.train.recipe("pgd_digits", {"attack.steps": 20}).attack.steps
     20
     """

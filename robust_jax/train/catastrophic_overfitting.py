@@ -23,7 +23,6 @@ from robust_jax.train.state import ApplyFn
 class OverfittingDetector:
     """When training counts as collapsed, and the PGD that it then goes on with.
 
-    >>> import robust_jax as rj
     >>> detector = rj.train.OverfittingDetector(every=1.0)
     >>> detector.collapsed(now=0.1, best=0.6, own=0.9)
     True

@@ -36,7 +36,7 @@ def awp(
         generalization", NeurIPS 2020, Alg. 1. Differs from the authors' code in: no
         proxy net, its momentum and its step size, which the norm cancels.
 
-    >>> import optax, robust_jax as rj
+    >>> import optax
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> clean = rj.train.standard(apply_fn)
     >>> learner = rj.train.Learner(rj.train.awp(clean, gamma=0.01), optax.adam(1e-3))
@@ -69,7 +69,7 @@ def sam(objective: Objective, rho: float = 0.05) -> Objective:
         generalization", ICLR 2021, Eq. 2 and 3 (0.05). Not compared with the
         authors' code.
 
-    >>> import optax, robust_jax as rj
+    >>> import optax
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> clean = rj.train.standard(apply_fn)
     >>> learner = rj.train.Learner(rj.train.sam(clean, rho=0.05), optax.adam(1e-3))
@@ -119,7 +119,7 @@ def average_of(*objectives: Objective) -> Objective:
     References: Tramer & Boneh, "Adversarial training and robustness for multiple
         perturbations", NeurIPS 2019, Eq. 4. Not compared with the authors' code.
 
-    >>> import optax, robust_jax as rj
+    >>> import optax
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> clean = rj.train.standard(apply_fn)
     >>> learner = rj.train.Learner(rj.train.average_of(clean, clean), optax.adam(1e-3))
@@ -139,7 +139,7 @@ def mixed(objective: Objective, clean: Objective, clean_share: float) -> Objecti
     Raises: ValueError: a share out of its range.
     References: Goodfellow et al., ICLR 2015, Sec. 6 (0.5).
 
-    >>> import optax, robust_jax as rj
+    >>> import optax
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> clean = rj.train.standard(apply_fn)
     >>> mixture = rj.train.mixed(clean, clean, clean_share=0.5)

@@ -15,7 +15,6 @@ from robust_jax.train.state import Batch, Learner, TrainState
 class Cost:
     """Operations of a training step, beside those of one forward pass.
 
-    >>> import robust_jax as rj
     >>> rj.train.Cost(flops=600, forward_flops=10, images=20).forwards_per_image
     3.0
     """
@@ -55,7 +54,7 @@ def step_cost(
         module: the net, of the state's variables, for the size of a forward pass.
     Raises: ValueError: a loop without a fixed number of rounds around products.
 
-    >>> import jax.numpy as jnp, optax, robust_jax as rj
+    >>> import optax
     >>> net = rj.models.by_name("mlp", hidden=())  # One layer: no gradient of inputs.
     >>> learner = rj.train.Learner(
     ...     rj.train.standard(rj.models.ApplyMode(net)), optax.sgd(0.1)

@@ -48,7 +48,6 @@ class DataLoader(Protocol):
 class DeviceLoader(NamedTuple):
     """Whole data sets on the device; a pytree, so that it can be an argument.
 
-    >>> import numpy as np, robust_jax as rj
     >>> images, labels = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5, dtype=np.int32)
     >>> ids = np.arange(5, dtype=np.uint64)
     >>> data = rj.datasets.Dataset("mine", "train", images, labels, ids, 10, scale=255)
@@ -98,7 +97,6 @@ class HostLoader(NamedTuple):
 
     Images may be a memory-mapped file.
 
-    >>> import numpy as np, robust_jax as rj
     >>> images, labels = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5, dtype=np.int32)
     >>> ids = np.arange(5, dtype=np.uint64)
     >>> data = rj.datasets.Dataset("mine", "train", images, labels, ids, 10, scale=255)

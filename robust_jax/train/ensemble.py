@@ -48,7 +48,6 @@ def ensemble_adversarial(
         ICLR 2018, Sec. 4. Differs from the authors' code in: keys by example for
         attacks with a random start; the batch modes are arguments.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> sources = [lambda x: x.reshape(len(x), -1)[:, :10]]

@@ -39,7 +39,6 @@ class Trained:
     robust_validation_accuracy (`validation.quick` at the recipe's eps; None without
     one), seconds. `averages` are all weights that there are, "live" among them.
 
-    >>> import robust_jax as rj
     >>> trained = rj.train.Trained(None, {}, {}, {"epoch": [1], "loss": [2.3]}, 0.1)
     >>> trained.history["loss"][-1]
     2.3
@@ -57,7 +56,6 @@ class Trained:
 class Stopped(Exception):
     """Training was asked to stop, and its state is saved.
 
-    >>> import robust_jax as rj
     >>> issubclass(rj.train.Stopped, Exception)
     True
     """
@@ -98,7 +96,6 @@ def fit(
     Raises: ValueError: an unknown model or option; a loss that is not finite.
         Stopped: the checkpointer was asked to stop.
 
-    >>> import robust_jax as rj
     >>> parts = [rj.datasets.load("digits", name) for name in ("train", "validation")]
     >>> rj.train.fit(rj.train.recipe("pgd_digits"), *parts, seed=-1)  # 0: a minute.
     Traceback (most recent call last):

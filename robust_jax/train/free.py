@@ -51,7 +51,6 @@ def free_adversarial(
         have no gradient). From Wong et al.'s version (fast_adversarial) in: a new
         batch is clipped to the box before its first pass too.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> sizes = {"batch_size": 4, "shape": (8, 8, 1)}

@@ -30,7 +30,7 @@ class Truth(NamedTuple):
 class StatefulObjective(NamedTuple):
     """An objective and what it keeps between steps, for `Learner`.
 
-    >>> import optax, robust_jax as rj
+    >>> import optax
     >>> objective, memory = rj.train.methods.Standard().objective(
     ...     rj.train.methods.Context(rj.models.ApplyMode(rj.models.by_name("mlp")))
     ... )

@@ -33,7 +33,6 @@ Build = Callable[
 class Context(NamedTuple):
     """What an objective needs beside its method's numbers.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> context = rj.train.methods.Context(apply_fn, (rj.train.Ball("linf", 0.1),))
     >>> objective, memory = rj.train.methods.Trades(beta=3.0).objective(context)
@@ -62,7 +61,6 @@ class Method:
     the function's numbers; the function takes them, the net, an attack and a threat,
     and gives an objective. Recipes know it by its name.
 
-    >>> import robust_jax as rj
     >>> rj.train.methods.Trades(beta=3.0, awp=0.005).given()
     {'awp': 0.005, 'beta': 3.0}
     """

@@ -25,7 +25,6 @@ def standard(
         mode: the net's batch mode.
     Raises: ValueError: a smoothing out of its range.
 
-    >>> import jax.numpy as jnp, robust_jax as rj
     >>> apply_fn = lambda w, x, mode, key=None: (x @ w["params"], w)
     >>> batch = rj.train.Batch(jnp.eye(2), jnp.array([0, 1]), jnp.arange(2))
     >>> objective, variables = rj.train.standard(apply_fn), {"params": jnp.eye(2)}
@@ -75,7 +74,6 @@ def adversarial(
     References: Madry et al., ICLR 2018, Eq. 2.1. Differs from the authors' code in:
         nothing.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> objective = rj.train.adversarial(apply_fn, rj.attacks.pgd(10), threat_fn)

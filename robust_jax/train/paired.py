@@ -84,7 +84,6 @@ def trades(
         and accuracy", ICML 2019, Eq. 5. Differs from the authors' code in: see
         `perturbations.pgd_kl`.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> objective = rj.train.trades(
@@ -126,7 +125,6 @@ def mart(
         from the authors' code in: the start is feasible; log-probabilities of the
         boosted term are exact.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> objective = rj.train.mart(
@@ -167,7 +165,6 @@ def logit_pairing(
     References: Kannan et al., "Adversarial logit pairing", 2018, Eq. 1. Not compared
         with the authors' code.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> objective = rj.train.logit_pairing(
@@ -210,7 +207,6 @@ def score(
         definition", ICML 2022. Differs from the authors' code in: its smoothing s goes
         to the other classes, which is s * K / (K - 1) here.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> objective = rj.train.score(

@@ -41,7 +41,6 @@ def pgd_near(steps: int = 10, relative_step: float = 0.25) -> Attack:
         relative_step: step size as a multiple of eps.
     Raises: ValueError: an argument out of its range.
 
-    >>> import robust_jax as rj
     >>> rj.train.perturbations.pgd_near(5)
     pgd_near(steps=5, relative_step=0.25)
     """
@@ -69,7 +68,6 @@ def pgd_kl(steps: int = 10, relative_step: float | None = None) -> Attack:
         is feasible; in L2 the projection is onto ball and box together, and a zero
         gradient moves nothing rather than at random.
 
-    >>> import robust_jax as rj
     >>> rj.train.perturbations.pgd_kl(5)
     pgd_kl(steps=5)
     """
@@ -84,7 +82,6 @@ def pgd_squared(steps: int = 10, relative_step: float | None = None) -> Attack:
     Raises: ValueError: an argument out of its range.
     References: Pang et al., ICML 2022. Not compared with the authors' code.
 
-    >>> import robust_jax as rj
     >>> rj.train.perturbations.pgd_squared(5)
     pgd_squared(steps=5)
     """
@@ -130,7 +127,6 @@ def fgsm_rs(relative_step: float = 1.25) -> Attack:
         training", ICLR 2020, Alg. 3 (1.25). Differs from the authors' code in: other
         norms take their steepest step.
 
-    >>> import robust_jax as rj
     >>> rj.train.perturbations.fgsm_rs(1.0)
     fgsm_rs(relative_step=1.0)
     """
@@ -163,7 +159,6 @@ def n_fgsm(relative_noise: float = 2.0) -> Attack:
         adversarial training", NeurIPS 2022, Alg. 1 (2 eps). Differs from the authors'
         code in: other norms take their steepest step.
 
-    >>> import robust_jax as rj
     >>> rj.train.perturbations.n_fgsm()
     n_fgsm(relative_noise=2.0)
     """

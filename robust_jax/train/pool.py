@@ -19,7 +19,6 @@ from robust_jax.train.state import ApplyFn, Aux, Batch
 class Pool(NamedTuple):
     """N places for adversarial examples; of a place not yet filled nothing is read.
 
-    >>> import robust_jax as rj
     >>> rj.train.Pool._fields
     ('points', 'labels', 'positions', 'age', 'loss', 'is_filled')
     """
@@ -37,7 +36,6 @@ class SplitNet(NamedTuple):
 
     logits = above_fn(variables, below_fn(variables, images), mode, key)[0].
 
-    >>> import robust_jax as rj
     >>> net = rj.models.by_name("fc100_100_10")
     >>> threat_fn = lambda step: rj.threats.L2(0.5, -float("inf"), float("inf"))
     >>> split = rj.train.split_before(net, "Dense_1", (8, 8, 1), threat_fn)
@@ -93,7 +91,6 @@ def pooled(
         Sec. 4.2. Differs from the paper in: any attack of the library, rather than
         L-BFGS to the nearest error; the sizes, which the paper does not give.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> made = rj.train.pooled(apply_fn, rj.attacks.pgd(5), threat_fn, shape=(8, 8, 1))
@@ -144,7 +141,6 @@ def pooled_at(
         Sec. 4.2. Differs from the paper in: all pools and the clean images share every
         step, rather than alternate; perturbations have a radius; see `pooled`.
 
-    >>> import robust_jax as rj
     >>> net = rj.models.by_name("fc100_100_10")
     >>> threat_fn = lambda step: rj.threats.L2(0.5, -float("inf"), float("inf"))
     >>> split = rj.train.split_before(net, "Dense_1", (8, 8, 1), threat_fn)

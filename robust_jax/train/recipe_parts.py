@@ -31,7 +31,6 @@ ATTACKS: dict[str, Callable[[int, float], Attack]] = {
 class Ball:
     """What training is robust against; eps 0 trains on clean images.
 
-    >>> import robust_jax as rj
     >>> threat_fn = rj.train.Ball("linf", 0.3).threat_fn(growth_steps=10)
     >>> round(float(threat_fn(4).eps), 3)  # At the fifth step of ten.
     0.15
@@ -61,7 +60,6 @@ class Ball:
 class Inner:
     """The attack inside a training step.
 
-    >>> import robust_jax as rj
     >>> rj.train.Inner("fgsm_rs", relative_step=1.25).attack()
     fgsm_rs(relative_step=1.25)
     """
@@ -87,7 +85,6 @@ class Inner:
 class Descent:
     """Optimiser and learning rate.
 
-    >>> import robust_jax as rj
     >>> rj.train.Descent("sgd", rate=0.1, schedule="triangular").momentum
     0.9
     """
@@ -131,7 +128,6 @@ class Descent:
 class Data:
     """Batches: their size, augmentation, and extra examples.
 
-    >>> import robust_jax as rj
     >>> rj.train.Data(batch_size=64, augment=("crop-4", "flip")).replays
     1
     """
@@ -154,7 +150,6 @@ class Data:
 class Weights:
     """Averages of the weights, and which weights training gives back.
 
-    >>> import robust_jax as rj
     >>> rj.train.Weights(ema=(0.99,), swa_from=5).names()
     ('live', 'ema_0.99', 'swa')
     """

@@ -26,7 +26,6 @@ class Recipe:
 
     Raises: ValueError: a number out of its range, in one sentence.
 
-    >>> import robust_jax as rj
     >>> recipe = rj.train.Recipe("digits", "mlp", method=rj.train.methods.Trades())
     >>> recipe.changed({"method.beta": "3.0", "epochs": 5}).method.beta
     3.0

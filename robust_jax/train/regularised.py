@@ -45,7 +45,6 @@ def grad_align(
         adversarial training", NeurIPS 2020, Eq. 5. Differs from the authors' code in:
         the batch mode of the gradients is an argument, and they leave no statistics.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> objective = rj.train.grad_align(
@@ -101,7 +100,6 @@ def vat(
     References: Miyato et al., "Virtual adversarial training", TPAMI 2018, Alg. 1.
         Differs from the authors' code in: probe, 1e-6 there, which float32 rounds away.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> objective = rj.train.vat(apply_fn, eps=0.5, weight=1.0)
     """
@@ -169,7 +167,6 @@ def helper_based(
         accuracy vs. robustness trade-off", ICLR 2022. Differs from the authors' code
         in: see `perturbations.pgd_kl`.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> helper_fn = lambda x: x.reshape(len(x), -1)[:, :10]
@@ -226,7 +223,6 @@ def consistency(
         AAAI 2022, Eq. 6. Differs from the authors' code in: its log-probabilities are
         cut at 1e-4, ours are exact.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
     >>> flip = rj.train.augment.horizontal_flip

@@ -36,7 +36,6 @@ _SAID = 200  # Characters of what a layer said.
 class Setup:
     """A recipe made ready to run on one training set.
 
-    >>> import robust_jax as rj
     >>> [field for field in rj.train.Setup.__dataclass_fields__][:4]
     ['recipe', 'module', 'learner', 'batching']
     """
@@ -103,7 +102,6 @@ def module_for(recipe: Recipe, train: Dataset, seed: int) -> models.Classifier:
     Raises: ValueError: an unknown model or option, one that cannot take the images; a
         batch of more examples than there are; a bad seed.
 
-    >>> import numpy as np, robust_jax as rj
     >>> images, labels = np.zeros((8, 2, 2, 1), np.uint8), np.arange(8, dtype=np.int32)
     >>> ids = np.arange(8, dtype=np.uint64)
     >>> data = rj.datasets.Dataset("mine", "train", images, labels, ids, 8, scale=255)
@@ -160,7 +158,6 @@ def set_up(
             default if they take much of the device's.
     Raises: ValueError: see `module_for`; a mesh that the batch does not fit.
 
-    >>> import numpy as np, robust_jax as rj
     >>> images, labels = np.zeros((8, 2, 2, 1), np.uint8), np.arange(8, dtype=np.int32)
     >>> ids = np.arange(8, dtype=np.uint64)
     >>> data = rj.datasets.Dataset("mine", "train", images, labels, ids, 8, scale=255)

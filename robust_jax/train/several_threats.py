@@ -38,7 +38,6 @@ def worst_of(
         perturbations", NeurIPS 2019, Eq. 3. Differs from the authors' code in: the
         batch mode of the choice is an argument.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> linf = rj.train.Ball("linf", 0.1).threat_fn()
     >>> l2 = rj.train.Ball("l2", 1.0).threat_fn()
@@ -86,7 +85,6 @@ def multi_steepest_descent(
         perturbation models", ICML 2020, Alg. 1. Differs from the authors' code in: L1
         steps move one coordinate, not 5 to 20; projections respect the box.
 
-    >>> import robust_jax as rj
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> linf = rj.train.Ball("linf", 0.1).threat_fn()
     >>> l2 = rj.train.Ball("l2", 1.0).threat_fn()

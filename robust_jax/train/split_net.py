@@ -36,7 +36,6 @@ def split_before(
             threats.L2(eps, lower=-inf, upper=inf).
     Raises: ValueError: a net without such a submodule.
 
-    >>> import robust_jax as rj
     >>> net = rj.models.by_name("fc100_100_10")
     >>> threat_fn = lambda step: rj.threats.L2(0.5, -float("inf"), float("inf"))
     >>> split = rj.train.split_before(net, "Dense_1", (8, 8, 1), threat_fn)

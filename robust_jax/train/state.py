@@ -25,7 +25,6 @@ class ApplyFn(Protocol):
 class Batch(NamedTuple):
     """A batch of training examples on the device.
 
-    >>> import jax.numpy as jnp, robust_jax as rj
     >>> images, labels = jnp.zeros((2, 8, 8, 1)), jnp.array([3, 7])
     >>> rj.train.Batch(images, labels, jnp.arange(2)).images.shape
     (2, 8, 8, 1)
@@ -42,7 +41,6 @@ class Batch(NamedTuple):
 class Aux(NamedTuple):
     """What an objective gives beside its loss.
 
-    >>> import robust_jax as rj
     >>> sorted(rj.train.Aux(metrics={"accuracy": 0.9}, variables={}).metrics)
     ['accuracy']
     """
@@ -56,7 +54,6 @@ class Aux(NamedTuple):
 class TrainState(NamedTuple):
     """Everything that a training step changes.
 
-    >>> import robust_jax as rj
     >>> rj.train.TrainState._fields
     ('variables', 'optimiser', 'averages', 'memory', 'step')
     """
@@ -77,7 +74,7 @@ Average = Callable[[Variables, Variables, Array], Variables]
 class Learner(NamedTuple):
     """What a training step does: an objective, how to descend it, what to average.
 
-    >>> import optax, robust_jax as rj
+    >>> import optax
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> learner = rj.train.Learner(rj.train.standard(apply_fn), optax.sgd(0.1))
     >>> learner.averages
@@ -93,7 +90,7 @@ class Learner(NamedTuple):
 def new_state(learner: Learner, variables: Variables) -> TrainState:
     """The state before the first step; averages start at the variables.
 
-    >>> import jax.numpy as jnp, optax, robust_jax as rj
+    >>> import optax
     >>> averages = rj.train.bank((0.9,))
     >>> learner = rj.train.Learner(lambda *batch: 0, optax.sgd(0.1), averages)
     >>> state = rj.train.new_state(learner, {"params": jnp.ones(3)})

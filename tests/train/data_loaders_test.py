@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robust_jax import datasets, train
-from robust_jax.train import data_loaders, loop
+from robust_jax.train import data_loaders, loop, setup as setups
 
 N, M = 50, 20
 RECIPE = train.recipe(
@@ -114,6 +114,6 @@ def test_data_stay_on_the_host_if_they_take_much_of_the_device(
     assert data_loaders.fits_the_device(own, extra) == fits
     assert data_loaders.fits_the_device(own, None)
     monkeypatch.undo()
-    monkeypatch.setattr(data_loaders, "fits_the_device", lambda *datasets: fits)
+    monkeypatch.setattr(setups, "fits_the_device", lambda *datasets: fits)
     kind = data_loaders.DeviceLoader if fits else data_loaders.HostLoader
     assert isinstance(train.set_up(RECIPE, own).loader, kind)
