@@ -64,8 +64,8 @@ def main(argv: list[str]) -> None:
     validation = common.load(recipe.dataset, "validation")
     train.module_for(recipe, data, common.SEED.value)  # Nothing is written before.
     run = recording.Run("train", writes=distributed.is_first())
-    with resuming.checkpointing(run.out) as keeper:
-        trained = _fit(run, recipe, data, validation, keeper)
+    with resuming.checkpointing(run.out) as checkpointer:
+        trained = _fit(run, recipe, data, validation, checkpointer)
     if not distributed.is_first():
         return
     shape = data.images.shape[1:]
@@ -94,7 +94,7 @@ def _recipe():
     return train.recipe(_RECIPE.value, changes)
 
 
-def _fit(run, recipe, data, validation, keeper):
+def _fit(run, recipe, data, validation, checkpointer):
     per_epoch, written = recipe.steps_per_epoch(len(data)), metrics.Metrics(run.out)
     steps, batch = recipe.epochs * per_epoch, recipe.data.batch_size
     total, first = steps * batch, distributed.is_first()
@@ -118,7 +118,7 @@ def _fit(run, recipe, data, validation, keeper):
             data,
             validation,
             seed=common.SEED.value,
-            keeper=keeper,
+            checkpointer=checkpointer,
             on_host=_PLACES.get(_DATA_ON.value),
             on_start=on_start,
             on_step=lambda: bar.update(batch),

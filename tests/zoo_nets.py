@@ -75,7 +75,7 @@ def trained(name, data):
     run = loop.auto(learner, recipe.batching(data.num_classes))
     for epoch in range(recipe.epochs):
         key = jax.random.fold_in(epochs_key, epoch)
-        state, _ = run(state, train.Feed(data.on_device()), key)
+        state, _ = run(state, train.DeviceLoader(data.on_device()), key)
     return state.variables
 
 

@@ -60,7 +60,7 @@ def training(notes: list[str]) -> Iterator[Groups]:
 
     def epoch(driver):
         run = driver(setup.learner, batching)
-        return lambda: run(setup.fresh().state, setup.feed, key)
+        return lambda: run(setup.fresh().state, setup.loader, key)
 
     yield {
         f"epoch of pgd_digits, {len(data)} images": {

@@ -132,9 +132,9 @@ def _ours(data):
         return setup, loop.hosted(setup.learner, setup.batching), [setup.fresh().state]
 
     def take(count):
-        start, at = time.perf_counter(), loop.Stretch(0, count)
+        start, at = time.perf_counter(), loop.StepRange(0, count)
         setup, run, states = begun()
-        states[0], _ = run(states[0], setup.feed, setup.epochs_key, at)
+        states[0], _ = run(states[0], setup.loader, setup.epochs_key, at)
         return (time.perf_counter() - start) / count
 
     return take

@@ -62,7 +62,7 @@ def trained(job: Job) -> Row:
     done = train.fit(job.recipe, data, validation, seed=job.seed)
     test = test.take(np.arange(job.images))
     row = {"seed": job.seed, **_judged(job, done, test)}
-    row |= {"seconds": done.seconds, "healed": done.healing_since}
+    row |= {"seconds": done.seconds, "healed": done.collapsed_at}
     return row | _cost(job, done, data) if job.costed else row
 
 
@@ -128,7 +128,7 @@ def _cost(job: Job, done: train.Trained, data: Dataset) -> Row:
     state = jax.eval_shape(fresh, done.variables)
     row = np.zeros(job.recipe.data.batch_size, np.int32)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    batch = jax.eval_shape(setup.batching.batch, setup.feed, row, key)
+    batch = jax.eval_shape(setup.batching.batch, setup.loader, row, key)
     cost = train.step_cost(setup.learner, state, batch, done.module)
     gflop = cost.flops * job.recipe.epochs * setup.per_epoch / 1e9
     return {"forwards": cost.forwards_per_image, "gflop": gflop}

@@ -11,7 +11,8 @@ from absl import flags, logging
 from experiments.shared import distributed
 from robust_jax import train
 from robust_jax.core import checks
-from robust_jax.train import devices, keeping
+from robust_jax.train import devices
+from robust_jax.train.checkpointing import OrbaxCheckpointer, stopping_on_signals
 
 _SAVE_EVERY = flags.DEFINE_integer("save_every", 500, "Steps between checkpoints.")
 _KEEP = flags.DEFINE_integer("keep", 2, "Newest checkpoints that stay.")
@@ -25,27 +26,27 @@ def check_flags() -> None:
 
 
 @contextlib.contextmanager
-def checkpointing(out: pathlib.Path) -> Iterator[keeping.Keeper]:
-    """A keeper of OUT/checkpoints; SIGTERM and Ctrl-C save and end with 143 and 130."""
+def checkpointing(out: pathlib.Path) -> Iterator[OrbaxCheckpointer]:
+    """Writes OUT/checkpoints; SIGTERM and Ctrl-C save and end with 143 and 130."""
     logging.get_absl_handler().addFilter(_is_worth_reading)
     sys.unraisablehook = _quieter(sys.unraisablehook)
     checkpoints = out / "checkpoints"
     if _RESTART.value and distributed.is_first():
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(checkpoints)
-    devices.largest(0)  # The others wait for that.
-    keeper = keeping.Keeper(checkpoints, _SAVE_EVERY.value, _KEEP.value)
+    devices.max_over_processes(0)  # The others wait for that.
+    checkpointer = OrbaxCheckpointer(checkpoints, _SAVE_EVERY.value, _KEEP.value)
     try:
-        with keeping.listening(keeper):
-            yield keeper
+        with stopping_on_signals(checkpointer):
+            yield checkpointer
     except train.Stopped as stopped:
         if distributed.is_first():
             print(f"{stopped}; the same command goes on from there", file=sys.stderr)
-        sys.exit(128 + keeper.asked)  # As a shell has it.
+        sys.exit(128 + checkpointer.asked)  # As a shell has it.
 
 
 def _is_worth_reading(record):
-    """Not what Orbax logs of a save: the keeper says in a sentence why one failed."""
+    """Not what Orbax logs of a save: why one failed is said in a sentence."""
     return "orbax" not in record.pathname and record.name != "asyncio"
 
 

@@ -113,10 +113,7 @@ def distances(
     if not isinstance(plan, Stage | NearestPlan | None):
         plan = _stage_of(plan)
     checks.function("on_items", on_items)
-    for stage in (plan,) if isinstance(plan, Stage) else plan.stages if plan else ():
-        facts.check_use(stage.attack, threat, finds=facts.NEAREST)
-    if plan is None:
-        nearest(threat.name)  # A norm without a plan, before anything is asked.
+    _check_plan(plan, threat)
     net, examples, threat = checked(
         model, images, labels, threat, ids, seed, tile, cap=True
     )
@@ -141,6 +138,15 @@ def distances(
         name, threat.name, distance, examples.right, forwards, backwards,
         seconds, found, claims,
     )  # fmt: skip
+
+
+def _check_plan(plan: Stage | NearestPlan | None, threat: Any) -> None:
+    """Before anything is asked."""
+    if plan is None:
+        nearest(threat.name)  # A norm without a plan.
+        return
+    for stage in plan.stages if isinstance(plan, NearestPlan) else (plan,):
+        facts.check_use(stage.attack, threat, finds=facts.NEAREST)
 
 
 def _stage_of(plan: Any) -> Stage:

@@ -80,10 +80,7 @@ def robustness(
         of = given(
             images, labels, threat, ids, certified=run.certified, subset=run.subset
         )
-        if of_parameters(of.threat):
-            _check_of_parameters(of.threat.name, plan, audit)
-        for stage in plan if not isinstance(plan, str) else ():
-            facts.check_use(stage.attack, of.threat)
+        _check_threat(of.threat, plan, audit)
         surrogate = settled(run.surrogate, of.images, seed)
         run = dataclasses.replace(run, surrogate=surrogate, certified=of.certified)
         net = adapted(model, of.images, takes, run.samples, seed)
@@ -126,8 +123,13 @@ def _check_plan(plan: Any) -> None:
         )
 
 
-def _check_of_parameters(name: str, plan: str | Plan, audit: bool) -> None:
+def _check_threat(threat: Any, plan: str | Plan, audit: bool) -> None:
     """Plans by name and the audit have attacks on pixels alone."""
+    for stage in plan if not isinstance(plan, str) else ():
+        facts.check_use(stage.attack, threat)
+    if not of_parameters(threat):
+        return
+    name = threat.name
     if isinstance(plan, str):
         raise ValueError(
             f"plan={plan}; expected stages for {name}, such as "

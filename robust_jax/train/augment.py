@@ -28,6 +28,10 @@ def random_crop(padding: int = 4) -> Augment:
     Args:
         padding: pixels on each side, >= 1.
     Raises: ValueError: if padding is not an integer >= 1.
+
+    >>> change = rj.train.augment.random_crop(padding=4)
+    >>> jax.eval_shape(change, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
+    (32, 32, 3)
     """
     checks.positive_integer("padding", padding)
 
@@ -40,7 +44,12 @@ def random_crop(padding: int = 4) -> Augment:
 
 
 def horizontal_flip(key: Key, image: Array) -> Array:
-    """The image or, as often, its mirror image."""
+    """The image or, as often, its mirror image.
+
+    >>> flip = rj.train.augment.horizontal_flip
+    >>> jax.eval_shape(flip, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
+    (32, 32, 3)
+    """
     return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
 
 
@@ -53,6 +62,10 @@ def cutout(size: int = 8) -> Augment:
     References: DeVries & Taylor, "Improved regularization of convolutional neural
         networks with cutout", 2017. Differs from the authors' code in: nothing for even
         sizes; an odd size is kept, where their square is one pixel smaller.
+
+    >>> change = rj.train.augment.cutout(size=8)
+    >>> jax.eval_shape(change, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
+    (32, 32, 3)
     """
     checks.positive_integer("size", size)
 
@@ -66,7 +79,13 @@ def cutout(size: int = 8) -> Augment:
 
 
 def in_turn(*augments: Augment) -> Augment:
-    """One augmentation after the other, each with a key of its own."""
+    """One augmentation after the other, each with a key of its own.
+
+    >>> augment = rj.train.augment
+    >>> change = augment.in_turn(augment.cutout(8), augment.horizontal_flip)
+    >>> jax.eval_shape(change, jax.random.key(0), jnp.zeros((32, 32, 3))).shape
+    (32, 32, 3)
+    """
 
     def all_of(key: Key, image: Array) -> Array:
         for i, augment in enumerate(augments):
@@ -84,6 +103,11 @@ def mixup(alpha: float = 1.0) -> Mixture:
     Raises: ValueError: if alpha is not a finite number > 0.
     References: Zhang et al., "mixup: beyond empirical risk minimization", ICLR 2018.
         Differs from the authors' code in: a share per example, not per batch.
+
+    >>> mix = rj.train.augment.mixup(alpha=1.0)
+    >>> soft = rj.train.augment.Soft(jnp.zeros((8, 8, 1)), jnp.array([0.0, 1.0]))
+    >>> jax.eval_shape(mix, jax.random.key(0), soft, soft).target.shape
+    (2,)
     """
     checks.positive_number("alpha", alpha)
 
@@ -106,6 +130,11 @@ def cutmix(alpha: float = 1.0) -> Mixture:
     Raises: ValueError: if alpha is not a finite number > 0.
     References: Yun et al., "CutMix", ICCV 2019, Alg. 1. Differs from the authors' code
         in: a rectangle per example, not per batch.
+
+    >>> mix = rj.train.augment.cutmix(alpha=1.0)
+    >>> soft = rj.train.augment.Soft(jnp.zeros((8, 8, 1)), jnp.array([0.0, 1.0]))
+    >>> jax.eval_shape(mix, jax.random.key(0), soft, soft).target.shape
+    (2,)
     """
     checks.positive_number("alpha", alpha)
 
@@ -147,6 +176,8 @@ def by_names(names: Sequence[str]) -> Augment | None:
     The number is the one argument: crop's padding, cutout's size.
 
     Raises: ValueError: an unknown name, a number that is none.
+
+    >>> change = rj.train.augment.by_names(("crop-4", "flip"))
     """
     chosen = [_named("augmentation", name, AUGMENTS, int) for name in names]
     return in_turn(*chosen) if chosen else None
@@ -156,6 +187,8 @@ def mixture_by_name(name: str) -> Mixture | None:
     """A mixture such as "cutmix-1.0", whose number is alpha; None of "".
 
     Raises: ValueError: an unknown name, a number that is none.
+
+    >>> mix = rj.train.augment.mixture_by_name("cutmix-1.0")
     """
     return _named("mixture", name, MIXTURES, float) if name else None
 

@@ -35,6 +35,10 @@ def ema(decay: float, *, warm_up: bool = True, first_step: int = 0) -> Average:
     References: Gowal et al., "Uncovering the limits of adversarial training against
         norm-bounded adversarial examples", 2020, Sec. 4.4 (0.995, with the warm-up).
         Differs from the authors' code in: batch statistics are averaged, not copied.
+
+    >>> average = rj.train.ema(0.9, warm_up=False)
+    >>> round(float(average(jnp.float32(1.0), jnp.float32(2.0), 0)), 3)
+    1.1
     """
     checks.share("decay", decay)
     _check_first_step(first_step)
@@ -64,6 +68,10 @@ def swa(first_step: int, every: int = 1) -> Average:
     References: Izmailov et al., "Averaging weights leads to wider optima and better
         generalization", UAI 2018, Alg. 1. Differs from the authors' code in: batch
         statistics are averaged, rather than taken anew in a run over the data.
+
+    >>> average = rj.train.swa(first_step=1)
+    >>> float(average(jnp.float32(1.0), jnp.float32(2.0), 1))  # After the second step.
+    1.5
     """
     _check_first_step(first_step)
     checks.positive_integer("every", every)
@@ -87,6 +95,9 @@ def bank(
 
     Args: as of `ema`.
     Raises: ValueError: no decay, the same one twice, or an argument out of its range.
+
+    >>> [name for name, average in rj.train.bank((0.99, 0.995))]
+    ['ema_0.99', 'ema_0.995']
     """
     names = [f"ema_{decay:g}" for decay in decays]
     if not names or len(set(names)) < len(names):

@@ -8,12 +8,17 @@ import jax.numpy as jnp
 from robust_jax.core.streams import OfTraining
 from robust_jax.core.types import Array, Key
 from robust_jax.train.augment import Augment, Mixture, Soft
-from robust_jax.train.feeds import Examples
+from robust_jax.train.data_loaders import Examples
 from robust_jax.train.state import Batch
 
 
 class Batching(NamedTuple):
-    """How batches are made; static."""
+    """How batches are made; static.
+
+    >>> batching = rj.train.Batching(batch_size=32)
+    >>> batching.steps_per_epoch(100)
+    4
+    """
 
     batch_size: int
     extra_share: float = 0.0  # of each batch, from the extra data, in [0, 1)
@@ -43,9 +48,9 @@ class Batching(NamedTuple):
             order = jnp.concatenate([order, n + more], axis=1)
         return jnp.repeat(order, self.replays, axis=0)
 
-    def batch(self, feed: Examples, positions: Array, key: Key) -> Batch:
+    def batch(self, loader: Examples, positions: Array, key: Key) -> Batch:
         """The examples at positions [B] of a row of `order`, augmented."""
-        images, labels = feed.at(positions, self.own())
+        images, labels = loader.at(positions, self.own())
         if self.augment is not None:
             keys = _keys(key, OfTraining.AUGMENT, positions)
             images = jax.vmap(self.augment)(keys, images)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from robust_jax.core import checks
-from robust_jax.train import catalog_cifar10, catalog_digits
+from robust_jax.train import catalog_cifar10, catalog_digits, methods
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
 
 _MNIST = Recipe(
     dataset="mnist",
@@ -17,7 +17,7 @@ _MNIST = Recipe(
     descent=Descent(rate=2e-3),
     source="Ours: chosen for minutes on two cores.",
 )
-_PLAIN = dataclasses.replace(_MNIST, epochs=5, method=Method("standard"))
+_PLAIN = dataclasses.replace(_MNIST, epochs=5, method=methods.Standard())
 
 MNIST: dict[str, Recipe] = {
     "mnist": _PLAIN,
@@ -53,7 +53,7 @@ MNIST: dict[str, Recipe] = {
         _MNIST,
         ball=Ball(eps=0.3, growth_epochs=3),
         attack=Inner(steps=10, relative_step=0.2),
-        method=Method("trades", beta=3.0),
+        method=methods.Trades(beta=3.0),
         weights=Weights(ema=(0.999,), give="ema_0.999"),
     ),
 }
@@ -67,7 +67,13 @@ RECIPES: dict[str, Recipe] = {
 def recipe(name: str, changes: dict[str, Any] | None = None) -> Recipe:
     """The recipe of a name, with other values such as {"attack.steps": 20}.
 
+    Args:
+        name: of `RECIPES`.
+        changes: values by path, as `Recipe.changed` takes them.
     Raises: ValueError: an unknown name, with the known ones; a bad value.
+
+    >>> rj.train.recipe("pgd_digits", {"attack.steps": 20}).attack.steps
+    20
     """
     checks.known_name("recipe", name, RECIPES)
     if changes is not None:

@@ -6,8 +6,9 @@ papers named; none was run to its end here.
 
 import dataclasses
 
+from robust_jax.train import methods
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.recipes import Recipe
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
 
 _EPS = 8 / 255
 _TRADES_EPS = 0.031
@@ -51,7 +52,7 @@ _TRADES = dataclasses.replace(
     model_config=(("depth", 34), ("width", 10)),
     ball=Ball(eps=_TRADES_EPS),
     attack=Inner(steps=10, relative_step=0.007 / _TRADES_EPS),
-    method=Method("trades", beta=6.0),
+    method=methods.Trades(beta=6.0),
     descent=dataclasses.replace(_SGD, weight_decay=2e-4, drops=(75.0,), factors=(0.1,)),
     weights=Weights(),
     epochs=76,
@@ -73,7 +74,7 @@ RECIPES: dict[str, Recipe] = {
         _TRADES,
         model="resnet18",
         model_config=(),
-        method=Method("mart", beta=5.0),
+        method=methods.Mart(beta=5.0),
         descent=dataclasses.replace(
             _SGD,
             rate=0.01,
@@ -86,14 +87,14 @@ RECIPES: dict[str, Recipe] = {
     ),
     "awp_cifar10": dataclasses.replace(
         _RICE,
-        method=Method("adversarial", awp=0.01),
+        method=methods.Adversarial(awp=0.01),
         source="Wu et al., Adversarial weight perturbation, 2020 (AT-AWP).",
     ),
     "trades_awp_cifar10": dataclasses.replace(
         _TRADES,
         ball=Ball(eps=_EPS),
         attack=Inner(steps=10, relative_step=_TWO),
-        method=Method("trades", beta=6.0, awp=5e-3, awp_after=10.0),
+        method=methods.Trades(beta=6.0, awp=5e-3, awp_after=10.0),
         descent=_SGD,
         epochs=200,
         source="Wu et al., Adversarial weight perturbation, 2020 (TRADES-AWP).",
@@ -102,7 +103,7 @@ RECIPES: dict[str, Recipe] = {
     "free_cifar10": dataclasses.replace(
         _SINGLE,
         attack=Inner(relative_step=1.0),
-        method=Method("free"),
+        method=methods.Free(),
         descent=dataclasses.replace(_TRIANGLE, rate=0.04),
         data=Data(batch_size=128, augment=_CROPPED, replays=8),
         epochs=10,
@@ -117,7 +118,7 @@ RECIPES: dict[str, Recipe] = {
     "grad_align_cifar10": dataclasses.replace(
         _SINGLE,
         attack=Inner("fgsm", steps=1, relative_step=1.0, mode="batch"),
-        method=Method("grad_align", weight=0.2),
+        method=methods.GradAlign(weight=0.2),
         descent=dataclasses.replace(_TRIANGLE, rate=0.3),
         source="Andriushchenko & Flammarion, Fast adversarial training, 2020.",
     ),
@@ -133,7 +134,7 @@ RECIPES: dict[str, Recipe] = {
             *_NORMALISED,
         ),
         attack=Inner("pgd_kl", steps=10, relative_step=_TWO, mode="batch"),
-        method=Method("trades", beta=6.0),
+        method=methods.Trades(beta=6.0),
         descent=Descent(
             "sgd",
             rate=0.4,
@@ -154,7 +155,7 @@ RECIPES: dict[str, Recipe] = {
     # and smoothing (FastAT_Benchmark's best plain row), one cycle, bfloat16.
     "speedrun_cifar10": dataclasses.replace(
         _RICE,
-        method=Method("adversarial", smoothing=0.3),
+        method=methods.Adversarial(smoothing=0.3),
         attack=Inner(steps=7, relative_step=_TWO, mode="eval"),
         descent=Descent(
             "sgd",

@@ -35,6 +35,11 @@ def awp(
     References: Wu et al., "Adversarial weight perturbation helps robust
         generalization", NeurIPS 2020, Alg. 1. Differs from the authors' code in: no
         proxy net, its momentum and its step size, which the norm cancels.
+
+    >>> import optax
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> clean = rj.train.standard(apply_fn)
+    >>> learner = rj.train.Learner(rj.train.awp(clean, gamma=0.01), optax.adam(1e-3))
     """
     checks.positive_number("gamma", gamma)
     if warm_up_steps < 0:
@@ -63,6 +68,11 @@ def sam(objective: Objective, rho: float = 0.05) -> Objective:
     References: Foret et al., "Sharpness-aware minimization for efficiently improving
         generalization", ICLR 2021, Eq. 2 and 3 (0.05). Not compared with the
         authors' code.
+
+    >>> import optax
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> clean = rj.train.standard(apply_fn)
+    >>> learner = rj.train.Learner(rj.train.sam(clean, rho=0.05), optax.adam(1e-3))
     """
     checks.positive_number("rho", rho)
 
@@ -103,9 +113,16 @@ def average_of(*objectives: Objective) -> Objective:
     Guarantees: all get the same key; of one objective it is that objective.
     Statistics pass from one to the next. Metrics are means over those who have them.
 
+    Args:
+        objectives: at least one, each of the same batch.
     Raises: ValueError: without objectives.
     References: Tramer & Boneh, "Adversarial training and robustness for multiple
         perturbations", NeurIPS 2019, Eq. 4. Not compared with the authors' code.
+
+    >>> import optax
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> clean = rj.train.standard(apply_fn)
+    >>> learner = rj.train.Learner(rj.train.average_of(clean, clean), optax.adam(1e-3))
     """
     if not objectives:
         raise ValueError("objectives=(); expected at least one")
@@ -121,6 +138,12 @@ def mixed(objective: Objective, clean: Objective, clean_share: float) -> Objecti
         clean_share: in (0, 1).
     Raises: ValueError: a share out of its range.
     References: Goodfellow et al., ICLR 2015, Sec. 6 (0.5).
+
+    >>> import optax
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> clean = rj.train.standard(apply_fn)
+    >>> mixture = rj.train.mixed(clean, clean, clean_share=0.5)
+    >>> learner = rj.train.Learner(mixture, optax.adam(1e-3))
     """
     if not 0 < clean_share < 1:
         raise ValueError(f"clean_share={clean_share}; expected a number in (0, 1)")
@@ -140,7 +163,7 @@ def weighted_sum(objectives: Any, weights: Any) -> Objective:
             variables = aux.variables
             losses.append(weight * loss)
             parts.append(aux)
-            # What one keeps in mind, the next finds; None keeps nothing.
+            # The memory of one is given to the next; None leaves it as it is.
             batch = batch if aux.memory is None else batch._replace(memory=aux.memory)
         metrics = _means([part.metrics for part in parts])
         attacked = tuple(part.attacked for part in parts)

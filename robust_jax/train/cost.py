@@ -1,4 +1,4 @@
-"""What a training step costs, counted in its program and not by a stopwatch."""
+"""The cost of a training step in operations, counted in its program."""
 
 import dataclasses
 from typing import Any
@@ -13,7 +13,11 @@ from robust_jax.train.state import Batch, Learner, TrainState
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """Operations of a training step, beside those of one forward pass."""
+    """Operations of a training step, beside those of one forward pass.
+
+    >>> rj.train.Cost(flops=600, forward_flops=10, images=20).forwards_per_image
+    3.0
+    """
 
     flops: int  # of the whole step
     forward_flops: int  # of one image's forward pass
@@ -49,6 +53,18 @@ def step_cost(
         batch: as the loop gives, likewise.
         module: the net, of the state's variables, for the size of a forward pass.
     Raises: ValueError: a loop without a fixed number of rounds around products.
+
+    >>> import optax
+    >>> net = rj.models.by_name("mlp", hidden=())  # One layer: no gradient of inputs.
+    >>> learner = rj.train.Learner(
+    ...     rj.train.standard(rj.models.ApplyMode(net)), optax.sgd(0.1)
+    ... )
+    >>> images, labels = jnp.ones((2, 2, 2, 1)), jnp.zeros(2, int)
+    >>> batch = rj.train.Batch(images, labels, jnp.arange(2))
+    >>> variables = rj.models.init(net, jax.random.key(0), (2, 2, 1))
+    >>> state = rj.train.new_state(learner, variables)
+    >>> rj.train.step_cost(learner, state, batch, net).forwards_per_image
+    2.0
     """
 
     def step(state: Any, batch: Batch, key: Any) -> Any:

@@ -43,7 +43,7 @@ def mesh_for(batch_size: int, mesh: Mesh | None = None) -> Mesh | None:
     return mesh
 
 
-def everywhere(tree: Any, mesh: Mesh) -> Any:
+def replicate(tree: Any, mesh: Mesh) -> Any:
     """Arrays that every process has, as one copy on each device of the mesh."""
     sharding = NamedSharding(mesh, PartitionSpec())
 
@@ -54,23 +54,23 @@ def everywhere(tree: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, tree)
 
 
-def split(batch: Any, mesh: Mesh | None) -> Any:
+def constrain_sharded(batch: Any, mesh: Mesh | None) -> Any:
     """Inside a program: each device has its share of the leading axis."""
     return _constrained(batch, mesh, PartitionSpec(DATA))
 
 
-def whole(tree: Any, mesh: Mesh | None) -> Any:
+def constrain_replicated(tree: Any, mesh: Mesh | None) -> Any:
     """Inside a program: each device has all of it."""
     return _constrained(tree, mesh, PartitionSpec())
 
 
-def here(tree: Any) -> Any:
+def local_copy(tree: Any) -> Any:
     """The copy that this process has of arrays that are everywhere, on its device."""
     return jax.tree.map(lambda a: a.addressable_data(0), tree)
 
 
-def largest(number: int) -> int:
-    """The largest of the numbers that all processes give; each has to ask."""
+def max_over_processes(number: int) -> int:
+    """The largest number of all processes; each of them has to call it."""
     if jax.process_count() == 1:
         return number
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))

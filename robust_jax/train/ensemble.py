@@ -6,9 +6,9 @@ import jax
 
 from robust_jax.core.types import Attack, LogitsFn
 from robust_jax.models import BatchMode
-from robust_jax.train import combinators, pieces
+from robust_jax.train import combinators, helpers
+from robust_jax.train.helpers import ThreatFn
 from robust_jax.train.objectives import standard
-from robust_jax.train.pieces import ThreatFn
 from robust_jax.train.state import ApplyFn, Objective
 
 
@@ -47,9 +47,16 @@ def ensemble_adversarial(
     References: Tramer et al., "Ensemble adversarial training: attacks and defenses",
         ICLR 2018, Sec. 4. Differs from the authors' code in: keys by example for
         attacks with a random start; the batch modes are arguments.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> sources = [lambda x: x.reshape(len(x), -1)[:, :10]]
+    >>> objective = rj.train.ensemble_adversarial(
+    ...     apply_fn, sources, rj.attacks.fgsm(), threat_fn
+    ... )
     """
     nets = [(apply_fn, attack_mode), *((_static(fn), "eval") for fn in sources)]
-    perturbs = [pieces.perturber(fn, attack, threat_fn, mode) for fn, mode in nets]
+    perturbs = [helpers.perturber(fn, attack, threat_fn, mode) for fn, mode in nets]
     clean = standard(apply_fn, mode=mode)
 
     def objective(variables, batch, key, step):
@@ -58,7 +65,7 @@ def ensemble_adversarial(
             # Only what all branches need, held: no gradient flows through the attack.
             held = jax.lax.stop_gradient(variables)
             plain = batch._replace(memory=None)
-            index = jax.random.randint(pieces.second_key(key), (), 0, len(perturbs))
+            index = jax.random.randint(helpers.second_key(key), (), 0, len(perturbs))
             x_adv = jax.lax.switch(index, perturbs, held, plain, key, step)
         loss, aux = clean(variables, batch._replace(images=x_adv), key, step)
         return loss, aux._replace(attacked=x_adv)

@@ -16,8 +16,14 @@ from robust_jax import models
 from robust_jax.core import exports
 from robust_jax.datasets.types import Dataset
 from robust_jax.train import catalog, validation as validations
-from robust_jax.train.progress import Identity, Keeper, Kept, Nowhere, Row
 from robust_jax.train.recipes import Recipe
+from robust_jax.train.run_state import (
+    Checkpointer,
+    EpochMetrics,
+    Identity,
+    NullCheckpointer,
+    RunState,
+)
 from robust_jax.train.setup import Setup, set_up
 from robust_jax.train.state import Variables
 
@@ -32,19 +38,27 @@ class Trained:
     metrics, such as train_accuracy (on what it saw), validation_accuracy,
     robust_validation_accuracy (`validation.quick` at the recipe's eps; None without
     one), seconds. `averages` are all weights that there are, "live" among them.
+
+    >>> trained = rj.train.Trained(None, {}, {}, {"epoch": [1], "loss": [2.3]}, 0.1)
+    >>> trained.history["loss"][-1]
+    2.3
     """
 
     module: models.Classifier
     variables: Variables  # those that the recipe gives back
     averages: dict[str, Variables]  # after the last epoch
     history: History
-    seconds: float  # of this and earlier sittings
+    seconds: float  # of this process and those that it goes on from
     best_epoch: int | None = None  # of the variables, if the recipe keeps the best
-    healing_since: int | None = None  # the step of a collapse that the watch saw
+    collapsed_at: int | None = None  # the step at which a collapse was detected
 
 
 class Stopped(Exception):
-    """Training was asked to stop, and its state is saved."""
+    """Training was asked to stop, and its state is saved.
+
+    >>> issubclass(rj.train.Stopped, Exception)
+    True
+    """
 
 
 def fit(
@@ -54,14 +68,14 @@ def fit(
     *,
     seed: int = 0,
     extra: Dataset | None = None,
-    keeper: Keeper | None = None,
+    checkpointer: Checkpointer | None = None,
     mesh: Mesh | None = None,
     on_host: bool | None = None,
     on_start: Callable[[int], None] = lambda steps: None,
     on_step: Callable[[], None] = lambda: None,
-    on_epoch: Callable[[Row], None] = lambda row: None,
+    on_epoch: Callable[[EpochMetrics], None] = lambda row: None,
 ) -> Trained:
-    """Trains from scratch, or on from where the keeper has it.
+    """Trains from scratch, or on from the newest checkpoint.
 
     Guarantees: deterministic in recipe, data and seed on one kind of machine; a run
     that was interrupted and goes on equals one that was not, bit for bit.
@@ -69,24 +83,29 @@ def fit(
     Args:
         recipe: net, attack and optimiser.
         train: examples, shape [N, *S].
-        validation: examples that are watched; they choose the epoch if the recipe
+        validation: examples that are evaluated; they choose the epoch if the recipe
             keeps the best, and nothing else.
         seed: of weights, order and attacks.
         extra: more examples, of which each batch takes `data.extra_share`.
-        keeper: where the state is saved; nowhere by default.
+        checkpointer: saves the state; by default nothing is saved.
         mesh: devices that share each batch; see `set_up`.
         on_host: where the data stay; see `set_up`.
-        on_start: called once with the steps that earlier sittings did.
+        on_start: called once with the steps done by earlier processes.
         on_step: called after each step, or for many that were one program.
         on_epoch: called with the epoch's row of the history.
     Raises: ValueError: an unknown model or option; a loss that is not finite.
-        Stopped: the keeper was asked to stop.
+        Stopped: the checkpointer was asked to stop.
+
+    >>> parts = [rj.datasets.load("digits", name) for name in ("train", "validation")]
+    >>> rj.train.fit(rj.train.recipe("pgd_digits"), *parts, seed=-1)  # 0: a minute.
+    Traceback (most recent call last):
+    ValueError: seed=-1; expected an integer from 0 to 2**32 - 1
     """
-    keeper = keeper or Nowhere()
+    checkpointer = checkpointer or NullCheckpointer()
 
     def stepped() -> bool:
         on_step()
-        return keeper.is_asked_to_stop()
+        return checkpointer.is_asked_to_stop()
 
     nets = [
         fit(
@@ -94,7 +113,7 @@ def fit(
             train,
             validation,
             seed=seed,
-            keeper=keeper.within(name),
+            checkpointer=checkpointer.within(name),
             mesh=mesh,
         )
         for name in recipe.teachers
@@ -111,60 +130,66 @@ def fit(
         on_host=on_host,
     )
     named = {"train": train, "validation": validation, "extra": extra}
-    kept = setup.fresh()
-    kept = keeper.restore(kept, _identity(recipe, seed, named)) or kept
-    on_start(int(kept.state.step))
-    while kept.progress.epoch < recipe.epochs:
+    run = setup.fresh()
+    run = checkpointer.restore(run, _identity(recipe, seed, named)) or run
+    on_start(int(run.state.step))
+    while run.progress.epoch < recipe.epochs:
         begun = time.perf_counter()
-        kept = _advanced(setup, kept, keeper)
-        if len(kept.progress.steps) == setup.per_epoch:
-            kept = _epoch_over(setup, kept, validation, begun)
-            on_epoch(kept.progress.history[-1])
+        run = _advanced(setup, run, checkpointer)
+        if len(run.progress.steps) == setup.per_epoch:
+            run = _epoch_over(setup, run, validation, begun)
+            on_epoch(run.progress.history[-1])
         else:
-            kept.progress.seconds += time.perf_counter() - begun
-        _keep(setup, kept, keeper)
-    return _trained(setup, kept)
+            run.progress.seconds += time.perf_counter() - begun
+        _keep(setup, run, checkpointer)
+    return _trained(setup, run)
 
 
-def _advanced(setup: Setup, kept: Kept, keeper: Keeper) -> Kept:
-    """After one stretch of steps, and the watch's look if it is due."""
-    progress, step = kept.progress, int(kept.state.step)
-    run = setup.run if progress.healing_since is None else setup.remedy
+def _advanced(setup: Setup, run: RunState, checkpointer: Checkpointer) -> RunState:
+    """After some steps, and the check for catastrophic overfitting if it is due."""
+    progress, step = run.progress, int(run.state.step)
+    steps_fn = setup.run if progress.collapsed_at is None else setup.remedy
     key = jax.random.fold_in(setup.epochs_key, progress.epoch)
-    at = setup.stretch(step, keeper.every)
-    state, metrics = run(kept.state, setup.feed, key, at)
+    at = setup.step_range(step, checkpointer.every)
+    state, metrics = steps_fn(run.state, setup.loader, key, at)
     count = len(metrics["loss"])
     finite = np.isfinite(metrics["loss"])
     if not finite.all():
-        raise ValueError(_diverged(setup, step + int(np.argmin(finite)) + 1, keeper))
+        raise ValueError(
+            _diverged(setup, step + int(np.argmin(finite)) + 1, checkpointer)
+        )
     names = sorted(metrics)
     progress.steps += [{n: float(metrics[n][i]) for n in names} for i in range(count)]
-    kept, step = kept._replace(state=state), step + count
-    between = setup.between_looks()
-    if between and step % between == 0 and progress.healing_since is None:
-        _look(setup, kept, step)
-    return kept
+    run, step = run._replace(state=state), step + count
+    between = setup.steps_between_checks()
+    if between and step % between == 0 and progress.collapsed_at is None:
+        _check_overfitting(setup, run, step)
+    return run
 
 
-def _look(setup: Setup, kept: Kept, step: int) -> None:
-    now = float(setup.look(setup.here(kept.state.variables), setup.look_key(step)))
-    own = kept.progress.means().get("accuracy", 0.0)
-    if kept.progress.epoch < setup.recipe.ball.growth_epochs:
+def _check_overfitting(setup: Setup, run: RunState, step: int) -> None:
+    now = float(
+        setup.pgd_accuracy(setup.local_copy(run.state.variables), setup.check_key(step))
+    )
+    own = run.progress.means().get("accuracy", 0.0)
+    if run.progress.epoch < setup.recipe.ball.growth_epochs:
         own = 0.0  # Of a smaller radius.
-    if setup.recipe.watch.collapsed(now, kept.progress.best_seen, own):
-        kept.progress.healing_since = step
-    kept.progress.best_seen = max(kept.progress.best_seen, now)
+    if setup.recipe.watch.collapsed(now, run.progress.best_pgd_accuracy, own):
+        run.progress.collapsed_at = step
+    run.progress.best_pgd_accuracy = max(run.progress.best_pgd_accuracy, now)
 
 
-def _epoch_over(setup: Setup, kept: Kept, validation: Dataset, begun: float) -> Kept:
-    progress, weights = kept.progress, setup.chosen(kept.state)
+def _epoch_over(
+    setup: Setup, run: RunState, validation: Dataset, begun: float
+) -> RunState:
+    progress, weights = run.progress, setup.chosen(run.state)
     logits_fn, recipe = (
-        models.logits_fn(setup.module, setup.here(weights)),
+        models.logits_fn(setup.module, setup.local_copy(weights)),
         setup.recipe,
     )
     means, epoch = progress.means(), progress.epoch + 1
     is_due = epoch % recipe.validate_every == 0 or epoch == recipe.epochs
-    row: Row = {
+    row: EpochMetrics = {
         "epoch": epoch,
         "loss": means.pop("loss"),
         **{f"train_{name}": value for name, value in means.items()},
@@ -173,27 +198,27 @@ def _epoch_over(setup: Setup, kept: Kept, validation: Dataset, begun: float) -> 
     }
     progress.history.append(row)
     progress.steps, progress.seconds = [], 0.0
-    if kept.best is None:
-        return kept
+    if run.best is None:
+        return run
     score = row["robust_validation_accuracy"]
     score = row["validation_accuracy"] if score is None else score
     if score is None or score <= progress.best:
-        return kept
+        return run
     progress.best, progress.best_epoch = score, progress.epoch
-    return kept._replace(best=jax.tree.map(jnp.copy, weights))
+    return run._replace(best=jax.tree.map(jnp.copy, weights))
 
 
-def _keep(setup: Setup, kept: Kept, keeper: Keeper) -> None:
+def _keep(setup: Setup, run: RunState, checkpointer: Checkpointer) -> None:
     """Saves if it is time, and stops if that was asked for."""
-    step = int(kept.state.step)
-    over = kept.progress.epoch == setup.recipe.epochs
-    asked = keeper.is_asked_to_stop() and not over
-    if over or asked or (keeper.every and step % keeper.every == 0):
-        if not _is_finite(kept.state.variables):  # The next loss would tell.
-            raise ValueError(_diverged(setup, step, keeper))
-        keeper.save(kept, wait=over or asked)
+    step = int(run.state.step)
+    over = run.progress.epoch == setup.recipe.epochs
+    asked = checkpointer.is_asked_to_stop() and not over
+    if over or asked or (checkpointer.every and step % checkpointer.every == 0):
+        if not _is_finite(run.state.variables):  # The next loss would tell.
+            raise ValueError(_diverged(setup, step, checkpointer))
+        checkpointer.save(run, wait=over or asked)
     if asked:
-        where = keeper.newest() or "nowhere: no keeper was given"
+        where = checkpointer.newest() or "nowhere: no checkpointer was given"
         raise Stopped(f"stopped after step {step}; the state is in {where}")
 
 
@@ -201,8 +226,8 @@ def _is_finite(variables: Variables) -> bool:
     return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(variables))
 
 
-def _diverged(setup: Setup, step: int, keeper: Keeper) -> str:
-    good, rate = keeper.newest(), setup.recipe.descent.rate
+def _diverged(setup: Setup, step: int, checkpointer: Checkpointer) -> str:
+    good, rate = checkpointer.newest(), setup.recipe.descent.rate
     return (
         f"training has diverged: not finite at step {step}; lower "
         f"descent.rate={rate:g} or let the radius grow (ball.growth_epochs); the last "
@@ -210,21 +235,21 @@ def _diverged(setup: Setup, step: int, keeper: Keeper) -> str:
     )
 
 
-def _trained(setup: Setup, kept: Kept) -> Trained:
-    progress = kept.progress
+def _trained(setup: Setup, run: RunState) -> Trained:
+    progress = run.progress
     history: dict[str, list[Any]] = {}
     for row in progress.history:
         for name, value in row.items():
             history.setdefault(name, []).append(value)
-    chosen = setup.chosen(kept.state) if kept.best is None else kept.best
+    chosen = setup.chosen(run.state) if run.best is None else run.best
     return Trained(
         setup.module,
-        setup.here(chosen),
-        setup.here({"live": kept.state.variables, **kept.state.averages}),
+        setup.local_copy(chosen),
+        setup.local_copy({"live": run.state.variables, **run.state.averages}),
         history,
         math.fsum(history["seconds"]),
-        None if kept.best is None else progress.best_epoch,
-        progress.healing_since,
+        None if run.best is None else progress.best_epoch,
+        progress.collapsed_at,
     )
 
 

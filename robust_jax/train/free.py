@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from robust_jax.core import checks
 from robust_jax.core.types import Array
 from robust_jax.models import BatchMode
-from robust_jax.train import pieces
+from robust_jax.train import helpers
+from robust_jax.train.helpers import StatefulObjective, ThreatFn
 from robust_jax.train.objectives import standard
-from robust_jax.train.pieces import Mindful, ThreatFn
 from robust_jax.train.state import ApplyFn, Objective
 
 
@@ -23,7 +23,7 @@ def free_adversarial(
     relative_step: float = 1.0,
     smoothing: float = 0.0,
     mode: BatchMode = "batch+update",
-) -> Mindful:
+) -> StatefulObjective:
     """Mean cross entropy at x + delta; every step moves delta uphill (Free-AT).
 
     delta [B, *S], the memory, starts at zero, belongs to places of the batch and is
@@ -50,13 +50,20 @@ def free_adversarial(
         that no entry is stuck outside (there the input is clipped, and clipped pixels
         have no gradient). From Wong et al.'s version (fast_adversarial) in: a new
         batch is clipped to the box before its first pass too.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> sizes = {"batch_size": 4, "shape": (8, 8, 1)}
+    >>> made = rj.train.free_adversarial(apply_fn, threat_fn, **sizes)
+    >>> made.memory.shape
+    (4, 8, 8, 1)
     """
     checks.positive_integer("batch_size", batch_size)
     checks.positive_number("relative_step", relative_step)
     loss_at = standard(apply_fn, smoothing=smoothing, mode=mode)
 
     def objective(variables, batch, key, step):
-        delta, threat, x = pieces.remembered(batch), threat_fn(step), batch.images
+        delta, threat, x = helpers.remembered(batch), threat_fn(step), batch.images
         _check_shape(delta, x)
         project = jax.vmap(threat.project)
         x_adv = project(x + delta, x) if batch.attacked is None else batch.attacked
@@ -68,7 +75,7 @@ def free_adversarial(
         moved = x_adv + relative_step * jax.vmap(threat.steepest)(grad, x_adv)
         return loss, aux._replace(attacked=x_adv, memory=project(moved, x) - x)
 
-    return Mindful(objective, jnp.zeros((batch_size, *shape)))
+    return StatefulObjective(objective, jnp.zeros((batch_size, *shape)))
 
 
 def with_image_gradient(

@@ -1,6 +1,6 @@
 """One training step and two ways to drive many of them, with the same numbers.
 
-`traced` compiles a stretch of steps into one program: the data lie on the device and no
+`traced` compiles a range of steps into one program: the data lie on the device and no
 host is in the loop. `hosted` calls the same compiled step from the host.
 """
 
@@ -19,13 +19,13 @@ from robust_jax.core import compiling
 from robust_jax.core.types import Array, Key
 from robust_jax.train import devices
 from robust_jax.train.batches import Batching
-from robust_jax.train.feeds import Source
+from robust_jax.train.data_loaders import DataLoader
 from robust_jax.train.state import Batch, Learner, TrainState
 
 Metrics = dict[str, Array]
 
 
-class Stretch(NamedTuple):
+class StepRange(NamedTuple):
     """Steps of one epoch, from `first` on, up to `last`."""
 
     first: int
@@ -36,13 +36,17 @@ class Run(Protocol):
     """Steps of one epoch."""
 
     def __call__(
-        self, state: TrainState, feed: Source, key: Key, at: Stretch | None = None
+        self,
+        state: TrainState,
+        loader: DataLoader,
+        key: Key,
+        at: StepRange | None = None,
     ) -> tuple[TrainState, dict[str, Any]]:
-        """The state after the stretch, by default the whole epoch.
+        """The state after a range of steps, by default the whole epoch.
 
         Args:
             state: before it; a run on the host reuses its memory.
-            feed: the data.
+            loader: the data.
             key: the epoch's.
             at: the steps, counted from the epoch's first.
         Returns: the state, and the metrics of each step, NumPy arrays [steps].
@@ -86,26 +90,26 @@ def traced(
     on_step: Callable[[], bool] = lambda: False,
     mesh: Mesh | None = None,
 ) -> Run:
-    """Stretches as compiled programs, one for each length.
+    """Ranges of steps as compiled programs, one for each length.
 
-    `on_step` runs for all steps at the end of a stretch. With a mesh the batch is split
-    over its devices; state and feed lie everywhere.
+    `on_step` runs for all steps at the end of a range. With a mesh the batch is split
+    over its devices; state and loader lie everywhere.
     """
 
     @functools.partial(compiling.compiled, static_argnames="steps")
-    def stretch(state, feed, key, first, steps):
+    def steps_of(state, loader, key, first, steps):
         order_key, steps_key = jax.random.split(key)
 
         def step(state, positions):
-            return _step(learner, batching, mesh, state, feed, positions, steps_key)
+            return _step(learner, batching, mesh, state, loader, positions, steps_key)
 
-        order = batching.order(order_key, *feed.sizes())
+        order = batching.order(order_key, *loader.sizes())
         rows = jax.lax.dynamic_slice_in_dim(order, first, steps)
-        return devices.whole(jax.lax.scan(step, state, rows), mesh)
+        return devices.constrain_replicated(jax.lax.scan(step, state, rows), mesh)
 
-    def run(state, feed, key, at=None):
-        at = at or Stretch(0, batching.steps_per_epoch(feed.sizes()[0]))
-        state, metrics = stretch(state, feed, key, at.first, at.last - at.first)
+    def run(state, loader, key, at=None):
+        at = at or StepRange(0, batching.steps_per_epoch(loader.sizes()[0]))
+        state, metrics = steps_of(state, loader, key, at.first, at.last - at.first)
         metrics = jax.tree.map(np.asarray, metrics)  # Once all steps are done.
         for _ in range(at.first, at.last):
             on_step()
@@ -120,25 +124,25 @@ def hosted(
     on_step: Callable[[], bool] = lambda: False,
     mesh: Mesh | None = None,
 ) -> Run:
-    """Stretches as calls of one compiled step.
+    """Ranges of steps as calls of one compiled step.
 
-    `on_step` runs after each step; the stretch ends early once it gives True. With a
-    mesh the batch is split over its devices; state and feed lie everywhere.
+    `on_step` runs after each step; the range ends early once it gives True. With a
+    mesh the batch is split over its devices; state and loader lie everywhere.
     """
 
     @functools.partial(compiling.compiled, donate_argnums=0)
     def step(state, examples, positions, key):
         after = _step(learner, batching, mesh, state, examples, positions, key)
-        return devices.whole(after, mesh)
+        return devices.constrain_replicated(after, mesh)
 
     order_of = compiling.compiled(batching.order, static_argnums=(1, 2))
 
-    def run(state, feed, key, at=None):
+    def run(state, loader, key, at=None):
         order_key, steps_key = jax.random.split(key)
-        order = np.asarray(order_of(order_key, *feed.sizes()))
+        order = np.asarray(order_of(order_key, *loader.sizes()))
         order = order[slice(*at or (None,))]
         seen: list[Metrics] = []
-        for examples, positions in feed.steps(order, batching.own(), mesh):
+        for examples, positions in loader.steps(order, batching.own(), mesh):
             state, metrics = step(state, examples, positions, steps_key)
             seen.append(jax.device_get(metrics))
             if len(seen) == 1:
@@ -166,7 +170,7 @@ def auto(
 
 
 def give_back_memory() -> None:
-    """Hands what a compilation freed back to the system, which glibc would keep.
+    """Returns memory that a compilation freed to the system; glibc would keep it.
 
     After a first step of PGD-10 that is 200 MiB with SmallCNN, 460 with a ResNet-18.
     """
@@ -177,4 +181,4 @@ def give_back_memory() -> None:
 def _step(learner, batching, mesh, state, examples, positions, key):
     key = jax.random.fold_in(key, state.step)
     batch = batching.batch(examples, positions, key)
-    return train_step(learner, state, devices.split(batch, mesh), key)
+    return train_step(learner, state, devices.constrain_sharded(batch, mesh), key)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from robust_jax.core.types import Attack
 from robust_jax.models import BatchMode
-from robust_jax.train import pieces
-from robust_jax.train.pieces import ThreatFn
+from robust_jax.train import helpers
+from robust_jax.train.helpers import ThreatFn
 from robust_jax.train.state import ApplyFn, Aux, Objective
 
 
@@ -24,15 +24,24 @@ def standard(
         smoothing: share of the uniform distribution in the targets, in [0, 1).
         mode: the net's batch mode.
     Raises: ValueError: a smoothing out of its range.
+
+    >>> apply_fn = lambda w, x, mode, key=None: (x @ w["params"], w)
+    >>> batch = rj.train.Batch(jnp.eye(2), jnp.array([0, 1]), jnp.arange(2))
+    >>> objective, variables = rj.train.standard(apply_fn), {"params": jnp.eye(2)}
+    >>> loss, aux = jax.eval_shape(objective, variables, batch, None, 0)
+    >>> loss.shape, sorted(aux.metrics)
+    ((), ['accuracy'])
     """
-    pieces.check_smoothing(smoothing)
-    nats = jax.vmap(lambda logits, truth: pieces.nats(logits, truth, smoothing))
+    helpers.check_smoothing(smoothing)
+    nats = jax.vmap(
+        lambda logits, truth: helpers.cross_entropy(logits, truth, smoothing)
+    )
 
     def objective(variables, batch, key, step):
-        noise = None if key is None else pieces.dropout_key(key)
+        noise = None if key is None else helpers.dropout_key(key)
         logits, variables = apply_fn(variables, batch.images, mode, noise)
-        metrics = {"accuracy": pieces.accuracy(logits, batch.labels)}
-        loss = jnp.mean(nats(logits, pieces.truth(batch)))
+        metrics = {"accuracy": helpers.accuracy(logits, batch.labels)}
+        loss = jnp.mean(nats(logits, helpers.truth(batch)))
         return loss, Aux(metrics, variables)
 
     return objective
@@ -64,8 +73,12 @@ def adversarial(
     Raises: ValueError: a smoothing out of its range.
     References: Madry et al., ICLR 2018, Eq. 2.1. Differs from the authors' code in:
         nothing.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> objective = rj.train.adversarial(apply_fn, rj.attacks.pgd(10), threat_fn)
     """
-    perturb = pieces.perturber(apply_fn, attack, threat_fn, attack_mode)
+    perturb = helpers.perturber(apply_fn, attack, threat_fn, attack_mode)
     clean = standard(apply_fn, smoothing=smoothing, mode=mode)
 
     def objective(variables, batch, key, step):

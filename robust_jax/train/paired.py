@@ -9,8 +9,8 @@ from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
-from robust_jax.train import pieces
-from robust_jax.train.pieces import ThreatFn, Truth
+from robust_jax.train import helpers
+from robust_jax.train.helpers import ThreatFn, Truth
 from robust_jax.train.state import ApplyFn, Aux, Objective
 
 _ABOVE_ONE = 1.0000001  # MART's code
@@ -42,18 +42,18 @@ def paired(
         attack_mode: the net's batch mode under attack.
         mode: the net's batch mode in the loss.
     """
-    perturb = pieces.perturber(apply_fn, attack, threat_fn, attack_mode)
+    perturb = helpers.perturber(apply_fn, attack, threat_fn, attack_mode)
 
     def objective(variables, batch, key, step):
         x_adv = perturb(variables, batch, key, step)
-        clean_key, noise_key = jax.random.split(pieces.dropout_key(key))
+        clean_key, noise_key = jax.random.split(helpers.dropout_key(key))
         clean, variables = apply_fn(variables, batch.images, mode, clean_key)
         moved, variables = apply_fn(variables, x_adv, mode, noise_key)
         metrics = {
-            "accuracy": pieces.accuracy(moved, batch.labels),
-            "clean_accuracy": pieces.accuracy(clean, batch.labels),
+            "accuracy": helpers.accuracy(moved, batch.labels),
+            "clean_accuracy": helpers.accuracy(clean, batch.labels),
         }
-        losses = jax.vmap(loss_fn)(clean, moved, pieces.truth(batch))
+        losses = jax.vmap(loss_fn)(clean, moved, helpers.truth(batch))
         return jnp.mean(losses), Aux(metrics, variables, x_adv)
 
     return objective
@@ -83,13 +83,19 @@ def trades(
     References: Zhang et al., "Theoretically principled trade-off between robustness
         and accuracy", ICML 2019, Eq. 5. Differs from the authors' code in: see
         `perturbations.pgd_kl`.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> objective = rj.train.trades(
+    ...     apply_fn, rj.train.perturbations.pgd_kl(), threat_fn, beta=6.0
+    ... )
     """
     checks.positive_number("beta", beta)
-    pieces.check_smoothing(smoothing)
+    helpers.check_smoothing(smoothing)
 
     def loss(clean, moved, truth):
         divergence = classification.kl_divergence(clean, moved)
-        return pieces.nats(clean, truth, smoothing) + beta * divergence
+        return helpers.cross_entropy(clean, truth, smoothing) + beta * divergence
 
     modes = {"attack_mode": attack_mode, "mode": mode}
     return paired(apply_fn, attack, threat_fn, loss, **modes)
@@ -107,7 +113,7 @@ def mart(
     """Boosted cross entropy at x_adv, and a divergence that weighs errors more.
 
     BCE(x_adv) + beta * KL(net at x || net at x_adv) * (1 - p_label(x)).
-    Edge cases: soft targets are not looked at, labels are.
+    Edge cases: labels are used, soft targets are not.
 
     Args:
         apply_fn, threat_fn, attack_mode, mode: as of `paired`.
@@ -118,6 +124,12 @@ def mart(
         misclassified examples", ICLR 2020, Eq. 11, with the code's constants. Differs
         from the authors' code in: the start is feasible; log-probabilities of the
         boosted term are exact.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> objective = rj.train.mart(
+    ...     apply_fn, rj.train.perturbations.pgd_near(), threat_fn, beta=5.0
+    ... )
     """
     checks.positive_number("beta", beta)
 
@@ -152,11 +164,19 @@ def logit_pairing(
     Raises: ValueError: an argument out of its range.
     References: Kannan et al., "Adversarial logit pairing", 2018, Eq. 1. Not compared
         with the authors' code.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> objective = rj.train.logit_pairing(
+    ...     apply_fn, rj.attacks.pgd(10), threat_fn, weight=0.5
+    ... )
     """
     checks.positive_number("weight", weight)
 
     def loss(clean, moved, truth):
-        both = (pieces.nats(clean, truth) + pieces.nats(moved, truth)) / 2
+        both = (
+            helpers.cross_entropy(clean, truth) + helpers.cross_entropy(moved, truth)
+        ) / 2
         return both + weight * jnp.mean((clean - moved) ** 2)
 
     modes = {"attack_mode": attack_mode, "mode": mode}
@@ -186,12 +206,18 @@ def score(
     References: Pang et al., "Robustness and accuracy could be reconcilable by (proper)
         definition", ICML 2022. Differs from the authors' code in: its smoothing s goes
         to the other classes, which is s * K / (K - 1) here.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> objective = rj.train.score(
+    ...     apply_fn, rj.train.perturbations.pgd_squared(), threat_fn, beta=3.0
+    ... )
     """
     checks.positive_number("beta", beta)
-    pieces.check_smoothing(smoothing)
+    helpers.check_smoothing(smoothing)
 
     def loss(clean, moved, truth):
-        target = pieces.distribution(clean, truth)
+        target = helpers.distribution(clean, truth)
         target = classification.smoothed(target, smoothing)
         apart = classification.squared_error(moved, jax.nn.softmax(clean))
         return classification.squared_error(clean, target) + beta * apart

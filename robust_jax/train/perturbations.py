@@ -40,6 +40,9 @@ def pgd_near(steps: int = 10, relative_step: float = 0.25) -> Attack:
         steps: moves, >= 1.
         relative_step: step size as a multiple of eps.
     Raises: ValueError: an argument out of its range.
+
+    >>> rj.train.perturbations.pgd_near(5)
+    pgd_near(steps=5, relative_step=0.25)
     """
     checks.positive_integer("steps", steps)
     return projected.projected_ascent(
@@ -54,7 +57,7 @@ def pgd_near(steps: int = 10, relative_step: float = 0.25) -> Attack:
 def pgd_kl(steps: int = 10, relative_step: float | None = None) -> Attack:
     """PGD on KL(net at x || net at x_adv) from a small Gaussian start, as TRADES'.
 
-    The label is not looked at.
+    The label is not used.
 
     Args:
         steps: moves, >= 1.
@@ -64,6 +67,9 @@ def pgd_kl(steps: int = 10, relative_step: float | None = None) -> Attack:
         and accuracy", ICML 2019, Alg. 1. Differs from the authors' code in: the start
         is feasible; in L2 the projection is onto ball and box together, and a zero
         gradient moves nothing rather than at random.
+
+    >>> rj.train.perturbations.pgd_kl(5)
+    pgd_kl(steps=5)
     """
     return _against_clean(classification.kl_divergence, steps, relative_step)
 
@@ -75,6 +81,9 @@ def pgd_squared(steps: int = 10, relative_step: float | None = None) -> Attack:
     Args: as of `pgd_kl`.
     Raises: ValueError: an argument out of its range.
     References: Pang et al., ICML 2022. Not compared with the authors' code.
+
+    >>> rj.train.perturbations.pgd_squared(5)
+    pgd_squared(steps=5)
     """
 
     def distance(clean: Array, logits: Array) -> Array:
@@ -117,6 +126,9 @@ def fgsm_rs(relative_step: float = 1.25) -> Attack:
     References: Wong et al., "Fast is better than free: revisiting adversarial
         training", ICLR 2020, Alg. 3 (1.25). Differs from the authors' code in: other
         norms take their steepest step.
+
+    >>> rj.train.perturbations.fgsm_rs(1.0)
+    fgsm_rs(relative_step=1.0)
     """
     return projected.projected_ascent(
         projected.objectives.cross_entropy,
@@ -146,6 +158,9 @@ def n_fgsm(relative_noise: float = 2.0) -> Attack:
     References: de Jorge et al., "Make some noise: reliable and efficient single-step
         adversarial training", NeurIPS 2022, Alg. 1 (2 eps). Differs from the authors'
         code in: other norms take their steepest step.
+
+    >>> rj.train.perturbations.n_fgsm()
+    n_fgsm(relative_noise=2.0)
     """
     checks.positive_number("relative_noise", relative_noise)
     reach = 1 + relative_noise

@@ -10,14 +10,18 @@ from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
-from robust_jax.train import pieces
+from robust_jax.train import helpers
+from robust_jax.train.helpers import StatefulObjective, ThreatFn
 from robust_jax.train.objectives import standard
-from robust_jax.train.pieces import Mindful, ThreatFn
 from robust_jax.train.state import ApplyFn, Aux, Batch
 
 
 class Pool(NamedTuple):
-    """N places for adversarial examples; of a place not yet filled nothing is read."""
+    """N places for adversarial examples; of a place not yet filled nothing is read.
+
+    >>> rj.train.Pool._fields
+    ('points', 'labels', 'positions', 'age', 'loss', 'is_filled')
+    """
 
     points: Array  # [N, *H] images, or outputs of a layer
     labels: Array  # [N] int32
@@ -27,10 +31,16 @@ class Pool(NamedTuple):
     is_filled: Array  # [N] bool
 
 
-class Cut(NamedTuple):
+class SplitNet(NamedTuple):
     """A net taken apart at a layer, whose output may be perturbed.
 
     logits = above_fn(variables, below_fn(variables, images), mode, key)[0].
+
+    >>> net = rj.models.by_name("fc100_100_10")
+    >>> threat_fn = lambda step: rj.threats.L2(0.5, -float("inf"), float("inf"))
+    >>> split = rj.train.split_before(net, "Dense_1", (8, 8, 1), threat_fn)
+    >>> split.shape
+    (100,)
     """
 
     below_fn: Callable[[Any, Array], Array]  # [B, *S] -> [B, *H], evaluation mode
@@ -51,7 +61,7 @@ def pooled(
     taken: int = 64,
     attack_mode: BatchMode = "eval",
     mode: BatchMode = "batch+update",
-) -> Mindful:
+) -> StatefulObjective:
     """Cross entropy on clean images, mixed with that on a pool of adversarial images.
 
     (1 - share) * mean over the batch + share * mean over `taken` images of the pool.
@@ -80,12 +90,18 @@ def pooled(
     References: Szegedy et al., "Intriguing properties of neural networks", ICLR 2014,
         Sec. 4.2. Differs from the paper in: any attack of the library, rather than
         L-BFGS to the nearest error; the sizes, which the paper does not give.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> made = rj.train.pooled(apply_fn, rj.attacks.pgd(5), threat_fn, shape=(8, 8, 1))
+    >>> made.memory[0].points.shape
+    (512, 8, 8, 1)
     """
-    cut = Cut(lambda variables, images: images, apply_fn, threat_fn, shape)
+    split = SplitNet(lambda variables, images: images, apply_fn, threat_fn, shape)
     return pooled_at(
         apply_fn,
         attack,
-        [cut],
+        [split],
         size=size,
         share=share,
         replaced=replaced,
@@ -98,7 +114,7 @@ def pooled(
 def pooled_at(
     apply_fn: ApplyFn,
     attack: Attack,
-    cuts: Sequence[Cut],
+    splits: Sequence[SplitNet],
     *,
     size: int,
     share: float = 0.5,
@@ -106,31 +122,39 @@ def pooled_at(
     taken: int = 64,
     attack_mode: BatchMode = "eval",
     mode: BatchMode = "batch+update",
-) -> Mindful:
+) -> StatefulObjective:
     """As `pooled`, with a pool for each of several layers' outputs.
 
     The adversarial examples of a layer are its outputs plus a perturbation in their
     space that misleads the layers above; they train the layers above alone. The paper
     found those of higher layers more useful than those of images.
-    Guarantees: no gradient of a pool's loss reaches the layers below its cut.
+    Guarantees: no gradient of a pool's loss reaches the layers below its split.
 
     Args:
         apply_fn: the net, for the clean images.
-        cuts: where to take the net apart, see `taps.before`; each has its own threat.
+        splits: of the net, see `split_before`, each with its own threat.
         size, share, replaced, taken: as of `pooled`; `share` is of all pools together.
         attack, attack_mode, mode: as of `pooled`.
-    Returns: the objective, and its memory: a `Pool` for each cut.
-    Raises: ValueError: no cut; else as `pooled`.
+    Returns: the objective, and its memory: a `Pool` for each split.
+    Raises: ValueError: no split; else as `pooled`.
     References: Szegedy et al., "Intriguing properties of neural networks", ICLR 2014,
         Sec. 4.2. Differs from the paper in: all pools and the clean images share every
         step, rather than alternate; perturbations have a radius; see `pooled`.
+
+    >>> net = rj.models.by_name("fc100_100_10")
+    >>> threat_fn = lambda step: rj.threats.L2(0.5, -float("inf"), float("inf"))
+    >>> split = rj.train.split_before(net, "Dense_1", (8, 8, 1), threat_fn)
+    >>> attack, apply_fn = rj.attacks.pgd(5), rj.models.ApplyMode(net)
+    >>> made = rj.train.pooled_at(apply_fn, attack, [split], size=64)
+    >>> made.memory[0].points.shape
+    (64, 100)
     """
-    _check(cuts, size, share, replaced, taken)
+    _check(splits, size, share, replaced, taken)
     clean_of = standard(apply_fn, mode=mode)
-    memory = tuple(_empty(cut.shape, size) for cut in cuts)
+    memory = tuple(_empty(split.shape, size) for split in splits)
     if share == 0:
-        return Mindful(clean_of, memory)
-    fresh_fns = [_fresh(cut, attack, replaced, attack_mode) for cut in cuts]
+        return StatefulObjective(clean_of, memory)
+    fresh_fns = [_fresh(split, attack, replaced, attack_mode) for split in splits]
 
     def objective(variables, batch, key, step):
         pools, losses, shares = [], [], []
@@ -142,23 +166,23 @@ def pooled_at(
             ]
         loss, aux = clean_of(variables, batch, key, step)
         variables = aux.variables
-        before = zip(cuts, pieces.remembered(batch), fresh, strict=True)
-        for layer, (cut, pool, new) in enumerate(before):
+        before = zip(splits, helpers.remembered(batch), fresh, strict=True)
+        for layer, (split, pool, new) in enumerate(before):
             _, place_key, draw_key, noise_key = _names(key, layer)
             pool = _with(pool, new, jax.random.permutation(place_key, size)[:replaced])
             index = jax.random.choice(draw_key, size, (taken,), p=_odds(pool))
             points, labels = pool.points[index], pool.labels[index]
-            logits, variables = cut.above_fn(variables, points, mode, noise_key)
+            logits, variables = split.above_fn(variables, points, mode, noise_key)
             nats = jax.vmap(classification.cross_entropy)(logits, labels)
             seen = pool.loss.at[index].set(jax.lax.stop_gradient(nats))
             pools.append(pool._replace(loss=seen))
             losses.append(jnp.mean(nats))
-            shares.append(pieces.accuracy(logits, labels))
+            shares.append(helpers.accuracy(logits, labels))
         metrics = {**aux.metrics, "pool_accuracy": jnp.mean(jnp.stack(shares))}
         total = (1 - share) * loss + share * jnp.mean(jnp.stack(losses))
         return total, Aux(metrics, variables, tuple(fresh), tuple(pools))
 
-    return Mindful(objective, memory)
+    return StatefulObjective(objective, memory)
 
 
 class _Fresh(NamedTuple):
@@ -170,9 +194,9 @@ class _Fresh(NamedTuple):
 
 
 def _fresh(
-    cut: Cut, attack: Attack, replaced: int, mode: BatchMode
+    split: SplitNet, attack: Attack, replaced: int, mode: BatchMode
 ) -> Callable[[Any, Batch, Key, Array], _Fresh]:
-    perturb = pieces.perturber(cut.above_fn, attack, cut.threat_fn, mode)
+    perturb = helpers.perturber(split.above_fn, attack, split.threat_fn, mode)
 
     def fresh(variables, batch, key, step):
         n = batch.labels.shape[0]
@@ -184,7 +208,7 @@ def _fresh(
         chosen = jax.random.permutation(members, n)[:replaced]
         few = Batch(*(field[chosen] for field in batch[:3]))
         frozen = jax.lax.stop_gradient(variables)
-        few = few._replace(images=cut.below_fn(frozen, few.images))
+        few = few._replace(images=split.below_fn(frozen, few.images))
         points = perturb(frozen, few, attack_key, step)
         return _Fresh(points, few.labels, few.positions)
 
@@ -193,7 +217,7 @@ def _fresh(
 
 def _names(key: Key, layer: int) -> Key:
     """Keys of the new examples, of their places, of the draw and of dropout."""
-    return jax.random.split(jax.random.fold_in(pieces.second_key(key), layer), 4)
+    return jax.random.split(jax.random.fold_in(helpers.second_key(key), layer), 4)
 
 
 def _with(pool: Pool, fresh: _Fresh, places: Array) -> Pool:
@@ -224,9 +248,9 @@ def _empty(shape: tuple[int, ...], size: int) -> Pool:
     )
 
 
-def _check(cuts, size, share, replaced, taken):
-    if not cuts:
-        raise ValueError("cuts=(); expected at least one")
+def _check(splits, size, share, replaced, taken):
+    if not splits:
+        raise ValueError("splits=(); expected at least one")
     numbers = {"size": size, "replaced": replaced, "taken": taken}
     for name, value in numbers.items():
         checks.positive_integer(name, value)

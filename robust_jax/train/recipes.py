@@ -11,12 +11,13 @@ import optax
 
 from robust_jax.core import checks
 from robust_jax.core.types import LogitsFn
-from robust_jax.train import augment, averages, descents, methods
+from robust_jax.train import augment, averages, optimisers
 from robust_jax.train.batches import Batching
-from robust_jax.train.pieces import Mindful
-from robust_jax.train.settings import Ball, Data, Descent, Inner, Method, Weights
+from robust_jax.train.catastrophic_overfitting import OverfittingDetector
+from robust_jax.train.helpers import StatefulObjective
+from robust_jax.train.methods import Adversarial, Context, Method
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.state import ApplyFn, Average, Learner
-from robust_jax.train.watch import Watch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,10 @@ class Recipe:
     """How to train one net.
 
     Raises: ValueError: a number out of its range, in one sentence.
+
+    >>> recipe = rj.train.Recipe("digits", "mlp", method=rj.train.methods.Trades())
+    >>> recipe.changed({"method.beta": "3.0", "epochs": 5}).method.beta
+    3.0
     """
 
     dataset: str
@@ -32,11 +37,11 @@ class Recipe:
     ball: Ball = Ball()
     more_balls: tuple[Ball, ...] = ()  # of the methods against several threats
     attack: Inner = Inner()
-    method: Method = Method()
+    method: Method = Adversarial()
     descent: Descent = Descent()
     data: Data = Data()
     weights: Weights = Weights()
-    watch: Watch = Watch()
+    watch: OverfittingDetector = OverfittingDetector()
     teachers: tuple[str, ...] = ()  # recipes of nets that are trained before
     epochs: int = 20
     validate_every: int = 1  # epochs; the last one always
@@ -47,7 +52,7 @@ class Recipe:
         checks.positive_integer("epochs", self.epochs)
         checks.positive_integer("validate_every", self.validate_every)
         checks.known_name("precision", self.precision, ("float32", "bfloat16"))
-        methods.check(self.method, self.attack)
+        checks.instance("method", self.method, Method, "such as train.methods.Trades()")
         augment.by_names(self.data.augment)
         augment.mixture_by_name(self.data.mixture)
 
@@ -69,16 +74,15 @@ class Recipe:
 
     def remedy(self) -> Self:
         """The recipe that training goes on with after a collapse: PGD's."""
-        watch = self.watch
+        detector = self.watch
         attack = dataclasses.replace(
             self.attack,
             name="pgd",
-            steps=watch.steps,
-            relative_step=watch.relative_step,
+            steps=detector.steps,
+            relative_step=detector.relative_step,
         )
-        method = dataclasses.replace(
-            Method(), mode=self.method.mode, smoothing=self.method.smoothing
-        )
+        smoothing = self.method.given().get("smoothing", 0.0)
+        method = Adversarial(mode=self.method.mode, smoothing=smoothing)
         return dataclasses.replace(self, attack=attack, method=method)
 
     def batching(self, num_classes: int) -> Batching:
@@ -122,25 +126,26 @@ class Recipe:
         steps_per_epoch: int,
         shape: tuple[int, ...],
         teachers: tuple[LogitsFn, ...] = (),
-    ) -> Mindful:
-        """The loss of a step, and what it keeps in mind."""
+    ) -> StatefulObjective:
+        """The loss of a step, with its memory."""
         # A short run still sees the full radius for half of its time.
         growth = min(self.ball.growth_epochs, self.epochs / 2) * steps_per_epoch
-        setting = methods.Setting(
+        context = Context(
             apply_fn,
             (self.ball, *self.more_balls),
             self.attack,
+            steps_per_epoch,
             growth,
             self.data.batch_size,
             shape,
             augment.by_names(self.data.augment),
             teachers,
         )
-        return methods.objective(self.method, setting, steps_per_epoch)
+        return self.method.objective(context)
 
     def optimiser(self, steps_per_epoch: int) -> optax.GradientTransformation:
         """Of "params" alone."""
-        return descents.optimiser(self.descent, self.epochs, steps_per_epoch)
+        return optimisers.optimiser(self.descent, self.epochs, steps_per_epoch)
 
     def averages(self, steps_per_epoch: int) -> tuple[tuple[str, Average], ...]:
         """The weights' averages, by name."""
@@ -169,6 +174,8 @@ def _text(value: Any) -> str:
 
 
 def _changed(part: Any, changes: dict[str, Any], head: str = "") -> Any:
+    if isinstance(part, Method):
+        part = part.called(changes.pop("name", part.name), changes)
     fields = {field.name: field for field in dataclasses.fields(part)}
     values: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}

@@ -8,10 +8,10 @@ from robust_jax.core.types import Array, Attack, LogitsFn
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
 from robust_jax.threats import Linf
-from robust_jax.train import pieces
+from robust_jax.train import helpers
 from robust_jax.train.augment import Augment
+from robust_jax.train.helpers import ThreatFn
 from robust_jax.train.objectives import adversarial
-from robust_jax.train.pieces import ThreatFn
 from robust_jax.train.state import ApplyFn, Aux, Objective
 
 _TINY = 1e-12  # Keeps the direction of a zero gradient finite; its square root is used.
@@ -44,6 +44,12 @@ def grad_align(
     References: Andriushchenko & Flammarion, "Understanding and improving fast
         adversarial training", NeurIPS 2020, Eq. 5. Differs from the authors' code in:
         the batch mode of the gradients is an argument, and they leave no statistics.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> objective = rj.train.grad_align(
+    ...     apply_fn, rj.attacks.fgsm(), threat_fn, weight=0.2
+    ... )
     """
     checks.positive_number("weight", weight)
     base = adversarial(apply_fn, attack, threat_fn, attack_mode=attack_mode, mode=mode)
@@ -54,7 +60,7 @@ def grad_align(
             return jnp.sum(jax.vmap(classification.cross_entropy)(logits, batch.labels))
 
         wide = Linf(jnp.asarray(threat_fn(step).eps), -jnp.inf, jnp.inf)
-        keys = pieces.example_keys(pieces.second_key(key), batch)
+        keys = helpers.example_keys(helpers.second_key(key), batch)
         noisy = jax.vmap(wide.sample)(keys, batch.images)
         here = jax.lax.stop_gradient(jax.grad(summed)(batch.images))
         cosine = _mean_cosine(here, jax.grad(summed)(noisy))
@@ -93,6 +99,9 @@ def vat(
     Raises: ValueError: an argument out of its range.
     References: Miyato et al., "Virtual adversarial training", TPAMI 2018, Alg. 1.
         Differs from the authors' code in: probe, 1e-6 there, which float32 rounds away.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> objective = rj.train.vat(apply_fn, eps=0.5, weight=1.0)
     """
     for name, value in (("eps", eps), ("weight", weight), ("probe", probe)):
         checks.positive_number(name, value)
@@ -101,7 +110,7 @@ def vat(
 
     def sensitive(variables, batch, key):
         p, _ = apply_fn(variables, batch.images, attack_mode)
-        keys = pieces.example_keys(key, batch)
+        keys = helpers.example_keys(key, batch)
         draw = lambda k, x: jax.random.normal(k, x.shape, x.dtype)  # noqa: E731
 
         def away(d):
@@ -119,12 +128,12 @@ def vat(
             frozen = jax.lax.stop_gradient(variables)
             moved = batch.images + eps * sensitive(frozen, batch, key)
         moved = jax.lax.stop_gradient(moved)
-        first_key, second_key = jax.random.split(pieces.dropout_key(key))
+        first_key, second_key = jax.random.split(helpers.dropout_key(key))
         clean, variables = apply_fn(variables, batch.images, mode, first_key)
         there, variables = apply_fn(variables, moved, mode, second_key)
-        losses = jax.vmap(pieces.nats)(clean, pieces.truth(batch))
+        losses = jax.vmap(helpers.cross_entropy)(clean, helpers.truth(batch))
         losses += weight * divergence(jax.lax.stop_gradient(clean), there)
-        metrics = {"accuracy": pieces.accuracy(clean, batch.labels)}
+        metrics = {"accuracy": helpers.accuracy(clean, batch.labels)}
         return jnp.mean(losses), Aux(metrics, variables, moved)
 
     return objective
@@ -157,25 +166,31 @@ def helper_based(
     References: Rade & Moosavi-Dezfooli, "Reducing excessive margin to achieve a better
         accuracy vs. robustness trade-off", ICLR 2022. Differs from the authors' code
         in: see `perturbations.pgd_kl`.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> helper_fn = lambda x: x.reshape(len(x), -1)[:, :10]
+    >>> attack = rj.train.perturbations.pgd_kl()
+    >>> objective = rj.train.helper_based(apply_fn, attack, threat_fn, helper_fn)
     """
     for name, value in (("beta", beta), ("gamma", gamma), ("stretch", stretch)):
         checks.positive_number(name, value)
-    perturb = pieces.perturber(apply_fn, attack, threat_fn, attack_mode)
+    perturb = helpers.perturber(apply_fn, attack, threat_fn, attack_mode)
 
     def objective(variables, batch, key, step):
         x_adv = perturb(variables, batch, key, step)
         beyond = batch.images + stretch * (x_adv - batch.images)
         answer = jnp.argmax(helper_fn(x_adv), axis=-1)
-        keys = jax.random.split(pieces.dropout_key(key), 3)
+        keys = jax.random.split(helpers.dropout_key(key), 3)
         clean, variables = apply_fn(variables, batch.images, mode, keys[0])
         moved, variables = apply_fn(variables, x_adv, mode, keys[1])
         helped, variables = apply_fn(variables, beyond, mode, keys[2])
-        losses = jax.vmap(pieces.nats)(clean, pieces.truth(batch))
+        losses = jax.vmap(helpers.cross_entropy)(clean, helpers.truth(batch))
         losses += beta * jax.vmap(classification.kl_divergence)(clean, moved)
         losses += gamma * jax.vmap(classification.cross_entropy)(helped, answer)
         metrics = {
-            "accuracy": pieces.accuracy(moved, batch.labels),
-            "clean_accuracy": pieces.accuracy(clean, batch.labels),
+            "accuracy": helpers.accuracy(moved, batch.labels),
+            "clean_accuracy": helpers.accuracy(clean, batch.labels),
         }
         return jnp.mean(losses), Aux(metrics, variables, x_adv)
 
@@ -207,13 +222,20 @@ def consistency(
     References: Tack et al., "Consistency regularization for adversarial robustness",
         AAAI 2022, Eq. 6. Differs from the authors' code in: its log-probabilities are
         cut at 1e-4, ours are exact.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> flip = rj.train.augment.horizontal_flip
+    >>> objective = rj.train.consistency(
+    ...     apply_fn, rj.attacks.pgd(10), threat_fn, flip
+    ... )
     """
     checks.positive_number("weight", weight)
     checks.positive_number("temperature", temperature)
-    perturb = pieces.perturber(apply_fn, attack, threat_fn, attack_mode)
+    perturb = helpers.perturber(apply_fn, attack, threat_fn, attack_mode)
 
     def attacked_view(variables, batch, key, step):
-        keys = pieces.example_keys(pieces.second_key(key), batch)
+        keys = helpers.example_keys(helpers.second_key(key), batch)
         view = jax.vmap(augment_fn)(keys, batch.images)
         return perturb(variables, batch._replace(images=view), key, step)
 
@@ -222,14 +244,14 @@ def consistency(
         views = batch.attacked
         if views is None:
             views = tuple(attacked_view(variables, batch, k, step) for k in keys)
-        noise = [pieces.dropout_key(k) for k in keys]
+        noise = [helpers.dropout_key(k) for k in keys]
         one, variables = apply_fn(variables, views[0], mode, noise[0])
         two, variables = apply_fn(variables, views[1], mode, noise[1])
-        nats, truth = jax.vmap(pieces.nats), pieces.truth(batch)
+        nats, truth = jax.vmap(helpers.cross_entropy), helpers.truth(batch)
         losses = (nats(one, truth) + nats(two, truth)) / 2
         apart = jax.vmap(classification.jensen_shannon)
         losses += weight * apart(one / temperature, two / temperature)
-        shares = [pieces.accuracy(logits, batch.labels) for logits in (one, two)]
+        shares = [helpers.accuracy(logits, batch.labels) for logits in (one, two)]
         metrics = {"accuracy": (shares[0] + shares[1]) / 2}
         return jnp.mean(losses), Aux(metrics, variables, views)
 

@@ -23,7 +23,12 @@ class ApplyFn(Protocol):
 
 
 class Batch(NamedTuple):
-    """A batch of training examples on the device."""
+    """A batch of training examples on the device.
+
+    >>> images, labels = jnp.zeros((2, 8, 8, 1)), jnp.array([3, 7])
+    >>> rj.train.Batch(images, labels, jnp.arange(2)).images.shape
+    (2, 8, 8, 1)
+    """
 
     images: Array  # [B, *S] float32, pixels in [0, 1]
     labels: Array  # [B] int32
@@ -34,7 +39,11 @@ class Batch(NamedTuple):
 
 
 class Aux(NamedTuple):
-    """What an objective gives beside its loss."""
+    """What an objective gives beside its loss.
+
+    >>> sorted(rj.train.Aux(metrics={"accuracy": 0.9}, variables={}).metrics)
+    ['accuracy']
+    """
 
     metrics: dict[str, Array]  # scalars, means over the batch
     variables: Variables  # those given, with the statistics of this step
@@ -43,7 +52,11 @@ class Aux(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """Everything that a training step changes."""
+    """Everything that a training step changes.
+
+    >>> rj.train.TrainState._fields
+    ('variables', 'optimiser', 'averages', 'memory', 'step')
+    """
 
     variables: Variables
     optimiser: optax.OptState
@@ -59,7 +72,14 @@ Average = Callable[[Variables, Variables, Array], Variables]
 
 
 class Learner(NamedTuple):
-    """What a training step does: an objective, how to descend it, what to average."""
+    """What a training step does: an objective, how to descend it, what to average.
+
+    >>> import optax
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> learner = rj.train.Learner(rj.train.standard(apply_fn), optax.sgd(0.1))
+    >>> learner.averages
+    ()
+    """
 
     objective: Objective
     optimiser: optax.GradientTransformation  # of "params" alone
@@ -68,7 +88,15 @@ class Learner(NamedTuple):
 
 
 def new_state(learner: Learner, variables: Variables) -> TrainState:
-    """The state before the first step; averages start at the variables."""
+    """The state before the first step; averages start at the variables.
+
+    >>> import optax
+    >>> averages = rj.train.bank((0.9,))
+    >>> learner = rj.train.Learner(lambda *batch: 0, optax.sgd(0.1), averages)
+    >>> state = rj.train.new_state(learner, {"params": jnp.ones(3)})
+    >>> int(state.step), list(state.averages)
+    (0, ['ema_0.9'])
+    """
     return TrainState(
         variables,
         learner.optimiser.init(variables["params"]),

@@ -9,7 +9,7 @@ from robust_jax.core.types import LogitsFn
 from robust_jax.datasets.types import Dataset
 from robust_jax.evaluate.examples import checked
 from robust_jax.losses import objectives
-from robust_jax.train.settings import Ball
+from robust_jax.train.recipe_parts import Ball
 
 _STEPS = 20  # of each APGD
 IMAGES = 500  # at most so many are attacked

@@ -31,7 +31,7 @@ from robust_jax.core.types import Untargeted
 from robust_jax.evaluate import Layout, Stage
 from robust_jax.evaluate.plans import by_name as plan_by_name
 from robust_jax.losses import objectives
-from robust_jax.train.keeping import Keeper
+from robust_jax.train.checkpointing import OrbaxCheckpointer
 from tests import victims
 
 SOME, ALL = 200, 1000  # Calls of `make test`, and of `make test-full`.
@@ -169,7 +169,10 @@ def of_drivers() -> dict[str, Call]:
         "shared": (drive.shared(universal), {"key": jax.random.key(0), **batch}),
         "driver": (drive.hosted, {"attack": BIM, "to_the_end": False}),
         "driver_of_sets": (drive.shared, {"attack": universal, "batch": 3}),
-        "Keeper": (Keeper, {"directory": pathlib.Path("k"), "every": 3, "keep": 2}),
+        "OrbaxCheckpointer": (
+            OrbaxCheckpointer,
+            {"directory": pathlib.Path("k"), "every": 3, "keep": 2},
+        ),
         "text_file": (words.text_file, {"path": __file__}),
         "vectors": (words.load, {"path": "nowhere", "binary": False}),
     }

@@ -121,7 +121,7 @@ def test_snapshots_are_the_weights_on_the_way(given):
     few = given.training.take(np.arange(300))
     total = recipe.epochs * recipe.steps_per_epoch(300)
     kept = deconvolution.Snapshots([2, total], 2)
-    done = train.fit(recipe, few, few, seed=0, keeper=kept)
+    done = train.fit(recipe, few, few, seed=0, checkpointer=kept)
     assert sorted(kept.weights) == [2, total]
     last, first = kept.weights[total], kept.weights[2]
     same = jax.tree.map(np.array_equal, last, jax.tree.map(np.asarray, done.variables))

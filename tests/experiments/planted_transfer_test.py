@@ -15,7 +15,8 @@ from experiments.studies.properties.minimal import NAMES, minimal
 from experiments.studies.properties.nets import TITLES, Net
 from experiments.studies.properties.transfer import transfer
 from robust_jax import models, train
-from robust_jax.train.settings import Data, Descent, Method
+from robust_jax.train.methods import Standard
+from robust_jax.train.recipe_parts import Data, Descent
 from tests.experiments import planted
 
 pytestmark = pytest.mark.xdist_group("planted studies")
@@ -205,7 +206,7 @@ class _Recipes(planted.Nets):
             "digits",
             "fc100_100_10",
             (("hidden", (6, 5)),),
-            method=Method("standard"),
+            method=Standard(),
             descent=Descent("sgd", rate=0.5),
             data=Data(batch_size=20),
             epochs=6,  # A third of them on the digits.

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from robust_jax import attacks, threats, train
-from robust_jax.train import combinators, loop, paired, perturbations, unions
+from robust_jax.train import combinators, loop, paired, perturbations, several_threats
 from tests.reference import pair_losses
 from tests.train import tanh_net
 
@@ -97,16 +97,16 @@ def test_the_worst_is_chosen_for_each_example():
         for x in singles
     ]
     worst = np.maximum(*by_hand)
-    loss, _, _ = run(unions.worst_of(APPLY, pairs))
+    loss, _, _ = run(several_threats.worst_of(APPLY, pairs))
     np.testing.assert_allclose(loss, worst.mean(), rtol=1e-5)
     assert worst.mean() > max(losses.mean() for losses in by_hand) + 1e-5
-    alone = run(unions.worst_of(APPLY, pairs[:1]))
+    alone = run(several_threats.worst_of(APPLY, pairs[:1]))
     np.testing.assert_array_equal(alone[1].attacked, singles[0])
 
 
 def test_msd_takes_the_worst_step_of_all_threats():
     both = [(0.5, LARGE), (0.5, ROUND)]
-    _, aux, _ = run(unions.multi_steepest_descent(APPLY, both, steps=3))
+    _, aux, _ = run(several_threats.multi_steepest_descent(APPLY, both, steps=3))
     x, found = np.asarray(BATCH.images, np.float64), np.asarray(BATCH.images)
     found = found.astype(np.float64)
     examples = lambda w, x: pair_losses.cross_entropy(pair_losses.net(w, x), Y)  # noqa: E731
@@ -128,7 +128,7 @@ def test_msd_takes_the_worst_step_of_all_threats():
 def test_multi_steepest_descent_leaves_entries_without_a_number_alone():
     batch = tanh_net.first_pixel_zero(BATCH)
     both = [(0.5, SMALL), (0.5, ROUND)]
-    objective = unions.multi_steepest_descent(tanh_net.rooted, both, steps=1)
+    objective = several_threats.multi_steepest_descent(tanh_net.rooted, both, steps=1)
     loss, aux, _ = tanh_net.value_and_gradient(objective, VARIABLES, batch)
     assert np.isfinite(loss)
     np.testing.assert_array_equal(aux.attacked[:, 0, 0, 0], 0)
@@ -204,7 +204,10 @@ def test_an_attack_in_batch_mode_sees_the_statistics_of_its_batch():
         (lambda: combinators.sam(ADVERSARIAL, -1.0), "rho=-1.0; expected a finite"),
         (lambda: combinators.average_of(), "objectives=(); expected at least one"),
         (lambda: combinators.mixed(ADVERSARIAL, ADVERSARIAL, 1.0), "clean_share=1.0; "),
-        (lambda: unions.worst_of(APPLY, []), "pairs=(); expected at least one"),
+        (
+            lambda: several_threats.worst_of(APPLY, []),
+            "pairs=(); expected at least one",
+        ),
         (lambda: train.standard(APPLY, smoothing=1.0), "smoothing=1.0; expected a"),
         (lambda: paired.trades(APPLY, PGD, SMALL, 0.0), "beta=0.0; expected a finite"),
     ],

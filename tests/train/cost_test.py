@@ -25,7 +25,9 @@ def variables():
 
 
 def problem(made):
-    objective, memory = made if isinstance(made, train.Mindful) else (made, None)
+    objective, memory = (
+        made if isinstance(made, train.StatefulObjective) else (made, None)
+    )
     labels = jnp.zeros(B, jnp.int32)
     batch = Batch(jnp.zeros((B, 8, 8, 1)), labels, labels)
     averages = (*train.bank((0.9, 0.99)), ("swa", train.swa(3)))

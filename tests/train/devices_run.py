@@ -82,8 +82,8 @@ def main():
     learner = setup.learner._replace(objective=told(setup.learner.objective))
     run = loop.hosted(learner, setup.batching, mesh=mesh)
     key = jax.random.fold_in(setup.epochs_key, 0)
-    at = loop.Stretch(0, STEPS)
-    state, metrics = run(setup.fresh().state, setup.feed, key, at)
+    at = loop.StepRange(0, STEPS)
+    state, metrics = run(setup.fresh().state, setup.loader, key, at)
     found = {f"step_{name}": values for name, values in metrics.items()}
     found |= leaves("main", state)
     if len(sys.argv) == 2:
@@ -100,14 +100,14 @@ def mindful(data, mesh, key):
     """The states after an epoch as one program, and after one streamed."""
     free = train.set_up(MINDFUL["free"], data, mesh=mesh)
     run = loop.traced(free.learner, free.batching, mesh=mesh)
-    state, _ = run(free.fresh().state, free.feed, key)
+    state, _ = run(free.fresh().state, free.loader, key)
     pool = train.set_up(MINDFUL["pool"], data, mesh=mesh, on_host=True)
-    streamed, _ = pool.run(pool.fresh().state, pool.feed, key)
+    streamed, _ = pool.run(pool.fresh().state, pool.loader, key)
     return leaves("free", state) | leaves("streamed", streamed)
 
 
 def leaves(name, state):
-    named = enumerate(jax.tree.leaves(devices.here(state)))
+    named = enumerate(jax.tree.leaves(devices.local_copy(state)))
     return {f"{name}_{i}": leaf for i, leaf in named}
 
 
@@ -118,12 +118,14 @@ def compiled(count):
     mesh = devices.data_mesh(jax.devices()[:count])
     setup = train.set_up(recipe, data, mesh=mesh)
 
-    def step(state, feed, positions, key):
-        batch = devices.split(setup.batching.batch(feed, positions, key), mesh)
+    def step(state, loader, positions, key):
+        batch = devices.constrain_sharded(
+            setup.batching.batch(loader, positions, key), mesh
+        )
         return loop.train_step(setup.learner, state, batch, key)
 
-    positions = devices.everywhere(np.arange(recipe.data.batch_size), mesh)
-    given = setup.fresh().state, setup.feed, positions, jax.random.key(0)
+    positions = devices.replicate(np.arange(recipe.data.batch_size), mesh)
+    given = setup.fresh().state, setup.loader, positions, jax.random.key(0)
     return jax.jit(step).lower(*given).compile()
 
 

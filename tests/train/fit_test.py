@@ -14,7 +14,7 @@ PLAIN = train.Recipe(
     model="mlp",
     model_config=(("hidden", (32,)),),
     epochs=3,
-    method=train.Method("standard"),
+    method=train.methods.Standard(),
     data=train.Data(batch_size=32),
     descent=train.Descent(rate=3e-2),
 )
@@ -108,10 +108,10 @@ def test_the_best_epoch_is_kept_and_averages_are_given(monkeypatch):
 
 def test_after_a_collapse_the_remedy_trains(monkeypatch):
     monkeypatch.setattr(validation, "quick", quick)
-    looks, runs = iter([0.4, 0.6, 0.45, 0.3, 0.9]), []
+    accuracies, runs = iter([0.4, 0.6, 0.45, 0.3, 0.9]), []
 
-    def look(*arguments):
-        return lambda variables, key: next(looks)
+    def pgd_accuracy(*arguments):
+        return lambda variables, key: next(accuracies)
 
     def auto(learner, batching, on_step, mesh, on_host):
         run = loop.hosted(learner, batching, on_step, mesh)
@@ -122,12 +122,12 @@ def test_after_a_collapse_the_remedy_trains(monkeypatch):
 
         return recorded
 
-    monkeypatch.setattr(setup.watch, "look", look)
+    monkeypatch.setattr(setup, "pgd_accuracy", pgd_accuracy)
     monkeypatch.setattr(setup.loop, "auto", auto)
     changes = {"watch.every": 0.5, "watch.drop": 0.2, "data.batch_size": 25}
     few = data("train", 100), data("validation", 20)
     trained = train.fit(ROBUST.changed(changes), *few)
-    assert trained.healing_since == 8  # 0.3 after the fourth half epoch of two steps.
+    assert trained.collapsed_at == 8  # 0.3 after the fourth half epoch of two steps.
     learners = [learner for learner, _ in runs]
     assert [step for _, step in runs] == [0, 2, 4, 6, 8, 10]
     assert len({id(each) for each in learners[:4]}) == 1
@@ -156,23 +156,23 @@ def test_a_loss_that_diverges_is_one_sentence_about_the_learning_rate():
         (0.3, 0.3, 0.0, False),
     ],
 )
-def test_the_watch_compares_with_the_best_and_with_the_own_attack(
+def test_the_detector_compares_with_the_best_and_with_the_own_attack(
     now, best, own, collapsed
 ):
-    watch = train.Watch(every=1.0, drop=0.2, gap=0.3)
-    assert watch.collapsed(now, best, own) == collapsed
+    detector = train.OverfittingDetector(every=1.0, drop=0.2, gap=0.3)
+    assert detector.collapsed(now, best, own) == collapsed
 
 
-@pytest.mark.parametrize(("growth", "healing_since"), [(0.0, 2), (1.0, 6)])
+@pytest.mark.parametrize(("growth", "collapsed_at"), [(0.0, 2), (1.0, 6)])
 def test_the_own_attack_counts_once_the_radius_has_grown(
-    monkeypatch, growth, healing_since
+    monkeypatch, growth, collapsed_at
 ):
     monkeypatch.setattr(validation, "quick", quick)
     monkeypatch.setattr(
-        setup.watch, "look", lambda *arguments: lambda variables, key: 0.0
+        setup, "pgd_accuracy", lambda *arguments: lambda variables, key: 0.0
     )
     changes = {"watch.every": 0.5, "watch.gap": 0.01, "data.batch_size": 25}
     changes |= {"ball.growth_epochs": growth}
     few = data("train", 100), data("validation", 20)
     trained = train.fit(ROBUST.changed(changes), *few)
-    assert trained.healing_since == healing_since
+    assert trained.collapsed_at == collapsed_at

@@ -35,8 +35,8 @@ AVERAGES = (
 )
 
 
-def feed():
-    return train.Feed(digits().on_device())
+def loader():
+    return train.DeviceLoader(digits().on_device())
 
 
 @functools.cache
@@ -65,7 +65,7 @@ def conv_epoch(name):
         # A copy: the hosted step reuses the memory of its state.
         state = train.new_state(learner, variables) if state is None else state
         state = jax.tree.map(jnp.copy, state)
-        return run(state, feed(), jax.random.key(seed), at)
+        return run(state, loader(), jax.random.key(seed), at)
 
     return epoch
 
@@ -93,8 +93,8 @@ def test_hosted_epoch_equals_traced_epoch():
 def test_stretches_of_an_epoch_are_the_epoch(name):
     epoch = conv_epoch(name)
     whole, metrics = epoch(0)
-    state, first = epoch(0, at=loop.Stretch(0, 1))
-    state, rest = epoch(0, state, loop.Stretch(1, 3))
+    state, first = epoch(0, at=loop.StepRange(0, 1))
+    state, rest = epoch(0, state, loop.StepRange(1, 3))
     jax.tree.map(np.testing.assert_array_equal, state, whole)
     losses = np.concatenate([first["loss"], rest["loss"]])
     np.testing.assert_array_equal(losses, metrics["loss"])
@@ -138,7 +138,7 @@ def test_every_example_is_seen_with_its_label_and_every_step_has_its_key(name):
     epoch_fn = DRIVERS[name](learner, batching, lambda: calls.append(1))
     zeros = {field: jnp.zeros(N) for field in ("seen", "pixels", "labels", "draws")}
     state = train.new_state(learner, {"params": zeros})
-    state, metrics = epoch_fn(state, feed(), jax.random.key(1))
+    state, metrics = epoch_fn(state, loader(), jax.random.key(1))
     book = jax.tree.map(np.asarray, state.variables["params"])
     assert book["seen"].min() == 1 and book["seen"].sum() == 3 * BATCH
     sums = data.pixels().sum(axis=(1, 2, 3))
@@ -149,7 +149,7 @@ def test_every_example_is_seen_with_its_label_and_every_step_has_its_key(name):
     assert len(calls) == 3
 
     # A second epoch goes on counting steps: its draws are new ones.
-    state, _ = epoch_fn(state, feed(), jax.random.key(1))
+    state, _ = epoch_fn(state, loader(), jax.random.key(1))
     draws = np.asarray(state.variables["params"]["draws"])
     assert len(np.unique(draws[:6])) == 6 and state.step == 6
 
@@ -165,7 +165,7 @@ def test_an_order_is_a_permutation_filled_up(n, batch_size):
 
 def test_extra_examples_are_a_fixed_share_of_every_batch():
     more = digits().take(np.arange(10))
-    both = train.Feed(digits().on_device(), more.on_device())
+    both = train.DeviceLoader(digits().on_device(), more.on_device())
     batching = train.Batching(16, extra_share=0.25, replays=2)
     order = np.asarray(batching.order(jax.random.key(0), *both.sizes()))
     assert order.shape == (2 * -(-N // 12), 16) == (batching.steps_per_epoch(N), 16)
@@ -188,12 +188,12 @@ def test_augmentation_and_mixture_have_a_key_per_example():
         return jax.tree.map(lambda a, b: (a + b) / 2, example, partner)
 
     order = jnp.arange(8)
-    plain = train.Batching(8).batch(feed(), order, jax.random.key(0))
-    moved = train.Batching(8, augment=shifted).batch(feed(), order, jax.random.key(0))
+    plain = train.Batching(8).batch(loader(), order, jax.random.key(0))
+    moved = train.Batching(8, augment=shifted).batch(loader(), order, jax.random.key(0))
     shifts = np.asarray(moved.images - plain.images).reshape(8, -1)
     assert np.ptp(shifts, axis=1).max() < 1e-6 and len(np.unique(shifts[:, 0])) == 8
     mixed = train.Batching(8, mixture=half, num_classes=10)
-    mixed = mixed.batch(feed(), order, jax.random.key(0))
+    mixed = mixed.batch(loader(), order, jax.random.key(0))
     ahead = np.roll(plain.images, 1, axis=0)
     np.testing.assert_allclose(mixed.images, (plain.images + ahead) / 2)
     rows = np.arange(8)

@@ -8,7 +8,7 @@ import pytest
 from robust_jax import attacks, models, threats, train
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
-from robust_jax.train import pieces
+from robust_jax.train import helpers
 from robust_jax.train.state import Batch
 from tests import victims
 
@@ -44,7 +44,7 @@ def perturbed(variables, batch, key, threat):
 
 def test_a_tie_is_no_right_answer():
     logits = jnp.array([[2.0, 1, 2], [2, 1, 1.9], [1, 2, 3], [0, 0, 0]])
-    assert pieces.accuracy(logits, jnp.array([0, 0, 0, 0])) == 0.25
+    assert helpers.accuracy(logits, jnp.array([0, 0, 0, 0])) == 0.25
 
 
 def test_standard_is_mean_cross_entropy():

@@ -11,7 +11,7 @@ import pytest
 
 from robust_jax import attacks, models, threats, train
 from robust_jax.core import flops
-from robust_jax.train import loop, pool, taps
+from robust_jax.train import loop, pool, split_net
 from robust_jax.train.state import Batch, Learner, new_state
 from tests.reference import pair_losses
 from tests.train import tanh_net
@@ -204,9 +204,9 @@ def round_threat(radius):
 
 
 CUTS = [
-    pool.Cut(lambda v, x: x, models.ApplyMode(NET), threat_fn, tanh_net.SHAPE),
-    taps.before(NET, "Dense_1", tanh_net.SHAPE, round_threat(0.4)),
-    taps.before(NET, "Dense_2", tanh_net.SHAPE, round_threat(0.7)),
+    pool.SplitNet(lambda v, x: x, models.ApplyMode(NET), threat_fn, tanh_net.SHAPE),
+    split_net.split_before(NET, "Dense_1", tanh_net.SHAPE, round_threat(0.4)),
+    split_net.split_before(NET, "Dense_2", tanh_net.SHAPE, round_threat(0.7)),
 ]
 
 
@@ -288,7 +288,7 @@ def test_pools_of_layers_hold_moved_outputs_and_train_the_layers_above():
         (lambda: made(taken=0), "taken=0; expected an integer >= 1"),
         (lambda: made(replaced=9), "replaced=9; expected at most size=8"),
         (lambda: made(share=1.0), "share=1.0; expected a share in [0, 1)"),
-        (lambda: pool.pooled_at(APPLY, attacks.fgsm(), [], size=8), "cuts=(); expec"),
+        (lambda: pool.pooled_at(APPLY, attacks.fgsm(), [], size=8), "splits=(); expec"),
         (
             lambda: made().objective(
                 tanh_net.variables(W), batch_of([0]), jax.random.key(0), 0
@@ -296,7 +296,7 @@ def test_pools_of_layers_hold_moved_outputs_and_train_the_layers_above():
             "replaced=3 for a batch of 1; expected at most as many",
         ),
         (
-            lambda: taps.before(NET, "Dense_7", tanh_net.SHAPE, threat_fn),
+            lambda: split_net.split_before(NET, "Dense_7", tanh_net.SHAPE, threat_fn),
             "name='Dense_7'; expected a submodule of MLP",
         ),
     ],

@@ -1,6 +1,7 @@
 """Recipes: radii that grow, rates that fall, fields by path, and names."""
 
 import dataclasses
+import inspect
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import optax
 import pytest
 
 from robust_jax import models, threats, train
-from robust_jax.train import descents, methods
+from robust_jax.train import methods, optimisers
 
 RECIPE = train.Recipe(
     dataset="digits",
@@ -20,17 +21,20 @@ RECIPE = train.Recipe(
 )
 
 
+SHARED = {"name", "mode", "clean_share", "awp", "awp_after", "sam"}
+
+
 def radii(threat_fn, steps):
     return [float(threat_fn(jnp.asarray(step)).eps) for step in range(steps)]
 
 
 def test_eps_grows_linearly_to_its_end():
-    threat_fn = methods.threat_fn(RECIPE.ball, growth_steps=10)
+    threat_fn = RECIPE.ball.threat_fn(growth_steps=10)
     found = radii(threat_fn, 12)
     np.testing.assert_allclose(found[:10], 0.04 * np.arange(1, 11), rtol=1e-6)
     np.testing.assert_allclose(found[10:], 0.4, rtol=1e-6)
     assert isinstance(threat_fn(jnp.asarray(0)), threats.L2)
-    np.testing.assert_allclose(radii(methods.threat_fn(RECIPE.ball), 1), 0.4, rtol=1e-6)
+    np.testing.assert_allclose(radii(RECIPE.ball.threat_fn(), 1), 0.4, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +43,12 @@ def test_eps_grows_linearly_to_its_end():
 def test_a_short_run_sees_the_full_radius_for_half_of_its_time(epochs, growth, steps):
     seen = []
 
-    def build(threat_fn):
+    def build(apply_fn, threat_fn, **others):
         seen.append(radii(threat_fn, 12))
 
-    methods.METHODS["spied_on"] = methods.Entry(build)
+    class Spy(methods.Method, name="spied_on", build=build):
+        pass
+
     try:
         changes = {"epochs": epochs, "ball.growth_epochs": growth}
         changes["method.name"] = "spied_on"
@@ -55,7 +61,7 @@ def test_a_short_run_sees_the_full_radius_for_half_of_its_time(epochs, growth, s
 
 def rates(steps=41, **changes):
     descent = dataclasses.replace(RECIPE.descent, **changes)
-    schedule = descents.schedule(descent, epochs=10, steps_per_epoch=4)
+    schedule = optimisers.schedule(descent, epochs=10, steps_per_epoch=4)
     return np.array([schedule(step) for step in range(steps)])
 
 
@@ -79,7 +85,7 @@ def test_rates_rise_to_their_peak_and_fall_to_their_end():
 
 def one_update(grads, params, **changes):
     descent = dataclasses.replace(RECIPE.descent, schedule="constant", **changes)
-    optimiser = descents.optimiser(descent, 10, 4)
+    optimiser = optimisers.optimiser(descent, 10, 4)
     state = optimiser.init(params)
     for grad in grads:
         updates, state = optimiser.update(grad, state, params)
@@ -156,6 +162,7 @@ def test_linf_radii_in_bytes_are_asked_about():
     [
         ({"method.name": "tradez"}, "unknown method 'tradez'; did you mean 'trades'"),
         ({"attack.name": "pgd9"}, "unknown inner attack 'pgd9'"),
+        ({"method.beto": 2.0}, "unknown field 'beto'"),
         ({"method.beta": 2.0}, "method.beta=2; adversarial has no such number: it has"),
         ({"method.name": "helper_based"}, "helper_based needs a teacher"),
         ({"method.name": "ensemble"}, "ensemble needs teachers"),
@@ -169,6 +176,27 @@ def test_a_method_gets_what_it_needs_and_nothing_else(changes, words):
         RECIPE.changed(changes).objective(
             models.ApplyMode(models.by_name("mlp")), 4, (8, 8, 1)
         )
+
+
+@pytest.mark.parametrize("kind", methods.METHODS.values())
+def test_a_methods_numbers_are_those_of_its_objective(kind):
+    arguments = inspect.signature(kind._build).parameters
+    numbers = set(dataclasses.asdict(kind())) - SHARED
+    assert numbers <= set(arguments)
+    for number in numbers:
+        assert getattr(kind(), number) == arguments[number].default
+
+
+def test_another_method_takes_what_was_given_to_the_first():
+    mart = dataclasses.replace(RECIPE, method=methods.Mart(beta=2.0, awp=0.01))
+    trades = mart.changed({"method.name": "trades", "method.smoothing": "0.1"})
+    assert trades.method == methods.Trades(beta=2.0, smoothing=0.1, awp=0.01)
+    own = dataclasses.replace(mart, method=methods.Mart()).changed(
+        {"method.name": "trades"}
+    )
+    assert own.method == methods.Trades(beta=6.0) != methods.Mart(beta=6.0)
+    with pytest.raises(ValueError, match="method.beta=2; vat has no such number: it"):
+        mart.changed({"method.name": "vat"})
 
 
 def test_fields_are_written_as_they_are_read():
@@ -193,5 +221,5 @@ def test_fields_are_written_as_they_are_read():
     assert {path: fields[path] for path in changes} == changes
     del fields["more_balls"]  # Balls have no text.
     assert RECIPE.changed(fields) == changed
-    assert RECIPE.changed({"method.gamma": "None"}) == RECIPE
+    assert RECIPE.changed({"method.beta": None}) == RECIPE
     assert hash(changed) != hash(RECIPE)

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from robust_jax import attacks, datasets, evaluate, train
-from robust_jax.train import keeping, validation
+from robust_jax.train import checkpointing, validation
 
 RECIPE = train.Recipe(
     dataset="digits",
@@ -28,15 +28,15 @@ RECIPE = train.Recipe(
     data=train.Data(batch_size=32, augment=("crop-1",)),
     descent=train.Descent(rate=1e-2),
     weights=train.Weights(ema=(0.9,), swa_from=1, keep="best"),
-    watch=train.Watch(every=0.5, images=16),
+    watch=train.OverfittingDetector(every=0.5, images=16),
     epochs=4,
 )
 N = 150  # Five steps an epoch.
 EVERY = 4
 
 
-class Remembering(keeping.Keeper):
-    """A keeper that knows what it saved last."""
+class Remembering(checkpointing.OrbaxCheckpointer):
+    """A checkpointer that knows what it saved last."""
 
     def save(self, kept, *, wait):
         self.kept = jax.tree.map(np.asarray, kept._replace(progress=None))
@@ -66,13 +66,13 @@ def quick(norm, num_classes):
 def sitting(directory, event, at):
     """Trains up to the end or the event, and says how that went."""
     validation.quick = quick
-    keeper, steps = Remembering(directory, every=EVERY), []
+    checkpointer, steps = Remembering(directory, every=EVERY), []
 
     def on_step():
         steps.append(1)
         if len(steps) != at:
             return
-        keeper.newest()  # Waits for what is being written.
+        checkpointer.newest()  # Waits for what is being written.
         if event == "full":
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
@@ -81,12 +81,14 @@ def sitting(directory, event, at):
             os.kill(os.getpid(), number)
 
     few = data("train", N), data("validation", 40)
-    with keeping.listening(keeper):
+    with checkpointing.stopping_on_signals(checkpointer):
         try:
-            trained = train.fit(RECIPE, *few, keeper=keeper, on_step=on_step)
+            trained = train.fit(
+                RECIPE, *few, checkpointer=checkpointer, on_step=on_step
+            )
         except (train.Stopped, ValueError) as stopped:
             return str(stopped)
-    return f"{len(steps)} {fingerprint(keeper.kept, trained)}"
+    return f"{len(steps)} {fingerprint(checkpointer.kept, trained)}"
 
 
 def forked(directory, event, at):

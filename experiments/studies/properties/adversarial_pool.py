@@ -93,7 +93,7 @@ def _trained(
         state, curve = setup.fresh().state, []
         for epoch in range(recipe.epochs):
             key = jax.random.fold_in(setup.epochs_key, epoch)
-            state, _ = setup.run(state, setup.feed, key)
+            state, _ = setup.run(state, setup.loader, key)
             net = models.logits_fn(
                 setup.module, jax.tree.map(np.asarray, state.variables)
             )
@@ -116,7 +116,7 @@ def _with_pools(setting: Setting, setup: Any, names: tuple[str, ...], step: Any)
     return dataclasses.replace(setup, learner=learner, run=steps)
 
 
-def _cut(setting: Setting, setup: Any, name: str) -> train.Cut:
+def _cut(setting: Setting, setup: Any, name: str) -> train.SplitNet:
     """The net taken apart below a layer, with a radius from the plain net's outputs."""
     plain = setting.nets["fc100"]
     inputs = analysis.layer_inputs(plain.module, plain.variables, name, setup.shape)
@@ -125,4 +125,4 @@ def _cut(setting: Setting, setup: Any, name: str) -> train.Cut:
     eps = _RELATIVE * float(np.linalg.norm(found, axis=1).mean())
     ends = (0.0, 1.0)  # Of pixels, and of sigmoid units.
     threat = threats.L2(eps, *ends)
-    return train.taps.before(setup.module, name, setup.shape, lambda step: threat)
+    return train.split_before(setup.module, name, setup.shape, lambda step: threat)

@@ -14,7 +14,7 @@ from experiments.studies.properties.proposals import framed
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, models, report, train
 from robust_jax.core.types import Array
-from robust_jax.train import progress
+from robust_jax.train import run_state
 
 _CHANNELS, _TOP = 4, 9
 _SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)  # of the steps of training
@@ -65,17 +65,17 @@ def grey(signals: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * signals / np.maximum(largest, 1e-12)
 
 
-class Snapshots(progress.Nowhere):
+class Snapshots(run_state.NullCheckpointer):
     """Keeps the weights after some steps of training, in memory."""
 
     def __init__(self, steps: list[int], every: int) -> None:
         self.every, self._steps = every, set(steps)
         self.weights = dict[int, Any]()
 
-    def save(self, kept: progress.Kept, *, wait: bool) -> None:
+    def save(self, run: run_state.RunState, *, wait: bool) -> None:
         """Copies the weights if their step is asked for."""
-        if (step := int(kept.state.step)) in self._steps:
-            self.weights[step] = jax.tree.map(np.array, kept.state.variables)
+        if (step := int(run.state.step)) in self._steps:
+            self.weights[step] = jax.tree.map(np.array, run.state.variables)
 
 
 def _evolution(setting: Setting, run: recording.Run) -> None:
@@ -87,7 +87,9 @@ def _evolution(setting: Setting, run: recording.Run) -> None:
     steps.append(total)
     snapshots = Snapshots(steps, every)
     few = setting.test.take(np.arange(50))
-    done = train.fit(recipe, setting.training, few, seed=setting.seed, keeper=snapshots)
+    done = train.fit(
+        recipe, setting.training, few, seed=setting.seed, checkpointer=snapshots
+    )
     images = setting.training.pixels()[:2_000]
     shape, rows = images.shape[1:], []
     net = setting.nets["pooled"]

@@ -13,7 +13,7 @@ from experiments.studies.properties import recipes
 from robust_jax import analysis, models, train
 from robust_jax.core.types import LogitsFn
 from robust_jax.datasets import Dataset
-from robust_jax.train import keeping
+from robust_jax.train import checkpointing
 
 _VALIDATION = 50  # Nothing is chosen by them.
 _CODE_DECAY = 1e-6  # Of AE400-10's classifier.
@@ -104,14 +104,14 @@ class Nets:
         recipe = self._recipes[name]
         data = part(name, self._training)
         seed = self._seed + 1000 * name.endswith(("_again", "_second"))
-        keeper = None
+        checkpointer = None
         if self._folder is not None:
             folder = pathlib.Path(self._folder) / f"{recipe.dataset}-{seed}" / name
-            keeper = keeping.Keeper(folder, every=10**9, keep=1)
+            checkpointer = checkpointing.OrbaxCheckpointer(folder, every=10**9, keep=1)
         total = recipe.epochs * recipe.steps_per_epoch(len(data))
         with common.counted(total, f"train {TITLES[name]}", "step") as bar:
             done = train.fit(
-                recipe, data, self._validation, seed=seed, keeper=keeper,
+                recipe, data, self._validation, seed=seed, checkpointer=checkpointer,
                 on_start=bar.update, on_step=bar.update,
             )  # fmt: skip
         return Net(TITLES[name], done.module, done.variables, done.history)

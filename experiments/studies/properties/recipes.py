@@ -3,7 +3,8 @@
 import dataclasses
 
 from robust_jax import train
-from robust_jax.train.settings import Data, Descent, Method
+from robust_jax.train.methods import Standard
+from robust_jax.train.recipe_parts import Data, Descent
 
 _PAPER = "Szegedy et al., ICLR 2014, Table 1; rate, batch and epochs are ours."
 _NARROW = {"model_config.width": 1}  # Minutes on two cores.
@@ -25,7 +26,7 @@ def by_name(dataset: str) -> dict[str, train.Recipe]:
     sigmoid = train.Recipe(
         dataset,
         "fc100_100_10",
-        method=Method("standard"),
+        method=Standard(),
         descent=Descent("sgd", rate=0.5, weight_decay=1e-5, decay_all=False),
         data=Data(batch_size=100),
         epochs=60 if few else 20,

@@ -1,4 +1,4 @@
-"""Where training stands beside its arrays, and who keeps both (host)."""
+"""The state of a training run, and the contract of what saves it (host)."""
 
 import dataclasses
 import statistics
@@ -6,22 +6,23 @@ from typing import Any, NamedTuple, Protocol
 
 from robust_jax.train.state import TrainState, Variables
 
-Row = dict[str, Any]  # numbers; None: not measured
+EpochMetrics = dict[str, Any]  # numbers; None: not measured
 Means = dict[str, float]
 Identity = dict[str, str | int]  # what makes two runs the same, by path
 
 
 @dataclasses.dataclass
-class Progress:
-    """What training remembers besides arrays; all of it goes to JSON and back."""
+class TrainingProgress:
+    """The state that is no array; all of it goes to JSON and back."""
 
-    history: list[Row] = dataclasses.field(default_factory=list)  # of whole epochs
-    steps: list[Means] = dataclasses.field(default_factory=list)  # of the present epoch
-    seconds: float = 0.0  # of the present epoch, and of sittings before
+    # Of whole epochs, and of the steps of the present one.
+    history: list[EpochMetrics] = dataclasses.field(default_factory=list)
+    steps: list[Means] = dataclasses.field(default_factory=list)
+    seconds: float = 0.0  # of the present epoch, in earlier processes, too
     best: float = -1.0  # robust validation accuracy
     best_epoch: int = 0
-    best_seen: float = 0.0  # PGD accuracy that the watch saw
-    healing_since: int | None = None  # the step from which the remedy trains
+    best_pgd_accuracy: float = 0.0  # under PGD, of the detector's checks
+    collapsed_at: int | None = None  # the step from which the remedy trains
 
     @property
     def epoch(self) -> int:
@@ -37,36 +38,36 @@ class Progress:
         return {name: statistics.fmean(values) for name, values in gathered.items()}
 
 
-class Kept(NamedTuple):
+class RunState(NamedTuple):
     """All that a resumed run needs."""
 
     state: TrainState
     best: Variables | None  # the best weights so far, if the recipe keeps the best
-    progress: Progress
+    progress: TrainingProgress
 
 
-class Keeper(Protocol):
-    """Keeps training's state, and hears when it should stop."""
+class Checkpointer(Protocol):
+    """Saves the state of a run, and says when training should stop."""
 
     every: int  # steps between two saves; 0 saves the end alone
 
-    def restore(self, like: Kept, identity: Identity) -> Kept | None:
+    def restore(self, like: RunState, identity: Identity) -> RunState | None:
         """The newest state that was saved, with the shapes of `like`; None if none.
 
         `identity` goes into all that is saved; another run's state is refused.
         """
         ...
 
-    def save(self, kept: Kept, *, wait: bool) -> None:
+    def save(self, run: RunState, *, wait: bool) -> None:
         """Saves; `wait` returns once all is written."""
         ...
 
     def is_asked_to_stop(self) -> bool:
-        """Whether a signal came in; all processes ask, and hear the same."""
+        """Whether a signal came in; all processes ask and get the same answer."""
         ...
 
-    def within(self, name: str) -> "Keeper":
-        """A keeper for a part of the run, which hears the same signals."""
+    def within(self, name: str) -> "Checkpointer":
+        """The checkpointer of a part of the run, which stops with it."""
         ...
 
     def newest(self) -> str:
@@ -74,23 +75,23 @@ class Keeper(Protocol):
         ...
 
 
-class Nowhere:
-    """The keeper that keeps nothing."""
+class NullCheckpointer:
+    """The checkpointer that saves nothing."""
 
     every = 0
 
-    def restore(self, like: Kept, identity: Identity) -> Kept | None:
+    def restore(self, like: RunState, identity: Identity) -> RunState | None:
         """None."""
         return None
 
-    def save(self, kept: Kept, *, wait: bool) -> None:
+    def save(self, run: RunState, *, wait: bool) -> None:
         """Does nothing."""
 
     def is_asked_to_stop(self) -> bool:
         """Never."""
         return False
 
-    def within(self, name: str) -> "Nowhere":
+    def within(self, name: str) -> "NullCheckpointer":
         """The same."""
         return self
 

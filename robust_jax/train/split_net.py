@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from robust_jax.core import checks
 from robust_jax.core.types import Array
 from robust_jax.models import ApplyMode, functional
-from robust_jax.train.pieces import ThreatFn
-from robust_jax.train.pool import Cut
+from robust_jax.train.helpers import ThreatFn
+from robust_jax.train.pool import SplitNet
 
 
-def before(
+def split_before(
     module: nn.Module, name: str, input_shape: tuple[int, ...], threat_fn: ThreatFn
-) -> Cut:
+) -> SplitNet:
     """A Flax net taken apart at the input of one of its submodules.
 
     That input is the output of the layer below, after its nonlinearity: of
@@ -25,7 +25,7 @@ def before(
     is handed the given values instead of its input: what lies below is then not read
     and is dropped when the program is compiled.
     Edge cases: a net in which the layers below reach the logits by another way (a skip
-    past the submodule) takes that way from the image of zeros: cut such nets between
+    past the submodule) takes that way from the image of zeros: split such nets between
     their blocks. The upper part leaves no batch statistics.
 
     Args:
@@ -35,17 +35,23 @@ def before(
         threat_fn: training step -> threat in the space of the input's values, such as
             threats.L2(eps, lower=-inf, upper=inf).
     Raises: ValueError: a net without such a submodule.
+
+    >>> net = rj.models.by_name("fc100_100_10")
+    >>> threat_fn = lambda step: rj.threats.L2(0.5, -float("inf"), float("inf"))
+    >>> split = rj.train.split_before(net, "Dense_1", (8, 8, 1), threat_fn)
+    >>> split.shape
+    (100,)
     """
     apply_fn, path = ApplyMode(module), tuple(name.split("/"))
 
     def below(variables: Any, images: Array) -> Array:
         seen: list[Array] = []
 
-        def look(x: Array) -> Array:
+        def record(x: Array) -> Array:
             seen.append(x)
             return x
 
-        with nn.intercept_methods(_at(path, look)):
+        with nn.intercept_methods(_at(path, record)):
             apply_fn(variables, images, "eval")
         _check(name, module, seen)
         return seen[0]
@@ -60,7 +66,7 @@ def before(
             logits, _ = apply_fn(variables, images, mode, key)
         return logits, variables
 
-    return Cut(below, above, threat_fn, shape)
+    return SplitNet(below, above, threat_fn, shape)
 
 
 def _at(path: tuple[str, ...], change: Callable[[Array], Array]) -> Any:

@@ -27,8 +27,15 @@ class Truth(NamedTuple):
     target: Array | None  # [K], sums to one
 
 
-class Mindful(NamedTuple):
-    """An objective and what it keeps between steps, for `Learner`."""
+class StatefulObjective(NamedTuple):
+    """An objective and what it keeps between steps, for `Learner`.
+
+    >>> import optax
+    >>> objective, memory = rj.train.methods.Standard().objective(
+    ...     rj.train.methods.Context(rj.models.ApplyMode(rj.models.by_name("mlp")))
+    ... )
+    >>> learner = rj.train.Learner(objective, optax.adam(1e-3), memory=memory)
+    """
 
     objective: Objective
     memory: Any  # before the first step
@@ -52,7 +59,7 @@ def truth(batch: Batch) -> Truth:
     return Truth(batch.labels, batch.targets)
 
 
-def nats(logits: Array, truth: Truth, smoothing: float = 0.0) -> Array:
+def cross_entropy(logits: Array, truth: Truth, smoothing: float = 0.0) -> Array:
     """Cross entropy of one example against its target if there is one, or its label."""
     if truth.target is None and smoothing == 0:
         return classification.cross_entropy(logits, truth.label)

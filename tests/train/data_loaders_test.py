@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robust_jax import datasets, train
-from robust_jax.train import feeds, loop
+from robust_jax.train import data_loaders, loop, setup as setups
 
 N, M = 50, 20
 RECIPE = train.recipe(
@@ -46,8 +46,8 @@ def data():
 def test_steps_have_the_examples_of_the_order():
     own, extra = data()
     there, here = (
-        feeds.Feed(own.on_device(), extra.on_device()),
-        feeds.HostFeed(*data()),
+        data_loaders.DeviceLoader(own.on_device(), extra.on_device()),
+        data_loaders.HostLoader(*data()),
     )
     assert there.sizes() == here.sizes() == (N, M)
     batching = RECIPE.batching(10)
@@ -64,7 +64,7 @@ def test_steps_have_the_examples_of_the_order():
 
 def test_without_extra_data_there_is_none():
     own, _ = data()
-    (step,) = feeds.HostFeed(own).steps(np.arange(7)[None], 7, None)
+    (step,) = data_loaders.HostLoader(own).steps(np.arange(7)[None], 7, None)
     images, labels = step[0].at(step[1], 7)
     np.testing.assert_array_equal(images, own.pixels()[:7])
     np.testing.assert_array_equal(labels, own.labels[:7])
@@ -87,11 +87,11 @@ def test_a_stretch_in_an_epoch_may_end_early():
         RECIPE, own, extra=extra, on_host=True, on_step=lambda: next(stop)
     )
     state, metrics = setup.run(
-        setup.fresh().state, setup.feed, setup.epochs_key, loop.Stretch(1, 5)
+        setup.fresh().state, setup.loader, setup.epochs_key, loop.StepRange(1, 5)
     )
     assert len(metrics["loss"]) == 2 and state.step == 2
     expected, _ = setup.run(
-        setup.fresh().state, setup.feed, setup.epochs_key, loop.Stretch(1, 3)
+        setup.fresh().state, setup.loader, setup.epochs_key, loop.StepRange(1, 3)
     )
     jax.tree.map(np.testing.assert_array_equal, state.variables, expected.variables)
 
@@ -109,11 +109,11 @@ def test_data_stay_on_the_host_if_they_take_much_of_the_device(
     monkeypatch, stats, fits
 ):
     device = SimpleNamespace(memory_stats=lambda: stats)
-    monkeypatch.setattr(feeds.jax, "local_devices", lambda: [device])
+    monkeypatch.setattr(data_loaders.jax, "local_devices", lambda: [device])
     own, extra = data()  # 70 images of 64 bytes.
-    assert feeds.fits_the_device(own, extra) == fits
-    assert feeds.fits_the_device(own, None)
+    assert data_loaders.fits_the_device(own, extra) == fits
+    assert data_loaders.fits_the_device(own, None)
     monkeypatch.undo()
-    monkeypatch.setattr(feeds, "fits_the_device", lambda *datasets: fits)
-    kind = feeds.Feed if fits else feeds.HostFeed
-    assert isinstance(train.set_up(RECIPE, own).feed, kind)
+    monkeypatch.setattr(setups, "fits_the_device", lambda *datasets: fits)
+    kind = data_loaders.DeviceLoader if fits else data_loaders.HostLoader
+    assert isinstance(train.set_up(RECIPE, own).loader, kind)

@@ -17,7 +17,7 @@ import pytest
 from orbax import checkpoint as orbax
 
 from robust_jax import train
-from robust_jax.train import catalog, keeping, loop, setup
+from robust_jax.train import catalog, checkpointing, loop, setup
 from tests.train import resumed_run
 
 fits = sys.modules["robust_jax.train.fit"]  # The name is the function's.
@@ -74,9 +74,11 @@ def test_a_run_that_is_killed_finds_no_room_and_hears_a_sigterm_is_a_whole_one(
 
 
 def fit(directory, recipe=QUICK, every=3, n=96, seed=0, on_step=lambda: None):
-    keeper = keeping.Keeper(directory, every=every)
+    checkpointer = checkpointing.OrbaxCheckpointer(directory, every=every)
     few = resumed_run.data("train", n), resumed_run.data("validation", 20)
-    return train.fit(recipe, *few, keeper=keeper, seed=seed, on_step=on_step), keeper
+    return train.fit(
+        recipe, *few, checkpointer=checkpointer, seed=seed, on_step=on_step
+    ), checkpointer
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +144,16 @@ def test_a_run_without_a_whole_checkpoint_starts_anew_and_says_so(
 
 @pytest.fixture(scope="module")
 def restored(finished):
-    """What a keeper of a copy of the finished run's directory restores, as bytes."""
+    """What is restored of a copy of the finished run's directory, as bytes."""
     few = resumed_run.data("train", 96)
     named = {"train": few, "validation": resumed_run.data("validation", 20)}
     identity = fits._identity(QUICK, 0, named)
     fresh = setup.set_up(QUICK, few, 0).fresh()
 
     def restored(directory, change=lambda kept: kept):
-        kept = keeping.Keeper(directory, every=3).restore(change(fresh), identity)
+        kept = checkpointing.OrbaxCheckpointer(directory, every=3).restore(
+            change(fresh), identity
+        )
         leaves = jax.tree.leaves((kept.state, kept.best))
         told = json.dumps(dataclasses.asdict(kept.progress))
         return int(kept.state.step), told, [np.asarray(a).tobytes() for a in leaves]
@@ -259,7 +263,7 @@ def test_what_fails_for_now_leaves_finished_checkpoints(
     """A host or device without memory is no reason to train anew."""
     fails = orbax.CheckpointManager, where
     if where == "hashing":
-        fails = keeping.hashlib, "file_digest"
+        fails = checkpointing.hashlib, "file_digest"
     with monkeypatch.context() as patch:
         patch.setattr(*fails, failing(error))
         with pytest.raises(kind, match=words):
@@ -302,26 +306,30 @@ def test_digests_are_written_as_sha256sum_takes_them(finished):
 def test_the_first_process_decides_for_all(finished, restored, monkeypatch):
     """The second finds its files whole, and takes the word of the first."""
     told = iter([1, 0, 0])  # Is 6 damaged, is 3, are they set aside?
-    monkeypatch.setattr(keeping.jax, "process_index", lambda: 1)
-    monkeypatch.setattr(keeping.devices, "largest", lambda own: max(own, next(told)))
+    monkeypatch.setattr(checkpointing.jax, "process_index", lambda: 1)
+    monkeypatch.setattr(
+        checkpointing.devices, "max_over_processes", lambda own: max(own, next(told))
+    )
     assert restored(finished[0])[0] == 3
     assert sorted(path.name for path in finished[0].iterdir()) == ["3", "6"]
 
 
 def test_what_fails_in_the_first_process_fails_in_all(finished, restored, monkeypatch):
-    monkeypatch.setattr(keeping.jax, "process_index", lambda: 1)
-    monkeypatch.setattr(keeping.devices, "largest", lambda own: max(own, 2))
+    monkeypatch.setattr(checkpointing.jax, "process_index", lambda: 1)
+    monkeypatch.setattr(
+        checkpointing.devices, "max_over_processes", lambda own: max(own, 2)
+    )
     with pytest.raises(ValueError, match="the first process cannot look"):
         restored(finished[0])
 
 
 def test_other_examples_under_the_same_ids_are_another_run(finished):
     few, validation = resumed_run.data("train", 96), resumed_run.data("validation", 20)
-    keeper = keeping.Keeper(finished[0], every=3)
+    checkpointer = checkpointing.OrbaxCheckpointer(finished[0], every=3)
     dimmed = dataclasses.replace(few, images=few.images // 2)
     for data in (dimmed, few.take(np.arange(96)[::-1])):
         with pytest.raises(ValueError, match="train='digits, n = 96, sha256 "):
-            train.fit(QUICK, data, validation, keeper=keeper)
+            train.fit(QUICK, data, validation, checkpointer=checkpointer)
 
 
 def test_another_setting_of_jax_is_another_run(finished):
@@ -344,6 +352,22 @@ def test_another_runs_directory_is_refused_by_name(finished, other, words):
         fit(finished[0], **other)
 
 
+def test_numbers_of_all_methods_are_those_of_an_earlier_version(tmp_path):
+    few = resumed_run.data("train", 96)
+    identity = fits._identity(QUICK, 0, {"train": few})
+    checkpointer, fresh = (
+        checkpointing.OrbaxCheckpointer(tmp_path),
+        setup.set_up(QUICK, few, 0).fresh(),
+    )
+    assert (
+        checkpointer.restore(fresh, {**identity, "recipe.method.gamma": "None"}) is None
+    )
+    checkpointer.save(fresh, wait=True)
+    with pytest.raises(ValueError, match="has recipe.method.gamma=None, as an earlier"):
+        checkpointing.OrbaxCheckpointer(tmp_path).restore(fresh, identity)
+    assert (tmp_path / "0").is_dir()
+
+
 def test_a_diverged_loss_names_the_last_good_checkpoint(tmp_path):
     wild = QUICK.changed({"descent.rate": 1e30, "descent.warm_up": 0.0})
     with pytest.raises(ValueError, match=r"last good checkpoint is .*/1$"):
@@ -357,10 +381,12 @@ def test_stretches_as_one_program_resume_as_well(monkeypatch, tmp_path):
     monkeypatch.setattr(setup.loop, "auto", traced)
     once = QUICK.changed({"epochs": 1})
     trained, _ = fit(tmp_path / "whole", once)
-    keeper = keeping.Keeper(tmp_path / "stopped", every=2)
+    checkpointer = checkpointing.OrbaxCheckpointer(tmp_path / "stopped", every=2)
     few = resumed_run.data("train", 96), resumed_run.data("validation", 20)
     with pytest.raises(train.Stopped, match="after step 2; the state is in"):
-        train.fit(once, *few, keeper=keeper, on_step=lambda: keeper.ask())
+        train.fit(
+            once, *few, checkpointer=checkpointer, on_step=lambda: checkpointer.ask()
+        )
     again, _ = fit(tmp_path / "stopped", once, every=2)
     assert_equal(again, trained)
 
@@ -369,11 +395,11 @@ def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path, caplog):
     monkeypatch.setitem(catalog.RECIPES, "small", QUICK.changed({"epochs": 1}))
     hat = QUICK.changed({"method.name": "helper_based", "epochs": 1})
     hat = dataclasses.replace(hat, teachers=("small",))
-    keeper = keeping.Keeper(tmp_path, every=50)
+    checkpointer = checkpointing.OrbaxCheckpointer(tmp_path, every=50)
     few = resumed_run.data("train", 96), resumed_run.data("validation", 20)
-    keeper.ask()
+    checkpointer.ask()
     with pytest.raises(train.Stopped, match="step 1; the state is in .*/small/1$"):
-        train.fit(hat, *few, keeper=keeper)
+        train.fit(hat, *few, checkpointer=checkpointer)
     steps = []
     fit(tmp_path, hat, every=50, on_step=lambda: steps.append(1))
     assert len(steps) == 3  # Of the net itself.
@@ -389,6 +415,6 @@ def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path, caplog):
 @pytest.mark.parametrize("name", ["every", "keep"])
 def test_bad_numbers_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name}=0; expected an integer >= 1"):
-        keeping.Keeper(tmp_path, **{name: 0})
+        checkpointing.OrbaxCheckpointer(tmp_path, **{name: 0})
     with pytest.raises(TypeError, match="directory=3; expected the name of a directo"):
-        keeping.Keeper(3)
+        checkpointing.OrbaxCheckpointer(3)

@@ -1,9 +1,9 @@
-"""Catastrophic overfitting: how it shows, and what is done about it.
+"""Catastrophic overfitting: how it is detected, and what training goes on with.
 
 Training with a single step can, within a few steps of the optimiser, find a net on
 which single steps fail and several succeed; a large radius may lead there at once. The
-watch compares PGD on some training examples with the best that it has seen, and with
-what the training's own attack leaves.
+detector compares accuracy under PGD on some training examples with the best so far, and
+with accuracy under the training's own attack.
 """
 
 import dataclasses
@@ -15,19 +15,24 @@ import jax
 from robust_jax import attacks
 from robust_jax.core import checks, compiling, drive, lift
 from robust_jax.core.types import Array, Key, Untargeted
-from robust_jax.train import pieces
+from robust_jax.train import helpers
 from robust_jax.train.state import ApplyFn
 
 
 @dataclasses.dataclass(frozen=True)
-class Watch:
-    """When training counts as collapsed, and the attack that it goes on with."""
+class OverfittingDetector:
+    """When training counts as collapsed, and the PGD that it then goes on with.
 
-    every: float = 0.0  # epochs between looks; 0 does not watch
+    >>> detector = rj.train.OverfittingDetector(every=1.0)
+    >>> detector.collapsed(now=0.1, best=0.6, own=0.9)
+    True
+    """
+
+    every: float = 0.0  # epochs between two checks; 0: none
     drop: float = 0.2  # of PGD accuracy below the best so far, a share
     gap: float = 0.3  # between accuracy under the training's attack and under PGD
-    images: int = 256  # training examples that are looked at
-    steps: int = 10  # of the PGD that looks, and that takes over after a collapse
+    images: int = 256  # training examples that are attacked
+    steps: int = 10  # of PGD, in checks and after a collapse
     relative_step: float = 0.25  # of eps
 
     def __post_init__(self) -> None:
@@ -49,14 +54,18 @@ class Watch:
         return now < best - self.drop or now < own - self.gap
 
 
-Look = Callable[[Any, Key], Array]  # (variables, key) -> PGD accuracy, a share
+PgdAccuracy = Callable[[Any, Key], Array]  # (variables, key) -> PGD accuracy, a share
 
 
-def look(
-    watch: Watch, apply_fn: ApplyFn, threat: pieces.Threat, images: Any, labels: Any
-) -> Look:
-    """Accuracy under PGD of some examples, a program."""
-    attack = attacks.pgd(watch.steps, watch.relative_step)
+def pgd_accuracy(
+    detector: OverfittingDetector,
+    apply_fn: ApplyFn,
+    threat: helpers.Threat,
+    images: Any,
+    labels: Any,
+) -> PgdAccuracy:
+    """Accuracy under the detector's PGD on some examples, a compiled program."""
+    attack = attacks.pgd(detector.steps, detector.relative_step)
     run = lift.over_examples(drive.last_iterate(attack))
 
     @compiling.compiled
@@ -64,6 +73,6 @@ def look(
         logits_fn = lambda x: apply_fn(variables, x, "eval")[0]  # noqa: E731
         keys = jax.random.split(key, len(labels))
         x_adv = run(keys, logits_fn, threat, images, Untargeted(labels))
-        return pieces.accuracy(logits_fn(x_adv), labels)
+        return helpers.accuracy(logits_fn(x_adv), labels)
 
     return accuracy

@@ -18,7 +18,7 @@ from absl import logging
 
 from robust_jax.core import checks, records
 from robust_jax.train import devices
-from robust_jax.train.progress import Identity, Kept, Progress
+from robust_jax.train.run_state import Identity, RunState, TrainingProgress
 
 _ITEMS = ("arrays", "progress")
 _SUMS = "SHA256SUMS"  # `sha256sum -c 500/SHA256SUMS` looks at them, too.
@@ -26,11 +26,11 @@ _UNFINISHED = ".orbax-checkpoint-tmp"  # What Orbax calls it until it counts.
 _FAILS = 2  # What the first process says beside yes and no.
 
 
-class Keeper:
+class OrbaxCheckpointer:
     """Writes checkpoints into a directory, in the background, and finds the newest.
 
     One checkpoint holds the whole state: weights, optimiser, averages, batch
-    statistics, what the objective keeps in mind, the best weights, history and the
+    statistics, the objective's memory, the best weights, history and the
     place in the epoch. Draws derive from seed and step. Each is written whole or not at
     all: what a killed process left half-written does not count. Each has digests of its
     files, which are checked before any of it is used; only files that do not match them
@@ -54,7 +54,7 @@ class Keeper:
         self.every, self.keep = every, keep
         self.directory = pathlib.Path(directory).absolute()
         self.asked = 0  # the signal that asked to stop
-        self._whole: Keeper | None = None  # that of the run that this is a part of
+        self._parent: OrbaxCheckpointer | None = None  # of the run that has this part
         self._identity: Identity = {}
         self._saving = 0  # the step of the last save, which may not have ended
         self._orbax = orbax
@@ -80,7 +80,7 @@ class Keeper:
                 f"({_reason(error)}); choose another directory or restart"
             ) from error
 
-    def restore(self, like: Kept, identity: Identity) -> Kept | None:
+    def restore(self, like: RunState, identity: Identity) -> RunState | None:
         """The newest checkpoint that is whole, with the shapes of `like`.
 
         Those that do not match their digests are set aside, and a warning says from
@@ -92,33 +92,39 @@ class Keeper:
             and cannot be read now. OSError, MemoryError: of reading.
         """
         self._identity = identity
-        damaged, kept = [], None
+        damaged, run = [], None
         for step in sorted(self._manager.all_steps(), reverse=True):
             if not _first_says(functools.partial(self._is_damaged, step)):
-                kept = self._read(step, like)
+                run = self._read(step, like)
                 break
             damaged.append(step)
         if damaged:
-            self._set_aside(damaged, kept)
-        return kept
+            self._set_aside(damaged, run)
+        return run
 
     def _is_damaged(self, step: int) -> bool:
         """Whether the files of a checkpoint are others than those that were written."""
         sums = self.directory / str(step) / _SUMS
         if not sums.is_file():
-            raise ValueError(
-                f"directory={self.directory}: the checkpoint of step {step} has no "
-                f"{_SUMS}, as an earlier version of the library wrote it; go on with "
-                "that version, choose another directory or restart"
-            )
+            raise ValueError(self._outdated(step, f"has no {_SUMS}"))
         return sums.read_bytes() != _sums(sums.parent, step)
 
-    def _read(self, step: int, like: Kept) -> Kept:
+    def _outdated(self, step: int, what: str) -> str:
+        return (
+            f"directory={self.directory}: the checkpoint of step {step} {what}, as an "
+            "earlier version of the library wrote it; go on with that version, choose "
+            "another directory or restart"
+        )
+
+    def _read(self, step: int, like: RunState) -> RunState:
         """A whole checkpoint of this run."""
         args, restore = self._orbax.args, functools.partial(self._manager.restore, step)
         with self._telling(step):
             how = args.Composite(progress=args.JsonRestore())
             told = restore(args=how)["progress"]
+        for path, value in told["identity"].items():
+            if path.startswith("recipe.method.") and value == "None":
+                raise ValueError(self._outdated(step, f"has {path}=None"))
         self._check(told["identity"], json.loads(json.dumps(self._identity)))
         self._check(told["leaves"], _leaves(like))
         abstract = {name: _abstract(a) for name, a in _named(like).items()}
@@ -128,7 +134,7 @@ class Keeper:
             copies = [jnp.copy(arrays[name]) for name in abstract]
         structure = jax.tree.structure((like.state, like.best))
         state, best = jax.tree.unflatten(structure, copies)
-        return Kept(state, best, Progress(**told["progress"]))
+        return RunState(state, best, TrainingProgress(**told["progress"]))
 
     @contextlib.contextmanager
     def _telling(self, step: int) -> Iterator[None]:
@@ -144,7 +150,7 @@ class Keeper:
                 "again once that is mended"
             ) from error
 
-    def _set_aside(self, damaged: list[int], kept: Kept | None) -> None:
+    def _set_aside(self, damaged: list[int], run: RunState | None) -> None:
         """Moves checkpoints out of the way of those to come, and says so."""
 
         def move() -> bool:
@@ -157,25 +163,25 @@ class Keeper:
         _first_says(move)
         if jax.process_index() == 0:
             names = ", ".join(f"{step}.damaged" for step in damaged)
-            going = "starts anew" if kept is None else f"goes on from {kept.state.step}"
+            going = "starts anew" if run is None else f"goes on from {run.state.step}"
             logging.warning(
                 "directory=%s: checkpoints that do not match their digests are set "
                 "aside as %s; training %s", self.directory, names, going,
             )  # fmt: skip
         self._manager.reload()
 
-    def save(self, kept: Kept, *, wait: bool) -> None:
+    def save(self, run: RunState, *, wait: bool) -> None:
         """Saves in the background; `wait` returns once all is written.
 
         Raises: ValueError: it cannot be written; earlier checkpoints are as they were.
         """
-        args, step = self._orbax.args, int(kept.state.step)
+        args, step = self._orbax.args, int(run.state.step)
         # Copies, as the next step reuses the memory of its state.
-        arrays = {name: jnp.copy(a) for name, a in _named(kept).items()}
+        arrays = {name: jnp.copy(a) for name, a in _named(run).items()}
         told = {
             "identity": self._identity,
-            "progress": dataclasses.asdict(kept.progress),
-            "leaves": _leaves(kept),
+            "progress": dataclasses.asdict(run.progress),
+            "leaves": _leaves(run),
         }
         try:
             self._manager.wait_until_finished()  # With the last one's digests.
@@ -203,18 +209,18 @@ class Keeper:
         self.asked = number
 
     def is_asked_to_stop(self) -> bool:
-        """Whether a signal came in, see `listening`, here or at another process."""
-        if self._whole is not None:
-            return self._whole.is_asked_to_stop()
-        agreed = devices.largest(self.asked)
+        """Whether a signal came to a process, see `stopping_on_signals`."""
+        if self._parent is not None:
+            return self._parent.is_asked_to_stop()
+        agreed = devices.max_over_processes(self.asked)
         if agreed:
             self.asked = agreed
         return agreed > 0
 
-    def within(self, name: str) -> "Keeper":
-        """A keeper for a part of this run, such as a net that is trained before."""
-        part = Keeper(self.directory / name, self.every, self.keep)
-        part._whole = self
+    def within(self, name: str) -> "OrbaxCheckpointer":
+        """The checkpointer of a part of this run, such as a teacher's training."""
+        part = OrbaxCheckpointer(self.directory / name, self.every, self.keep)
+        part._parent = self
         return part
 
     def newest(self) -> str:
@@ -242,11 +248,11 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def listening(keeper: Keeper) -> Iterator[None]:
+def stopping_on_signals(checkpointer: OrbaxCheckpointer) -> Iterator[None]:
     """While it is open, SIGTERM and Ctrl-C ask to stop; a second Ctrl-C interrupts."""
 
     def ask(number: int, frame: Any) -> None:
-        keeper.ask(number)
+        checkpointer.ask(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     before = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT)}
@@ -257,17 +263,17 @@ def listening(keeper: Keeper) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _named(kept: Kept) -> dict[str, Any]:
+def _named(run: RunState) -> dict[str, Any]:
     """The arrays by their path in the tree, in its order."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path((kept.state, kept.best))
+    leaves, _ = jax.tree_util.tree_flatten_with_path((run.state, run.best))
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): a for path, a in leaves
     }
 
 
-def _leaves(kept: Kept) -> dict[str, str]:
+def _leaves(run: RunState) -> dict[str, str]:
     """Types and shapes of the arrays."""
-    return {name: f"{a.dtype} {list(a.shape)}" for name, a in _named(kept).items()}
+    return {name: f"{a.dtype} {list(a.shape)}" for name, a in _named(run).items()}
 
 
 def _sums(checkpoint: pathlib.Path, step: int) -> bytes:
@@ -297,7 +303,7 @@ def _first_says(act: Callable[[], bool]) -> bool:
         says = jax.process_index() == 0 and act()
     except Exception as caught:
         error = caught
-    answer = devices.largest(_FAILS if error else int(says))
+    answer = devices.max_over_processes(_FAILS if error else int(says))
     if answer == _FAILS:
         raise error or ValueError(
             "the first process cannot look at the checkpoints; see what it says"

@@ -9,9 +9,9 @@ from robust_jax.core import checks
 from robust_jax.core.types import Attack
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
-from robust_jax.train import pieces
+from robust_jax.train import helpers
+from robust_jax.train.helpers import Perturb, ThreatFn
 from robust_jax.train.objectives import standard
-from robust_jax.train.pieces import Perturb, ThreatFn
 from robust_jax.train.state import ApplyFn, Objective
 
 
@@ -37,10 +37,17 @@ def worst_of(
     References: Tramer & Boneh, "Adversarial training and robustness for multiple
         perturbations", NeurIPS 2019, Eq. 3. Differs from the authors' code in: the
         batch mode of the choice is an argument.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> linf = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> l2 = rj.train.Ball("l2", 1.0).threat_fn()
+    >>> objective = rj.train.worst_of(
+    ...     apply_fn, [(rj.attacks.pgd(10), each) for each in (linf, l2)]
+    ... )
     """
     if not pairs:
         raise ValueError("pairs=(); expected at least one")
-    perturbs = [pieces.perturber(apply_fn, *pair, attack_mode) for pair in pairs]
+    perturbs = [helpers.perturber(apply_fn, *pair, attack_mode) for pair in pairs]
 
     def perturb(variables, batch, key, step):
         frozen = jax.lax.stop_gradient(variables)
@@ -77,6 +84,13 @@ def multi_steepest_descent(
     References: Maini et al., "Adversarial robustness against the union of multiple
         perturbation models", ICML 2020, Alg. 1. Differs from the authors' code in: L1
         steps move one coordinate, not 5 to 20; projections respect the box.
+
+    >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
+    >>> linf = rj.train.Ball("linf", 0.1).threat_fn()
+    >>> l2 = rj.train.Ball("l2", 1.0).threat_fn()
+    >>> objective = rj.train.multi_steepest_descent(
+    ...     apply_fn, [(0.1, linf), (0.1, l2)], steps=20
+    ... )
     """
     if not threats:
         raise ValueError("threats=(); expected at least one")

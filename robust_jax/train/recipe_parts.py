@@ -1,20 +1,40 @@
 """The parts of a recipe: frozen data, each number checked where it is given."""
 
 import dataclasses
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
-from robust_jax import threats
+import jax.numpy as jnp
+
+from robust_jax import attacks, threats
 from robust_jax.core import checks
+from robust_jax.core.types import Array, Attack
 from robust_jax.models import BatchMode
+from robust_jax.train import perturbations
+from robust_jax.train.helpers import ThreatFn
 
 Rates = Literal["cosine", "piecewise", "triangular", "one_cycle", "constant"]
 _RATES = ("cosine", "piecewise", "triangular", "one_cycle", "constant")
-_MODES = ("eval", "batch", "batch+update", "frozen")
+MODES = ("eval", "batch", "batch+update", "frozen")
+ATTACKS: dict[str, Callable[[int, float], Attack]] = {
+    "fgsm": lambda steps, size: attacks.fgsm(),
+    "fgsm_rs": lambda steps, size: perturbations.fgsm_rs(size),
+    "pgd": attacks.pgd,
+    "pgd_kl": perturbations.pgd_kl,
+    "pgd_near": perturbations.pgd_near,
+    "pgd_squared": perturbations.pgd_squared,
+    "n_fgsm": lambda steps, size: perturbations.n_fgsm(),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Ball:
-    """What training is robust against; eps 0 trains on clean images."""
+    """What training is robust against; eps 0 trains on clean images.
+
+    >>> threat_fn = rj.train.Ball("linf", 0.3).threat_fn(growth_steps=10)
+    >>> round(float(threat_fn(4).eps), 3)  # At the fifth step of ten.
+    0.15
+    """
 
     norm: str = "linf"
     eps: float = 0.0  # pixel units of [0, 1]
@@ -25,12 +45,26 @@ class Ball:
         checks.eps(self.norm, self.eps)
         checks.non_negative_number("growth_epochs", self.growth_epochs)
 
+    def threat_fn(self, growth_steps: float = 0.0) -> ThreatFn:
+        """Training step -> threat, with the radius that has grown so far."""
+        kind = threats.by_name(self.norm)
+
+        def threat(step: Array) -> Any:
+            share = jnp.minimum(1.0, (step + 1) / growth_steps) if growth_steps else 1.0
+            return kind(jnp.float32(self.eps) * share)
+
+        return threat
+
 
 @dataclasses.dataclass(frozen=True)
 class Inner:
-    """The attack inside a training step."""
+    """The attack inside a training step.
 
-    name: str = ""  # of `methods.ATTACKS`; "" is the method's own
+    >>> rj.train.Inner("fgsm_rs", relative_step=1.25).attack()
+    fgsm_rs(relative_step=1.25)
+    """
+
+    name: str = ""  # of `ATTACKS`; "" is the method's own
     steps: int = 10
     relative_step: float = 0.25  # of eps
     mode: BatchMode = "eval"  # the net's batch mode under attack
@@ -38,38 +72,22 @@ class Inner:
     def __post_init__(self) -> None:
         checks.positive_integer("steps", self.steps)
         checks.positive_number("relative_step", self.relative_step)
-        checks.known_name("batch mode", self.mode, _MODES)
+        checks.known_name("batch mode", self.mode, MODES)
+        if self.name:
+            checks.known_name("inner attack", self.name, ATTACKS)
 
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """The loss; None leaves a number as the method's own default has it."""
-
-    name: str = "adversarial"  # of `methods.METHODS`
-    beta: float | None = None
-    gamma: float | None = None
-    weight: float | None = None
-    temperature: float | None = None
-    smoothing: float | None = None
-    size: int | None = None  # places of a pool
-    share: float | None = None  # of the pool in the loss
-    replaced: int | None = None  # of its places, per step
-    taken: int | None = None  # of its examples, per step
-    mode: BatchMode = "batch+update"  # the net's batch mode in the loss
-    clean_share: float = 0.0  # of the loss, cross entropy on clean images
-    awp: float = 0.0  # adversarial weight perturbation, share of each norm
-    awp_after: float = 0.0  # epochs without it
-    sam: float = 0.0  # sharpness-aware minimisation, Euclidean
-
-    def __post_init__(self) -> None:
-        checks.known_name("batch mode", self.mode, _MODES)
-        for name in ("clean_share", "awp", "awp_after", "sam"):
-            checks.non_negative_number(name, getattr(self, name))
+    def attack(self, default: str = "pgd") -> Attack:
+        """The attack, or the default if it has no name."""
+        return ATTACKS[self.name or default](self.steps, self.relative_step)
 
 
 @dataclasses.dataclass(frozen=True)
 class Descent:
-    """Optimiser and learning rate."""
+    """Optimiser and learning rate.
+
+    >>> rj.train.Descent("sgd", rate=0.1, schedule="triangular").momentum
+    0.9
+    """
 
     name: Literal["adamw", "sgd"] = "adamw"
     rate: float = 1e-3  # at the peak
@@ -108,7 +126,11 @@ class Descent:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Batches: their size, augmentation, and extra examples."""
+    """Batches: their size, augmentation, and extra examples.
+
+    >>> rj.train.Data(batch_size=64, augment=("crop-4", "flip")).replays
+    1
+    """
 
     batch_size: int = 128
     augment: tuple[str, ...] = ()  # such as "crop-4", "flip", "cutout-8"
@@ -126,7 +148,11 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Averages of the weights, and which weights training gives back."""
+    """Averages of the weights, and which weights training gives back.
+
+    >>> rj.train.Weights(ema=(0.99,), swa_from=5).names()
+    ('live', 'ema_0.99', 'swa')
+    """
 
     ema: tuple[float, ...] = ()  # decays
     swa_from: float = -1.0  # epoch from which weights are averaged equally; -1: never

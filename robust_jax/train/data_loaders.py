@@ -31,7 +31,7 @@ class Examples(Protocol):
         ...
 
 
-class Source(Protocol):
+class DataLoader(Protocol):
     """Examples in an order that is known beforehand."""
 
     def sizes(self) -> tuple[int, int]:
@@ -45,8 +45,15 @@ class Source(Protocol):
         ...
 
 
-class Feed(NamedTuple):
-    """Whole data sets on the device; a pytree, so that it can be an argument."""
+class DeviceLoader(NamedTuple):
+    """Whole data sets on the device; a pytree, so that it can be an argument.
+
+    >>> images, labels = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5, dtype=np.int32)
+    >>> ids = np.arange(5, dtype=np.uint64)
+    >>> data = rj.datasets.Dataset("mine", "train", images, labels, ids, 10, scale=255)
+    >>> rj.train.DeviceLoader(data.on_device()).sizes()
+    (5, 0)
+    """
 
     data: OnDevice  # [N, *S]
     extra: OnDevice | None = None  # [M, *S], such as synthetic images
@@ -71,7 +78,7 @@ class Feed(NamedTuple):
             yield self, positions
 
 
-class Rows(NamedTuple):
+class StepExamples(NamedTuple):
     """The examples of one step alone, in its order; a pytree."""
 
     data: OnDevice  # [own, *S]
@@ -85,10 +92,16 @@ class Rows(NamedTuple):
         return _joined(first, self.extra.batch(jnp.arange(positions.shape[0] - own)))
 
 
-class HostFeed(NamedTuple):
+class HostLoader(NamedTuple):
     """Data sets that stay in the host's memory; Grain reads them ahead in threads.
 
     Images may be a memory-mapped file.
+
+    >>> images, labels = np.zeros((5, 8, 8, 1), np.uint8), np.arange(5, dtype=np.int32)
+    >>> ids = np.arange(5, dtype=np.uint64)
+    >>> data = rj.datasets.Dataset("mine", "train", images, labels, ids, 10, scale=255)
+    >>> rj.train.HostLoader(data, extra=data).sizes()
+    (5, 5)
     """
 
     data: Dataset
@@ -110,9 +123,9 @@ class HostFeed(NamedTuple):
 
 
 class _Reader(NamedTuple):
-    """A sequence of `Rows`, one for each step."""
+    """A sequence of `StepExamples`, one for each step."""
 
-    feed: HostFeed
+    loader: HostLoader
     order: np.ndarray
     own: int
     mesh: Mesh | None
@@ -121,13 +134,15 @@ class _Reader(NamedTuple):
         return len(self.order)
 
     def __getitem__(self, step: Any) -> Any:
-        feed, positions = self.feed, self.order[step]
-        extra = feed.extra
+        loader, positions = self.loader, self.order[step]
+        extra = loader.extra
         if extra is not None:
-            extra = extra.take(positions[self.own :] - len(feed.data))
-        data = feed.data.take(positions[: self.own])
-        rows = Rows(data.on_device(), None if extra is None else extra.on_device())
-        return rows if self.mesh is None else devices.everywhere(rows, self.mesh)
+            extra = extra.take(positions[self.own :] - len(loader.data))
+        data = loader.data.take(positions[: self.own])
+        rows = StepExamples(
+            data.on_device(), None if extra is None else extra.on_device()
+        )
+        return rows if self.mesh is None else devices.replicate(rows, self.mesh)
 
 
 def fits_the_device(*datasets: Dataset | None) -> bool:

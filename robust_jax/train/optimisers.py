@@ -3,7 +3,7 @@
 import jax
 import optax
 
-from robust_jax.train.settings import Descent
+from robust_jax.train.recipe_parts import Descent
 
 
 def optimiser(
