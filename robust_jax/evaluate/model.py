@@ -70,15 +70,18 @@ def adapted(
     outputs.check_callable(name, model)
     given, shape = drive.as_partial(model), np.shape(images)[1:]
     one = np.zeros(shape, np.float32)
-    if takes is None and outputs.gives_logits(given, one):
-        return Model(_settled(given, one), None, 1)
-    takes = _seen_to_take(given, one) if takes is None else takes
+    if takes in (None, "example"):
+        try:
+            outputs.check(given, one, takes="example")
+        except ValueError:
+            if takes is not None or not _takes_batches(given, one):
+                raise
+            takes = "batch"
+        else:
+            return Model(_settled(given, one), None, 1)
     if takes == "batch":
         outputs.check(given, np.stack([one, one]), takes=takes)
         return Model(_settled(per_example(given), one), given, 1)
-    if takes == "example":
-        outputs.check(given, one, takes=takes)
-        return Model(_settled(given, one), None, 1)
     if samples < 2:
         raise ValueError(f"samples={samples}; a random net needs at least 2 answers")
     keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), samples)
@@ -103,14 +106,14 @@ def _as_function(model: Any) -> Any:
     return model
 
 
-def _seen_to_take(model: Partial, one: np.ndarray) -> str:
-    """Whether a net that takes no example takes a batch; "example" if neither."""
+def _takes_batches(model: Partial, one: np.ndarray) -> bool:
+    """Whether a net that takes no example takes batches of them, which is said."""
     batches = (np.stack([one] * n) for n in (2, 3))
-    if all(outputs.gives_logits(model, batch, takes="batch") for batch in batches):
-        said = "the model takes no single example but batches, and is given such"
-        logging.log_first_n(logging.WARNING, said, 1)
-        return "batch"
-    return "example"
+    if not all(outputs.gives_logits(model, batch) for batch in batches):
+        return False
+    said = "the model takes no single example but batches, and is given such"
+    logging.log_first_n(logging.WARNING, said, 1)
+    return True
 
 
 def is_as_it_was(model: Model, x: np.ndarray) -> bool:
