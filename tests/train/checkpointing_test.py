@@ -17,7 +17,8 @@ import pytest
 from orbax import checkpoint as orbax
 
 from robust_jax import train
-from robust_jax.train import catalog, checkpointing, loop, setup
+from robust_jax.train import catalog, checkpointing, devices, loop, setup
+from robust_jax.train.checkpointing import OrbaxCheckpointer
 from tests.train import resumed_run
 
 fits = sys.modules["robust_jax.train.fit"]  # The name is the function's.
@@ -74,11 +75,10 @@ def test_a_run_that_is_killed_finds_no_room_and_hears_a_sigterm_is_a_whole_one(
 
 
 def fit(directory, recipe=QUICK, every=3, n=96, seed=0, on_step=lambda: None):
-    checkpointer = checkpointing.OrbaxCheckpointer(directory, every=every)
+    saver = OrbaxCheckpointer(directory, every=every)
     few = resumed_run.data("train", n), resumed_run.data("validation", 20)
-    return train.fit(
-        recipe, *few, checkpointer=checkpointer, seed=seed, on_step=on_step
-    ), checkpointer
+    options = {"checkpointer": saver, "seed": seed, "on_step": on_step}
+    return train.fit(recipe, *few, **options), saver
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +151,8 @@ def restored(finished):
     fresh = setup.set_up(QUICK, few, 0).fresh()
 
     def restored(directory, change=lambda kept: kept):
-        kept = checkpointing.OrbaxCheckpointer(directory, every=3).restore(
-            change(fresh), identity
-        )
+        saver = OrbaxCheckpointer(directory, every=3)
+        kept = saver.restore(change(fresh), identity)
         leaves = jax.tree.leaves((kept.state, kept.best))
         told = json.dumps(dataclasses.asdict(kept.progress))
         return int(kept.state.step), told, [np.asarray(a).tobytes() for a in leaves]
@@ -307,29 +306,25 @@ def test_the_first_process_decides_for_all(finished, restored, monkeypatch):
     """The second finds its files whole, and takes the word of the first."""
     told = iter([1, 0, 0])  # Is 6 damaged, is 3, are they set aside?
     monkeypatch.setattr(checkpointing.jax, "process_index", lambda: 1)
-    monkeypatch.setattr(
-        checkpointing.devices, "max_over_processes", lambda own: max(own, next(told))
-    )
+    monkeypatch.setattr(devices, "max_over_processes", lambda own: max(own, next(told)))
     assert restored(finished[0])[0] == 3
     assert sorted(path.name for path in finished[0].iterdir()) == ["3", "6"]
 
 
 def test_what_fails_in_the_first_process_fails_in_all(finished, restored, monkeypatch):
     monkeypatch.setattr(checkpointing.jax, "process_index", lambda: 1)
-    monkeypatch.setattr(
-        checkpointing.devices, "max_over_processes", lambda own: max(own, 2)
-    )
+    monkeypatch.setattr(devices, "max_over_processes", lambda own: max(own, 2))
     with pytest.raises(ValueError, match="the first process cannot look"):
         restored(finished[0])
 
 
 def test_other_examples_under_the_same_ids_are_another_run(finished):
     few, validation = resumed_run.data("train", 96), resumed_run.data("validation", 20)
-    checkpointer = checkpointing.OrbaxCheckpointer(finished[0], every=3)
+    saver = OrbaxCheckpointer(finished[0], every=3)
     dimmed = dataclasses.replace(few, images=few.images // 2)
     for data in (dimmed, few.take(np.arange(96)[::-1])):
         with pytest.raises(ValueError, match="train='digits, n = 96, sha256 "):
-            train.fit(QUICK, data, validation, checkpointer=checkpointer)
+            train.fit(QUICK, data, validation, checkpointer=saver)
 
 
 def test_another_setting_of_jax_is_another_run(finished):
@@ -352,22 +347,6 @@ def test_another_runs_directory_is_refused_by_name(finished, other, words):
         fit(finished[0], **other)
 
 
-def test_numbers_of_all_methods_are_those_of_an_earlier_version(tmp_path):
-    few = resumed_run.data("train", 96)
-    identity = fits._identity(QUICK, 0, {"train": few})
-    checkpointer, fresh = (
-        checkpointing.OrbaxCheckpointer(tmp_path),
-        setup.set_up(QUICK, few, 0).fresh(),
-    )
-    assert (
-        checkpointer.restore(fresh, {**identity, "recipe.method.gamma": "None"}) is None
-    )
-    checkpointer.save(fresh, wait=True)
-    with pytest.raises(ValueError, match="has recipe.method.gamma=None, as an earlier"):
-        checkpointing.OrbaxCheckpointer(tmp_path).restore(fresh, identity)
-    assert (tmp_path / "0").is_dir()
-
-
 def test_a_diverged_loss_names_the_last_good_checkpoint(tmp_path):
     wild = QUICK.changed({"descent.rate": 1e30, "descent.warm_up": 0.0})
     with pytest.raises(ValueError, match=r"last good checkpoint is .*/1$"):
@@ -381,12 +360,10 @@ def test_stretches_as_one_program_resume_as_well(monkeypatch, tmp_path):
     monkeypatch.setattr(setup.loop, "auto", traced)
     once = QUICK.changed({"epochs": 1})
     trained, _ = fit(tmp_path / "whole", once)
-    checkpointer = checkpointing.OrbaxCheckpointer(tmp_path / "stopped", every=2)
+    saver = OrbaxCheckpointer(tmp_path / "stopped", every=2)
     few = resumed_run.data("train", 96), resumed_run.data("validation", 20)
     with pytest.raises(train.Stopped, match="after step 2; the state is in"):
-        train.fit(
-            once, *few, checkpointer=checkpointer, on_step=lambda: checkpointer.ask()
-        )
+        train.fit(once, *few, checkpointer=saver, on_step=lambda: saver.ask())
     again, _ = fit(tmp_path / "stopped", once, every=2)
     assert_equal(again, trained)
 
@@ -395,11 +372,11 @@ def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path, caplog):
     monkeypatch.setitem(catalog.RECIPES, "small", QUICK.changed({"epochs": 1}))
     hat = QUICK.changed({"method.name": "helper_based", "epochs": 1})
     hat = dataclasses.replace(hat, teachers=("small",))
-    checkpointer = checkpointing.OrbaxCheckpointer(tmp_path, every=50)
+    saver = OrbaxCheckpointer(tmp_path, every=50)
     few = resumed_run.data("train", 96), resumed_run.data("validation", 20)
-    checkpointer.ask()
+    saver.ask()
     with pytest.raises(train.Stopped, match="step 1; the state is in .*/small/1$"):
-        train.fit(hat, *few, checkpointer=checkpointer)
+        train.fit(hat, *few, checkpointer=saver)
     steps = []
     fit(tmp_path, hat, every=50, on_step=lambda: steps.append(1))
     assert len(steps) == 3  # Of the net itself.
@@ -415,6 +392,6 @@ def test_teachers_hear_signals_and_go_on(monkeypatch, tmp_path, caplog):
 @pytest.mark.parametrize("name", ["every", "keep"])
 def test_bad_numbers_are_refused(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name}=0; expected an integer >= 1"):
-        checkpointing.OrbaxCheckpointer(tmp_path, **{name: 0})
+        OrbaxCheckpointer(tmp_path, **{name: 0})
     with pytest.raises(TypeError, match="directory=3; expected the name of a directo"):
-        checkpointing.OrbaxCheckpointer(3)
+        OrbaxCheckpointer(3)

@@ -1,6 +1,7 @@
 """Training on a few digits, from scratch to history."""
 
 import dataclasses
+import sys
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from robust_jax import attacks, datasets, evaluate, models, train
 from robust_jax.train import loop, setup, validation
+from robust_jax.train.checkpointing import OrbaxCheckpointer
 
 PLAIN = train.Recipe(
     dataset="digits",
@@ -176,3 +178,15 @@ def test_the_own_attack_counts_once_the_radius_has_grown(
     few = data("train", 100), data("validation", 20)
     trained = train.fit(ROBUST.changed(changes), *few)
     assert trained.collapsed_at == collapsed_at
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_and_stays(tmp_path):
+    """It has the numbers of all methods, None where the recipe gave none."""
+    identity = sys.modules["robust_jax.train.fit"]._identity(PLAIN, 0, {})
+    saver = OrbaxCheckpointer(tmp_path)
+    fresh = setup.set_up(PLAIN, data("train", 32), 0).fresh()
+    assert saver.restore(fresh, {**identity, "recipe.method.gamma": "None"}) is None
+    saver.save(fresh, wait=True)
+    with pytest.raises(ValueError, match="has recipe.method.gamma=None, as an earlier"):
+        OrbaxCheckpointer(tmp_path).restore(fresh, identity)
+    assert (tmp_path / "0").is_dir()
