@@ -38,6 +38,10 @@ def gradient_killer(base: LogitsFn, share: ArrayLike = 1.0) -> Partial:
         share: of the inputs, in [0, 1].
     Returns: [*S] -> [K], the logits of `base`.
     Raises: ValueError: a share outside [0, 1].
+
+    >>> net = rj.models.fakes.gradient_killer(lambda x: x)
+    >>> jax.grad(lambda x: net(x).sum())(jnp.array([0.1, 0.3]))
+    Array([0., 0.], dtype=float32)
     """
     return Partial(_gradient_killer, _number("share", share, 0, 1), as_partial(base))
 
@@ -55,6 +59,10 @@ def quantised(base: LogitsFn, levels: ArrayLike = 4.0) -> Partial:
     Returns: [*S] -> [K].
     Raises: ValueError: fewer than two levels.
     References: Xu et al., "Feature squeezing", NDSS 2018.
+
+    >>> net = rj.models.fakes.quantised(lambda x: x, levels=3)
+    >>> net(jnp.array([0.1, 0.3]))
+    Array([0., 0.5], dtype=float32)
     """
     steps = _number("levels", levels, 2) - 1
     return Partial(_quantised, steps, as_partial(base))
@@ -75,6 +83,10 @@ def temperature(base: LogitsFn, factor: ArrayLike = 1000.0) -> Partial:
     Raises: ValueError: a factor that is not positive.
     References: Papernot et al., "Distillation as a defense", S&P 2016; Carlini &
         Wagner, "Defensive distillation is not robust", 2016.
+
+    >>> net = rj.models.fakes.temperature(lambda x: x, 1000.0)
+    >>> net(jnp.array([0.1, 0.2]))
+    Array([100., 200.], dtype=float32)
     """
     return Partial(_scaled, _number("factor", factor, _TINY), as_partial(base))
 
@@ -92,6 +104,10 @@ def extra_softmax(base: LogitsFn, scale: ArrayLike = 1.0) -> Partial:
         scale: > 0; 1 gives probabilities, others escape a look at their sum.
     Returns: [*S] -> [K], values in [0, scale].
     Raises: ValueError: a scale that is not positive.
+
+    >>> net = rj.models.fakes.extra_softmax(lambda x: x)
+    >>> net(jnp.zeros(2))
+    Array([0.5, 0.5], dtype=float32)
     """
     return Partial(_softmax, _number("scale", scale, _TINY), as_partial(base))
 

@@ -261,7 +261,12 @@ def minimise(
 def projected_gradient(
     x: Array, grad: Array, lower: ArrayLike, upper: ArrayLike
 ) -> Array:
-    """The largest coordinate of the projected step of minus the gradient, []."""
+    """The largest coordinate of the projected step of minus the gradient, [].
+
+    >>> x, grad = jnp.array([0.0, 0.5]), jnp.array([3.0, 0.2])
+    >>> rj.optim.lbfgsb.projected_gradient(x, grad, 0, 1)
+    Array(0.2, dtype=float32)
+    """
     return jnp.max(jnp.abs(jnp.clip(x - grad, lower, upper) - x), initial=0)
 
 
