@@ -95,6 +95,17 @@ def test_confidences_stand_beside_the_predictions(tmp_path, drawn):
     assert not (tmp_path / "b.png").exists()
 
 
+def test_long_names_leave_the_images_their_size(tmp_path, drawn):
+    labels = ["a_class_of_many_letters_and_no_space_at_all"] * 10
+    clean, adversarial = examples(10)
+    for names in (labels, [""] * 10):
+        figures.adversarial_grid(
+            tmp_path / "a.png", clean, adversarial, labels, names, names, "Title"
+        )
+    long, short = (figure.axes[0].get_window_extent() for figure in drawn)
+    assert 0.6 * short.width < long.width < short.width  # Lines take height.
+
+
 def test_the_difference_fills_the_range_about_grey(tmp_path):
     clean = np.full((1, 2, 2, 3), 0.5)
     change = np.array([[0.1, -0.1], [0.0, 0.05]])[None, :, :, None] * [0, 1, 0]
