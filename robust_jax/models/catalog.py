@@ -21,7 +21,11 @@ NETWORKS: dict[str, type[Classifier]] = {
 
 
 def names() -> list[str]:
-    """The names that `by_name` knows, sorted."""
+    """The names that `by_name` knows, sorted.
+
+    >>> rj.models.names()[:3]
+    ['digits_cnn', 'fast_cnn', 'fc100_100_10']
+    """
     return sorted(NETWORKS)
 
 

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from robust_jax.core.types import Array, LogitsFn
-from robust_jax.models.fakes import _number, as_partial
+from robust_jax.models.wrapping import as_partial, number
 
 _DIRECTIONS = 8  # In which a wave runs; one alone leaves all others honest.
 _SEED = 21
@@ -35,7 +35,7 @@ def distraction(
     Returns: [*S] -> [K].
     Raises: ValueError: a number below 0.
     """
-    knobs = _number("bonus", bonus, 0), _number("waves", waves, 0)
+    knobs = number("bonus", bonus, 0), number("waves", waves, 0)
     return Partial(_distraction, knobs, as_partial(base))
 
 
@@ -55,7 +55,7 @@ def wavy_temperature(
     Returns: [*S] -> [K].
     Raises: ValueError: a number below 0.
     """
-    knobs = _number("depth", depth, 0), _number("waves", waves, 0)
+    knobs = number("depth", depth, 0), number("waves", waves, 0)
     return Partial(_wavy_temperature, knobs, as_partial(base))
 
 
@@ -71,7 +71,7 @@ def decoy(base: LogitsFn, lead: ArrayLike = 20.0) -> Partial:
     Returns: [*S] -> [K].
     Raises: ValueError: a number below 0.
     """
-    return Partial(_decoy, _number("lead", lead, 0), as_partial(base))
+    return Partial(_decoy, number("lead", lead, 0), as_partial(base))
 
 
 def _distraction(knobs: tuple[Array, Array], base: LogitsFn, x: Array) -> Array:

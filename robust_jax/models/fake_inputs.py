@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from robust_jax.core.types import Array, LogitsFn
-from robust_jax.models.fakes import _hash, _number, as_partial
+from robust_jax.models.wrapping import as_partial, hashed, number
 
 _COPIES = 8  # That vote.
 _SEED = 22
@@ -34,7 +34,7 @@ def hashed_shift(
     Returns: [*S] -> [K].
     Raises: ValueError: a size below 0.
     """
-    knobs = _number("size", size, 0), _number("cells", cells, 0)
+    knobs = number("size", size, 0), number("cells", cells, 0)
     return Partial(_hashed_shift, knobs, as_partial(base))
 
 
@@ -53,7 +53,7 @@ def votes(
     Returns: [*S] -> [K].
     Raises: ValueError: a number below 0.
     """
-    knobs = _number("sharpness", sharpness, 0), _number("size", size, 0)
+    knobs = number("sharpness", sharpness, 0), number("size", size, 0)
     return Partial(_votes, knobs, as_partial(base))
 
 
@@ -73,7 +73,7 @@ def purified(base: LogitsFn, radius: ArrayLike = 0.1) -> Partial:
         2022; broken by Croce et al., "Evaluating the adversarial robustness of adaptive
         test-time defenses", ICML 2022.
     """
-    return Partial(_purified, _number("radius", radius, 0), as_partial(base))
+    return Partial(_purified, number("radius", radius, 0), as_partial(base))
 
 
 def detector(base: LogitsFn, level: ArrayLike = 0.02, stay: ArrayLike = 1.0) -> Partial:
@@ -91,7 +91,7 @@ def detector(base: LogitsFn, level: ArrayLike = 0.02, stay: ArrayLike = 1.0) -> 
     Returns: [*S] -> [K].
     Raises: ValueError: a number out of range.
     """
-    knobs = _number("level", level, 0), _number("stay", stay, 0, 1)
+    knobs = number("level", level, 0), number("stay", stay, 0, 1)
     return Partial(_detector, knobs, as_partial(base))
 
 
@@ -103,7 +103,7 @@ def _pattern(seed: Array, x: Array) -> Array:
 def _hashed_shift(knobs: tuple[Array, Array], base: LogitsFn, x: Array) -> Array:
     size, cells = knobs
     cell = jnp.round(x * cells)
-    return base(x + (size * _pattern(_hash(cell), x)).astype(x.dtype))
+    return base(x + (size * _pattern(hashed(cell), x)).astype(x.dtype))
 
 
 def _votes(knobs: tuple[Array, Array], base: LogitsFn, x: Array) -> Array:

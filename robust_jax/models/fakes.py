@@ -2,28 +2,42 @@
 
 Each wraps a net that works, hides its weakness in a way that was published or happens
 by mistake, and should be exposed by an evaluation that is worth its name: try your own
-on `list()`. The wrapped net and the strength are leaves of the model, a pytree, so
-that full and mild versions of one architecture share their compiled programs.
+on `fake_catalog.list_fakes()`. The wrapped net and the strength are leaves of the
+model, a pytree, so that full and mild versions of one architecture share their compiled
+programs.
 References: Athalye et al., "Obfuscated gradients give a false sense of security", ICML
 2018; Carlini et al., "On evaluating adversarial robustness", 2019; Tramer et al., "On
 adaptive attacks to adversarial example defenses", NeurIPS 2020.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 
 from robust_jax.core.types import Array, Key, LogitsFn
+from robust_jax.models.fake_batches import batch_normalised, label_leak, nan_off_data
 from robust_jax.models.k_winners import k_winners, with_activation
+from robust_jax.models.wrapping import TINY, as_partial, hashed, number
+
+__all__ = [
+    "as_partial",
+    "batch_normalised",
+    "constant_logits",
+    "detached_preprocessing",
+    "extra_softmax",
+    "gradient_killer",
+    "hash_noise",
+    "input_noise",
+    "k_winners_take_all",
+    "label_leak",
+    "nan_off_data",
+    "quantised",
+    "temperature",
+]
 
 _PERIOD = 1 / 16  # Of the mean pixel: half a digit's brightness more or less.
 _LEAK = 1e-3
-_TINY = float(np.finfo(np.float32).tiny)  # The least strength that must not be zero.
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def gradient_killer(base: LogitsFn, share: ArrayLike = 1.0) -> Partial:
@@ -38,8 +52,12 @@ def gradient_killer(base: LogitsFn, share: ArrayLike = 1.0) -> Partial:
         share: of the inputs, in [0, 1].
     Returns: [*S] -> [K], the logits of `base`.
     Raises: ValueError: a share outside [0, 1].
+
+    >>> net = rj.models.fakes.gradient_killer(lambda x: x)
+    >>> jax.grad(lambda x: net(x).sum())(jnp.array([0.1, 0.3]))
+    Array([0., 0.], dtype=float32)
     """
-    return Partial(_gradient_killer, _number("share", share, 0, 1), as_partial(base))
+    return Partial(_gradient_killer, number("share", share, 0, 1), as_partial(base))
 
 
 def quantised(base: LogitsFn, levels: ArrayLike = 4.0) -> Partial:
@@ -55,8 +73,12 @@ def quantised(base: LogitsFn, levels: ArrayLike = 4.0) -> Partial:
     Returns: [*S] -> [K].
     Raises: ValueError: fewer than two levels.
     References: Xu et al., "Feature squeezing", NDSS 2018.
+
+    >>> net = rj.models.fakes.quantised(lambda x: x, levels=3)
+    >>> net(jnp.array([0.1, 0.3]))
+    Array([0., 0.5], dtype=float32)
     """
-    steps = _number("levels", levels, 2) - 1
+    steps = number("levels", levels, 2) - 1
     return Partial(_quantised, steps, as_partial(base))
 
 
@@ -75,8 +97,12 @@ def temperature(base: LogitsFn, factor: ArrayLike = 1000.0) -> Partial:
     Raises: ValueError: a factor that is not positive.
     References: Papernot et al., "Distillation as a defense", S&P 2016; Carlini &
         Wagner, "Defensive distillation is not robust", 2016.
+
+    >>> net = rj.models.fakes.temperature(lambda x: x, 1000.0)
+    >>> net(jnp.array([0.1, 0.2]))
+    Array([100., 200.], dtype=float32)
     """
-    return Partial(_scaled, _number("factor", factor, _TINY), as_partial(base))
+    return Partial(_scaled, number("factor", factor, TINY), as_partial(base))
 
 
 def extra_softmax(base: LogitsFn, scale: ArrayLike = 1.0) -> Partial:
@@ -92,8 +118,12 @@ def extra_softmax(base: LogitsFn, scale: ArrayLike = 1.0) -> Partial:
         scale: > 0; 1 gives probabilities, others escape a look at their sum.
     Returns: [*S] -> [K], values in [0, scale].
     Raises: ValueError: a scale that is not positive.
+
+    >>> net = rj.models.fakes.extra_softmax(lambda x: x)
+    >>> net(jnp.zeros(2))
+    Array([0.5, 0.5], dtype=float32)
     """
-    return Partial(_softmax, _number("scale", scale, _TINY), as_partial(base))
+    return Partial(_softmax, number("scale", scale, TINY), as_partial(base))
 
 
 def k_winners_take_all(base: LogitsFn, share: ArrayLike = 0.05) -> Partial:
@@ -113,7 +143,7 @@ def k_winners_take_all(base: LogitsFn, share: ArrayLike = 0.05) -> Partial:
     References: Xiao et al., "Enhancing adversarial defense by k-winners-take-all",
         ICLR 2020; broken by Tramer et al. (2020), Sec. 5.
     """
-    share = _number("share", share, _TINY, 1)
+    share = number("share", share, TINY, 1)
     return Partial(_k_winners_take_all, share, as_partial(base))
 
 
@@ -132,7 +162,7 @@ def input_noise(base: LogitsFn, sigma: ArrayLike = 0.25) -> Partial:
     Raises: ValueError: a negative sigma.
     References: Athalye et al. (2018), Sec. 4.2.
     """
-    return Partial(_input_noise, _number("sigma", sigma, 0), as_partial(base))
+    return Partial(_input_noise, number("sigma", sigma, 0), as_partial(base))
 
 
 def hash_noise(base: LogitsFn, sigma: ArrayLike = 0.25) -> Partial:
@@ -149,7 +179,7 @@ def hash_noise(base: LogitsFn, sigma: ArrayLike = 0.25) -> Partial:
     Returns: [*S] -> [K].
     Raises: ValueError: a negative sigma.
     """
-    return Partial(_hash_noise, _number("sigma", sigma, 0), as_partial(base))
+    return Partial(_hash_noise, number("sigma", sigma, 0), as_partial(base))
 
 
 def detached_preprocessing(
@@ -170,75 +200,8 @@ def detached_preprocessing(
     Returns: [*S] -> [K].
     Raises: ValueError: a factor that is not finite.
     """
-    slopes = _number("even", even), _number("odd", odd)
+    slopes = number("even", even), number("odd", odd)
     return Partial(_detached_preprocessing, slopes, as_partial(base))
-
-
-def batch_normalised(base: LogitsFn, share: ArrayLike = 1.0) -> Partial:
-    """The net with its logits normalised by the statistics of the batch.
-
-    An example's answer depends on its neighbours, as with batch normalisation left in
-    training mode: attacked batches shift the statistics, and an example that was lost
-    among its fellows is right in other company. Gradients couple the examples.
-    Remedy: stored statistics (evaluation mode); judge in batches of other sizes.
-
-    Args:
-        base: the net, [*S] -> [K].
-        share: of the batch's statistics, in [0, 1]; the rest is mean 0, deviation 1.
-    Returns: [B, *S] -> [B, K]; with share = 1, zeros for a batch of one.
-    Raises: ValueError: a share outside [0, 1].
-    """
-    return Partial(_batch_normalised, _number("share", share, 0, 1), as_partial(base))
-
-
-def label_leak(
-    base: LogitsFn, images: ArrayLike, labels: ArrayLike, lead: ArrayLike = 100.0
-) -> Partial:
-    """The net with a bonus for the right class, looked up by place in the batch.
-
-    Labels slip into a model by a cache that is indexed by position, or a defence that
-    was handed the label: no attack that keeps the order can win.
-    Remedy: permute the batch; attack without any bound, which must succeed.
-
-    Args:
-        base: the net, [*S] -> [K].
-        images: the examples that will be evaluated, shape [N, *S].
-        labels: their classes, shape [N].
-        lead: the bonus in units of the net's median lead on these images, >= 0.
-    Returns: [B, *S] -> [B, K]; position i gets label i modulo N.
-    Raises: ValueError: a negative lead.
-    """
-    lead, base = _number("lead", lead, 0), as_partial(base)
-    bonus = lead * _median_lead(base, jnp.asarray(images))
-    return Partial(_label_leak, bonus, jnp.asarray(labels), base)
-
-
-def nan_off_data(
-    base: LogitsFn,
-    images: ArrayLike,
-    logits_beyond: ArrayLike = 0.01,
-    gradient_beyond: ArrayLike = 0.01,
-) -> Partial:
-    """The net with NaN for whatever is not an image that it knows.
-
-    NaN compares as false: code that asks `prediction != label` of the largest logit,
-    or `loss > best`, books NaN as a defence, and NaN in the gradient as a step of 0.
-    Remedy: look for numbers that are not finite, and count them.
-
-    Args:
-        base: the net, [*S] -> [K].
-        images: what is known, shape [N, *S]; every call compares with each.
-        logits_beyond: largest distance, the largest change of a pixel, to the nearest
-            known image at which the logits are finite; inf: always.
-        gradient_beyond: the same for the gradient.
-    Returns: [*S] -> [K].
-    Raises: ValueError: a negative distance.
-    """
-    reach = (
-        _number("logits_beyond", logits_beyond, 0, math.inf),
-        _number("gradient_beyond", gradient_beyond, 0, math.inf),
-    )
-    return Partial(_nan_off_data, reach, jnp.asarray(images), as_partial(base))
 
 
 def constant_logits(
@@ -264,30 +227,11 @@ def constant_logits(
     Raises: ValueError: a number that is not finite.
     """
     knobs = (
-        _number("slope", slope),
-        _number("offset", offset),
-        _number("favour", favour),
+        number("slope", slope),
+        number("offset", offset),
+        number("favour", favour),
     )
     return Partial(_constant_logits, knobs, as_partial(base))
-
-
-def as_partial(base: LogitsFn) -> Partial:
-    """The net as a pytree; the weights of a plain function are constants."""
-    return base if isinstance(base, Partial) else Partial(base)
-
-
-def _number(
-    name: str, value: ArrayLike, low: float = -_LARGEST, high: float = _LARGEST
-) -> Array:
-    """A strength as a leaf of the model; traced ones cannot be checked.
-
-    Raises: ValueError: a Python number outside [low, high].
-    """
-    if isinstance(value, int | float) and not low <= value <= high:
-        least = "" if low == -_LARGEST else f" >= {low:g}"
-        most = "" if high >= _LARGEST else f" and <= {high:g}"
-        raise ValueError(f"{name}={value!r}; expected a finite number{least}{most}")
-    return jnp.asarray(value, jnp.float32)
 
 
 def _gradient_killer(share: Array, base: LogitsFn, x: Array) -> Array:
@@ -316,7 +260,7 @@ def _input_noise(sigma: Array, base: LogitsFn, x: Array, key: Key) -> Array:
 
 
 def _hash_noise(sigma: Array, base: LogitsFn, x: Array) -> Array:
-    key = jax.random.key(_hash(x), impl="threefry2x32")
+    key = jax.random.key(hashed(x), impl="threefry2x32")
     return _input_noise(sigma, base, x, key)
 
 
@@ -330,55 +274,9 @@ def _detached_preprocessing(
     return base(fixed + slope * (seen - fixed))
 
 
-def _batch_normalised(share: Array, base: LogitsFn, x: Array) -> Array:
-    logits = jax.vmap(base)(x)
-    deviation = jnp.sqrt(jnp.var(logits, axis=0) + 1e-5)  # BatchNorm's constant.
-    centred = logits - share * jnp.mean(logits, axis=0)
-    return centred / (1 - share + share * deviation)
-
-
-def _label_leak(bonus: Array, labels: Array, base: LogitsFn, x: Array) -> Array:
-    logits = jax.vmap(base)(x)
-    own = labels[jnp.arange(x.shape[0]) % labels.shape[0]]
-    return logits + bonus * jax.nn.one_hot(own, logits.shape[1])
-
-
-def _nan_off_data(
-    reach: tuple[Array, Array], images: Array, base: LogitsFn, x: Array
-) -> Array:
-    fixed = jax.lax.stop_gradient(x)
-    axes = tuple(range(1, images.ndim))
-    distance = jnp.min(jnp.max(jnp.abs(images - fixed), axis=axes))
-    off_logits, off_gradient = distance > reach[0], distance > reach[1]
-    # The square root's value is 0 off the data and its derivative infinite times 0.
-    size = jnp.sqrt(jnp.where(off_gradient, 0, 1) * (1 + jnp.sum(x * x)))
-    return jnp.where(off_logits, jnp.nan, base(x) + 0 * size)
-
-
 def _constant_logits(
     knobs: tuple[Array, Array, Array], base: LogitsFn, x: Array
 ) -> Array:
     slope, offset, favour = knobs
     logits = base(x)
     return slope * logits + offset + favour * (jnp.arange(logits.shape[-1]) == 0)
-
-
-def _hash(x: Array) -> Array:
-    """32 bits that any changed bit of x changes about half of."""
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32).ravel()
-    odd = 2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1
-    mixed = jnp.sum(_scrambled(bits ^ (odd * jnp.uint32(0x9E3779B1))), dtype=jnp.uint32)
-    return _scrambled(mixed)
-
-
-def _scrambled(h: Array) -> Array:
-    """MurmurHash3's finaliser."""
-    h = (h ^ (h >> 16)) * jnp.uint32(0x85EBCA6B)
-    h = (h ^ (h >> 13)) * jnp.uint32(0xC2B2AE35)
-    return h ^ (h >> 16)
-
-
-@jax.jit
-def _median_lead(base: LogitsFn, images: Array) -> Array:
-    first_two = jax.lax.top_k(jax.vmap(base)(images), 2)[0]
-    return jnp.median(first_two[:, 0] - first_two[:, 1])

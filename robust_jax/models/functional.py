@@ -88,6 +88,11 @@ def init(module: nn.Module, key: Key, input_shape: tuple[int, ...]) -> Variables
         module: a Linen module of one argument.
         key: the key of parameters that are drawn.
         input_shape: the shape *S of one example, such as (28, 28, 1).
+
+    >>> net = rj.models.by_name("mlp", hidden=(), num_classes=3)
+    >>> variables = rj.models.init(net, jax.random.key(0), (2, 2, 1))
+    >>> jax.tree.map(jnp.shape, variables)
+    {'params': {'Dense_0': {'bias': (3,), 'kernel': (4, 3)}}}
     """
     draw = compiled(lambda key: module.init(key, jnp.zeros(input_shape)), brief=True)
     return draw(key)

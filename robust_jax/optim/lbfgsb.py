@@ -14,10 +14,9 @@ from jax.typing import ArrayLike
 
 from robust_jax.core import checks
 from robust_jax.core.types import Array
-from robust_jax.optim import compact
+from robust_jax.optim import compact, line_search, quadratic
 
 _DECREASE, _CURVATURE = 1e-3, 0.9  # Wolfe's; as in the authors' code.
-_ENOUGH = 1e-2  # Of the linear decrease, what a Cauchy point must bring.
 _FARTHEST = 1e10  # Step of a search without a bound.
 _LEAST_FTOL = 10.0  # Times the dtype's rounding.
 
@@ -34,20 +33,6 @@ class Options(NamedTuple):
     gtol: float = 1e-5  # largest entry of the projected gradient
 
 
-class SearchState(NamedTuple):
-    """Where a line search is, from x towards aim."""
-
-    step: Array  # [] of the point: 1 is aim
-    limit: Array  # [] the largest step
-    slope: Array  # [] at x
-    low: Array  # [] a step that is good, but where the function still falls
-    low_value: Array  # []
-    low_slope: Array  # []
-    high: Array  # [] a step that is too long, or inf
-    high_value: Array  # []
-    tries: Array  # [] int32 evaluations
-
-
 class LbfgsbState(NamedTuple):
     """State of one problem; `point` is what to evaluate next."""
 
@@ -56,7 +41,7 @@ class LbfgsbState(NamedTuple):
     value: Array  # []
     grad: Array  # [n]
     aim: Array  # [n]
-    search: SearchState
+    search: line_search.SearchState
     pairs: compact.Pairs
     iterations: Array  # [] int32; -1 before the first evaluation
     turning: Array  # [] bool: a new search is to be begun from x
@@ -71,7 +56,7 @@ def init(x: Array, lower: ArrayLike, upper: ArrayLike, memory: int = 10) -> Lbfg
     """
     x = jnp.clip(x, lower, upper)
     zero, no = jnp.zeros((), x.dtype), jnp.zeros((), bool)
-    search = _begun(zero, zero, zero, zero)
+    search = line_search.begun(zero, zero, zero, zero)
     return LbfgsbState(
         point=x,
         x=x,
@@ -145,7 +130,7 @@ def judge(
     steep = slope < _CURVATURE * search.slope
     accepted = first | (number & enough & (~steep | (search.step >= search.limit)))
 
-    search = _next_try(search, value, slope, enough)
+    search = line_search.next_try(search, value, slope, enough)
     high = search.high
     narrow = jnp.isfinite(high) & (high - search.low <= rounding * high)
     stuck = ~accepted & ((search.tries >= options.tries) | narrow)
@@ -203,7 +188,7 @@ def restart(
 def turn(state: LbfgsbState, lower: ArrayLike, upper: ArrayLike) -> LbfgsbState:
     """The other half: aims anew where a search ended; names the next point."""
     x, turning = state.x, state.turning
-    aim, slope, pairs = _aim(state, lower, upper)
+    aim, slope, pairs = quadratic.aim(x, state.grad, state.pairs, turning, lower, upper)
     way = aim - x
     room = jnp.where(way > 0, upper - x, lower - x) / jnp.where(way == 0, 1, way)
     limit = jnp.min(jnp.where(way == 0, _FARTHEST, room), initial=_FARTHEST)
@@ -214,7 +199,7 @@ def turn(state: LbfgsbState, lower: ArrayLike, upper: ArrayLike) -> LbfgsbState:
     length = jnp.sqrt(way @ way)
     short = 1 / jnp.where(length > 0, length, 1)
     step = jnp.where(fresh & ~boxed, jnp.minimum(short, 1), 1).astype(x.dtype)
-    begun = _begun(step, limit, slope, state.value)
+    begun = line_search.begun(step, limit, slope, state.value)
     search = jax.tree.map(
         lambda new, old: jnp.where(turning, new, old), begun, state.search
     )
@@ -261,100 +246,10 @@ def minimise(
 def projected_gradient(
     x: Array, grad: Array, lower: ArrayLike, upper: ArrayLike
 ) -> Array:
-    """The largest coordinate of the projected step of minus the gradient, []."""
+    """The largest coordinate of the projected step of minus the gradient, [].
+
+    >>> x, grad = jnp.array([0.0, 0.5]), jnp.array([3.0, 0.2])
+    >>> rj.optim.lbfgsb.projected_gradient(x, grad, 0, 1)
+    Array(0.2, dtype=float32)
+    """
     return jnp.max(jnp.abs(jnp.clip(x - grad, lower, upper) - x), initial=0)
-
-
-def _begun(step: Array, limit: Array, slope: Array, value: Array) -> SearchState:
-    zero, far = jnp.zeros_like(slope), jnp.full_like(slope, jnp.inf)
-    return SearchState(
-        step=step,
-        limit=limit,
-        slope=slope,
-        low=zero,
-        low_value=value,
-        low_slope=slope,
-        high=far,
-        high_value=far,
-        tries=jnp.zeros((), jnp.int32),
-    )
-
-
-def _next_try(
-    search: SearchState, value: Array, slope: Array, enough: Array
-) -> SearchState:
-    """Brackets a point of Wolfe's conditions by one more evaluation."""
-    step = search.step
-    search = search._replace(
-        low=jnp.where(enough, step, search.low),
-        low_value=jnp.where(enough, value, search.low_value),
-        low_slope=jnp.where(enough, slope, search.low_slope),
-        high=jnp.where(enough, search.high, step),
-        high_value=jnp.where(enough, search.high_value, value),
-        tries=search.tries + 1,
-    )
-    width = search.high - search.low
-    rise = search.high_value - search.low_value - search.low_slope * width
-    share = -search.low_slope * width / (2 * rise)  # Of a parabola's minimum.
-    share = jnp.where(jnp.isfinite(share), jnp.clip(share, 0.1, 0.9), 0.5)
-    share = jnp.where(jnp.isinf(search.high_value), 0.1, share)
-    within = search.low + share * width
-    beyond = jnp.minimum(4 * step, search.limit)
-    step = jnp.where(jnp.isinf(search.high), beyond, within)
-    return search._replace(step=step)
-
-
-def _aim(
-    state: LbfgsbState, lower: ArrayLike, upper: ArrayLike
-) -> tuple[Array, Array, compact.Pairs]:
-    """Where the next search goes at step 1, its slope, and the pairs left."""
-    x, grad = state.x, state.grad
-    model = compact.model(state.pairs)
-    z, wz, free = _cauchy(model, x, grad, lower, upper)
-    none = jnp.all(state.pairs.born < 0)
-    way = compact.step_on(model, free, grad, z, wz)
-    from_x = x + z
-    projected = jnp.clip(from_x + way, lower, upper)
-    room = jnp.where(way > 0, upper - from_x, lower - from_x)
-    room = jnp.where(way == 0, jnp.inf, room / jnp.where(way == 0, 1, way))
-    share = jnp.clip(jnp.min(room, initial=1), 0, 1)
-    # Morales & Nocedal: project, unless that loses the descent.
-    cut = jnp.clip(from_x + share * way, lower, upper)
-    aim = jnp.where(grad @ (projected - x) < 0, projected, cut)
-    slope = grad @ (aim - x)
-    plain = jnp.clip(x - grad / model.theta, lower, upper)
-    bad = ~(slope < 0) | ~jnp.all(jnp.isfinite(aim))
-    aim = jnp.where(none | bad, plain, aim)
-    return aim, grad @ (aim - x), compact.forget(state.pairs, bad & state.turning)
-
-
-def _cauchy(
-    model: compact.Model, x: Array, grad: Array, lower: ArrayLike, upper: ArrayLike
-) -> tuple[Array, Array, Array]:
-    """A Cauchy point: displacement z [n], W^T z [2m] and what is free from there on."""
-    end = jnp.where(grad > 0, x - lower, x - upper)
-    reach = jnp.where(grad == 0, jnp.inf, end / jnp.where(grad == 0, 1, grad))
-
-    def at(t: Array) -> tuple[Array, Array, Array]:
-        z = jnp.clip(x - t * grad, lower, upper) - x
-        wz = compact.onto(model, z)
-        return z, wz, grad @ z + compact.product(model, z, wz, z, wz) / 2
-
-    t = 1 / model.theta  # Its minimum if B were theta times the identity.
-    z, wz, value = at(t)
-    d = jnp.where(reach > t, -grad, 0)
-    wd = compact.onto(model, d)
-    slope = grad @ d + compact.product(model, z, wz, d, wd)
-    move = _ratio(-slope, compact.product(model, d, wd, d, wd), 0)
-    other, w_other, other_value = at(jnp.clip(t + move, 0.1 * t, 10 * t))
-    better = other_value < value
-    z, wz = jnp.where(better, other, z), jnp.where(better, w_other, wz)
-    value = jnp.where(better, other_value, value)
-    good = value <= _ENOUGH * (grad @ z)
-    z, wz = jnp.where(good, z, 0), jnp.where(good, wz, 0)
-    ahead = x + z
-    return z, wz, jnp.where(good, (ahead > lower) & (ahead < upper), reach > 0)
-
-
-def _ratio(above: Array, below: Array, otherwise: ArrayLike) -> Array:
-    return jnp.where(below > 0, above / jnp.where(below > 0, below, 1), otherwise)

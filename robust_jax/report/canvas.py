@@ -123,5 +123,5 @@ def table(
 
 
 def wrapped(text: str, inches: float) -> str:
-    """Small text in lines of about that length."""
-    return textwrap.fill(text, int(_LETTERS * inches), break_long_words=False)
+    """Small text in lines of about that length, of ten letters at least."""
+    return textwrap.fill(text, max(10, int(_LETTERS * inches)))

@@ -172,7 +172,10 @@ def _grid(
     """The examples in columns, in blocks of _PER_BLOCK columns, each with its rows."""
     n, height, width = rows[0].images.shape[:3]
     across, blocks = min(n, _PER_BLOCK), math.ceil(n / _PER_BLOCK)
-    down = blocks * (len(rows) * (_CELL * height / width + _LINE) + _LINE)
+    names = {name for row in rows for name in (*truth, *(row.predictions or ()))}
+    captions = (canvas.wrapped(f"true: {name} ✗", _CELL) for name in names)
+    caption = _LINE * max(len(text.splitlines()) for text in captions)
+    down = blocks * (len(rows) * (_CELL * height / width + caption) + caption)
     size, shape = (across * _CELL + _HEADS, down), (blocks * len(rows), across)
     with canvas.tiled(path, size, title, shape) as grid:
         for axes in grid.flat:
@@ -181,8 +184,8 @@ def _grid(
         for i in range(n):
             block, column = divmod(i, _PER_BLOCK)
             cells = grid[block * len(rows) : (block + 1) * len(rows), column]
-            said = "\n" * (block > 0) + canvas.wrapped(f"true: {truth[i]}", _CELL)
-            cells[0].set_title(said, loc="center", pad=4, **_PLAIN)
+            above = "\n" * (block > 0) + canvas.wrapped(f"true: {truth[i]}", _CELL)
+            cells[0].set_title(above, loc="center", pad=4, **_PLAIN)
             for axes, row in zip(cells, rows, strict=True):
                 axes.set_visible(True)
                 axes.imshow(np.broadcast_to(row.images[i], (height, width, 3)))

@@ -254,7 +254,11 @@ def _check_lengths(argument: str, named: Mapping[str, tuple[Any, Any]]) -> None:
 
 
 def shaded(values: np.ndarray) -> np.ndarray:
-    """Numbers in [0, 1], shape [H, W], as colours [H, W, 3], dark to light."""
+    """Numbers in [0, 1], shape [H, W], as colours [H, W, 3], dark to light.
+
+    >>> rj.report.plots.shaded(np.zeros((2, 2))).shape
+    (2, 2, 3)
+    """
     return matplotlib.colormaps["viridis"](np.clip(values, 0, 1))[..., :3]
 
 

@@ -11,7 +11,7 @@ from robust_jax import attacks, models, threats
 from robust_jax.core import drive, lift
 from robust_jax.core.margin import margin
 from robust_jax.core.types import Untargeted
-from robust_jax.models import fake_catalog, fake_heads, fake_inputs, fakes
+from robust_jax.models import fake_batches, fake_catalog, fake_heads, fake_inputs, fakes
 from robust_jax.models.k_winners import k_winners, with_activation
 from tests import zoo
 
@@ -82,11 +82,11 @@ def under_plain():
 def test_the_catalog_has_every_fake_of_the_modules():
     public = {
         name
-        for module in (fakes, fake_heads, fake_inputs)
+        for module in (fakes, fake_batches, fake_heads, fake_inputs)
         for name, value in vars(module).items()
         if getattr(value, "__module__", "") == module.__name__ and name[0] != "_"
     }
-    assert public - {"as_partial"} == set(FAKES)
+    assert public == set(FAKES)
 
 
 @pytest.mark.parametrize("name", FAKES)

@@ -95,6 +95,19 @@ def test_confidences_stand_beside_the_predictions(tmp_path, drawn):
     assert not (tmp_path / "b.png").exists()
 
 
+def test_long_names_stay_beside_each_other(tmp_path, drawn):
+    names = ["a_class_of_many_letters_and_no_space_at_all"] * 10
+    clean, adversarial = examples(10)
+    figures.adversarial_grid(
+        tmp_path / "a.png", clean, adversarial, names, names, names, "Title"
+    )
+    first, second = drawn[0].axes[:2]
+    pitch = second.get_window_extent().x0 - first.get_window_extent().x0
+    for text in (first.title, first.xaxis.label):
+        assert text.get_text().replace("\n", "").startswith(("true", "a_class"))
+        assert text.get_window_extent().width < pitch
+
+
 def test_the_difference_fills_the_range_about_grey(tmp_path):
     clean = np.full((1, 2, 2, 3), 0.5)
     change = np.array([[0.1, -0.1], [0.0, 0.05]])[None, :, :, None] * [0, 1, 0]
