@@ -55,9 +55,8 @@ class Check:
         if isinstance(answer, str):
             return self.unasked(answer)._replace(name=self.name)
         passes, value, limit, says, points = answer
-        verdict, remedy = PASS if passes else FLAG, self.remedy
-        known = self.number, self.name, verdict, value
-        return Finding(*known, limit, says, remedy, points)
+        known = self.number, self.name, PASS if passes else FLAG, value
+        return Finding(*known, limit, says, self.remedy, points)
 
     def unasked(self, says: str) -> Finding:
         """The finding where the check was not asked, or did not come to its end."""
