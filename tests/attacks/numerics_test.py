@@ -16,12 +16,17 @@ from robust_jax.core import drive, factories, lift
 from robust_jax.core.types import AttackResult, Reach, Untargeted
 from robust_jax.evaluate.engine import programs
 from tests import traces, victims
-from tests.attacks.small_budgets import SMALL
+from tests.attacks.small_budgets import small
 from tests.attacks.table import RADII, RANKS, of_attacks
 
 CASES = [(entry.name, norm) for entry in attacks.list() for norm in entry.norms]
 SLOTS, CLASSES = 2, 10
 FOUND = AttackResult("float32", "float32", "float32", "int32", "int32")
+
+
+def attack_of(name):
+    """Those with targets, too."""
+    return attacks.by_name(name).make(**small(attacks.by_name(name)))
 
 
 def _order(shape, threat, goal):
@@ -33,7 +38,7 @@ def _order(shape, threat, goal):
 
 @pytest.mark.parametrize(("name", "norm"), of_attacks(CASES))
 def test_with_64_bits_and_strict_ranks_it_is_the_same_program(name, norm):
-    attack = factories.as_product(attacks.by_name(name).make(**SMALL.get(name, {})))
+    attack = factories.as_product(attack_of(name))
     turn = CASES.index((name, norm))
     shape, label = RANKS[turn % len(RANKS)][0], np.zeros(SLOTS, np.int32)
     model = victims.two_layer_victim(shape, CLASSES)
@@ -60,7 +65,7 @@ def test_with_64_bits_and_strict_ranks_it_is_the_same_program(name, norm):
     [("float64", "float32"), ("float64", "float64"), ("float16", "float16")],
 )
 def test_what_is_found_has_the_type_of_the_images(name, of_net, of_images):
-    attack = attacks.by_name(name).make(**SMALL.get(name, {}))
+    attack = attack_of(name)
     threat = threats.by_name(attacks.by_name(name).norms[0])(0.5)
     keys, label = lift.item_keys(0, np.arange(SLOTS)), np.zeros(SLOTS, np.int32)
     net = Partial(victims.two_layers, (np.zeros((16, 24)), np.zeros((CLASSES, 16))))

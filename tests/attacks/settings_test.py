@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from robust_jax.core import compilation, drive, lift
-from tests.attacks.small_budgets import SMALL
+from tests.attacks.small_budgets import small
 from tests.attacks.table import (
     ENTRIES,
     ROUNDING,
@@ -56,7 +56,7 @@ def other_setting(name):
     """An attack that differs from `attack_of(name)` in all numbers that may differ."""
     parameters = inspect.signature(ENTRIES[name].make).parameters
     given = {key: parameter.default for key, parameter in parameters.items()}
-    given |= SMALL.get(name, {})
+    given |= small(ENTRIES[name])
     changed = {
         key: OTHERS.get((name, key), _other(key, value))
         for key, value in given.items()

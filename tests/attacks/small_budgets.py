@@ -1,5 +1,7 @@
 """Small budgets for the contract's table, by the catalog's names."""
 
+import inspect
+
 # Few steps, for they are unrolled too, that leave each a chance.
 _FOUR = {"steps": 4, "relative_step": 0.4}
 SMALL = {
@@ -74,3 +76,11 @@ PER_STEP = {
     "nes": (13, 0),
     "one_pixel": (5, 0),
 }
+
+
+def small(entry):
+    """The small budget of an attack: the one above, or a few steps or queries."""
+    if entry.name in SMALL:
+        return SMALL[entry.name]
+    known = inspect.signature(entry.make).parameters
+    return {name: 5 for name in ("steps", "queries") if name in known}

@@ -16,7 +16,7 @@ from robust_jax import attacks, threats
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from tests import victims
-from tests.attacks.small_budgets import SMALL
+from tests.attacks.small_budgets import small
 
 RADII = {"linf": 0.05, "l2": 0.3, "l1": 1.0, "l0": 3.0, "patch": 2.0}
 
@@ -45,7 +45,7 @@ each_attack = pytest.mark.parametrize("name", of_attacks([(name,) for name in EN
 
 
 def attack_of(name):
-    return ENTRIES[name].make(**SMALL.get(name, {}))
+    return ENTRIES[name].make(**small(ENTRIES[name]))
 
 
 def norm_of(name):
