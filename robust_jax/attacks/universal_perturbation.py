@@ -157,4 +157,4 @@ def _shared(parts: _Parts, steps: int) -> SharedAttack:
 
 def _unboxed(threat: Any) -> Any:
     """The ball alone: a displacement is bounded, images are clipped."""
-    return threat._replace(lower=-jnp.inf, upper=jnp.inf)
+    return threat.replace(lower=-jnp.inf, upper=jnp.inf)

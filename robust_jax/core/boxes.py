@@ -53,7 +53,7 @@ def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
 
 def check_kind(threat: Any) -> None:
     """Raises TypeError for what is no threat with its radius."""
-    wanted = ("name", "eps", "lower", "upper", "project", "_replace")
+    wanted = ("name", "eps", "lower", "upper", "project", "replace")
     if isinstance(threat, type) or not all(hasattr(threat, name) for name in wanted):
         raise TypeError(
             f"threat={checks.shown(threat)}; expected one with its radius, such as "

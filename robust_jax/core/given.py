@@ -61,7 +61,7 @@ def check_logits(logits_fn: Partial, x: Any, goal: Goal) -> None:
     answer = jax.tree.map(one, _answers().eval_shape(logits_fn, x))
     outputs.check_logits(answer, jax.tree.map(one, x))
     (classes,) = answer.shape
-    for name, value in goal._asdict().items():
+    for name, value in vars(goal).items():
         classified = jax.device_get(value)
         checks.labels(classified, len(classified), classes, name=f"goal.{name}")
 
@@ -97,7 +97,7 @@ def _check_examples(logits_fn: LogitsFn, threat: Any, x: Any, goal: Goal) -> Non
             f"goal={checks.shown(goal)}; expected one of core.types, such as "
             "Untargeted(labels)"
         )
-    for name, value in goal._asdict().items():
+    for name, value in vars(goal).items():
         _refuse_list(f"goal.{name}", value)
         checks.labels(jax.device_get(value), _count(x), name=f"goal.{name}")
 
@@ -146,7 +146,7 @@ def _check_threat(threat: Any, x: Any) -> None:
             )
     for leaf, low, high in zip(leaves, *map(itertools.cycle, faces), strict=False):
         pixels, low, high = map(_on_host, (leaf, low, high))
-        part = threat._replace(lower=low, upper=high)
+        part = threat.replace(lower=low, upper=high)
         boxes.check(part, pixels.shape, cap=True)
         if not hasattr(threat, "apply"):  # Whose box is that of parameters.
             boxes.inside(pixels, part, "x")

@@ -67,7 +67,7 @@ def without_kept_axes(threat: Any, x: Any) -> Any:
         return face[0] if is_kept else face
 
     lower, upper = jax.tree.map(dropped, (threat.lower, threat.upper))
-    return threat._replace(lower=lower, upper=upper)
+    return threat.replace(lower=lower, upper=upper)
 
 
 def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
@@ -82,7 +82,7 @@ def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
         return numpy.broadcast_to(bound, (n, *bound.shape))
 
     lower, upper = jax.tree.map(face, (threat.lower, threat.upper))
-    return threat._replace(eps=eps, lower=lower, upper=upper)
+    return threat.replace(eps=eps, lower=lower, upper=upper)
 
 
 def item_keys(
@@ -208,4 +208,4 @@ def threat_of(threat: Any, x: Any, index: np.ndarray) -> Any:
     lower, upper = jax.tree.map(
         lambda face: pick(face, batched), (threat.lower, threat.upper)
     )
-    return threat._replace(eps=pick(threat.eps, 1), lower=lower, upper=upper)
+    return threat.replace(eps=pick(threat.eps, 1), lower=lower, upper=upper)

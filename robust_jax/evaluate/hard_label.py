@@ -118,7 +118,7 @@ def hard_label(queries: int = QUERIES) -> Attack:
 def _first_state(
     key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
 ) -> HardLabelState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     zero = jnp.zeros((), jnp.int32)
     down = jnp.full(x.shape, -1, jnp.int8)  # The first ray flips all: upwards.
     return HardLabelState(

@@ -1,17 +1,17 @@
 """A square of pixels that may be anything: the adversarial patch."""
 
-from typing import NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from robust_jax.core.images import as_image, from_image
-from robust_jax.core.types import Array, Key
+from robust_jax.core.types import Array, Key, Value
 
 _ELSEWHERE = 0.25
 
 
-class Patch(NamedTuple):
+class Patch(Value):
     """The pixels of one square of side floor(eps), anywhere, may take any value.
 
     A threat as the balls are, for images of rank 1 to 4 (`core.images`): side and box
@@ -30,14 +30,10 @@ class Patch(NamedTuple):
     Array(3., dtype=float32)
     """
 
+    name: ClassVar[str] = "patch"
     eps: Array | float
     lower: Array | float = 0.0
     upper: Array | float = 1.0
-
-    @property
-    def name(self) -> str:
-        """As the catalog of attacks has it."""
-        return "patch"
 
     def project(self, x: Array, x0: Array) -> Array:
         """The nearest point (Euclidean) of the set.

@@ -92,7 +92,7 @@ def test_what_a_projection_rounds_is_inside_whatever_the_units(norm, share, top)
     model = says(0.0, 0.0, 0.0)
     found = confirm(model, threat, images, x_adv, labels)
     assert found.passed, str(found)
-    further = threat._replace(eps=share * top * (1 - 3e-5))
+    further = threat.replace(eps=share * top * (1 - 3e-5))
     assert len(confirm(model, further, images, x_adv, labels).outside) == N
 
 

@@ -166,4 +166,4 @@ def _first(threat: Any, x: Array, first_radius: float | None) -> Array:
 
 
 def _at(threat: Any, radius: Array) -> Any:
-    return threat._replace(eps=radius)
+    return threat.replace(eps=radius)

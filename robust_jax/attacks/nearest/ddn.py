@@ -84,7 +84,7 @@ def ddn(
         length = threat.distance(ahead, state.x)
         far = _FAR * radius / jnp.where(length > 0, length, 1)
         way = jax.tree.map(jnp.subtract, ahead, state.x)
-        ball = threat._replace(eps=radius)
+        ball = threat.replace(eps=radius)
         ahead = ball.project(along(state.x, far, way), state.x)
         return ahead if levels is None else _rounded(threat, ahead, levels), radius
 

@@ -85,7 +85,7 @@ def deepfool(
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, state.x))
         ahead = in_box(threat, along(here, 1 + overshoot, _way(geometry, look, here)))
-        ball = threat._replace(eps=largest_radius(threat, state.x))
+        ball = threat.replace(eps=largest_radius(threat, state.x))
         return state._replace(
             iterate=ball.project(ahead, state.x),
             memory=memory,

@@ -179,7 +179,7 @@ def _first_state(
     goal: Goal,
     logits: Array,
 ) -> FabState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     memory = estimator.init(x)
     linearised_boundary.check_use("FAB", threat, goal, memory)
     return FabState(

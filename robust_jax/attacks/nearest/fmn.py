@@ -79,7 +79,7 @@ def fmn(
         climb = unit_or_random(state, sight.look.grad)
         length = step_size * half_cosine(0.01, steps, state.i)
         ahead = along(state.iterate, length, climb)
-        ball = threat._replace(eps=radius)
+        ball = threat.replace(eps=radius)
         return ball.project(ahead, state.x), radius
 
     return minimum_norm(objectives.margin, start, move, steps=steps, gradient=gradient)

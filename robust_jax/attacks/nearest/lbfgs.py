@@ -152,7 +152,7 @@ def _first_state(
     goal: Goal,
     logits: Array,
 ) -> LbfgsState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     if not isinstance(threat, threats.L2):
         name = type(threat).__name__
         raise ValueError(f"threat={name}; expected threats.L2 for lbfgs; use fmn")

@@ -13,7 +13,6 @@ from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key
 from robust_jax.losses import objectives
-from robust_jax.threats import norms, proximal
 
 _DECAYS = (0.9, 0.999)  # Adam's.
 _TINY = 1e-8
@@ -135,14 +134,13 @@ def _proximal(
     Proximal gradient steps, frozen once they change little, as in proximal Adam
     (Melchior et al. 2019).
     """
-    shrink = _SHRINK[type(threat)]
 
     def one(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         now, over = carry
-        new = shrink(now - metric * (now - target), weight)
+        new = threat.proximal(now - metric * (now - target), weight)
         new = jnp.where(over, now, jnp.clip(x + new, *box) - x)
-        size = norms.l2(new)
-        change = norms.l2(new - now) / jnp.where(size > 0, size, 1)
+        size = threats.L2.size(new)
+        change = threats.L2.size(new - now) / jnp.where(size > 0, size, 1)
         return new, over | (change <= _ENOUGH)
 
     return jax.lax.fori_loop(0, steps, one, (target, jnp.asarray(False)))[0]
@@ -154,11 +152,3 @@ def _box(threat: Any, x: Array) -> tuple[Array, Array]:
         return ravel_pytree(full)[0]
 
     return face(threat.lower), face(threat.upper)
-
-
-_SHRINK = {
-    threats.Linf: proximal.linf,
-    threats.L2: proximal.l2,
-    threats.L1: proximal.l1,
-    threats.L0: proximal.two_thirds,
-}

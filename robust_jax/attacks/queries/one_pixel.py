@@ -89,7 +89,7 @@ def one_pixel(
         raise ValueError(f"population={population}; expected an integer >= 4")
 
     def init(key: Key, threat: Any, x: Array, goal: Goal, logits: Array) -> PixelState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
         checks.threat("one_pixel", threat, "l0")
         swarm = _first(jax.random.fold_in(key, 0), x, population, pixels)
         return PixelState(

@@ -100,7 +100,7 @@ def _question(threat: Any, own: RaysState, x: Array) -> Array:
 
 def _reach(threat: Any, x: Array) -> Array:
     """The radius of rays before the first success: the box's farthest corner."""
-    far = largest_radius(threat._replace(eps=jnp.inf), x)
+    far = largest_radius(threat.replace(eps=jnp.inf), x)
     return jnp.where(jnp.isfinite(far), far, 1.0)
 
 

@@ -113,7 +113,7 @@ def _tried(point: Points, count: int) -> Attack:
     def init(
         key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
     ) -> TriedState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
         zero = jnp.zeros((), jnp.int32)
         return TriedState(x, goal, key, incumbent.nothing_yet(x), zero, zero, zero)
 

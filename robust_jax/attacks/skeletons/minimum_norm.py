@@ -124,7 +124,7 @@ def first_state(
     estimator: Gradient, iterate: Array, own: Any, key: Key, x: Array, goal: Goal
 ) -> NearState:
     """The state before the first call, of an attack that remembers `own`."""
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     return NearState(
         x=x,
         goal=goal,

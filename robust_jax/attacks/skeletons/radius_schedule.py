@@ -74,7 +74,7 @@ def call(steps: Any, radii: Radii, i: Array) -> Call:
 
 def scaled(threat: Any, radius: float | Array) -> Any:
     """The threat with another radius, in multiples of its own."""
-    return threat._replace(eps=threat.eps * radius)
+    return threat.replace(eps=threat.eps * radius)
 
 
 def judged(threat: Threat, radius: Array, state: Any, logits: Array) -> Incumbent:

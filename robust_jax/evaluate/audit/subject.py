@@ -153,7 +153,7 @@ class Bench:
     ) -> AttackResult:
         subject, index = self.subject, self.index[rows]
         threat = lift.threat_of(subject.threat, subject.images, index)
-        threat = threat if eps is None else threat._replace(eps=eps)
+        threat = threat if eps is None else threat.replace(eps=eps)
         result = run_on(
             attack, subject.ids[index], subject.model, threat, self.images[rows],
             Untargeted(self.labels[rows]), seed=subject.seed, stage=OfPlan.AUDIT,

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from robust_jax.core import lift
@@ -66,7 +67,7 @@ class Work:
     ) -> None:
         self.examples, self.attacked, self.restarts = examples, attacked, restarts
         self._kind, self._seed, self._stage = type(goals[0]), seed, stage
-        fields = zip(*goals, strict=True)  # Of [T] goals, each a batch.
+        fields = zip(*map(jax.tree.leaves, goals), strict=True)  # Each a batch.
         self.goals = [np.stack([np.asarray(g) for g in field]) for field in fields]
         self._threat = threat
         self._keys: dict[int, np.ndarray] = {}

@@ -1,0 +1,250 @@
+"""Norm balls around the clean input, intersected with a box: what they have in common.
+
+A norm's room (`linf`, `l2`, `l1`, `l0`) writes its operations on vectors [d]; here
+inputs of any shape are made vectors and back. What is called there, with a leading
+underscore, finds `eps` [] and the box ([] or [d], `inf` allowed) of one dtype with the
+vectors: float32 or float64.
+
+Projections. In each norm the nearest point has the form clip(x0 + shrink(x - x0)): one
+number (the scale, the soft threshold, the set of coordinates kept) is unknown, and the
+size of the clipped displacement is monotone in it, which `search` turns into its exact
+value. Guarantees: feasible up to the rounding of x; a point that is inside by more than
+rounding comes back bit by bit; eps = 0 gives x0 and eps = inf the clipped x, exactly.
+Edge cases: a NaN coordinate stays NaN; L0 may put it back to x0.
+
+Samples. Since x0 is in the box, clipping a point of the ball is its projection onto
+ball and box together. Guarantees: feasible; deterministic in key; eps = 0 gives x0
+exactly. Edge cases: eps = inf gives uniform points of the box, which must be finite.
+
+Steepest directions. A coordinate on the face of the box towards which its gradient
+points cannot move: for Linf, L1 and L0 it counts as having gradient zero, so that those
+which move few coordinates waste none. L2 keeps it: without its part of the step, the
+projection would pull it back off its face, and ascent would end in a cycle below the
+optimum. Guarantees: inside the box's reach, the inner product with grad is eps times
+the dual norm (L0 apart); a positive multiple of grad gives the same direction, for
+gradients from 1e-37 to 1e35 in float32. Edge cases: zero gradient gives zero; NaN
+gradients give NaN; eps = inf moves by inf, which a projection clips to the box.
+
+Crossings. Wanted is the smallest displacement with `normal @ displacement = gap`. Every
+coordinate moves towards the plane, as far as one unknown number says (a common length,
+a multiple of the normal, a threshold on its entries) or as far as the box lets it; the
+error is that of the final sum. Guarantees: x + displacement is in the box up to the
+rounding of x; scaling normal and gap by the same factor changes nothing, for normals
+from 1e-37 to 1e37 in float32. Edge cases: where the box ends before the plane, the
+displacement to the corner that comes nearest to it; a zero gap or normal gives zero;
+coordinates with a zero normal stay; a NaN in the normal or the gap gives NaN.
+References: Croce & Hein, "Minimally distorted adversarial examples with a fast
+adaptive boundary attack", ICML 2020, who sort the coordinates.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jax.typing import ArrayLike
+
+from robust_jax.core.types import Array, Key, Value
+
+Input = TypeVar("Input")  # An array [*S], or a pytree of arrays.
+
+
+class Ball(Value):
+    """A ball of a norm in a box; `Linf`, `L2`, `L1` and `L0`.
+
+    A pytree: radius and box are traced and may be mapped over. Inputs are arrays of any
+    shape or pytrees of arrays, taken as one long vector; work is done in float32 at
+    least and returned in the input's dtype, up to whose rounding every result is
+    feasible.
+    Edge cases: eps = 0 leaves x0 alone, eps = inf leaves only the box; projections
+    and samples assume that x0 is in the box.
+
+    Args:
+        eps: radius, shape [], pixel units, >= 0, `inf` allowed.
+        lower: lower end of the box: a scalar, or what broadcasts to the input.
+        upper: upper end of the box, likewise.
+    """
+
+    name: ClassVar[str]
+    eps: Array | float
+    lower: Array | float = 0.0
+    upper: Array | float = 1.0
+
+    def project(self, x: Input, x0: Input) -> Input:
+        """The nearest point (Euclidean) of ball and box together."""
+        return self._on_vectors(lambda ball, x, x0: ball._project(x, x0), x, x0)
+
+    def sample(self, key: Key, x0: Input) -> Input:
+        """A random point of the ball, clipped to the box; see the norm's `_sample`."""
+        return self._on_vectors(lambda ball, x0: ball._sample(key, x0), x0)
+
+    def steepest(self, grad: Input, x: Input) -> Input:
+        """The displacement of size eps that climbs grad the most."""
+        return self._on_vectors(lambda ball, g, x: ball._steepest(g, x), grad, x)
+
+    def distance(self, x: Input, x0: Input) -> Array:
+        """The size of the displacement, shape []."""
+        chex.assert_trees_all_equal_shapes(x, x0)
+        vector = _as_vector(x)[0]
+        dtype = _work_dtype(vector)  # A bfloat16 cannot count beyond 256.
+        return self.size(vector.astype(dtype) - _as_vector(x0)[0].astype(dtype))
+
+    @staticmethod
+    def size(delta: Array) -> Array:
+        """The norm of a vector [d], shape []."""
+        raise NotImplementedError
+
+    def proximal(self, v: Array, weight: Array) -> Array:
+        """v [d], drawn towards zero as a descent of its size would; weight [] > 0.
+
+        The minimiser z of ||z - v||_2^2 / 2 + weight * size(z).
+        """
+        raise NotImplementedError
+
+    def _project(self, x: Array, x0: Array) -> Array:
+        raise NotImplementedError
+
+    def _sample(self, key: Key, x0: Array) -> Array:
+        raise NotImplementedError
+
+    def _steepest(self, grad: Array, x: Array) -> Array:
+        raise NotImplementedError
+
+    def _on_vectors(self, fn: Callable[..., Array], *inputs: Input) -> Input:
+        """fn(ball, *vectors), returned in the form of the first input."""
+        chex.assert_rank(self.eps, 0)  # One example; vmap makes many.
+        chex.assert_trees_all_equal_shapes(inputs[0], inputs[-1])
+        vector, restore = _as_vector(inputs[0])
+        dtype = _work_dtype(vector)
+        vectors = [_as_vector(tree)[0].astype(dtype) for tree in inputs]
+        ball = self.replace(
+            eps=jnp.asarray(self.eps, dtype),
+            lower=_bound(self.lower, inputs[0]).astype(dtype),
+            upper=_bound(self.upper, inputs[0]).astype(dtype),
+        )
+        return restore(fn(ball, *vectors).astype(vector.dtype))
+
+    def _clip(self, x: Array) -> Array:
+        return jnp.clip(x, self.lower, self.upper)
+
+    def _room(self, delta: Array, x0: Array) -> Array:
+        """How far each coordinate can move from x0 in the direction of delta."""
+        return jnp.where(delta > 0, self.upper - x0, x0 - self.lower)
+
+    def _movable(self, grad: Array, x: Array) -> Array:
+        stuck = ((grad > 0) & (x >= self.upper)) | ((grad < 0) & (x <= self.lower))
+        return jnp.where(stuck, 0, grad)
+
+    def _stretch(self, unit: Array) -> Array:
+        """Maps [0, 1) to the box."""
+        return self._clip(self.lower + unit * (self.upper - self.lower))
+
+    def _by_radius(self, draw: Callable[..., Array], key: Key, x0: Array) -> Array:
+        """A uniform direction times eps * U^(1/d), the radius of a uniform point."""
+        direction_key, radius_key, box_key = jax.random.split(key, 3)
+        direction = draw(direction_key, x0.shape, x0.dtype)
+        tiny = jnp.finfo(x0.dtype).tiny  # All draws may be zero when d = 1.
+        direction = direction / jnp.maximum(self.size(direction), tiny)
+        share = jax.random.uniform(radius_key, (), x0.dtype) ** (1 / x0.size)
+        in_ball = self._clip(x0 + self.eps * share * direction)
+        in_box = self._stretch(jax.random.uniform(box_key, x0.shape, x0.dtype))
+        return jnp.where(jnp.isinf(self.eps), in_box, in_ball)
+
+    def _times(self, direction: Array) -> Array:
+        return jnp.where(direction == 0, 0, self.eps * direction)  # inf * 0 is NaN.
+
+
+class DualBall(Ball):
+    """A ball of a norm that has a dual norm: `Linf`, `L2` and `L1`."""
+
+    def cross(self, normal: Input, gap: ArrayLike, x: Input) -> Input:
+        """The smallest displacement in the box that climbs `normal` by gap []."""
+
+        def crossed(ball: Any, normal: Array, x: Array) -> Array:
+            way = ball._way(normal, jnp.asarray(gap, x.dtype), x)
+            return way.sign * ball._cross(way)
+
+        return self._on_vectors(crossed, normal, x)
+
+    def dual(self, grad: Input) -> Array:
+        """The dual norm, shape []."""
+        vector = _as_vector(grad)[0]
+        return self._dual(vector.astype(_work_dtype(vector)))
+
+    @staticmethod
+    def _dual(grad: Array) -> Array:
+        raise NotImplementedError
+
+    def _cross(self, way: "Way") -> Array:
+        """How far each coordinate moves, [d] >= 0."""
+        raise NotImplementedError
+
+    def _way(self, normal: Array, gap: Array, x: Array) -> "Way":
+        # A net sure of its answer has tiny gradients.
+        unit = or_one(jnp.max(jnp.abs(normal)))
+        weight = jnp.abs(normal) / unit
+        # What underflows stays: in an infinite box it would gain 0 * inf.
+        sign = jnp.where(weight > 0, jnp.sign(gap) * jnp.sign(normal), 0)
+        down = jnp.where(sign < 0, x - self.lower, 0)
+        room = jnp.where(sign > 0, self.upper - x, down)
+        return Way(weight, jnp.abs(gap) / unit, room, sign)
+
+
+class Way(NamedTuple):
+    """What is to be covered, in units of the normal's largest entry."""
+
+    weight: Array  # [d] gained by a coordinate per unit of length, in [0, 1]
+    gap: Array  # [] >= 0
+    room: Array  # [d] how far each coordinate can move towards the plane
+    sign: Array  # [d] the direction in which it does
+
+
+def ball_then_clip(threat: Ball, x: Input, x0: Input) -> Input:
+    """The projection onto the ball alone, then clipped to the box.
+
+    What AutoAttack's L2 attacks and most libraries do. For `Linf` and `L0` it is
+    `threat.project` or keeps other coordinates; for `L2` and `L1` it leaves part of
+    eps unused wherever the box cuts the displacement.
+    Guarantees: feasible, as x0 is in the box; not the nearest point.
+
+    Args:
+        threat: one of the balls.
+        x: the point to project, shape [*S].
+        x0: the centre, shape [*S], in the box.
+    Returns: shape [*S].
+    """
+    in_ball = threat.replace(lower=-jnp.inf, upper=jnp.inf).project(x, x0)
+    return threat._on_vectors(lambda ball, x: ball._clip(x), in_ball)
+
+
+def or_one(size: Array) -> Array:
+    """A divisor that is not zero."""
+    return jnp.where(size == 0, 1, size)
+
+
+def _as_vector(tree: Any) -> tuple[Array, Callable[[Array], Any]]:
+    """The leaves as one vector [d], and the way back."""
+    leaves, structure = jax.tree.flatten(tree)
+    if len(leaves) > 1:
+        return ravel_pytree(tree)
+    leaf = jnp.asarray(leaves[0])  # Only a reshape: nothing is copied.
+
+    def restore(vector: Array) -> Any:
+        return jax.tree.unflatten(structure, [vector.reshape(leaf.shape)])
+
+    return leaf.reshape(-1), restore
+
+
+def _work_dtype(vector: Array) -> jnp.dtype:
+    return jnp.promote_types(vector.dtype, jnp.float32)
+
+
+def _bound(bound: Any, like: Any) -> Array:
+    """A scalar, or the bound of every coordinate of the input as one vector."""
+    leaves = jax.tree.leaves(bound)
+    if len(leaves) == 1 and jnp.ndim(leaves[0]) == 0:
+        return jnp.asarray(leaves[0])
+    full = jax.tree.map(lambda leaf, b: jnp.broadcast_to(b, leaf.shape), like, bound)
+    return _as_vector(full)[0]
