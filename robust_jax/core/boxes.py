@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from robust_jax.core import checks
 from robust_jax.core.images import image_shape
+from robust_jax.core.types import ParametricThreat, Threat
 
 # Images that were normalised in their own type, and a box in float64 from the same
 # numbers, differ by this many units of the last place, and by a quarter of it mostly.
 _UNITS = 4
 
 
-def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
+def check(threat: Threat, shape: tuple[int, ...], *, cap: bool = False) -> None:
     """Raises ValueError for a radius or a box that does not fit images.
 
     Args:
@@ -37,7 +38,7 @@ def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
             f"eps.shape={radii.shape}; expected one radius, or one per image: "
             f"({shape[0]},)"
         )
-    if hasattr(threat, "apply"):  # Its box is that of parameters.
+    if isinstance(threat, ParametricThreat):  # Its box is that of parameters.
         return
     lower, upper = (_face(threat, side, shape) for side in ("lower", "upper"))
     if (lower > upper).any():
@@ -51,7 +52,7 @@ def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
             checks.within("eps", np.atleast_1d(radii), most, of)
 
 
-def check_kind(threat: Any) -> None:
+def check_kind(threat: Threat) -> None:
     """Raises TypeError for what is no threat with its radius."""
     wanted = ("name", "eps", "lower", "upper", "project", "replace")
     if isinstance(threat, type) or not all(hasattr(threat, name) for name in wanted):
@@ -62,7 +63,7 @@ def check_kind(threat: Any) -> None:
 
 
 def inside(
-    images: NDArray[Any], threat: Any, names: str = "images"
+    images: NDArray[Any], threat: Threat, names: str = "images"
 ) -> NDArray[np.float32]:
     """Images in float32, with what rounding put beyond the box on its face.
 
@@ -76,7 +77,7 @@ def inside(
         raise ValueError(
             f"{names}[{first}] holds NaN or inf; remove or repair this example"
         )
-    if hasattr(threat, "apply"):
+    if isinstance(threat, ParametricThreat):
         return single
     lower, upper = (np.asarray(b, np.float64) for b in (threat.lower, threat.upper))
     size = np.maximum(*(np.abs(np.where(np.isinf(b), 0, b)) for b in (lower, upper)))
@@ -112,7 +113,7 @@ def _said(
     )
 
 
-def _face(threat: Any, side: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _face(threat: Threat, side: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """One side of the box in float64, of a shape that fits."""
     wanted = f"a number, or what broadcasts to an image {shape[1:]}"
     face = checks.numbers_of(side, getattr(threat, side), wanted)

@@ -11,12 +11,13 @@ import numpy as np
 from robust_jax.core import checks
 from robust_jax.core.closures import as_of_now
 from robust_jax.core.compiling import compiled, own_settings
-from robust_jax.core.types import Array, Key
+from robust_jax.core.types import Array, Key, Threat
 
 TILE = 64  # Slots of a device program. A constant: a row's last bits depend on it.
 _KEY_BLOCK = 1024
 _THREEFRY = "threefry2x32"
 
+_Threat = TypeVar("_Threat", bound=Threat)
 _Result = TypeVar("_Result")  # AttackResult, or x_adv alone
 
 
@@ -41,7 +42,7 @@ def over_examples(
     return run_many
 
 
-def threat_per_example(threat: Any, x: Array) -> Any:
+def threat_per_example(threat: _Threat, x: Array) -> _Threat:
     """The threat with a leading example axis on each field, as `vmap` wants it.
 
     Args:
@@ -53,12 +54,12 @@ def threat_per_example(threat: Any, x: Array) -> Any:
     return _per_example(jnp, threat, x)
 
 
-def threat_on_host(threat: Any, x: np.ndarray) -> Any:
+def threat_on_host(threat: _Threat, x: np.ndarray) -> _Threat:
     """As `threat_per_example`, NumPy arrays: on the host nothing is compiled for it."""
     return _per_example(np, threat, x)
 
 
-def without_kept_axes(threat: Any, x: Any) -> Any:
+def without_kept_axes(threat: _Threat, x: Any) -> _Threat:
     """The threat with a box [1, *S], as `x.min(0, keepdims=True)` has it, as [*S]."""
     rank = jax.tree.leaves(x)[0].ndim
 
@@ -70,7 +71,7 @@ def without_kept_axes(threat: Any, x: Any) -> Any:
     return threat.replace(lower=lower, upper=upper)
 
 
-def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
+def _per_example(numpy: Any, threat: _Threat, x: Any) -> _Threat:
     leaf, threat = jax.tree.leaves(x)[0], without_kept_axes(threat, x)
     n, dtype = leaf.shape[0], jnp.promote_types(leaf.dtype, jnp.float32)
     eps = numpy.broadcast_to(numpy.asarray(threat.eps, dtype), (n,))
@@ -191,7 +192,7 @@ def in_tiles(
     return run_any
 
 
-def threat_of(threat: Any, x: Any, index: np.ndarray) -> Any:
+def threat_of(threat: _Threat, x: Any, index: np.ndarray) -> _Threat:
     """The threat of some examples: picks the fields that are given per example.
 
     Args:

@@ -14,7 +14,7 @@ from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
-from robust_jax.core.types import LogitsFn
+from robust_jax.core.types import LogitsFn, ParametricThreat, Threat
 
 _UNIT = float(np.finfo(np.float32).eps)  # Of a float32 next to its last place.
 _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
@@ -87,7 +87,7 @@ def _forward(tile: int) -> Any:
 @own_settings()
 def confirm(
     logits_fn: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -114,7 +114,7 @@ def confirm(
     if n == 0:
         return NO_CLAIMS._replace(samples=samples)
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
-    if of_parameters(threat):
+    if isinstance(threat, ParametricThreat):
         size, box, is_outside = np.full(n, np.nan), np.zeros(n), np.zeros(n, bool)
     else:
         size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
@@ -146,12 +146,7 @@ def confirm(
     )
 
 
-def of_parameters(threat: Any) -> bool:
-    """Whether a threat's limits are those of parameters, not of pixels."""
-    return hasattr(threat, "apply")
-
-
-def _beyond_the_box(threat: Any, x_adv: np.ndarray) -> np.ndarray:
+def _beyond_the_box(threat: Threat, x_adv: np.ndarray) -> np.ndarray:
     """How far the furthest pixel of each image is outside, [N]; at most 0 inside."""
     # The box in the type of the pixels: float32(0.1) on the face at 0.1 is inside.
     lower, upper = (np.asarray(b, x_adv.dtype) for b in (threat.lower, threat.upper))

@@ -10,7 +10,7 @@ from robust_jax.core import boxes, checks, facts, lift
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
-from robust_jax.core.types import Attack, LogitsFn, Untargeted
+from robust_jax.core.types import Attack, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.examples import checked
 
@@ -51,7 +51,7 @@ def curve(
     model: LogitsFn,
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     radii: Sequence[float] | np.ndarray,
     attack: Attack | str,
     *,

@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won

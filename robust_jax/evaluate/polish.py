@@ -15,6 +15,7 @@ from robust_jax.core.types import (
     AttackResult,
     Key,
     LogitsFn,
+    Threat,
     Towards,
     Untargeted,
 )
@@ -26,7 +27,7 @@ def refined(
     attack: Attack,
     keys: Key,
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -47,7 +48,7 @@ def refined(
     seen = np.argmax(np.where(is_own, -np.inf, logits), axis=1).astype(labels.dtype)
     run_many: Any = drive.hosted(attack, to_the_end=True)
 
-    def run(keys: Key, model: LogitsFn, threat: Any, x: Any, goal: Towards) -> Any:
+    def run(keys: Key, model: LogitsFn, threat: Threat, x: Any, goal: Towards) -> Any:
         return run_many(keys, model, threat, x[0], goal, x[1])
 
     goal, both = Towards(labels, seen), (images, x_adv)
@@ -57,7 +58,7 @@ def refined(
 
 def polished(
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -80,7 +81,7 @@ def polished(
 
 def drawn_in(
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -117,7 +118,7 @@ def drawn_in(
 
 def pruned(
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,

@@ -162,7 +162,7 @@ class DualBall(Ball):
     def cross(self, normal: Input, gap: ArrayLike, x: Input) -> Input:
         """The smallest displacement in the box that climbs `normal` by gap []."""
 
-        def crossed(ball: Any, normal: Array, x: Array) -> Array:
+        def crossed(ball: DualBall, normal: Array, x: Array) -> Array:
             way = ball._way(normal, jnp.asarray(gap, x.dtype), x)
             return way.sign * ball._cross(way)
 

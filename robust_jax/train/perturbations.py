@@ -138,7 +138,7 @@ def fgsm_rs(relative_step: float = 1.25) -> Attack:
     )
 
 
-def anywhere_in_the_ball(key: Key, threat: Any, x: Array) -> Array:
+def anywhere_in_the_ball(key: Key, threat: Threat, x: Array) -> Array:
     """A uniform point of the ball, whatever the box."""
     return threat.replace(lower=-jnp.inf, upper=jnp.inf).sample(key, x)
 

@@ -28,6 +28,7 @@ from robust_jax.core.types import (
     Incumbent,
     Key,
     LogitsFn,
+    NormBall,
     Threat,
 )
 
@@ -113,7 +114,7 @@ def fab(
 
     def step(logits_fn: LogitsFn, threat: Threat, state: FabState) -> FabState:
         geometry, x, here = (
-            cast(linearised_boundary.Crossable, threat),
+            cast(NormBall, threat),
             state.x,
             state.iterate,
         )
@@ -193,7 +194,7 @@ def _first_state(
 
 
 def _across(
-    threat: linearised_boundary.Crossable,
+    threat: NormBall,
     look: Look,
     here: Array,
     x: Array,

@@ -228,7 +228,7 @@ def _next_penalty(penalty: Penalty, won: Array) -> Penalty:
     )
 
 
-def _box(threat: Any, x: Array) -> tuple[Array, Array]:
+def _box(threat: Threat, x: Array) -> tuple[Array, Array]:
     """The ends of the box, each a vector [n]."""
     box = threats.Linf(jnp.inf, threat.lower, threat.upper)
     ends = (jax.tree.map(lambda a: jnp.full_like(a, e), x) for e in (-jnp.inf, jnp.inf))  # noqa: B023

@@ -11,7 +11,7 @@ from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.minimum_norm import NearState, Sight, minimum_norm
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 _DECAYS = (0.9, 0.999)  # Adam's.
@@ -75,13 +75,15 @@ def pdpgd(
     checks.share("first_ratio", first_ratio)
     checks.positive_integer("proximal_steps", proximal_steps)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         checks.threat("pdpgd", threat, "linf", "l2", "l1", "l0")
         flat = ravel_pytree(x)[0].astype(jnp.float32)
         zeros, ratio = jnp.zeros_like(flat), jnp.asarray(first_ratio, jnp.float32)
         return x, _Own(zeros, zeros, -jnp.log(ratio), ratio / (1 + ratio))
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(
+        threat: threats.Ball, state: NearState, sight: Sight
+    ) -> tuple[Array, _Own]:
         x, restore = ravel_pytree(state.x)
         here, box = ravel_pytree(state.iterate)[0] - x, _box(threat, state.x)
         # The slope of softplus(-margin).
@@ -121,7 +123,7 @@ def _next_weights(own: _Own, margin: Array, i: Array, steps: int) -> _Own:
 
 
 def _proximal(
-    threat: Any,
+    threat: threats.Ball,
     x: Array,
     target: Array,
     metric: Array,
@@ -146,7 +148,7 @@ def _proximal(
     return jax.lax.fori_loop(0, steps, one, (target, jnp.asarray(False)))[0]
 
 
-def _box(threat: Any, x: Array) -> tuple[Array, Array]:
+def _box(threat: Threat, x: Array) -> tuple[Array, Array]:
     def face(bound: Any) -> Array:
         full = jax.tree.map(lambda leaf: jnp.broadcast_to(bound, leaf.shape), x)
         return ravel_pytree(full)[0]

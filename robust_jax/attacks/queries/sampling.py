@@ -58,7 +58,7 @@ def worst_of(queries: int = 10) -> Attack:
     """
     checks.positive_integer("queries", queries)
 
-    def point(key: Key, threat: Any, x: Array, i: Array) -> Array:
+    def point(key: Key, threat: Threat, x: Array, i: Array) -> Array:
         return threat.sample(jax.random.fold_in(key, i), x)
 
     return _tried(point, queries)
@@ -86,7 +86,7 @@ def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
         checks.positive_integer("counts", count)
     total = math.prod(counts)
 
-    def point(key: Key, threat: Any, z: Array, i: Array) -> Array:
+    def point(key: Key, threat: Threat, z: Array, i: Array) -> Array:
         if z.shape != (len(counts),):
             raise ValueError(
                 f"len(counts)={len(counts)}; expected one count for each of the "

@@ -110,6 +110,6 @@ def _is_inside(threat: Threat, state: Any) -> Array:
     return distance <= threat.eps * (1 + _ROUNDING)
 
 
-def finished(attack: Attack, threat: Any, state: Any) -> AttackResult:
+def finished(attack: Attack, threat: Threat, state: Any) -> AttackResult:
     """The results, [B]. Not compiled: nearly all attacks only pick fields."""
     return jax.vmap(attack.finish)(threat, state)

@@ -5,7 +5,6 @@ seeds are data, so that the checks share these few programs.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -113,12 +112,12 @@ def longest(bench: Bench) -> AttackResult:
     return bench.attack(long(bench.threat.name))
 
 
-def radius_of(threat: Any) -> float:
+def radius_of(threat: Threat) -> float:
     """The threat's radius; the largest one, where examples have their own."""
     return float(np.max(np.asarray(threat.eps)))
 
 
-def whole_box(threat: Any, shape: tuple[int, ...]) -> float:
+def whole_box(threat: Threat, shape: tuple[int, ...]) -> float:
     """A radius, in the threat's norm, that reaches every point of the box.
 
     Args:

@@ -12,7 +12,7 @@ import numpy as np
 
 from robust_jax.core import compiling, drive, lift
 from robust_jax.core.streams import OfPlan
-from robust_jax.core.types import Attack, AttackResult, LogitsFn, Untargeted
+from robust_jax.core.types import Attack, AttackResult, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import Claims, predict
@@ -42,7 +42,7 @@ class Subject:
     """A model and an evaluation of it, as an audit is given them."""
 
     model: LogitsFn  # of one example
-    threat: Any
+    threat: Threat
     examples: Examples
     found: Verdicts
     batch_model: Callable[..., Any] | None = None  # [B, *S] -> [B, K], if given as such

@@ -17,7 +17,7 @@ from robust_jax.core import drive, exports, incumbent
 from robust_jax.core.compiling import compiled, compiler_options
 from robust_jax.core.flops import Sketch
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, AttackResult, Goal, LogitsFn
+from robust_jax.core.types import Array, Attack, AttackResult, Goal, LogitsFn, Threat
 from robust_jax.evaluate.engine.ahead import Ahead
 
 _THREEFRY = "threefry2x32"
@@ -30,7 +30,7 @@ class Inputs(NamedTuple):
     key_data: np.ndarray  # [S, 2] uint32, of threefry keys
     x: np.ndarray  # [S, *S]
     goal: Goal
-    threat: Any  # fields per slot: [S], faces of the box also [S, *S]
+    threat: Threat  # fields per slot: [S], faces of the box also [S, *S]
     logits: np.ndarray  # [S, K], clean
 
 
@@ -38,7 +38,7 @@ class Slots(NamedTuple):
     """The running attacks of one tile; the leading axis is the slot."""
 
     state: Any
-    threat: Any
+    threat: Threat
     calls: Array  # [S] int32: of `step`, of a slot that was not frozen
     spent: Array  # [S, 2] int32: forwards and backwards that were computed
 

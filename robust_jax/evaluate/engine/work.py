@@ -2,13 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
 from robust_jax.core import lift
-from robust_jax.core.types import Goal
+from robust_jax.core.types import Goal, Threat
 from robust_jax.evaluate.engine.programs import Inputs
 from robust_jax.evaluate.engine.queue import Item
 
@@ -61,7 +60,7 @@ class Work:
         attacked: np.ndarray,
         goals: Sequence[Goal],
         restarts: int,
-        threat: Any,
+        threat: Threat,
         seed: int,
         stage: int,
     ) -> None:
