@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.core import checks
+from robust_jax.core import checks, faces
 from robust_jax.core.closures import as_of_now
 from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import Array, Key, Threat
@@ -67,8 +67,7 @@ def without_kept_axes(threat: _Threat, x: Any) -> _Threat:
         is_kept = np.ndim(face) == rank and np.shape(face)[0] == 1
         return face[0] if is_kept else face
 
-    lower, upper = jax.tree.map(dropped, (threat.lower, threat.upper))
-    return threat.replace(lower=lower, upper=upper)
+    return threat.replace(**jax.tree.map(dropped, faces.given(threat)))
 
 
 def _per_example(numpy: Any, threat: _Threat, x: Any) -> _Threat:
@@ -82,8 +81,31 @@ def _per_example(numpy: Any, threat: _Threat, x: Any) -> _Threat:
             return bound
         return numpy.broadcast_to(bound, (n, *bound.shape))
 
-    lower, upper = jax.tree.map(face, (threat.lower, threat.upper))
-    return threat.replace(eps=eps, lower=lower, upper=upper)
+    threat = threat.replace(eps=eps, **jax.tree.map(face, faces.given(threat)))
+    return _narrowed(numpy, threat, x)
+
+
+def _narrowed(numpy: Any, threat: _Threat, x: Any) -> _Threat:
+    """With a box that says what mask and scale do, for who looks at nothing else."""
+    box, some = (threat.lower, threat.upper), faces.given(threat)
+
+    def like(field: Any, leaf: Any = x) -> Any:
+        """With axes between that of the examples and its own."""
+        field = numpy.asarray(field)
+        between = (1,) * (leaf.ndim - field.ndim)
+        return field.reshape((*field.shape[:1], *between, *field.shape[1:]))
+
+    if not {"mask", "scale"} & set(some):
+        return threat
+    box = tuple(map(like, box))
+    if "mask" in some:
+        box = faces.shut(like(some["mask"]), *box, x, numpy)
+    if "scale" in some:
+        eps, scale = like(threat.eps), like(some["scale"])
+        reach = numpy.where(scale == 0, 0, eps * numpy.where(scale == 0, 1, scale))
+        box = numpy.maximum(box[0], x - reach), numpy.minimum(box[1], x + reach)
+    lower, upper = (numpy.broadcast_to(side, x.shape) for side in box)
+    return threat.replace(lower=lower, upper=upper)
 
 
 def item_keys(
@@ -206,7 +228,5 @@ def threat_of(threat: _Threat, x: Any, index: np.ndarray) -> _Threat:
         field = np.asarray(field)
         return field[index] if field.ndim == per_example_rank else field
 
-    lower, upper = jax.tree.map(
-        lambda face: pick(face, batched), (threat.lower, threat.upper)
-    )
-    return threat.replace(eps=pick(threat.eps, 1), lower=lower, upper=upper)
+    some = jax.tree.map(lambda face: pick(face, batched), faces.given(threat))
+    return threat.replace(eps=pick(threat.eps, 1), **some)

@@ -122,6 +122,23 @@ class Threat(Protocol):
     @property
     def upper(self) -> Array | float: ...
 
+    @property
+    def counts(self) -> bool: ...  # whether radii are numbers of something
+
+    @property
+    def sums(self) -> bool: ...  # whether the norm adds up what coordinates give
+
+    def measured(self, delta: np.ndarray) -> np.ndarray:
+        """The sizes of displacements [N, *S] on the host, float64 [N].
+
+        `inf` where a coordinate changes that must not. Shares no code with `distance`.
+        """
+        ...
+
+    def largest(self, width: np.ndarray) -> tuple[float, str]:
+        """The radius from which on any image of a box [N, *S] is allowed, in words."""
+        ...
+
     def replace(self, **fields: ArrayLike | None) -> Self:
         """The same threat with other values in some fields, such as `eps`."""
         ...

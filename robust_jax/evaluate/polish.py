@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from robust_jax import threats
-from robust_jax.core import compiling, drive, lift
+from robust_jax.core import compiling, drive, faces, lift
 from robust_jax.core.closures import as_of_now
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
@@ -107,6 +107,7 @@ def drawn_in(
         share = (low + high) / 2
         at = share.reshape(-1, *[1] * (images.ndim - 1)).astype(x_adv.dtype)
         point = np.clip(images + at * way, lower, upper)
+        point = faces.snapped(getattr(threat, "lattice", None), point, images, np)
         logits = predict(model, point, tile)
         is_own = np.arange(logits.shape[1]) == labels[:, None]
         others = np.where(is_own, -np.inf, logits).max(axis=1)
@@ -147,6 +148,7 @@ def pruned(
         order = np.argsort(np.where(moved, slope * (pushed - x), np.inf), axis=1)
         point, place = pushed.copy(), order[rows, np.minimum(failures, x.shape[1] - 1)]
         point[rows, place] = x[rows, place]
+        point = faces.snapped(getattr(threat, "lattice", None), point, x, np)
         won, steepness = _looked(model, point.reshape(images.shape), labels, tile)
         won &= (point != x).sum(axis=1) < moved.sum(axis=1)
         best[won], slope[won] = point[won], steepness[won]

@@ -2,7 +2,7 @@
 
 from robust_jax.core import checks
 from robust_jax.threats import corruptions
-from robust_jax.threats.ball import Ball, DualBall, ball_then_clip
+from robust_jax.threats.ball import Ball, ball_then_clip
 from robust_jax.threats.l0 import L0
 from robust_jax.threats.l1 import L1
 from robust_jax.threats.l2 import L2
@@ -22,7 +22,6 @@ __all__ = [
     "NAMES",
     "Ball",
     "ColourShift",
-    "DualBall",
     "Flow",
     "Linf",
     "Parametric",

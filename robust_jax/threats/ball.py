@@ -43,10 +43,12 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import chex
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
+import numpy as np
 from jax.typing import ArrayLike
 
+from robust_jax.core.faces import shut, snapped
 from robust_jax.core.types import Array, Key, Value
+from robust_jax.threats.vectors import as_vector, bound, or_one, work_dtype
 
 Input = TypeVar("Input")  # An array [*S], or a pytree of arrays.
 
@@ -65,20 +67,29 @@ class Ball(Value):
         eps: radius, shape [], pixel units, >= 0, `inf` allowed.
         lower: lower end of the box: a scalar, or what broadcasts to the input.
         upper: upper end of the box, likewise.
+        mask: where it is False or zero, nothing may change; broadcasts to the input.
+        lattice: the step between the values that may be taken, such as 1/255 of an
+            8-bit image in [0, 1], whose inverse is an integer; the input lies on it.
     """
 
     name: ClassVar[str]
+    sums: ClassVar[bool] = True  # whether the norm adds up what the coordinates give
+    counts: ClassVar[bool] = False  # whether it counts them
     eps: Array | float
     lower: Array | float = 0.0
     upper: Array | float = 1.0
+    mask: Array | None = None
+    lattice: Array | float | None = None
 
     def project(self, x: Input, x0: Input) -> Input:
         """The nearest point (Euclidean) of ball and box together."""
-        return self._on_vectors(lambda ball, x, x0: ball._project(x, x0), x, x0)
+        near = self._on_vectors(lambda ball, x, x0: ball._project(x, x0), x, x0)
+        return snapped(self.lattice, near, x0)
 
     def sample(self, key: Key, x0: Input) -> Input:
         """A random point of the ball, clipped to the box; see the norm's `_sample`."""
-        return self._on_vectors(lambda ball, x0: ball._sample(key, x0), x0)
+        drawn = self._on_vectors(lambda ball, x0: ball._sample(key, x0), x0)
+        return snapped(self.lattice, drawn, x0)
 
     def steepest(self, grad: Input, x: Input) -> Input:
         """The displacement of size eps that climbs grad the most."""
@@ -87,9 +98,39 @@ class Ball(Value):
     def distance(self, x: Input, x0: Input) -> Array:
         """The size of the displacement, shape []."""
         chex.assert_trees_all_equal_shapes(x, x0)
-        vector = _as_vector(x)[0]
-        dtype = _work_dtype(vector)  # A bfloat16 cannot count beyond 256.
-        return self.size(vector.astype(dtype) - _as_vector(x0)[0].astype(dtype))
+        vector = as_vector(x)[0]
+        dtype = work_dtype(vector)  # A bfloat16 cannot count beyond 256.
+        delta = vector.astype(dtype) - as_vector(x0)[0].astype(dtype)
+        return self.size(self._in_units(delta, x))
+
+    def measured(self, delta: np.ndarray) -> np.ndarray:
+        """The sizes of displacements [N, *S] on the host, float64 [N].
+
+        `inf` where a coordinate changes that must not.
+        """
+        flat = np.abs(delta.astype(np.float64))
+        if self.mask is not None:
+            shut = np.broadcast_to(np.asarray(self.mask) == 0, flat.shape)
+            flat = np.where(shut & (flat > 0), np.inf, flat)
+        return self._measured(flat.reshape(len(flat), -1))
+
+    def largest(self, width: np.ndarray) -> tuple[float, str]:
+        """The radius from which on any image of the box is allowed, and what it is.
+
+        Args:
+            width: of the box, of one image or more, [N, *S].
+        """
+        most = float(self.replace(mask=None).measured(width).max()) * (1 + 1e-6)
+        what = f"whose {self.name.upper()} diameter is {most:.4g}"
+        return most, f"the threat's box, {what}"
+
+    @staticmethod
+    def _measured(sizes: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _in_units(self, delta: Array, x: Any) -> Array:
+        """A displacement in what the norm measures it by; x has the input's form."""
+        return delta
 
     @staticmethod
     def size(delta: Array) -> Array:
@@ -116,15 +157,23 @@ class Ball(Value):
         """fn(ball, *vectors), returned in the form of the first input."""
         chex.assert_rank(self.eps, 0)  # One example; vmap makes many.
         chex.assert_trees_all_equal_shapes(inputs[0], inputs[-1])
-        vector, restore = _as_vector(inputs[0])
-        dtype = _work_dtype(vector)
-        vectors = [_as_vector(tree)[0].astype(dtype) for tree in inputs]
-        ball = self.replace(
-            eps=jnp.asarray(self.eps, dtype),
-            lower=_bound(self.lower, inputs[0]).astype(dtype),
-            upper=_bound(self.upper, inputs[0]).astype(dtype),
-        )
+        vector, restore = as_vector(inputs[0])
+        dtype = work_dtype(vector)
+        vectors = [as_vector(tree)[0].astype(dtype) for tree in inputs]
+        faces = {
+            name: bound(value, inputs[0]).astype(dtype)
+            for name, value in vars(self).items()
+            if name not in ("eps", "lattice") and value is not None
+        }
+        ball = self.replace(eps=jnp.asarray(self.eps, dtype), **faces)
+        if self.mask is not None:
+            box = shut(ball.mask, ball.lower, ball.upper, vectors[-1])
+            ball = ball.replace(lower=box[0], upper=box[1])
         return restore(fn(ball, *vectors).astype(vector.dtype))
+
+    def _free(self, vector: Array) -> Array:
+        """Zero where nothing may change."""
+        return vector if self.mask is None else jnp.where(self.mask != 0, vector, 0)
 
     def _clip(self, x: Array) -> Array:
         return jnp.clip(x, self.lower, self.upper)
@@ -144,10 +193,11 @@ class Ball(Value):
     def _by_radius(self, draw: Callable[..., Array], key: Key, x0: Array) -> Array:
         """A uniform direction times eps * U^(1/d), the radius of a uniform point."""
         direction_key, radius_key, box_key = jax.random.split(key, 3)
-        direction = draw(direction_key, x0.shape, x0.dtype)
+        direction = self._free(draw(direction_key, x0.shape, x0.dtype))
         tiny = jnp.finfo(x0.dtype).tiny  # All draws may be zero when d = 1.
         direction = direction / jnp.maximum(self.size(direction), tiny)
-        share = jax.random.uniform(radius_key, (), x0.dtype) ** (1 / x0.size)
+        d = x0.size if self.mask is None else jnp.maximum(jnp.sum(self.mask != 0), 1)
+        share = jax.random.uniform(radius_key, (), x0.dtype) ** (1 / d)
         in_ball = self._clip(x0 + self.eps * share * direction)
         in_box = self._stretch(jax.random.uniform(box_key, x0.shape, x0.dtype))
         return jnp.where(jnp.isinf(self.eps), in_box, in_ball)
@@ -170,11 +220,13 @@ class DualBall(Ball):
 
     def dual(self, grad: Input) -> Array:
         """The dual norm, shape []."""
-        vector = _as_vector(grad)[0]
-        return self._dual(vector.astype(_work_dtype(vector)))
+        vector = as_vector(grad)[0]
+        ball = (
+            self.replace(mask=bound(self.mask, grad)) if self.mask is not None else self
+        )
+        return ball._dual(ball._free(vector.astype(work_dtype(vector))))
 
-    @staticmethod
-    def _dual(grad: Array) -> Array:
+    def _dual(self, grad: Array) -> Array:
         raise NotImplementedError
 
     def _cross(self, way: "Way") -> Array:
@@ -217,34 +269,3 @@ def ball_then_clip(threat: Ball, x: Input, x0: Input) -> Input:
     """
     in_ball = threat.replace(lower=-jnp.inf, upper=jnp.inf).project(x, x0)
     return threat._on_vectors(lambda ball, x: ball._clip(x), in_ball)
-
-
-def or_one(size: Array) -> Array:
-    """A divisor that is not zero."""
-    return jnp.where(size == 0, 1, size)
-
-
-def _as_vector(tree: Any) -> tuple[Array, Callable[[Array], Any]]:
-    """The leaves as one vector [d], and the way back."""
-    leaves, structure = jax.tree.flatten(tree)
-    if len(leaves) > 1:
-        return ravel_pytree(tree)
-    leaf = jnp.asarray(leaves[0])  # Only a reshape: nothing is copied.
-
-    def restore(vector: Array) -> Any:
-        return jax.tree.unflatten(structure, [vector.reshape(leaf.shape)])
-
-    return leaf.reshape(-1), restore
-
-
-def _work_dtype(vector: Array) -> jnp.dtype:
-    return jnp.promote_types(vector.dtype, jnp.float32)
-
-
-def _bound(bound: Any, like: Any) -> Array:
-    """A scalar, or the bound of every coordinate of the input as one vector."""
-    leaves = jax.tree.leaves(bound)
-    if len(leaves) == 1 and jnp.ndim(leaves[0]) == 0:
-        return jnp.asarray(leaves[0])
-    full = jax.tree.map(lambda leaf, b: jnp.broadcast_to(b, leaf.shape), like, bound)
-    return _as_vector(full)[0]

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robust_jax.core.types import Array, Key
 from robust_jax.threats.ball import Ball
@@ -17,11 +18,21 @@ class L0(Ball):
     """
 
     name: ClassVar[str] = "l0"
+    counts: ClassVar[bool] = True
 
     @staticmethod
     def size(delta: Array) -> Array:
         """The number of coordinates that are not zero, in the dtype of delta."""
         return jnp.sum(delta != 0).astype(delta.dtype)
+
+    def largest(self, width: np.ndarray) -> tuple[float, str]:
+        """All coordinates."""
+        return width[0].size, f"the {width[0].size:,} numbers of an image"
+
+    @staticmethod
+    def _measured(sizes: np.ndarray) -> np.ndarray:
+        counts = (sizes > 0).sum(axis=1).astype(np.float64)
+        return np.where(np.isinf(sizes).any(axis=1), np.inf, counts)
 
     def _project(self, x: Array, x0: Array) -> Array:
         """The coordinates that gain the most move, the others are x0's.
@@ -43,7 +54,7 @@ class L0(Ball):
         Edge cases: eps >= d moves all coordinates.
         """
         rank_key, value_key = jax.random.split(key)
-        ranks = jax.random.uniform(rank_key, x0.shape, x0.dtype)
+        ranks = self._free(jax.random.uniform(rank_key, x0.shape, x0.dtype))
         unit = jax.random.uniform(value_key, x0.shape, x0.dtype)
         return jnp.where(keep_largest(ranks, self.eps), self._stretch(unit), x0)
 

@@ -4,10 +4,12 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robust_jax.core.types import Array, Key
-from robust_jax.threats.ball import DualBall, Way, or_one
+from robust_jax.threats.ball import DualBall, Way
 from robust_jax.threats.search import last_float
+from robust_jax.threats.vectors import or_one
 
 
 class L1(DualBall):
@@ -21,7 +23,10 @@ class L1(DualBall):
         return jnp.sum(jnp.abs(delta))
 
     @staticmethod
-    def _dual(grad: Array) -> Array:
+    def _measured(sizes: np.ndarray) -> np.ndarray:
+        return sizes.sum(axis=1)
+
+    def _dual(self, grad: Array) -> Array:
         return jnp.max(jnp.abs(grad))
 
     def _project(self, x: Array, x0: Array) -> Array:

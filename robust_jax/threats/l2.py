@@ -4,11 +4,13 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from robust_jax.core.types import Array, Key
-from robust_jax.threats.ball import DualBall, Way, or_one
+from robust_jax.threats.ball import DualBall, Way
 from robust_jax.threats.search import last_float
+from robust_jax.threats.vectors import or_one
 
 
 class L2(DualBall):
@@ -30,7 +32,10 @@ class L2(DualBall):
         return largest * jnp.sqrt(jnp.where(moved, squares, 1))
 
     @staticmethod
-    def _dual(grad: Array) -> Array:
+    def _measured(sizes: np.ndarray) -> np.ndarray:
+        return np.sqrt((sizes**2).sum(axis=1))
+
+    def _dual(self, grad: Array) -> Array:
         return L2.size(grad)
 
     def _project(self, x: Array, x0: Array) -> Array:
@@ -58,6 +63,7 @@ class L2(DualBall):
 
     def _steepest(self, grad: Array, x: Array) -> Array:
         """eps times the gradient at unit Euclidean length."""
+        grad = self._free(grad)
         return self._times(grad / or_one(self.size(grad)))
 
     def _cross(self, way: Way) -> Array:

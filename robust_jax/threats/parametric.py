@@ -8,6 +8,7 @@ they make of an image; projections, samples and distances are those of z, around
 from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 
 from robust_jax.core.images import as_image, from_image, image_shape
 from robust_jax.core.types import Array, Key, Value
@@ -27,6 +28,8 @@ class Parametric(Value):
     """
 
     name: ClassVar[str]
+    sums: ClassVar[bool] = False
+    counts: ClassVar[bool] = False
     eps: Array | float = 1.0
     lower: Array | float = -1.0
     upper: Array | float = 1.0
@@ -39,6 +42,14 @@ class Parametric(Value):
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether parameters, of some image, have that shape."""
         raise NotImplementedError
+
+    def measured(self, delta: np.ndarray) -> np.ndarray:
+        """NaN, as an image does not tell which parameters made it."""
+        return np.full(len(delta), np.nan)
+
+    def largest(self, width: np.ndarray) -> tuple[float, str]:
+        """All of the limits, and whatever is beyond."""
+        return np.inf, "all limits"
 
     def start(self, x: Array) -> Array:
         """The parameters that leave x as it is: zeros [*Z]."""

@@ -1,7 +1,7 @@
 """SuperDeepFool: DeepFool across the boundary, then the shortest way from the input."""
 
 import functools
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from robust_jax.core.types import (
     Key,
     LogitsFn,
     NormBall,
+    Threat,
 )
 
 
@@ -99,10 +100,11 @@ def superdeepfool(
     estimator, calls = exact() if gradient is None else gradient, steps + 1 + search
     most = calls if deepfool_steps is None else deepfool_steps
 
-    def step(logits_fn: LogitsFn, threat: NormBall, state: NearState) -> NearState:
+    def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
+        geometry = cast(NormBall, threat)
         own, x, here = state.own, state.x, state.iterate
         key = jax.random.fold_in(state.key, state.i)
-        scene = linearised_boundary.Nearby(key, logits_fn, threat, here, state.goal)
+        scene = linearised_boundary.Nearby(key, logits_fn, geometry, here, state.goal)
         look, memory, paid = linearised_boundary.crossed(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
@@ -112,8 +114,8 @@ def superdeepfool(
         turn = jnp.where(crossing, own.turn, jnp.maximum(own.turn, most)) + 1
         ahead = chosen(
             crossing,
-            _across(threat, look, here, 1 + overshoot),
-            _shortest_way(threat, look, here, x),
+            _across(geometry, look, here, 1 + overshoot),
+            _shortest_way(geometry, look, here, x),
         )
         iterate = chosen(own.searched > 0, halfway, ahead)
         return state._replace(
