@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.extend import core as jex
 
-from robust_jax.core import closures, compiling, exports, factories, lift
+from robust_jax.core import closures, compiling, exports, faces, factories, lift
 from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import LogitsFn, ParametricThreat, Threat
 from robust_jax.evaluate.claims import predict
@@ -21,11 +21,16 @@ _PROBES = 64  # Points at which a model on the host is asked once more.
 
 
 def describe(threat: Threat) -> str:
-    """The threat in words: norm and radius."""
+    """The threat in words: norm and radius, and what narrows it."""
+    given = faces.given(threat)
+    parts = [name for name in ("mask", "scale") if name in given]
+    if "lattice" in given:
+        parts.append(f"lattice of {float(given['lattice']):.4g}")
+    narrowed = f" with {' and '.join(parts)}" if parts else ""
     radii = np.unique(np.asarray(threat.eps, np.float64))
     if len(radii) == 1:
-        return f"{threat.name} eps={radii[0]:.4g}"
-    return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}"
+        return f"{threat.name} eps={radii[0]:.4g}{narrowed}"
+    return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}{narrowed}"
 
 
 def identity(

@@ -155,6 +155,8 @@ def test_claims_pass(norm, part):
     plan = tuple(Stage(f"a{k}", a) for k, a in enumerate(ATTACKS[norm]))
     report = robustness(MODEL, X, LABELS, threat, plan=plan, audit=False)
     assert report.claims.passed, str(report.claims)
+    named = [word for word in ("mask", "lattice") if word in part]
+    assert [w in str(report) for w in named] == [True] * len(named)
     assert report.clean_accuracy.value == 1
     assert report.robust_accuracy.value < 1
 
