@@ -33,23 +33,28 @@ class Value:
     """A frozen dataclass that is a pytree, equal to its like by type and numbers.
 
     `class Goal(Value, static=("kind",))` registers its fields as leaves, but those that
-    are static. Arrays are compared on the host; what is traced equals itself only. A
-    value can be hashed if its leaves are Python's numbers.
+    are static; one whose default is None is a leaf where it is given. Arrays are
+    compared on the host; what is traced equals itself only. A value can be hashed if
+    its leaves are Python's numbers.
     """
 
     def __init_subclass__(cls, static: tuple[str, ...] = ()) -> None:
         dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
-        names = [field.name for field in dataclasses.fields(cast(Any, cls))]
-        leaves = [name for name in names if name not in static]
+        fields = dataclasses.fields(cast(Any, cls))
+        optional = [field.name for field in fields if field.default is None]
+        fixed = {*optional, *static}
+        always = [field.name for field in fields if field.name not in fixed]
 
         def flatten(value: Any) -> Any:
-            children = [
-                (jax.tree_util.GetAttrKey(n), getattr(value, n)) for n in leaves
-            ]
-            return children, tuple(getattr(value, name) for name in static)
+            given = [name for name in optional if getattr(value, name) is not None]
+            keys = [(jax.tree_util.GetAttrKey(n), getattr(value, n)) for n in always]
+            keys += [(jax.tree_util.GetAttrKey(n), getattr(value, n)) for n in given]
+            return keys, (*(getattr(value, name) for name in static), *given)
 
         def unflatten(kept: Any, children: Any) -> Any:
-            return cls(**dict(zip((*leaves, *static), (*children, *kept), strict=True)))
+            given = kept[len(static) :]
+            values = *children, *kept[: len(static)]
+            return cls(**dict(zip((*always, *given, *static), values, strict=True)))
 
         # Not `register_dataclass`: two of its classes have equal structures.
         jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
@@ -66,10 +71,7 @@ class Value:
         return bool(forms[0] == forms[1]) and all(_is_same(a, b) for a, b in numbers)
 
     def __hash__(self) -> int:
-        leaves, form = jax.tree.flatten(self)
-        if not all(isinstance(leaf, int | float) for leaf in leaves):
-            raise TypeError(f"{type(self).__name__} of arrays cannot be hashed")
-        return hash((form, *leaves))
+        return hash((type(self), *vars(self).values()))  # Of arrays a TypeError.
 
     def __repr__(self) -> str:
         given = [f"{k}={v!r}" for k, v in vars(self).items() if v is not None]

@@ -23,7 +23,7 @@ _PROBES = 64  # Points at which a model on the host is asked once more.
 def describe(threat: Threat) -> str:
     """The threat in words: norm and radius, and what narrows it."""
     given = faces.given(threat)
-    parts = [name for name in ("mask", "scale") if name in given]
+    parts: list[str] = [name for name in ("mask", "scale") if name in given]
     if "lattice" in given:
         parts.append(f"lattice of {float(given['lattice']):.4g}")
     narrowed = f" with {' and '.join(parts)}" if parts else ""
