@@ -253,7 +253,7 @@ LONG_FUNCTION = "def f():\n    '''Doc.'''\n\n    # why\n" + "    x = 1\n" * 41
 LONG_CLOSURE = "def f():\n    def g():\n" + "        x = 1\n" * 40
 BAD = [
     (layer_violations, LOSS, "from robust_jax.attacks import pgd"),
-    (layer_violations, LOSS, "import robust_jax.threats.balls"),  # the same layer
+    (layer_violations, LOSS, "import robust_jax.threats.ball"),  # the same layer
     (layer_violations, LOSS, "from robust_jax import models"),
     (layer_violations, LOSS, "def f():\n    from robust_jax import evaluate"),
     (layer_violations, LOSS, "from ..train import loop"),

@@ -8,7 +8,7 @@ import numpy as np
 from experiments.selfchecks import zoo_training
 from robust_jax import attacks, evaluate, report, threats
 from robust_jax.core import drive
-from robust_jax.core.types import Untargeted
+from robust_jax.core.types import Threat, Untargeted
 from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.hard_label import hard_label
@@ -77,7 +77,7 @@ def judged(case: Case, plan: str, seed: int) -> dict[str, Any]:
     return {**row, "kept": kept, "verdict": verdict}
 
 
-def _kept(case: Case, found: evaluate.Report, threat: Any) -> float:
+def _kept(case: Case, found: evaluate.Report, threat: Threat) -> float:
     """What a fake keeps at most: of the examples that the plan left."""
     net, left = case.net, np.flatnonzero(found.winner == -1)
     if case.takes != "example":
@@ -99,7 +99,7 @@ def _kept(case: Case, found: evaluate.Report, threat: Any) -> float:
     return float((holds & (np.asarray(result.margin) < 0)).sum() / len(net.labels))
 
 
-def _under_the_base(case: Case, threat: Any) -> float:
+def _under_the_base(case: Case, threat: Threat) -> float:
     """Of a batch or a random net: what the net without its defence keeps."""
     net = case.net
     found = evaluate.robustness(

@@ -14,6 +14,7 @@ from robust_jax.core.types import (
     Incumbent,
     Key,
     LogitsFn,
+    ParametricThreat,
 )
 
 
@@ -47,7 +48,7 @@ def through(attack: Attack) -> Attack:
     """
 
     def init(
-        key: Key, threat: Any, x: Array, goal: Goal, logits: Array
+        key: Key, threat: ParametricThreat, x: Array, goal: Goal, logits: Array
     ) -> ThroughState:
         inner = attack.init(key, threat, threat.start(x), goal, logits)
         margin = verdict(logits, goal).astype(inner.best.margin.dtype)
@@ -62,7 +63,9 @@ def through(attack: Attack) -> Attack:
             backwards=inner.backwards,
         )
 
-    def step(logits_fn: LogitsFn, threat: Any, state: ThroughState) -> ThroughState:
+    def step(
+        logits_fn: LogitsFn, threat: ParametricThreat, state: ThroughState
+    ) -> ThroughState:
         before = state.inner
 
         def of_parameters(z: Array) -> Array:

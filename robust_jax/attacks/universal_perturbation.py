@@ -16,8 +16,10 @@ from robust_jax.core.types import (
     Goal,
     Key,
     LogitsFn,
+    PlacedThreat,
     SharedAttack,
     SharedState,
+    Threat,
 )
 from robust_jax.losses import objectives
 
@@ -52,16 +54,16 @@ def universal(
     checks.positive_number("relative_step", relative_step)
     checks.positive_number("most", most)
 
-    def place(key: Key, threat: Any, x: Array, shared: Array) -> Array:
+    def place(key: Key, threat: Threat, x: Array, shared: Array) -> Array:
         return threat.project(x + shared, x)
 
-    def rule(threat: Any) -> optax.GradientTransformation:
+    def rule(threat: Threat) -> optax.GradientTransformation:
         return optim.steepest(relative_step)(_unboxed(threat))
 
-    def project(threat: Any, shared: Array) -> Array:
+    def project(threat: Threat, shared: Array) -> Array:
         return _unboxed(threat).project(shared, jnp.zeros_like(shared))
 
-    def start(key: Key, threat: Any, x: Array) -> Array:
+    def start(key: Key, threat: Threat, x: Array) -> Array:
         return jnp.zeros_like(x)
 
     def capped(logits: Array, goal: Goal) -> Array:
@@ -93,17 +95,17 @@ def trained_patch(
     """
     checks.positive_number("learning_rate", learning_rate)
 
-    def place(key: Key, threat: Any, x: Array, shared: Array) -> Array:
+    def place(key: Key, threat: PlacedThreat, x: Array, shared: Array) -> Array:
         at = jax.random.randint(key, (2,), 0, threat.room(x) + 1, jnp.int32)
         return threat.paste(x, shared, at)
 
-    def rule(threat: Any) -> optax.GradientTransformation:
+    def rule(threat: Threat) -> optax.GradientTransformation:
         return optax.adam(learning_rate)
 
-    def project(threat: Any, shared: Array) -> Array:
+    def project(threat: Threat, shared: Array) -> Array:
         return jnp.clip(shared, threat.lower, threat.upper)
 
-    def start(key: Key, threat: Any, x: Array) -> Array:
+    def start(key: Key, threat: Threat, x: Array) -> Array:
         checks.threat("trained_patch", threat, "patch")
         unit = jax.random.uniform(key, x.shape, x.dtype)
         return threat.lower + unit * (threat.upper - threat.lower)
@@ -124,13 +126,13 @@ class _Parts(NamedTuple):
 def _shared(parts: _Parts, steps: int) -> SharedAttack:
     checks.positive_integer("steps", steps)
 
-    def init(key: Key, threat: Any, x: Array) -> SharedState:
+    def init(key: Key, threat: Threat, x: Array) -> SharedState:
         found = parts.start(key, threat, x)
         rule, zero = parts.rule(threat).init(found), jnp.zeros((), jnp.int32)
         return SharedState(key, found, rule, zero, jnp.zeros((), jnp.float32))
 
     def step(
-        logits_fn: LogitsFn, threat: Any, state: SharedState, x: Array, goal: Goal
+        logits_fn: LogitsFn, threat: Threat, state: SharedState, x: Array, goal: Goal
     ) -> SharedState:
         keys = jax.random.split(jax.random.fold_in(state.key, state.i), len(x))
 
@@ -155,6 +157,6 @@ def _shared(parts: _Parts, steps: int) -> SharedAttack:
     return SharedAttack(init, step, parts.place, steps)
 
 
-def _unboxed(threat: Any) -> Any:
+def _unboxed(threat: Threat) -> Any:
     """The ball alone: a displacement is bounded, images are clipped."""
-    return threat._replace(lower=-jnp.inf, upper=jnp.inf)
+    return threat.replace(lower=-jnp.inf, upper=jnp.inf)

@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_jax.core import checks
-from robust_jax.core.images import image_shape
+from robust_jax.core import checks, faces
+from robust_jax.core.types import ParametricThreat, Threat
 
 # Images that were normalised in their own type, and a box in float64 from the same
 # numbers, differ by this many units of the last place, and by a quarter of it mostly.
 _UNITS = 4
 
 
-def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
+def check(threat: Threat, shape: tuple[int, ...], *, cap: bool = False) -> None:
     """Raises ValueError for a radius or a box that does not fit images.
 
     Args:
@@ -35,9 +35,9 @@ def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
     if radii.shape not in ((), shape[:1]):
         raise ValueError(
             f"eps.shape={radii.shape}; expected one radius, or one per image: "
-            f"({shape[0]},)"
+            f"({shape[0]},); one per pixel or channel is threats.Linf(eps, scale=...)"
         )
-    if hasattr(threat, "apply"):  # Its box is that of parameters.
+    if isinstance(threat, ParametricThreat):  # Its box is that of parameters.
         return
     lower, upper = (_face(threat, side, shape) for side in ("lower", "upper"))
     if (lower > upper).any():
@@ -45,15 +45,38 @@ def check(threat: Any, shape: tuple[int, ...], *, cap: bool = False) -> None:
             f"lower={_span(lower)} and upper={_span(upper)} of the threat's box; "
             "expected lower <= upper"
         )
+    _check_parts(threat, shape)
     if not cap:
-        most, of = _largest(threat.name, lower, upper, shape)
+        width = upper - lower
+        full = (len(width), *shape[1:]) if width.ndim == len(shape) else shape[1:]
+        width = np.broadcast_to(width, full).reshape(-1, *shape[1:])
+        most, of = threat.largest(width)
         if most > 0:  # In a closed box nothing moves, whatever the radius.
             checks.within("eps", np.atleast_1d(radii), most, of)
 
 
-def check_kind(threat: Any) -> None:
+def _check_parts(threat: Threat, shape: tuple[int, ...]) -> None:
+    """Raises ValueError for a mask, a scale or a lattice that does not fit images."""
+    parts = faces.given(threat)
+    for name in {"mask", "scale"} & set(parts):
+        made = np.asarray(parts[name])
+        value = made.astype(np.uint8) if made.dtype == bool else made
+        if (_face_of(name, value, shape) < 0).any():
+            raise ValueError(
+                f"{name} of the threat holds {made.min():g}; expected >= 0"
+            )
+    if "lattice" in parts:
+        steps = 1 / np.asarray(parts["lattice"], np.float64)
+        if steps.ndim or not steps >= 1 or abs(steps - np.rint(steps)) > 1e-3:
+            raise ValueError(
+                f"lattice={checks.shown(parts['lattice'])}; expected a step whose "
+                "inverse is an integer, such as 1 / 255"
+            )
+
+
+def check_kind(threat: Threat) -> None:
     """Raises TypeError for what is no threat with its radius."""
-    wanted = ("name", "eps", "lower", "upper", "project", "_replace")
+    wanted = ("name", "eps", "lower", "upper", "project", "replace")
     if isinstance(threat, type) or not all(hasattr(threat, name) for name in wanted):
         raise TypeError(
             f"threat={checks.shown(threat)}; expected one with its radius, such as "
@@ -62,7 +85,7 @@ def check_kind(threat: Any) -> None:
 
 
 def inside(
-    images: NDArray[Any], threat: Any, names: str = "images"
+    images: NDArray[Any], threat: Threat, names: str = "images"
 ) -> NDArray[np.float32]:
     """Images in float32, with what rounding put beyond the box on its face.
 
@@ -76,7 +99,7 @@ def inside(
         raise ValueError(
             f"{names}[{first}] holds NaN or inf; remove or repair this example"
         )
-    if hasattr(threat, "apply"):
+    if isinstance(threat, ParametricThreat):
         return single
     lower, upper = (np.asarray(b, np.float64) for b in (threat.lower, threat.upper))
     size = np.maximum(*(np.abs(np.where(np.isinf(b), 0, b)) for b in (lower, upper)))
@@ -85,6 +108,12 @@ def inside(
     outside = (single < low) | (single > high)
     if outside.any():
         raise ValueError(_said(names, single, outside, lower, upper))
+    lattice = getattr(threat, "lattice", None)
+    if lattice is not None and not on_lattice(single, lattice).all():
+        raise ValueError(
+            f"{names} are not on the threat's lattice of steps {float(lattice):.6g}; "
+            "round them, or leave lattice out"
+        )
     low, high = lower.astype(np.float32), upper.astype(np.float32)
     is_beyond = (single < low).any() or (single > high).any()
     return np.clip(single, low, high) if is_beyond else single
@@ -112,10 +141,14 @@ def _said(
     )
 
 
-def _face(threat: Any, side: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def _face(threat: Threat, side: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """One side of the box in float64, of a shape that fits."""
+    return _face_of(side, getattr(threat, side), shape)
+
+
+def _face_of(side: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     wanted = f"a number, or what broadcasts to an image {shape[1:]}"
-    face = checks.numbers_of(side, getattr(threat, side), wanted)
+    face = checks.numbers_of(side, value, wanted)
     if np.isnan(face).any():
         raise ValueError(f"{side} of the threat's box holds NaN; expected {wanted}")
     full = shape if face.ndim == len(shape) else shape[1:]
@@ -131,31 +164,14 @@ def _face(threat: Any, side: str, shape: tuple[int, ...]) -> NDArray[np.float64]
     return face
 
 
-def _largest(
-    norm: str,
-    lower: NDArray[np.float64],
-    upper: NDArray[np.float64],
-    shape: tuple[int, ...],
-) -> tuple[float, str]:
-    """The radius from which on any image of the box is allowed, and what it is."""
-    if norm == "patch":
-        height, across, _ = image_shape(shape[1:])
-        return max(height, across), f"the sides {height} and {across} of an image"
-    size = int(np.prod(shape[1:]))
-    if norm == "l0":
-        return size, f"the {size:,} numbers of an image"
-    width = upper - lower
-    if norm == "linf":
-        return float(width.max()), f"the width {width.max():g} of the threat's box"
-    rank = width.ndim == len(shape)
-    full = np.broadcast_to(width, (len(width), *shape[1:]) if rank else shape[1:])
-    flat = full.reshape(len(width) if rank else 1, -1)
-    power = {"l2": 2, "l1": 1}[norm]
-    most = float((flat**power).sum(axis=1).max() ** (1 / power)) * (1 + 1e-6)
-    return most, f"the threat's box, whose {norm.upper()} diameter is {most:.4g}"
-
-
 def _span(face: NDArray[np.float64]) -> str:
     if face.size == 1:
         return f"{face.item():g}"
     return f"{face.min():g} to {face.max():g}"
+
+
+def on_lattice(images: NDArray[np.float32], lattice: Any) -> NDArray[np.bool_]:
+    """Which pixels are values of a lattice, up to rounding."""
+    step, wide = float(np.asarray(lattice)), images.astype(np.float64)
+    away = np.abs(wide - np.rint(wide / step) * step)
+    return np.asarray(away <= 2 * np.spacing(np.abs(images)) + 1e-7 * step)

@@ -18,6 +18,7 @@ from jax.tree_util import Partial
 from robust_jax.core import (
     checks,
     exports,
+    faces,
     factories,
     facts,
     given,
@@ -80,7 +81,7 @@ def _stepped(attack: Attack, logits_fn: LogitsFn, threat: Threat, state: Any) ->
     return jax.tree.map(
         lambda old, new: new if new.dtype == old.dtype else new.astype(old.dtype),
         state,
-        attack.step(logits_fn, threat, state),
+        faces.stepping(attack.step)(logits_fn, threat, state),
     )
 
 
@@ -110,7 +111,7 @@ def run(attack: Attack, *, to_the_end: bool = False) -> RunOne:
             lambda _, s: advance(attack, logits_fn, threat, s, to_the_end=to_the_end),
             state,
         )
-        return attack.finish(threat, state)
+        return faces.finishing(attack.finish)(threat, state)
 
     return run_one
 
@@ -122,7 +123,7 @@ def run_unrolled(attack: Attack, *, to_the_end: bool = False) -> RunOne:
         state = begin(attack, key, logits_fn, threat, x, goal)
         for _ in range(attack.steps):
             state = advance(attack, logits_fn, threat, state, to_the_end=to_the_end)
-        return attack.finish(threat, state)
+        return faces.finishing(attack.finish)(threat, state)
 
     return run_one
 
@@ -343,7 +344,9 @@ class _HostPrograms:
             return state, ~jnp.all(over(threat, state))
 
         self.begin, self.advance = compiled(begin_all), compiled(advance_all)
-        self.finish = compiled(lambda attack, t, s: jax.vmap(attack.finish)(t, s))
+        self.finish = compiled(
+            lambda attack, t, s: jax.vmap(faces.finishing(attack.finish))(t, s)
+        )
 
 
 @functools.cache

@@ -14,12 +14,21 @@ from jax.tree_util import Partial
 
 from robust_jax.core import boxes, checks, outputs
 from robust_jax.core.compiling import compiled
-from robust_jax.core.types import Goal, Key, LogitsFn, Reach, Towards, Untargeted
+from robust_jax.core.types import (
+    Goal,
+    Key,
+    LogitsFn,
+    ParametricThreat,
+    Reach,
+    Threat,
+    Towards,
+    Untargeted,
+)
 
 _EXAMPLES = "an array of floats [B, *S], or a pytree of such"
 
 
-def check(keys: Key, logits_fn: LogitsFn, threat: Any, x: Any, goal: Goal) -> None:
+def check(keys: Key, logits_fn: LogitsFn, threat: Threat, x: Any, goal: Goal) -> None:
     """Raises ValueError or TypeError for a batch that no attack can be asked about.
 
     The model is not traced; see `check_logits`.
@@ -39,7 +48,9 @@ def check(keys: Key, logits_fn: LogitsFn, threat: Any, x: Any, goal: Goal) -> No
     _check_examples(logits_fn, threat, x, goal)
 
 
-def check_set(key: Key, logits_fn: LogitsFn, threat: Any, x: Any, goal: Goal) -> None:
+def check_set(
+    key: Key, logits_fn: LogitsFn, threat: Threat, x: Any, goal: Goal
+) -> None:
     """As `check`, of a set of examples that share a key; x is one array."""
     if is_traced(key, logits_fn, threat, x, goal):
         return
@@ -61,7 +72,7 @@ def check_logits(logits_fn: Partial, x: Any, goal: Goal) -> None:
     answer = jax.tree.map(one, _answers().eval_shape(logits_fn, x))
     outputs.check_logits(answer, jax.tree.map(one, x))
     (classes,) = answer.shape
-    for name, value in goal._asdict().items():
+    for name, value in vars(goal).items():
         classified = jax.device_get(value)
         checks.labels(classified, len(classified), classes, name=f"goal.{name}")
 
@@ -89,7 +100,7 @@ def is_traced(*given: Any) -> bool:
     return any(map(checks.is_traced, jax.tree.leaves(given)))
 
 
-def _check_examples(logits_fn: LogitsFn, threat: Any, x: Any, goal: Goal) -> None:
+def _check_examples(logits_fn: LogitsFn, threat: Threat, x: Any, goal: Goal) -> None:
     outputs.check_callable("logits_fn", logits_fn)
     _check_threat(threat, x)
     if not isinstance(goal, Untargeted | Towards | Reach):
@@ -97,7 +108,7 @@ def _check_examples(logits_fn: LogitsFn, threat: Any, x: Any, goal: Goal) -> Non
             f"goal={checks.shown(goal)}; expected one of core.types, such as "
             "Untargeted(labels)"
         )
-    for name, value in goal._asdict().items():
+    for name, value in vars(goal).items():
         _refuse_list(f"goal.{name}", value)
         checks.labels(jax.device_get(value), _count(x), name=f"goal.{name}")
 
@@ -130,7 +141,7 @@ def _check_keys(name: str, keys: Any, shape: tuple[int, ...], wanted: str) -> No
         raise TypeError(f"{name}.dtype={keys.dtype}; expected {wanted}")
 
 
-def _check_threat(threat: Any, x: Any) -> None:
+def _check_threat(threat: Threat, x: Any) -> None:
     boxes.check_kind(threat)
     _refuse_list("eps", threat.eps)
     leaves, faces = jax.tree.leaves(x), []
@@ -146,9 +157,9 @@ def _check_threat(threat: Any, x: Any) -> None:
             )
     for leaf, low, high in zip(leaves, *map(itertools.cycle, faces), strict=False):
         pixels, low, high = map(_on_host, (leaf, low, high))
-        part = threat._replace(lower=low, upper=high)
+        part = threat.replace(lower=low, upper=high)
         boxes.check(part, pixels.shape, cap=True)
-        if not hasattr(threat, "apply"):  # Whose box is that of parameters.
+        if not isinstance(threat, ParametricThreat):  # Whose box is that of parameters.
             boxes.inside(pixels, part, "x")
 
 

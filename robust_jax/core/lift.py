@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.core import checks
+from robust_jax.core import checks, faces
 from robust_jax.core.closures import as_of_now
 from robust_jax.core.compiling import compiled, own_settings
-from robust_jax.core.types import Array, Key
+from robust_jax.core.types import Array, Key, Threat
 
 TILE = 64  # Slots of a device program. A constant: a row's last bits depend on it.
 _KEY_BLOCK = 1024
 _THREEFRY = "threefry2x32"
 
+_Threat = TypeVar("_Threat", bound=Threat)
 _Result = TypeVar("_Result")  # AttackResult, or x_adv alone
 
 
@@ -41,7 +42,7 @@ def over_examples(
     return run_many
 
 
-def threat_per_example(threat: Any, x: Array) -> Any:
+def threat_per_example(threat: _Threat, x: Array) -> _Threat:
     """The threat with a leading example axis on each field, as `vmap` wants it.
 
     Args:
@@ -53,12 +54,12 @@ def threat_per_example(threat: Any, x: Array) -> Any:
     return _per_example(jnp, threat, x)
 
 
-def threat_on_host(threat: Any, x: np.ndarray) -> Any:
+def threat_on_host(threat: _Threat, x: np.ndarray) -> _Threat:
     """As `threat_per_example`, NumPy arrays: on the host nothing is compiled for it."""
     return _per_example(np, threat, x)
 
 
-def without_kept_axes(threat: Any, x: Any) -> Any:
+def without_kept_axes(threat: _Threat, x: Any) -> _Threat:
     """The threat with a box [1, *S], as `x.min(0, keepdims=True)` has it, as [*S]."""
     rank = jax.tree.leaves(x)[0].ndim
 
@@ -66,11 +67,10 @@ def without_kept_axes(threat: Any, x: Any) -> Any:
         is_kept = np.ndim(face) == rank and np.shape(face)[0] == 1
         return face[0] if is_kept else face
 
-    lower, upper = jax.tree.map(dropped, (threat.lower, threat.upper))
-    return threat._replace(lower=lower, upper=upper)
+    return threat.replace(**jax.tree.map(dropped, faces.given(threat)))
 
 
-def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
+def _per_example(numpy: Any, threat: _Threat, x: Any) -> _Threat:
     leaf, threat = jax.tree.leaves(x)[0], without_kept_axes(threat, x)
     n, dtype = leaf.shape[0], jnp.promote_types(leaf.dtype, jnp.float32)
     eps = numpy.broadcast_to(numpy.asarray(threat.eps, dtype), (n,))
@@ -81,8 +81,31 @@ def _per_example(numpy: Any, threat: Any, x: Any) -> Any:
             return bound
         return numpy.broadcast_to(bound, (n, *bound.shape))
 
-    lower, upper = jax.tree.map(face, (threat.lower, threat.upper))
-    return threat._replace(eps=eps, lower=lower, upper=upper)
+    threat = threat.replace(eps=eps, **jax.tree.map(face, faces.given(threat)))
+    return _narrowed(numpy, threat, x)
+
+
+def _narrowed(numpy: Any, threat: _Threat, x: Any) -> _Threat:
+    """With a box that says what mask and scale do, for who looks at nothing else."""
+    box, some = (threat.lower, threat.upper), faces.given(threat)
+
+    def like(field: Any, leaf: Any = x) -> Any:
+        """With axes between that of the examples and its own."""
+        field = numpy.asarray(field)
+        between = (1,) * (leaf.ndim - field.ndim)
+        return field.reshape((*field.shape[:1], *between, *field.shape[1:]))
+
+    if not {"mask", "scale"} & set(some):
+        return threat
+    box = tuple(map(like, box))
+    if "mask" in some:
+        box = faces.shut(like(some["mask"]), *box, x, numpy)
+    if "scale" in some:
+        eps, scale = like(threat.eps), like(some["scale"])
+        reach = numpy.where(scale == 0, 0, eps * numpy.where(scale == 0, 1, scale))
+        box = numpy.maximum(box[0], x - reach), numpy.minimum(box[1], x + reach)
+    lower, upper = (numpy.broadcast_to(side, x.shape) for side in box)
+    return threat.replace(lower=lower, upper=upper)
 
 
 def item_keys(
@@ -191,7 +214,7 @@ def in_tiles(
     return run_any
 
 
-def threat_of(threat: Any, x: Any, index: np.ndarray) -> Any:
+def threat_of(threat: _Threat, x: Any, index: np.ndarray) -> _Threat:
     """The threat of some examples: picks the fields that are given per example.
 
     Args:
@@ -205,7 +228,5 @@ def threat_of(threat: Any, x: Any, index: np.ndarray) -> Any:
         field = np.asarray(field)
         return field[index] if field.ndim == per_example_rank else field
 
-    lower, upper = jax.tree.map(
-        lambda face: pick(face, batched), (threat.lower, threat.upper)
-    )
-    return threat._replace(eps=pick(threat.eps, 1), lower=lower, upper=upper)
+    some = jax.tree.map(lambda face: pick(face, batched), faces.given(threat))
+    return threat.replace(eps=pick(threat.eps, 1), **some)

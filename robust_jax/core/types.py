@@ -3,10 +3,22 @@
 Everything here describes ONE example; `core.lift` makes a batch of it.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import (
+    Any,
+    Generic,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    cast,
+    dataclass_transform,
+    runtime_checkable,
+)
 
 import jax
+import numpy as np
 from jax.typing import ArrayLike
 
 from robust_jax.core.brief import brief
@@ -16,20 +28,76 @@ Key = jax.Array
 LogitsFn = Callable[[Array], Array]  # [*S] -> [K], of one example
 
 
-class Untargeted(NamedTuple):
+@dataclass_transform(frozen_default=True)
+class Value:
+    """A frozen dataclass that is a pytree, equal to its like by type and numbers.
+
+    `class Goal(Value, static=("kind",))` registers its fields as leaves, but those that
+    are static; one whose default is None is a leaf where it is given. Arrays are
+    compared on the host; what is traced equals itself only. A value can be hashed if
+    its leaves are Python's numbers.
+    """
+
+    def __init_subclass__(cls, static: tuple[str, ...] = ()) -> None:
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        fields = dataclasses.fields(cast(Any, cls))
+        optional = [field.name for field in fields if field.default is None]
+        fixed = {*optional, *static}
+        always = [field.name for field in fields if field.name not in fixed]
+
+        def flatten(value: Any) -> Any:
+            given = [name for name in optional if getattr(value, name) is not None]
+            keys = [(jax.tree_util.GetAttrKey(n), getattr(value, n)) for n in always]
+            keys += [(jax.tree_util.GetAttrKey(n), getattr(value, n)) for n in given]
+            return keys, (*(getattr(value, name) for name in static), *given)
+
+        def unflatten(kept: Any, children: Any) -> Any:
+            given = kept[len(static) :]
+            values = *children, *kept[: len(static)]
+            return cls(**dict(zip((*always, *given, *static), values, strict=True)))
+
+        # Not `register_dataclass`: two of its classes have equal structures.
+        jax.tree_util.register_pytree_with_keys(cls, flatten, unflatten)
+
+    def replace(self, **fields: ArrayLike | None) -> Self:
+        """The same with other values in some fields."""
+        return dataclasses.replace(cast(Any, self), **fields)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        forms: list[Any] = [jax.tree.structure(value) for value in (self, other)]
+        numbers = zip(jax.tree.leaves(self), jax.tree.leaves(other), strict=False)
+        return bool(forms[0] == forms[1]) and all(_is_same(a, b) for a, b in numbers)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))  # Of arrays a TypeError.
+
+    def __repr__(self) -> str:
+        given = [f"{k}={v!r}" for k, v in vars(self).items() if v is not None]
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _is_same(a: ArrayLike, b: ArrayLike) -> bool:
+    if a is b or isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer):
+        return a is b
+    return np.array_equal(np.asarray(a), np.asarray(b))
+
+
+class Untargeted(Value):
     """Any class but the true one."""
 
     label: ArrayLike  # [] integer
 
 
-class Towards(NamedTuple):
+class Towards(Value):
     """Climb the logit of `target`; any error is a success (AutoAttack's "targeted")."""
 
     label: ArrayLike  # [] integer
     target: ArrayLike  # [] integer, other than the label
 
 
-class Reach(NamedTuple):
+class Reach(Value):
     """The example must be classified as `target` (Szegedy et al., ICLR 2014)."""
 
     target: ArrayLike  # [] integer
@@ -41,35 +109,99 @@ Goal = Untargeted | Towards | Reach
 class Threat(Protocol):
     """What the adversary may do to one example.
 
-    A pytree, so that radii and box are traced.
+    A pytree, so that radii and box are traced; `Value` gives `replace`.
     """
 
     @property
     def name(self) -> str: ...  # as the facts of attacks have it, such as "linf"
 
     @property
-    def eps(self) -> ArrayLike: ...  # allowed radius, in the threat's norm
+    def eps(self) -> Array | float: ...  # [] allowed radius, in the threat's norm
 
     @property
-    def lower(self) -> ArrayLike: ...  # the box, pixel units
+    def lower(self) -> Array | float: ...  # the box, pixel units: [], or broadcast to x
 
     @property
-    def upper(self) -> ArrayLike: ...
+    def upper(self) -> Array | float: ...
+
+    @property
+    def counts(self) -> bool: ...  # whether radii are numbers of something
+
+    @property
+    def sums(self) -> bool: ...  # whether the norm adds up what coordinates give
+
+    def measured(self, delta: np.ndarray) -> np.ndarray:
+        """The sizes of displacements [N, *S] on the host, float64 [N].
+
+        `inf` where a coordinate changes that must not. Shares no code with `distance`.
+        """
+        ...
+
+    def largest(self, width: np.ndarray) -> tuple[float, str]:
+        """The radius from which on any image of a box [N, *S] is allowed, in words."""
+        ...
+
+    def replace(self, **fields: ArrayLike | None) -> Self:
+        """The same threat with other values in some fields, such as `eps`."""
+        ...
 
     def project(self, x: Array, x0: Array) -> Array:
-        """The nearest point (Euclidean) of ball and box together."""
+        """The nearest point (Euclidean) of ball and box together; all are [*S].
+
+        Guarantees: feasible; x itself where it is.
+        """
         ...
 
     def sample(self, key: Key, x0: Array) -> Array:
-        """A random feasible point around x0."""
+        """A random feasible point around x0 [*S]; deterministic in key."""
         ...
 
     def steepest(self, grad: Array, x: Array) -> Array:
-        """The displacement of size eps that climbs `grad` the most, box respected."""
+        """The displacement [*S] of size eps that climbs `grad` [*S] the most.
+
+        Of a zero gradient zero; box respected, see the norm.
+        """
         ...
 
     def distance(self, x: Array, x0: Array) -> Array:
-        """The size of x - x0 in the threat's norm."""
+        """The size of x - x0 in the threat's norm, [], at least float32."""
+        ...
+
+
+class NormBall(Threat, Protocol):
+    """A threat whose norm has a dual norm: all but L0."""
+
+    def dual(self, grad: Array) -> Array:
+        """The dual norm of grad [*S], []: what a step of size one climbs."""
+        ...
+
+    def cross(self, normal: Array, gap: ArrayLike, x: Array) -> Array:
+        """The smallest displacement [*S] in the box that climbs `normal` by gap []."""
+        ...
+
+
+class PlacedThreat(Threat, Protocol):
+    """A threat on one part of the image, such as a patch, that lies somewhere."""
+
+    def room(self, x: Array) -> Array:
+        """The last row and the last column at which the part may begin, [2] int32."""
+        ...
+
+    def paste(self, x: Array, canvas: Array, at: Array) -> Array:
+        """x [*S] with the upper left corner of a canvas [*S] at row and column [2]."""
+        ...
+
+
+@runtime_checkable
+class ParametricThreat(Threat, Protocol):
+    """A threat on parameters z [*Z], which its other methods take in place of x."""
+
+    def start(self, x: Array) -> Array:
+        """The parameters that leave x as it is: zeros [*Z]."""
+        ...
+
+    def apply(self, x: Array, z: Array) -> Array:
+        """The image that the parameters make, the shape of x."""
         ...
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from robust_jax import attacks
 from robust_jax.core import boxes, checks, drive, facts, lift
 from robust_jax.core.compiling import own_settings
-from robust_jax.core.types import Attack, AttackResult, LogitsFn, Reach, Untargeted
+from robust_jax.core.types import (
+    Attack,
+    AttackResult,
+    LogitsFn,
+    Reach,
+    Threat,
+    Untargeted,
+)
 from robust_jax.evaluate.examples import checked
 
 
@@ -18,7 +25,7 @@ def attack(
     model: Any,
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     *,
     targets: Any = None,
     takes: str | None = None,
@@ -90,7 +97,7 @@ def run_on(
     attack: Attack,
     ids: np.ndarray,
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     x: Any,
     goal: Any,
     *,

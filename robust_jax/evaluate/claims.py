@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from robust_jax.core import closures, compiling, lift
+from robust_jax.core import boxes, closures, compiling, lift
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
-from robust_jax.core.types import LogitsFn
+from robust_jax.core.types import LogitsFn, ParametricThreat, Threat
 
 _UNIT = float(np.finfo(np.float32).eps)  # Of a float32 next to its last place.
 _BORDER = 1e-4  # DESIGN tolerance: below it a margin's sign may depend on the layout.
@@ -87,7 +87,7 @@ def _forward(tile: int) -> Any:
 @own_settings()
 def confirm(
     logits_fn: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -114,14 +114,15 @@ def confirm(
     if n == 0:
         return NO_CLAIMS._replace(samples=samples)
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
-    if of_parameters(threat):
+    if isinstance(threat, ParametricThreat):
         size, box, is_outside = np.full(n, np.nan), np.zeros(n), np.zeros(n, bool)
     else:
-        size = _size(threat.name, x_adv.astype(np.float64) - images.astype(np.float64))
+        size = threat.measured(x_adv.astype(np.float64) - images.astype(np.float64))
         box = _beyond_the_box(threat, x_adv)
-        rounding = _rounding(threat.name, images, x_adv, eps)
+        rounding = _rounding(threat, images, x_adv, eps)
         # A pixel without a number is outside, too.
-        is_outside = ~((size <= eps + rounding) & (box <= 0))
+        is_inside = (size <= eps + rounding) & np.isfinite(size) & (box <= 0)
+        is_outside = ~is_inside | _off_the_lattice(threat, x_adv)
 
     logits = predict(logits_fn, x_adv, _AUDIT_TILE).astype(np.float64)
     own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
@@ -146,12 +147,7 @@ def confirm(
     )
 
 
-def of_parameters(threat: Any) -> bool:
-    """Whether a threat's limits are those of parameters, not of pixels."""
-    return hasattr(threat, "apply")
-
-
-def _beyond_the_box(threat: Any, x_adv: np.ndarray) -> np.ndarray:
+def _beyond_the_box(threat: Threat, x_adv: np.ndarray) -> np.ndarray:
     """How far the furthest pixel of each image is outside, [N]; at most 0 inside."""
     # The box in the type of the pixels: float32(0.1) on the face at 0.1 is inside.
     lower, upper = (np.asarray(b, x_adv.dtype) for b in (threat.lower, threat.upper))
@@ -160,33 +156,8 @@ def _beyond_the_box(threat: Any, x_adv: np.ndarray) -> np.ndarray:
     return np.maximum(below, above).reshape(len(x_adv), -1).max(axis=1)
 
 
-def _size(norm: str, delta: np.ndarray) -> np.ndarray:
-    if norm == "patch":
-        return _side(delta != 0)
-    flat = np.abs(delta.reshape(len(delta), -1))
-    if norm == "linf":
-        return flat.max(axis=1)
-    if norm == "l2":
-        return np.sqrt((flat**2).sum(axis=1))
-    if norm == "l1":
-        return flat.sum(axis=1)
-    return (flat > 0).sum(axis=1).astype(np.float64)
-
-
-def _side(changed: np.ndarray) -> np.ndarray:
-    """Of the smallest square around all that changed, by rows and columns."""
-    sides = np.zeros(len(changed))
-    rows = 2 if changed.ndim == 5 else 1  # Frames come before them.
-    for axis in range(rows, min(rows + 2, changed.ndim)):
-        others = tuple(a for a in range(1, changed.ndim) if a != axis)
-        line = np.any(changed, axis=others)
-        first, last = line.argmax(axis=1), line.shape[1] - line[:, ::-1].argmax(axis=1)
-        sides = np.maximum(sides, np.where(line.any(axis=1), last - first, 0))
-    return sides
-
-
 def _rounding(
-    norm: str, images: np.ndarray, x_adv: np.ndarray, eps: np.ndarray
+    threat: Threat, images: np.ndarray, x_adv: np.ndarray, eps: np.ndarray
 ) -> np.ndarray:
     """By how much float32 may make a displacement of size eps longer, [N].
 
@@ -194,9 +165,18 @@ def _rounding(
     the next one away at most, whatever range the box has; a sum of d squares or sizes
     errs by some sqrt(d) units of its own.
     """
-    if norm in ("l0", "patch"):
+    if threat.counts:
         return np.zeros(len(images))
     step = np.spacing(np.abs(x_adv).astype(np.float32)).astype(np.float64)
-    pixels = _size(norm, np.where(x_adv != images, step / 2, 0))
-    terms = 1 if norm == "linf" else images[0].size
+    pixels = threat.measured(np.where(x_adv != images, step / 2, 0))
+    terms = images[0].size if threat.sums else 1
     return pixels + _UNIT * np.where(np.isinf(eps), 0, eps) * terms**0.5
+
+
+def _off_the_lattice(threat: Threat, x_adv: np.ndarray) -> np.ndarray:
+    """Whether a pixel of an image has a value that the lattice lacks, [N]."""
+    lattice = getattr(threat, "lattice", None)
+    if lattice is None:
+        return np.zeros(len(x_adv), bool)
+    values = boxes.on_lattice(x_adv.astype(np.float32), lattice)
+    return np.asarray(~values.reshape(len(x_adv), -1).all(axis=1))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from robust_jax.core import checks, records
+from robust_jax.core.types import Threat
 from robust_jax.evaluate.model import SAMPLES, adapted
 from robust_jax.evaluate.report import COLUMNS, Report
 from robust_jax.evaluate.robustness import robustness
@@ -54,7 +55,7 @@ def compare(
     models: Mapping[str, Any],
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     *,
     journal: records.PathLike | None = None,
     **options: Any,

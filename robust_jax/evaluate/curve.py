@@ -10,7 +10,7 @@ from robust_jax.core import boxes, checks, facts, lift
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
-from robust_jax.core.types import Attack, LogitsFn, Untargeted
+from robust_jax.core.types import Attack, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.examples import checked
 
@@ -51,7 +51,7 @@ def curve(
     model: LogitsFn,
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     radii: Sequence[float] | np.ndarray,
     attack: Attack | str,
     *,
@@ -87,7 +87,7 @@ def curve(
     facts.check_use(attack, threat)
     checks.function("on_items", on_items)
     checks.eps(threat.name, values, most=np.inf)
-    largest = threat._replace(eps=values.max())
+    largest = threat.replace(eps=values.max())
     net, examples, threat = checked(model, images, labels, largest, ids, seed, tile)
     right = np.flatnonzero(examples.right)
     broken = np.ones((len(values), len(examples.labels)), bool)
@@ -96,7 +96,7 @@ def curve(
         return Curve(threat.name, values, broken, 0, 0)
     item = np.tile(right, len(values))
     eps = np.repeat(values, len(right)).astype(np.float32)
-    goal, every = Untargeted(examples.labels[item]), threat._replace(eps=eps)
+    goal, every = Untargeted(examples.labels[item]), threat.replace(eps=eps)
     given = examples.ids[item], net.logits_fn, every, examples.images[item], goal
     result = run_on(attack, *given, seed=seed, tile=tile, on_tile=on_items)
     broken[:, right] = (result.margin >= 0).reshape(len(values), -1)

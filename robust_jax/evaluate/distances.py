@@ -18,7 +18,7 @@ from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.factories import Product
 from robust_jax.core.metrics import Median, Proportion, median
-from robust_jax.core.types import Attack, LogitsFn
+from robust_jax.core.types import Attack, LogitsFn, Threat
 from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import Examples
@@ -86,7 +86,7 @@ def distances(
     model: LogitsFn,
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     plan: Stage | NearestPlan | Attack | str | None = None,
     *,
     ids: Any = None,
@@ -140,7 +140,7 @@ def distances(
     )  # fmt: skip
 
 
-def _check_plan(plan: Stage | NearestPlan | None, threat: Any) -> None:
+def _check_plan(plan: Stage | NearestPlan | None, threat: Threat) -> None:
     """Before anything is asked."""
     if plan is None:
         nearest(threat.name)  # A norm without a plan.
@@ -162,7 +162,7 @@ class _Part(NamedTuple):
     """Examples of a net, M of them."""
 
     model: LogitsFn
-    threat: Any
+    threat: Threat
     of: Examples
 
     def take(self, rows: np.ndarray) -> "_Part":
@@ -271,7 +271,7 @@ def _held(
 
 def audited(
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,

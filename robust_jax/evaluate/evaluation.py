@@ -11,7 +11,7 @@ from robust_jax.core import facts, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.records import PathLike
 from robust_jax.core.streams import OfPlan
-from robust_jax.core.types import AttackResult, Towards
+from robust_jax.core.types import AttackResult, Threat, Towards
 from robust_jax.evaluate.claims import Claims, confirm
 from robust_jax.evaluate.engine import (
     Entry,
@@ -60,7 +60,7 @@ class Evaluation:
         self,
         model: Model,
         examples: Examples,
-        threat: Any,
+        threat: Threat,
         plan: Plan,
         seed: int,
         options: Run,

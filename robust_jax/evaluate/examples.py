@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from robust_jax.core import boxes, checks, lift
 from robust_jax.core.ids import example_ids
-from robust_jax.core.types import LogitsFn
+from robust_jax.core.types import LogitsFn, Threat
 from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.engine import Examples
 from robust_jax.evaluate.model import SAMPLES, Model, adapted
@@ -22,7 +22,7 @@ class Given(NamedTuple):
 
     images: NDArray[np.float32]  # [N, *S], in the box
     labels: NDArray[Any]  # [N] integers
-    threat: Any
+    threat: Threat
     ids: NDArray[np.uint64]  # [N]
     certified: NDArray[np.bool_] | None = None  # [N]
 
@@ -30,7 +30,7 @@ class Given(NamedTuple):
 def given(
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     ids: Any,
     *,
     certified: Any = None,
@@ -84,7 +84,7 @@ def checked(
     model: Any,
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     ids: Any,
     seed: int,
     tile: int,

@@ -10,6 +10,7 @@ import math
 from typing import NamedTuple
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
@@ -118,7 +119,7 @@ def hard_label(queries: int = QUERIES) -> Attack:
 def _first_state(
     key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
 ) -> HardLabelState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     zero = jnp.zeros((), jnp.int32)
     down = jnp.full(x.shape, -1, jnp.int8)  # The first ray flips all: upwards.
     return HardLabelState(

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 from jax.extend import core as jex
 
-from robust_jax.core import closures, compiling, exports, factories, lift
+from robust_jax.core import closures, compiling, exports, faces, factories, lift
 from robust_jax.core.streams import OfPlan
-from robust_jax.core.types import LogitsFn
-from robust_jax.evaluate.claims import of_parameters, predict
+from robust_jax.core.types import LogitsFn, ParametricThreat, Threat
+from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.engine import Examples, Layout, Work
 from robust_jax.evaluate.engine.programs import traced
 from robust_jax.evaluate.stages import Plan
@@ -20,19 +20,24 @@ from robust_jax.interop.host import name_of
 _PROBES = 64  # Points at which a model on the host is asked once more.
 
 
-def describe(threat: Any) -> str:
-    """The threat in words: norm and radius."""
+def describe(threat: Threat) -> str:
+    """The threat in words: norm and radius, and what narrows it."""
+    given = faces.given(threat)
+    parts: list[str] = [name for name in ("mask", "scale") if name in given]
+    if "lattice" in given:
+        parts.append(f"lattice of {float(given['lattice']):.4g}")
+    narrowed = f" with {' and '.join(parts)}" if parts else ""
     radii = np.unique(np.asarray(threat.eps, np.float64))
     if len(radii) == 1:
-        return f"{threat.name} eps={radii[0]:.4g}"
-    return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}"
+        return f"{threat.name} eps={radii[0]:.4g}{narrowed}"
+    return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}{narrowed}"
 
 
 def identity(
     plan: Plan,
     works: Sequence[Work],
     logits_fn: LogitsFn,
-    threat: Any,
+    threat: Threat,
     layout: Layout,
     *,
     seed: int,
@@ -120,7 +125,7 @@ def _hosts(traced: Any) -> Iterator[str]:
             yield name
 
 
-def _probes(threat: Any, examples: Examples, seed: int) -> np.ndarray:
+def _probes(threat: Threat, examples: Examples, seed: int) -> np.ndarray:
     """Drawn points inside the threat set of the first examples, [M, *S]."""
     some = np.arange(min(_PROBES, len(examples.images)))
     x = examples.images[some]
@@ -129,8 +134,8 @@ def _probes(threat: Any, examples: Examples, seed: int) -> np.ndarray:
     return np.asarray(compiling.compiled(jax.vmap(_drawn), brief=True)(around, keys, x))
 
 
-def _drawn(threat: Any, key: Any, x: Any) -> Any:
-    if of_parameters(threat):
+def _drawn(threat: Threat, key: Any, x: Any) -> Any:
+    if isinstance(threat, ParametricThreat):
         return threat.apply(x, threat.sample(key, threat.start(x)))
     return threat.sample(key, x)
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from robust_jax import threats
-from robust_jax.core import compiling, drive, lift
+from robust_jax.core import compiling, drive, faces, lift
 from robust_jax.core.closures import as_of_now
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import (
@@ -15,6 +15,7 @@ from robust_jax.core.types import (
     AttackResult,
     Key,
     LogitsFn,
+    Threat,
     Towards,
     Untargeted,
 )
@@ -26,7 +27,7 @@ def refined(
     attack: Attack,
     keys: Key,
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -47,7 +48,7 @@ def refined(
     seen = np.argmax(np.where(is_own, -np.inf, logits), axis=1).astype(labels.dtype)
     run_many: Any = drive.hosted(attack, to_the_end=True)
 
-    def run(keys: Key, model: LogitsFn, threat: Any, x: Any, goal: Towards) -> Any:
+    def run(keys: Key, model: LogitsFn, threat: Threat, x: Any, goal: Towards) -> Any:
         return run_many(keys, model, threat, x[0], goal, x[1])
 
     goal, both = Towards(labels, seen), (images, x_adv)
@@ -57,7 +58,7 @@ def refined(
 
 def polished(
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -80,7 +81,7 @@ def polished(
 
 def drawn_in(
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -106,6 +107,7 @@ def drawn_in(
         share = (low + high) / 2
         at = share.reshape(-1, *[1] * (images.ndim - 1)).astype(x_adv.dtype)
         point = np.clip(images + at * way, lower, upper)
+        point = faces.snapped(getattr(threat, "lattice", None), point, images, np)
         logits = predict(model, point, tile)
         is_own = np.arange(logits.shape[1]) == labels[:, None]
         others = np.where(is_own, -np.inf, logits).max(axis=1)
@@ -117,7 +119,7 @@ def drawn_in(
 
 def pruned(
     model: LogitsFn,
-    threat: Any,
+    threat: Threat,
     images: np.ndarray,
     x_adv: np.ndarray,
     labels: np.ndarray,
@@ -146,6 +148,7 @@ def pruned(
         order = np.argsort(np.where(moved, slope * (pushed - x), np.inf), axis=1)
         point, place = pushed.copy(), order[rows, np.minimum(failures, x.shape[1] - 1)]
         point[rows, place] = x[rows, place]
+        point = faces.snapped(getattr(threat, "lattice", None), point, x, np)
         won, steepness = _looked(model, point.reshape(images.shape), labels, tile)
         won &= (point != x).sum(axis=1) < moved.sum(axis=1)
         best[won], slope[won] = point[won], steepness[won]

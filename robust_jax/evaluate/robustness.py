@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from robust_jax.core import checks, compilation, facts
 from robust_jax.core.compiling import check_jit, own_settings
+from robust_jax.core.types import ParametricThreat, Threat
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.auditing import (
     AUDIT_SHARE,
@@ -14,7 +15,6 @@ from robust_jax.evaluate.auditing import (
     check_points,
     settled,
 )
-from robust_jax.evaluate.claims import of_parameters
 from robust_jax.evaluate.engine import Limit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import asked, given
@@ -29,7 +29,7 @@ def robustness(
     model: Any,
     images: Any,
     labels: Any,
-    threat: Any,
+    threat: Threat,
     *,
     plan: str | Plan = "standard",
     takes: str | None = None,
@@ -123,11 +123,11 @@ def _check_plan(plan: Any) -> None:
         )
 
 
-def _check_threat(threat: Any, plan: str | Plan, audit: bool) -> None:
+def _check_threat(threat: Threat, plan: str | Plan, audit: bool) -> None:
     """Plans by name and the audit have attacks on pixels alone."""
     for stage in plan if not isinstance(plan, str) else ():
         facts.check_use(stage.attack, threat)
-    if not of_parameters(threat):
+    if not isinstance(threat, ParametricThreat):
         return
     name = threat.name
     if isinstance(plan, str):

@@ -2,7 +2,11 @@
 
 from robust_jax.core import checks
 from robust_jax.threats import corruptions
-from robust_jax.threats.balls import L0, L1, L2, Ball, Linf, ball_then_clip
+from robust_jax.threats.ball import Ball, ball_then_clip
+from robust_jax.threats.l0 import L0
+from robust_jax.threats.l1 import L1
+from robust_jax.threats.l2 import L2
+from robust_jax.threats.linf import Linf
 from robust_jax.threats.parametric import (
     ColourShift,
     Flow,
@@ -28,13 +32,8 @@ __all__ = [
     "corruptions",
 ]
 
-_NAMED: dict[str, type[Ball | Patch]] = {
-    "linf": Linf,
-    "l2": L2,
-    "l1": L1,
-    "l0": L0,
-    "patch": Patch,
-}
+_ALL: tuple[type[Ball | Patch], ...] = (Linf, L2, L1, L0, Patch)
+_NAMED = {kind.name: kind for kind in _ALL}
 NAMES = tuple(_NAMED)  # of the threats on pixels, as `by_name` takes them
 
 

@@ -5,43 +5,18 @@ they make of an image; projections, samples and distances are those of z, around
 `attacks.through` makes an attack on pixels one on parameters.
 """
 
-import dataclasses
-from typing import Any, Protocol
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 
 from robust_jax.core.images import as_image, from_image, image_shape
-from robust_jax.core.types import Array, Key
+from robust_jax.core.types import Array, Key, Value
 from robust_jax.threats import warps
-from robust_jax.threats.balls import Linf
+from robust_jax.threats.linf import Linf
 
 
-class Parametric(Protocol):
-    """A threat on parameters; see the module."""
-
-    @property
-    def name(self) -> str: ...
-
-    def start(self, x: Array) -> Array:
-        """The parameters that leave x as it is: zeros [*Z]."""
-        ...
-
-    def apply(self, x: Array, z: Array) -> Array:
-        """The image that the parameters make, the shape of x."""
-        ...
-
-
-def _threat(cls: Any) -> Any:
-    """A pytree with traced eps and box, and static limits."""
-    fields = [field.name for field in dataclasses.fields(cls)]
-    traced = ["eps", "lower", "upper"]
-    static = [name for name in fields if name not in traced]
-    return jax.tree_util.register_dataclass(cls, traced, static)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Cube:
+class Parametric(Value):
     """Parameters of which each may be up to eps of its limit.
 
     An attack on pixels is refused where it asks for a set of pixels: any image would
@@ -52,6 +27,9 @@ class _Cube:
         lower, upper: of the parameters; -1 and 1, or infinite where there is no limit.
     """
 
+    name: ClassVar[str]
+    sums: ClassVar[bool] = False
+    counts: ClassVar[bool] = False
     eps: Array | float = 1.0
     lower: Array | float = -1.0
     upper: Array | float = 1.0
@@ -61,11 +39,24 @@ class _Cube:
         """The set of parameters, as a ball."""
         return Linf(self.eps, self.lower, self.upper)
 
-    def _replace(self, **fields: Any) -> Any:
-        return dataclasses.replace(self, **fields)
-
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether parameters, of some image, have that shape."""
+        raise NotImplementedError
+
+    def measured(self, delta: np.ndarray) -> np.ndarray:
+        """NaN, as an image does not tell which parameters made it."""
+        return np.full(len(delta), np.nan)
+
+    def largest(self, width: np.ndarray) -> tuple[float, str]:
+        """All of the limits, and whatever is beyond."""
+        return np.inf, "all limits"
+
+    def start(self, x: Array) -> Array:
+        """The parameters that leave x as it is: zeros [*Z]."""
+        raise NotImplementedError
+
+    def apply(self, x: Array, z: Array) -> Array:
+        """The image that the parameters make, the shape of x."""
         raise NotImplementedError
 
     def project(self, z: Array, z0: Array) -> Array:
@@ -95,9 +86,7 @@ class _Cube:
         return self.ball
 
 
-@_threat
-@dataclasses.dataclass(frozen=True)
-class RotationTranslation(_Cube):
+class RotationTranslation(Parametric, static=("rotation", "translation")):
     """The image is turned about its middle and shifted (Engstrom et al., ICML 2019).
 
     Parameters: rotation, shift down, shift to the right; [3]. Bilinear, black beyond
@@ -116,13 +105,9 @@ class RotationTranslation(_Cube):
            [0., 0., 0.]], dtype=float32)
     """
 
+    name: ClassVar[str] = "rotation-translation"
     rotation: float = 30.0
     translation: float = 3.0
-
-    @property
-    def name(self) -> str:
-        """As the catalog of attacks has it."""
-        return "rotation-translation"
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether it is [3]."""
@@ -138,9 +123,7 @@ class RotationTranslation(_Cube):
         return warps.turned(x, self.rotation * z[0], shift[0], shift[1])
 
 
-@_threat
-@dataclasses.dataclass(frozen=True)
-class Flow(_Cube):
+class Flow(Parametric, static=("reach",)):
     """Each pixel is taken from a place near by (Xiao et al., ICLR 2018).
 
     Parameters: displacements down and to the right, [H, W, 2]. The limit is static.
@@ -154,12 +137,8 @@ class Flow(_Cube):
     (8, 8, 2)
     """
 
+    name: ClassVar[str] = "flow"
     reach: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """As the catalog of attacks has it."""
-        return "flow"
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether it is [H, W, 2]."""
@@ -175,9 +154,7 @@ class Flow(_Cube):
         return warps.flowed(x, self.reach * z)
 
 
-@_threat
-@dataclasses.dataclass(frozen=True)
-class ColourShift(_Cube):
+class ColourShift(Parametric, static=("offset", "gain", "low", "high")):
     """Each channel becomes lighter or darker and stronger or weaker in contrast.
 
     Parameters: offset and gain of each channel, [C, 2]; a channel c becomes
@@ -196,15 +173,11 @@ class ColourShift(_Cube):
     Array([0.7, 0.7], dtype=float32)
     """
 
+    name: ClassVar[str] = "colour-shift"
     offset: float = 0.2
     gain: float = 0.3
     low: float = 0.0
     high: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """As the catalog of attacks has it."""
-        return "colour-shift"
 
     def takes(self, shape: tuple[int, ...]) -> bool:
         """Whether it is [C, 2]."""

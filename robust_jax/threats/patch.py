@@ -1,17 +1,19 @@
 """A square of pixels that may be anything: the adversarial patch."""
 
-from typing import NamedTuple
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from robust_jax.core.images import as_image, from_image
-from robust_jax.core.types import Array, Key
+from robust_jax.core.faces import shut, snapped
+from robust_jax.core.images import as_image, from_image, image_shape
+from robust_jax.core.types import Array, Key, Value
 
 _ELSEWHERE = 0.25
 
 
-class Patch(NamedTuple):
+class Patch(Value):
     """The pixels of one square of side floor(eps), anywhere, may take any value.
 
     A threat as the balls are, for images of rank 1 to 4 (`core.images`): side and box
@@ -30,14 +32,14 @@ class Patch(NamedTuple):
     Array(3., dtype=float32)
     """
 
+    name: ClassVar[str] = "patch"
+    sums: ClassVar[bool] = False
+    counts: ClassVar[bool] = True
     eps: Array | float
     lower: Array | float = 0.0
     upper: Array | float = 1.0
-
-    @property
-    def name(self) -> str:
-        """As the catalog of attacks has it."""
-        return "patch"
+    mask: Array | None = None
+    lattice: Array | float | None = None
 
     def project(self, x: Array, x0: Array) -> Array:
         """The nearest point (Euclidean) of the set.
@@ -46,12 +48,13 @@ class Patch(NamedTuple):
         that takes off most of the squared distance.
         """
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        nearest = jnp.clip(x, self.lower, self.upper).astype(wide)
+        nearest = jnp.clip(x, *self._box(x0)).astype(wide)
         moved = nearest - x0
         gain = jnp.maximum(moved * (2 * (x - x0) - moved), 0)
         inside = jnp.all(self._extent(x, x0) <= self._side())
         square = from_image(self._best(as_image(gain)), x.shape) | inside
-        return jnp.where(square, nearest, x0).astype(x.dtype)
+        found = jnp.where(square, nearest, x0).astype(x.dtype)
+        return snapped(self.lattice, found, x0)
 
     def sample(self, key: Key, x0: Array) -> Array:
         """Uniform values of the box in a square at a uniform place."""
@@ -60,7 +63,8 @@ class Patch(NamedTuple):
         wide = jnp.promote_types(x0.dtype, jnp.float32)
         values = jax.random.uniform(value_key, x0.shape, wide)
         values = self.lower + values * (self.upper - self.lower)
-        return self.paste(x0, jnp.clip(values, self.lower, self.upper), at)
+        drawn = self.paste(x0, jnp.clip(values, self.lower, self.upper), at)
+        return snapped(self.lattice, drawn, x0)
 
     def steepest(self, grad: Array, x: Array) -> Array:
         """The width of the box, signed, in the square that climbs most.
@@ -69,7 +73,8 @@ class Patch(NamedTuple):
         quarter of the width: projected, a first step lies in that square, and later
         ones repaint the square where a patch has grown.
         """
-        room = jnp.where(grad > 0, self.upper - x, x - self.lower)
+        lower, upper = self._box(x)
+        room = jnp.where(grad > 0, upper - x, x - lower)
         square = from_image(self._best(as_image(jnp.abs(grad) * room)), x.shape)
         step = jnp.where(square, 1, _ELSEWHERE) * jnp.sign(grad)
         return jnp.where(room > 0, (self.upper - self.lower) * step, 0)
@@ -78,6 +83,21 @@ class Patch(NamedTuple):
         """The side of the smallest square that holds all changed pixels, shape []."""
         extent = jnp.max(self._extent(x, x0))
         return extent.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+    def measured(self, delta: np.ndarray) -> np.ndarray:
+        """The sides around all that changed, on the host, float64 [N]; see `Ball`."""
+        is_wrong = np.zeros(len(delta), bool)
+        if self.mask is not None:
+            wrong = np.broadcast_to(np.asarray(self.mask) == 0, delta.shape) & (
+                delta != 0
+            )
+            is_wrong = wrong.reshape(len(delta), -1).any(axis=1)
+        return np.where(is_wrong, np.inf, _sides_of(delta != 0))
+
+    def largest(self, width: np.ndarray) -> tuple[float, str]:
+        """The larger side of an image."""
+        height, across, _ = image_shape(width.shape[1:])
+        return max(height, across), f"the sides {height} and {across} of an image"
 
     def room(self, x: Array) -> Array:
         """The last row and the last column at which the square may begin, [2] int32."""
@@ -94,7 +114,14 @@ class Patch(NamedTuple):
         image, patch = as_image(x), as_image(canvas)
         moved = jnp.roll(patch, at, axis=(0, 1))
         pasted = jnp.where(self._square(image, at), moved, image)
-        return from_image(pasted, x.shape).astype(x.dtype)
+        pasted = from_image(pasted, x.shape).astype(x.dtype)
+        return pasted if self.mask is None else jnp.where(self.mask != 0, pasted, x)
+
+    def _box(self, x: Array) -> tuple[Array | float, Array | float]:
+        """The box, in which x alone is where the mask is zero."""
+        if self.mask is None:
+            return self.lower, self.upper
+        return shut(self.mask, self.lower, self.upper, x)
 
     def _side(self) -> Array:
         return jnp.floor(jnp.asarray(self.eps))
@@ -145,3 +172,15 @@ def _spans(length: int, size: Array) -> tuple[Array, Array]:
 def _length(marks: Array) -> Array:
     first, last = jnp.argmax(marks), len(marks) - 1 - jnp.argmax(marks[::-1])
     return jnp.where(jnp.any(marks), last - first + 1, 0)
+
+
+def _sides_of(changed: np.ndarray) -> np.ndarray:
+    """Of the smallest square around all that changed, by rows and columns."""
+    sides = np.zeros(len(changed))
+    rows = 2 if changed.ndim == 5 else 1  # Frames come before them.
+    for axis in range(rows, min(rows + 2, changed.ndim)):
+        others = tuple(a for a in range(1, changed.ndim) if a != axis)
+        line = np.any(changed, axis=others)
+        first, last = line.argmax(axis=1), line.shape[1] - line[:, ::-1].argmax(axis=1)
+        sides = np.maximum(sides, np.where(line.any(axis=1), last - first, 0))
+    return sides

@@ -39,7 +39,7 @@ def last_float(holds: Callable[[Array], Array], dtype: jnp.dtype) -> Array:
     return lax.bitcast_convert_type(found, dtype)
 
 
-def keep_largest(values: Array, count: Array) -> Array:
+def keep_largest(values: Array, count: Array | float) -> Array:
     """Marks the floor(count) largest values; of equal ones, those that come first.
 
     Guarantees: exactly min(floor(count), d) marks.

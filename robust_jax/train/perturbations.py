@@ -138,9 +138,9 @@ def fgsm_rs(relative_step: float = 1.25) -> Attack:
     )
 
 
-def anywhere_in_the_ball(key: Key, threat: Any, x: Array) -> Array:
+def anywhere_in_the_ball(key: Key, threat: Threat, x: Array) -> Array:
     """A uniform point of the ball, whatever the box."""
-    return threat._replace(lower=-jnp.inf, upper=jnp.inf).sample(key, x)
+    return threat.replace(lower=-jnp.inf, upper=jnp.inf).sample(key, x)
 
 
 @factory()
@@ -185,4 +185,4 @@ def n_fgsm(relative_noise: float = 2.0) -> Attack:
 
 
 def _scaled(threat, factor):
-    return threat._replace(eps=threat.eps * factor)
+    return threat.replace(eps=threat.eps * factor)

@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 
 from robust_jax import attacks, threats
 from robust_jax.core import checks
-from robust_jax.core.types import Array, Attack
+from robust_jax.core.types import Array, Attack, Threat
 from robust_jax.models import BatchMode
 from robust_jax.train import perturbations
 from robust_jax.train.helpers import ThreatFn
@@ -49,7 +49,7 @@ class Ball:
         """Training step -> threat, with the radius that has grown so far."""
         kind = threats.by_name(self.norm)
 
-        def threat(step: Array) -> Any:
+        def threat(step: Array) -> Threat:
             share = jnp.minimum(1.0, (step + 1) / growth_steps) if growth_steps else 1.0
             return kind(jnp.float32(self.eps) * share)
 

@@ -127,7 +127,7 @@ def test_costs_what_the_catalog_says(name):
     np.testing.assert_array_equal(result.backwards, backwards * calls)
     assert (calls <= attack.steps).all() and (calls >= 1).all()
     model, images, labels, threat = problem(norm_of(name))
-    still = exactly(threat._replace(eps=0.0))
+    still = exactly(threat.replace(eps=0.0))
     spent = drive.hosted(attack)(keys_for(), model, still, images, Untargeted(labels))
     declared = 1 + attack.steps * forwards
     if name in ENDS_EARLY:
@@ -184,7 +184,7 @@ def test_new_radii_weights_and_boxes_make_no_program_again(name):
     for k in range(4):
         weights = jax.tree.map(lambda w: w * (1 + 0.1 * k), model.args[0])  # noqa: B023
         eps = jnp.float32(threat.eps * (k + 1) / 4)
-        varied = exactly(threat._replace(eps=eps, upper=1 + k))
+        varied = exactly(threat.replace(eps=eps, upper=1 + k))
         net, goal = Partial(model.func, weights), Untargeted(labels)
         with compilation.recorded() as made:
             run(keys_for(), net, varied, images, goal)
@@ -196,7 +196,7 @@ def test_new_radii_weights_and_boxes_make_no_program_again(name):
 def test_eps_zero_and_a_wrong_clean_input_return_the_input(name):
     model, images, labels, threat = problem(norm_of(name))
     run, threat = drive.hosted(attack_of(name)), exactly(threat)
-    still = exactly(threat._replace(eps=0.0))
+    still = exactly(threat.replace(eps=0.0))
     result = run(keys_for(), model, still, images, Untargeted(labels))
     np.testing.assert_array_equal(result.x_adv, images)
     assert (result.distance == 0).all() and (result.margin < 0).all()
@@ -293,7 +293,7 @@ def test_exports_for_cpu_cuda_and_tpu(name):
         keys = jax.random.wrap_key_data(key_data, impl="threefry2x32")
         bound = Partial(victims.two_layers, weights)
         one = lift.over_examples(drive.run(attack_of(name)))
-        return one(keys, bound, threat._replace(eps=eps), images, Untargeted(labels))
+        return one(keys, bound, threat.replace(eps=eps), images, Untargeted(labels))
 
     data, eps = jax.random.key_data(keys_for()), jnp.float32(RADII[norm])
     arguments = (data, model.args[0][:2], eps, images, labels)

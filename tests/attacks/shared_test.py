@@ -73,7 +73,7 @@ def test_new_radii_and_weights_make_no_program_again(name):
     goal = Untargeted(np.zeros(N, np.int32))
     for k in (1, 2):
         weights = model.args[0] * k
-        varied = threat._replace(eps=jnp.float32(k))
+        varied = threat.replace(eps=jnp.float32(k))
         net = Partial(victims.affine, weights, model.args[1])
         with compilation.recorded() as made:
             run(KEY, net, varied, images, goal)

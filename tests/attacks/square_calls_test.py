@@ -229,7 +229,7 @@ def test_forwards_are_those_of_the_calls_made(case, proposals, spare):
 def test_where_nothing_can_change_every_fourth_query_is_evaluated(queries, forwards):
     model, image, threat = problem("linf, one channel")
     run = drive.run(square(queries), to_the_end=True)
-    still = threat._replace(eps=jnp.float32(0))
+    still = threat.replace(eps=jnp.float32(0))
     result = jax.jit(run)(jax.random.key(0), model, still, image, Untargeted(0))
     assert result.forwards == 1 + forwards  # The clean input besides.
     np.testing.assert_array_equal(result.x_adv, image)

@@ -84,7 +84,7 @@ def test_the_host_drives_it_to_the_same_numbers():
 
 def test_no_share_of_the_limits_leaves_the_image():
     _, images, _ = problem()
-    result = run(attacks.through(attacks.pgd(3)), SPATIAL._replace(eps=0.0))
+    result = run(attacks.through(attacks.pgd(3)), SPATIAL.replace(eps=0.0))
     np.testing.assert_array_equal(result.x_adv, images)
 
 

@@ -54,7 +54,7 @@ REFUSED = {
     "of 255": ({"x": 255 * IMAGES}, r"x\[\d\]\[\d\]=.* box \[0, 1\]"),
     "darker": ({"x": jnp.asarray(IMAGES) - 1}, r"x\[\d\]\[\d\]=.* box \[0, 1\]"),
     "per pixel": (
-        {"threat": LINF._replace(lower=np.full(SHAPE, 0.9, np.float32))},
+        {"threat": LINF.replace(lower=np.full(SHAPE, 0.9, np.float32))},
         r"x\[\d\]\[\d\]=.* box \[0.899999976, 1\]",
     ),
     "nan": ({"x": np.where(IMAGES > 0.9, np.nan, IMAGES)}, r"x\[\d\] holds NaN"),
@@ -169,10 +169,10 @@ def test_what_lies_in_a_box_of_its_own_passes():
     grey = threats.Linf(25.0, 0.0, 255.0)
     boxes = [
         _with(x=255 * IMAGES, threat=grey),
-        _with(threat=LINF._replace(lower=IMAGES - 1, upper=IMAGES)),  # Per example.
+        _with(threat=LINF.replace(lower=IMAGES - 1, upper=IMAGES)),  # Per example.
         _with(x=IMAGES * np.float32(1 + 1e-7)),  # What rounding put beyond.
         _with(x=IMAGES.astype(jnp.bfloat16)),
-        _with(x=IMAGES - 5, threat=LINF._replace(lower=-np.inf, upper=np.inf)),
+        _with(x=IMAGES - 5, threat=LINF.replace(lower=-np.inf, upper=np.inf)),
     ]
     for one in boxes:
         assert np.isfinite(DRIVERS["auto"](*one).margin).all()

@@ -73,7 +73,7 @@ def boxes():
 def test_threats_per_example(threat):
     x = victims.inputs(SHAPE, N)
     batch = lift.threat_per_example(threat, x)
-    for field in batch:
+    for field in jax.tree.leaves(batch):
         assert field.shape[0] == N and field.dtype == jnp.float32
     for i in range(N):
         one = jax.tree.map(lambda field: field[i], batch)  # noqa: B023
@@ -88,7 +88,7 @@ def test_the_threat_of_some_examples(threat):
     x, index = victims.inputs(SHAPE, N), np.array([2, 0, 2, 1])
     ours = lift.threat_per_example(lift.threat_of(threat, x, index), x[index])
     everyone = lift.threat_per_example(threat, x)
-    for field, whole in zip(ours, everyone, strict=True):
+    for field, whole in zip(*map(jax.tree.leaves, (ours, everyone)), strict=True):
         np.testing.assert_array_equal(field, whole[index])
 
 

@@ -3,7 +3,6 @@
 import ast
 import pathlib
 import sys
-import types
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +29,8 @@ def says(*logits, limit=np.inf):
     return Partial(answer, jnp.array(logits), jnp.float32(limit))
 
 
-class Ball(types.SimpleNamespace):
-    """A threat with no methods at all: the audit measures by itself."""
-
-    def __init__(self, name, eps=None, lower=0.0, upper=1.0):
-        eps = EPS[name] if eps is None else eps
-        super().__init__(name=name, eps=eps, lower=lower, upper=upper)
+def ball(name, eps=None, lower=0.0, upper=1.0):
+    return threats.by_name(name)(EPS[name] if eps is None else eps, lower, upper)
 
 
 def moved(norm, factor=1.0):
@@ -62,7 +57,7 @@ def audited(threat, x_adv, model=None, labels=None):
 
 @pytest.mark.parametrize("norm", EPS)
 def test_honest_examples_on_the_sphere_pass(norm):
-    found = audited(Ball(norm), moved(norm))
+    found = audited(ball(norm), moved(norm))
     assert found.passed and found.n == N and len(found.outside) == 0
     assert abs(found.excess) <= (0.5 if norm in ("l0", "patch") else 1e-6)
     assert found.excess_of_box == 0
@@ -73,7 +68,7 @@ def test_honest_examples_on_the_sphere_pass(norm):
 def test_one_example_outside_the_ball_is_named(norm):
     x_adv = moved(norm)
     x_adv[7] = moved(norm, 1 + 1e-4)[7]
-    found = audited(Ball(norm), x_adv)
+    found = audited(ball(norm), x_adv)
     np.testing.assert_array_equal(found.outside, [7])
     excess = 0.5 if norm in ("l0", "patch") else 1e-4 * EPS[norm]
     assert not found.passed and found.excess == pytest.approx(excess, rel=0.1)
@@ -92,7 +87,7 @@ def test_what_a_projection_rounds_is_inside_whatever_the_units(norm, share, top)
     model = says(0.0, 0.0, 0.0)
     found = confirm(model, threat, images, x_adv, labels)
     assert found.passed, str(found)
-    further = threat._replace(eps=share * top * (1 - 3e-5))
+    further = threat.replace(eps=share * top * (1 - 3e-5))
     assert len(confirm(model, further, images, x_adv, labels).outside) == N
 
 
@@ -102,7 +97,7 @@ def test_in_many_dimensions_rounding_excuses_no_more_than_it_does(beyond, outsid
     size, labels = 150_528, np.ones(2, np.int32)
     images = np.random.default_rng(0).uniform(0.5, 1, (2, size)).astype(np.float32)
     x_adv = (images - (1 + beyond) / size).astype(np.float32)
-    found = confirm(says(0.0, 0.0, 0.0), Ball("l1", 1.0), images, x_adv, labels)
+    found = confirm(says(0.0, 0.0, 0.0), ball("l1", 1.0), images, x_adv, labels)
     assert len(found.outside) == outside, str(found)
 
 
@@ -123,7 +118,7 @@ def test_a_patch_is_as_large_as_the_square_around_all_that_changed(shape, places
     x_adv = images.copy()
     for place in places:
         x_adv[(1, *place)] = 0.7
-    threat, labels = Ball("patch", 9.0), np.ones(2, np.int32)
+    threat, labels = ball("patch", 9.0), np.ones(2, np.int32)
     found = confirm(says(0.0, 0.0, 0.0), threat, images, x_adv, labels)
     np.testing.assert_array_equal(found.size, [0, side])
 
@@ -131,7 +126,7 @@ def test_a_patch_is_as_large_as_the_square_around_all_that_changed(shape, places
 def test_radii_are_each_example_s_own():
     eps = np.full(N, 0.1)
     eps[[3, 49]] = 0.05
-    found = audited(Ball("linf", eps), moved("linf"))
+    found = audited(ball("linf", eps), moved("linf"))
     np.testing.assert_array_equal(found.outside, [3, 49])
     assert found.excess == pytest.approx(0.05, rel=1e-3)
 
@@ -140,7 +135,7 @@ def test_radii_are_each_example_s_own():
 def test_a_pixel_outside_the_box_is_named(side):
     x_adv = IMAGES.copy()
     x_adv[49, 2, 1] = (side > 0) + side * 1e-5
-    found = audited(Ball("linf", 0.99), x_adv)
+    found = audited(ball("linf", 0.99), x_adv)
     np.testing.assert_array_equal(found.outside, [49])
     assert not found.passed
     assert found.excess_of_box == pytest.approx(1e-5, rel=0.02)
@@ -150,21 +145,21 @@ def test_boxes_of_a_pixel_and_of_an_example():
     upper = np.ones((N, *SHAPE))
     upper[5, 0, 0] = 0.2
     np.testing.assert_array_equal(
-        audited(Ball("linf", upper=upper), IMAGES).outside, [5]
+        audited(ball("linf", upper=upper), IMAGES).outside, [5]
     )
     lower = np.zeros(SHAPE)
     lower[0, 0] = 0.5
     expected = np.flatnonzero(IMAGES[:, 0, 0] < 0.5)
-    found = audited(Ball("linf", lower=lower), IMAGES)
+    found = audited(ball("linf", lower=lower), IMAGES)
     np.testing.assert_array_equal(found.outside, expected)
 
 
 def test_the_face_of_the_box_is_inside_in_the_type_of_the_pixels():
     """float32(0.1) exceeds 0.1 and float32(0.7) falls short of 0.7."""
     x_adv = np.clip(IMAGES, np.float32(0.7), None)
-    assert audited(Ball("linf", 0.5, lower=0.7), x_adv).passed
+    assert audited(ball("linf", 0.5, lower=0.7), x_adv).passed
     x_adv = np.clip(IMAGES, None, np.float32(0.1))
-    assert audited(Ball("linf", 0.7, upper=0.1), x_adv).passed
+    assert audited(ball("linf", 0.7, upper=0.1), x_adv).passed
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -172,21 +167,21 @@ def test_a_pixel_without_a_number_is_outside(bad):
     x_adv = IMAGES.copy()
     x_adv[4, 1, 1] = bad
     for norm in EPS:
-        assert 4 in audited(Ball(norm), x_adv).outside
+        assert 4 in audited(ball(norm), x_adv).outside
 
 
 def test_what_the_model_gets_right_is_not_confirmed():
-    found = audited(Ball("linf"), IMAGES, says(0.0, 0.5, 0.0), labels=LABELS)
+    found = audited(ball("linf"), IMAGES, says(0.0, 0.5, 0.0), labels=LABELS)
     np.testing.assert_array_equal(found.unconfirmed, np.flatnonzero(LABELS == 1))
     assert found.borderline == 0 and not found.passed
     assert "not confirmed by a fresh forward pass (0 of them" in str(found)
 
 
 def test_at_the_border_the_layout_may_decide():
-    found = audited(Ball("linf"), IMAGES, says(0.0, 5e-5, 0.0), labels=LABELS)
+    found = audited(ball("linf"), IMAGES, says(0.0, 5e-5, 0.0), labels=LABELS)
     assert found.borderline == len(found.unconfirmed) == (LABELS == 1).sum()
     assert found.passed
-    found = audited(Ball("linf"), IMAGES, says(0.0, 2e-4, 0.0), labels=LABELS)
+    found = audited(ball("linf"), IMAGES, says(0.0, 2e-4, 0.0), labels=LABELS)
     assert found.borderline == 0 and not found.passed
 
 
@@ -194,7 +189,7 @@ def test_a_random_net_is_asked_for_its_majority():
     """40 of 100 right answers confirm; 55 may be chance, 70 are not."""
     right = np.full(N, 40)
     right[[2, 5, 9]] = 55, 70, 50
-    looked = says(0.0, 0.0, 9.0), Ball("linf"), IMAGES, IMAGES, LABELS
+    looked = says(0.0, 0.0, 9.0), ball("linf"), IMAGES, IMAGES, LABELS
     found = confirm(*looked, right, 100)  # What one forward pass says does not count.
     np.testing.assert_array_equal(found.unconfirmed, [2, 5])
     assert found.borderline == 1 and not found.passed
@@ -204,7 +199,7 @@ def test_a_random_net_is_asked_for_its_majority():
 
 
 def test_ties_are_lost_and_so_confirmed():
-    assert len(audited(Ball("linf"), IMAGES, labels=LABELS).unconfirmed) == 0
+    assert len(audited(ball("linf"), IMAGES, labels=LABELS).unconfirmed) == 0
 
 
 def test_no_number_is_no_success_of_the_model_and_is_named():
@@ -213,7 +208,7 @@ def test_no_number_is_no_success_of_the_model_and_is_named():
     limit = np.nextafter(np.float32(0.9), np.float32(1))
     x_adv[[2, 11], 1, 0] = 0.95
     model = says(0.0, 9.0, 9.0, limit=limit)
-    found = audited(Ball("linf", 0.7), x_adv, model, labels=np.full(N, 2))
+    found = audited(ball("linf", 0.7), x_adv, model, labels=np.full(N, 2))
     np.testing.assert_array_equal(found.not_finite, [2, 11])
     assert len(found.unconfirmed) == 0 and found.passed
     assert "2 without finite logits" in str(found)
@@ -221,12 +216,12 @@ def test_no_number_is_no_success_of_the_model_and_is_named():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_even_an_infinite_logit_of_the_label_is_no_number(bad):
-    found = audited(Ball("linf"), IMAGES, says(0.0, bad, 0.0), labels=np.ones(N, int))
+    found = audited(ball("linf"), IMAGES, says(0.0, bad, 0.0), labels=np.ones(N, int))
     assert len(found.not_finite) == N and len(found.unconfirmed) == 0
 
 
 def test_nothing_claimed_nothing_found():
-    found = confirm(says(0.0, 0.0, 0.0), Ball("l2"), IMAGES[:0], IMAGES[:0], LABELS[:0])
+    found = confirm(says(0.0, 0.0, 0.0), ball("l2"), IMAGES[:0], IMAGES[:0], LABELS[:0])
     assert found.passed and found.n == 0 and str(found).startswith("0 adversarial")
 
 
@@ -240,6 +235,7 @@ def test_the_audit_shares_no_code_with_attacks_threats_or_margins():
         for name in node.names
     }
     assert modules == {
+        "robust_jax.core.boxes",
         "robust_jax.core.brief.brief",
         "robust_jax.core.closures",
         "robust_jax.core.compiling",
@@ -248,6 +244,8 @@ def test_the_audit_shares_no_code_with_attacks_threats_or_margins():
         "robust_jax.core.memo.memoised",
         "robust_jax.core.metrics.wilson",
         "robust_jax.core.types.LogitsFn",
+        "robust_jax.core.types.ParametricThreat",
+        "robust_jax.core.types.Threat",
     }
 
 

@@ -144,7 +144,7 @@ def test_a_threat_on_parameters_has_a_journal(tmp_path):
     )
     np.testing.assert_array_equal(first.x_adv, again.x_adv)
     with pytest.raises(ValueError, match="another evaluation"):
-        robustness(model, images, labels, threat._replace(eps=0.5), **options)
+        robustness(model, images, labels, threat.replace(eps=0.5), **options)
 
 
 SQUARE = (Stage("square", attacks.square(20)),)

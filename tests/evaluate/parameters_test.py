@@ -40,10 +40,10 @@ def test_the_grid_breaks_what_some_point_of_it_breaks_and_no_more():
 
 def test_limits_of_each_example_and_subsets():
     eps = np.where(np.arange(N) % 2, 0.5, 0.0).astype(np.float32)
-    found = judged(THREAT._replace(eps=eps))
+    found = judged(THREAT.replace(eps=eps))
     expected = (judged().winner == 0) & (eps > 0)
     np.testing.assert_array_equal(found.winner == 0, expected)
-    few = judged(THREAT._replace(eps=eps), subset=slice(3, 9))
+    few = judged(THREAT.replace(eps=eps), subset=slice(3, 9))
     np.testing.assert_array_equal(few.winner == 0, expected[3:9])
 
 

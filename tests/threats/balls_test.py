@@ -161,8 +161,8 @@ def test_by_name_finds_each(norm):
 )
 def test_by_name_suggests_the_nearest(typo, nearest):
     message = (
-        f"norm='{typo}'; expected one of linf, l2, l1, l0, patch; did you mean "
-        f"'{nearest}'?"
+        f"unknown norm '{typo}'; did you mean '{nearest}'? (known: l0, l1, l2, linf, "
+        "patch)"
     )
     with pytest.raises(ValueError) as error:
         threats.by_name(typo)

@@ -8,14 +8,19 @@ from hypothesis import given, settings, strategies as st
 from scipy import optimize
 
 from robust_jax import threats
-from robust_jax.threats import hyperplanes
 from tests.reference import fab as reference, projections as oracle
 
 NORMS = ["linf", "l2", "l1"]
 D, CASES = 8, 200
 DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
-ONE = {norm: jax.jit(getattr(hyperplanes, norm)) for norm in NORMS}
-MANY = {norm: jax.jit(jax.vmap(getattr(hyperplanes, norm))) for norm in NORMS}
+
+
+def one(norm, normal, gap, x, lower, upper):
+    return threats.by_name(norm)(1.0, lower, upper).cross(normal, gap, x)
+
+
+ONE = {norm: jax.jit(functools.partial(one, norm)) for norm in NORMS}
+MANY = {norm: jax.jit(jax.vmap(functools.partial(one, norm))) for norm in NORMS}
 ways_of = jax.jit(lambda ball, *at: (ball.cross(*at), ball.dual(at[0])))
 
 

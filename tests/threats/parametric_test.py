@@ -27,7 +27,7 @@ def test_without_parameters_an_image_stays_bit_by_bit(threat, shape):
 @pytest.mark.parametrize("threat", THREATS, ids=lambda t: t.name)
 def test_parameters_keep_to_their_set(threat):
     x = image((6, 5, 2))
-    z0, half = threat.start(x), threat._replace(eps=0.5)
+    z0, half = threat.start(x), threat.replace(eps=0.5)
     keys = jax.random.split(jax.random.key(0), 50)
     drawn = jax.jit(jax.vmap(lambda k: half.sample(k, z0)))(keys)
     assert jnp.abs(drawn).max() <= 0.5 and jnp.abs(drawn).max() > 0.4

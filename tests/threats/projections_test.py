@@ -3,18 +3,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from robust_jax.threats import projections
+from robust_jax import threats
 from tests.reference import projections as oracle
 
 ALL = ["linf", "l2", "l1", "l0"]
 CONVEX = ["linf", "l2", "l1"]
 D = 6
-PROJECT = {norm: jax.jit(getattr(projections, norm)) for norm in ALL}
+apply = jax.jit(lambda ball, x, x0: ball.project(x, x0))
 
 
 def project(norm, x, x0, eps, lower=0.0, upper=1.0):
-    numbers = [np.asarray(a, np.float32) for a in (x, x0, eps, lower, upper)]
-    return np.asarray(PROJECT[norm](*numbers))
+    x, x0, *numbers = (np.asarray(a, np.float32) for a in (x, x0, eps, lower, upper))
+    return np.asarray(apply(threats.by_name(norm)(*numbers), x, x0))
 
 
 def case(seed, d=D):
@@ -181,7 +181,7 @@ def test_float64_is_exact_to_float64(norm):
     with jax.enable_x64(True):
         _, x, x0 = case(4)
         eps = 2.0 if norm == "l0" else 0.4
-        arrays = (np.asarray(a, np.float64) for a in (x, x0, eps, 0.0, 1.0))
-        found = np.asarray(PROJECT[norm](*arrays))
+        x, x0 = x.astype(np.float64), x0.astype(np.float64)
+        found = np.asarray(apply(threats.by_name(norm)(eps), x, x0))
     assert found.dtype == np.float64
     np.testing.assert_allclose(oracle.size(norm, found - x0), eps, rtol=1e-14)

@@ -4,16 +4,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from robust_jax.threats import proximal
+from robust_jax.threats import L0, L1, L2, Linf
 
 
 @pytest.mark.parametrize(
     ("shrink", "size"),
     [
-        (proximal.linf, lambda v: np.abs(v).max(-1)),
-        (proximal.l2, lambda v: np.linalg.norm(v, axis=-1)),
-        (proximal.l1, lambda v: np.abs(v).sum(-1)),
-        (proximal.two_thirds, lambda v: (np.abs(v) ** (2 / 3)).sum(-1)),
+        (Linf(1.0).proximal, lambda v: np.abs(v).max(-1)),
+        (L2(1.0).proximal, lambda v: np.linalg.norm(v, axis=-1)),
+        (L1(1.0).proximal, lambda v: np.abs(v).sum(-1)),
+        (L0(1.0).proximal, lambda v: (np.abs(v) ** (2 / 3)).sum(-1)),
     ],
     ids=["linf", "l2", "l1", "two thirds"],
 )

@@ -15,6 +15,7 @@ from experiments.comparisons.peers.problem import Found, Problem
 from robust_jax import evaluate, report
 from robust_jax.core import lift
 from robust_jax.core.metrics import Proportion
+from robust_jax.core.types import Threat
 
 REFERENCE = "AutoAttack"
 
@@ -92,7 +93,7 @@ class Match:
         )
 
     def _theirs(self, name: str, seed: int) -> Found:
-        threat: Any = self.problem.threat
+        threat: Threat = self.problem.threat
         peer = autoattack(name, threat.name, version="standard")
         try:
             return self.peers.run(peer, float(threat.eps), seed, batch=self.batch)

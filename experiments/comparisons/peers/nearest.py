@@ -1,7 +1,6 @@
 """Minimum-norm attacks of other libraries: run, judged by our net, measured."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from experiments.comparisons.peers.libraries import Libraries, LibraryError
 from experiments.comparisons.peers.pair import Peer
 from experiments.comparisons.peers.problem import Found, Problem
 from robust_jax.core import lift
+from robust_jax.core.types import Threat
 from robust_jax.evaluate.claims import Claims, confirm, predict
 
 _ORDERS = {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}
@@ -68,7 +68,7 @@ def judge(problem: Problem, x_adv: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"x_adv.shape={x_adv.shape}; expected {problem.images.shape}, as the images"
         )
-    threat: Any = problem.threat
+    threat: Threat = problem.threat
     x_adv = x_adv.astype(np.float32)
     inside = np.clip(x_adv, threat.lower, threat.upper, dtype=np.float32)
     x_adv = np.where(np.abs(x_adv - inside) <= _ROUNDING, inside, x_adv)

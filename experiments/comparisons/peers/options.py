@@ -2,7 +2,6 @@
 
 import math
 import os
-from typing import Any
 
 from absl import flags
 
@@ -12,6 +11,7 @@ from experiments.comparisons.peers.problem import Problem
 from experiments.shared import common
 from robust_jax import models, threats
 from robust_jax.core import checks
+from robust_jax.core.types import Threat
 from robust_jax.datasets.types import Dataset
 
 CHECKPOINT = flags.DEFINE_string(
@@ -63,7 +63,7 @@ def posed() -> tuple[Dataset, Problem, Libraries]:
     checkpoint = models.load(CHECKPOINT.value)
     data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
     eps = math.inf if EPS.value is None else EPS.value
-    threat: Any = threats.by_name(NORM.value)(eps)
+    threat: Threat = threats.by_name(NORM.value)(eps)
     problem = problems.pose(CHECKPOINT.value, checkpoint, data, threat)
     arrays = problems.arrays(checkpoint, problem)
     return data, problem, Libraries(_PEERS_PYTHON.value, arrays)

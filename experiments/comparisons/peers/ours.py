@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import jax
 import numpy as np
 
 from experiments.comparisons.peers.problem import Found, Problem
@@ -21,7 +22,7 @@ def attack(stage: evaluate.Stage, problem: Problem, seed: int) -> Found:
         for restart in range(stage.restarts):
             if len(left) == 0:
                 break
-            part = type(goal)(*(np.asarray(field)[left] for field in goal))
+            part = jax.tree.map(lambda f: np.asarray(f)[left], goal)  # noqa: B023
             ids, images = problem.ids[left], problem.images[left]
             given = ids, problem.logits_fn, problem.threat, images, part
             names: dict[str, Any] = {"target": target, "restart": restart}

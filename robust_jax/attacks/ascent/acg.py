@@ -17,7 +17,7 @@ from robust_jax.attacks.skeletons.auto_ascent import (
 )
 from robust_jax.attacks.skeletons.projected import Start, at_random
 from robust_jax.core.facts import attack
-from robust_jax.core.types import Array, Attack
+from robust_jax.core.types import Array, Attack, Threat
 from robust_jax.losses import objectives
 
 
@@ -55,7 +55,7 @@ def acg(
     )
 
 
-def at_the_middle(key: Any, threat: Any, x: Array) -> Array:
+def at_the_middle(key: Any, threat: Threat, x: Array) -> Array:
     """Starts in the middle of the box around x: ACG's first start, for Linf."""
     low = threat.project(jax.tree.map(lambda a: jnp.full_like(a, -jnp.inf), x), x)
     high = threat.project(jax.tree.map(lambda a: jnp.full_like(a, jnp.inf), x), x)

@@ -204,7 +204,7 @@ def _at_radius(threat: Threat, radius: float | Array) -> L1:
 def _first_state(
     key: Key, x: Array, goal: Goal, iterate: Array, memory: Any
 ) -> ApgdL1State:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     size = sum(leaf.size for leaf in jax.tree.leaves(x))
     lowest = jnp.full((), -jnp.inf, jnp.float32)
     return ApgdL1State(

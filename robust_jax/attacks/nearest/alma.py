@@ -1,6 +1,6 @@
 """ALMA: an augmented Lagrangian whose multiplier is learnt while the iterate moves."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 _CHECK_EVERY = 10  # Steps between looks at the penalty; the paper's M.
@@ -83,7 +83,7 @@ def alma(
     checks.share("final_step", final_step)
     checks.share("decay", decay)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L2 | threats.L1):
             name = type(threat).__name__
             raise ValueError(
@@ -94,7 +94,7 @@ def alma(
         never = jnp.asarray(steps + 1, jnp.int32)
         return x, _Own(one, one, one, never, one, ones, zeros)
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, _Own]:
         own = _multipliers(state, sight, decay)
         slope = _slope(threat, state, sight, own)
         size = first_distance / _movable_size(threat, slope, state.x)
@@ -142,7 +142,7 @@ def _penalty_slope(y: Array, rho: Array, mu: Array) -> Array:
     return jnp.where(y >= 0, above, below)
 
 
-def _slope(threat: Any, state: NearState, sight: Sight, own: _Own) -> Array:
+def _slope(threat: Threat, state: NearState, sight: Sight, own: _Own) -> Array:
     """The gradient of distance + penalty; at first, of the penalty alone."""
     weight = _penalty_slope(_TOLERANCE - sight.look.value, own.penalty, own.multiplier)
     weight = jnp.where(jnp.isfinite(weight), weight, 0)
@@ -159,7 +159,7 @@ def _slope(threat: Any, state: NearState, sight: Sight, own: _Own) -> Array:
     return chosen(state.i == 0, first, slope)
 
 
-def _movable_size(threat: Any, slope: Array, x: Array) -> Array:
+def _movable_size(threat: Threat, slope: Array, x: Array) -> Array:
     """The slope's size in the threat's norm, without what the box holds at x."""
     climb = jax.tree.map(jnp.negative, slope)
     free = threats.Linf(1.0, threat.lower, threat.upper).steepest(climb, x)

@@ -129,7 +129,7 @@ def minimal_apgd(
 
 
 def _next_round(
-    attack: Attack, threat: Any, state: RadiusState, calls: int, rounds: int
+    attack: Attack, threat: Threat, state: RadiusState, calls: int, rounds: int
 ) -> RadiusState:
     """The state in which the attack starts anew, at the next radius."""
     won = state.inner.best.margin >= 0
@@ -159,11 +159,11 @@ def _next_round(
     )
 
 
-def _first(threat: Any, x: Array, first_radius: float | None) -> Array:
+def _first(threat: Threat, x: Array, first_radius: float | None) -> Array:
     most = largest_radius(threat, x)
     least = jnp.ceil(most * _FIRST) if isinstance(threat, threats.L0) else most * _FIRST
     return jnp.minimum(least if first_radius is None else first_radius, most)
 
 
-def _at(threat: Any, radius: Array) -> Any:
-    return threat._replace(eps=radius)
+def _at(threat: Threat, radius: Array) -> Any:
+    return threat.replace(eps=radius)

@@ -1,7 +1,7 @@
 """Brendel & Bethge: along the boundary towards x, within a trust region."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 from robust_jax.attacks.skeletons.projected import Start, at_the_input
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 from robust_jax.threats.search import last_float
 
@@ -82,11 +82,11 @@ def brendel_bethge(
     checks.holds("overshoot", overshoot, lambda v: 1 <= v <= 2, "a factor in [1, 2]")
     first = at_the_input if start is None else start
 
-    def begin(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
+    def begin(key: Key, threat: Threat, x: Array) -> tuple[Array, Array]:
         linearised_boundary.check_use("Brendel & Bethge", threat)
         return first(key, threat, x), jax.tree.map(jnp.zeros_like, x)
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, Array]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, Array]:
         fresh = jnp.where(state.i == 0, 1, 1 - momentum)
         normal = jax.tree.map(
             lambda old, new: (old + fresh * (new - old)).astype(old.dtype),
@@ -106,7 +106,7 @@ def brendel_bethge(
 
 
 def nearest_in_trust(
-    threat: Any,
+    threat: Threat,
     x: Array,
     here: Array,
     normal: Array,
@@ -169,7 +169,7 @@ class _Way(NamedTuple):
 
 
 def _way(
-    threat: Any, x: Array, here: Array, normal: Array, missing: ArrayLike
+    threat: Threat, x: Array, here: Array, normal: Array, missing: ArrayLike
 ) -> tuple[_Way, Callable[[Array], Array]]:
     low, high = box_ends(threat, x)
     flat, restore = ravel_pytree(x)
@@ -207,7 +207,9 @@ def _on_plane(
     return point(sign * multiple), jnp.isfinite(multiple)
 
 
-def _shrinkage(threat: Any, strength: Array, most: Array) -> Callable[[Array], Array]:
+def _shrinkage(
+    threat: Threat, strength: Array, most: Array
+) -> Callable[[Array], Array]:
     """Of a displacement from x; the stronger, the nearer: 0 does nothing, 1 all."""
     left = 1 - strength
     if isinstance(threat, threats.Linf):

@@ -1,6 +1,6 @@
 """Carlini and Wagner's L2 attack: Adam on distance and margin, for several weights."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks, incumbent
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Incumbent, Key
+from robust_jax.core.types import Array, Attack, Incumbent, Key, Threat
 from robust_jax.losses import objectives
 
 
@@ -91,13 +91,13 @@ def cw_l2(
     tanh_box.check_slack(slack)
     checks.non_negative_number("confidence", confidence)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L2):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.L2 for cw_l2")
         return x, _Own(tanh_box.at_start(x), const_search.begin(schedule))
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, _Own]:
         own, const = state.own, state.own.search.const
         hinge = jnp.maximum(confidence - sight.look.value, 0)
         loss = (sight.distance**2 + const * hinge) / (1 + const)
@@ -127,7 +127,7 @@ def cw_l2(
 def keep_confident(confidence: float) -> Keep:
     """Keeps the nearest point whose margin is the confidence at least."""
 
-    def keep(threat: Any, x: Array, best: Incumbent, judged: Incumbent) -> Incumbent:
+    def keep(threat: Threat, x: Array, best: Incumbent, judged: Incumbent) -> Incumbent:
         return incumbent.closest(best, judged, threat.eps, confidence)
 
     return keep

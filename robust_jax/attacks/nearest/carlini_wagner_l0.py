@@ -1,7 +1,7 @@
 """Carlini and Wagner's L0 attack: solve in L2, freeze what matters least, repeat."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.minimum_norm import NearState, Sight, minimum_norm
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 # All from the authors' code: how many coordinates a solution freezes, the effect on
@@ -106,7 +106,7 @@ def cw_l0(
     tanh_box.check_slack(slack)
     settings = _Settings(iterations, step_size, largest_const, slack)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L0):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.L0 for cw_l0")
@@ -129,7 +129,7 @@ def cw_l0(
 
 
 def _move(
-    settings: _Settings, threat: Any, state: NearState, sight: Sight
+    settings: _Settings, threat: Threat, state: NearState, sight: Sight
 ) -> tuple[Array, _Own]:
     own, const, grad = state.own, state.own.const, sight.look.grad
     away = jax.tree.map(jnp.subtract, state.iterate, state.x)

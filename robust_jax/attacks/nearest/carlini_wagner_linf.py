@@ -20,7 +20,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 _SOLVED = 1e-4  # The authors' code: a loss below so much of const is a solution.
@@ -125,7 +125,7 @@ def cw_linf(
 @factory()
 def _cw_linf(settings: _Settings, steps: int, gradient: Gradient | None) -> Attack:
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.Linf):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.Linf for cw_linf")
@@ -149,7 +149,7 @@ def _cw_linf(settings: _Settings, steps: int, gradient: Gradient | None) -> Atta
 
 
 def _move(
-    settings: _Settings, threat: Any, state: NearState, sight: Sight
+    settings: _Settings, threat: Threat, state: NearState, sight: Sight
 ) -> tuple[Array, _Own]:
     own = state.own
     hinge = jnp.maximum(-sight.look.value, 0)

@@ -1,7 +1,5 @@
 """DDN: steps along the gradient, onto a sphere whose radius follows success."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -19,7 +17,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 _FAR = 1e3  # Times the radius: from there the projection reaches the sphere.
@@ -68,14 +66,14 @@ def ddn(
         wanted = "None or an integer >= 2"
         checks.holds("levels", levels, lambda v: v >= 2, wanted)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, Array]:
         if not isinstance(threat, threats.L2):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.L2 for ddn; use fmn")
         most = largest_radius(threat, x)
         return x, jnp.minimum(first_radius, most)
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, Array]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, Array]:
         most = largest_radius(threat, state.x)
         factor = jnp.where(sight.margin >= 0, 1 - gamma, 1 + gamma)
         radius = jnp.minimum(state.own * factor, most)
@@ -84,14 +82,14 @@ def ddn(
         length = threat.distance(ahead, state.x)
         far = _FAR * radius / jnp.where(length > 0, length, 1)
         way = jax.tree.map(jnp.subtract, ahead, state.x)
-        ball = threat._replace(eps=radius)
+        ball = threat.replace(eps=radius)
         ahead = ball.project(along(state.x, far, way), state.x)
         return ahead if levels is None else _rounded(threat, ahead, levels), radius
 
     return minimum_norm(objective, start, move, steps=steps, gradient=gradient)
 
 
-def _rounded(threat: Any, x: Array, levels: int) -> Array:
+def _rounded(threat: Threat, x: Array, levels: int) -> Array:
     return jax.tree.map(
         lambda a: jnp.round(a * (levels - 1)) / (levels - 1), in_box(threat, x)
     )

@@ -1,6 +1,6 @@
 """DeepFool: steps across the nearest boundary of the linearised net."""
 
-from typing import Any, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from robust_jax.core.types import (
     Incumbent,
     Key,
     LogitsFn,
+    NormBall,
     Threat,
 )
 
@@ -77,15 +78,15 @@ def deepfool(
         linearised_boundary.check_use("DeepFool", threat, goal, state.memory)
         return state
 
-    def step(logits_fn: LogitsFn, threat: Any, state: NearState) -> NearState:
-        geometry, here = cast(linearised_boundary.Crossable, threat), state.iterate
+    def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
+        geometry, here = cast(NormBall, threat), state.iterate
         key = jax.random.fold_in(state.key, state.i)
         scene = linearised_boundary.Nearby(key, logits_fn, geometry, here, state.goal)
         look, memory, paid = linearised_boundary.nearest(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, state.x))
         ahead = in_box(threat, along(here, 1 + overshoot, _way(geometry, look, here)))
-        ball = threat._replace(eps=largest_radius(threat, state.x))
+        ball = threat.replace(eps=largest_radius(threat, state.x))
         return state._replace(
             iterate=ball.project(ahead, state.x),
             memory=memory,
@@ -98,7 +99,7 @@ def deepfool(
     return until_won(init, step, calls)
 
 
-def _way(threat: linearised_boundary.Crossable, look: Look, here: Array) -> Array:
+def _way(threat: NormBall, look: Look, here: Array) -> Array:
     """The shortest way to the linearised boundary in the box, cut where it is long."""
     value = jnp.where(jnp.isfinite(look.value), look.value, 0)
     way = threat.cross(look.grad, -value, here)

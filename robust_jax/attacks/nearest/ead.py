@@ -19,7 +19,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks, incumbent
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Incumbent, Key
+from robust_jax.core.types import Array, Attack, Incumbent, Key, Threat
 from robust_jax.losses import objectives
 
 
@@ -94,13 +94,13 @@ def ead(
     checks.non_negative_number("confidence", confidence)
     checks.known_name("rule", rule, _SIZES)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L1):
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.L1 for ead")
         return x, _Own(x, const_search.begin(schedule))
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, _Own]:
         own, search = state.own, state.own.search
         hinge = jnp.maximum(confidence - sight.look.value, 0)
         size = _elastic_net(beta, state.iterate, state.x)
@@ -132,7 +132,7 @@ def ead(
     )
 
 
-def _shrunk(threat: Any, y: Array, x: Array, beta: float) -> Array:
+def _shrunk(threat: Threat, y: Array, x: Array, beta: float) -> Array:
     """y, nearer to x by beta in every coordinate, in the box."""
 
     def shrink(y: Array, x: Array, low: Array, high: Array) -> Array:
@@ -157,7 +157,7 @@ _SIZES = {"l1": _l1, "elastic_net": _elastic_net}
 def _keep_smallest(size: Any, beta: float, confidence: float) -> Keep:
     """Keeps, of the points within eps whose margin is enough, the smallest."""
 
-    def keep(threat: Any, x: Array, best: Incumbent, judged: Incumbent) -> Incumbent:
+    def keep(threat: Threat, x: Array, best: Incumbent, judged: Incumbent) -> Incumbent:
         within = judged.distance <= threat.eps
         margin = jnp.where(within, judged.margin, -jnp.inf)
         old, new = (

@@ -28,6 +28,7 @@ from robust_jax.core.types import (
     Incumbent,
     Key,
     LogitsFn,
+    NormBall,
     Threat,
 )
 
@@ -113,7 +114,7 @@ def fab(
 
     def step(logits_fn: LogitsFn, threat: Threat, state: FabState) -> FabState:
         geometry, x, here = (
-            cast(linearised_boundary.Crossable, threat),
+            cast(NormBall, threat),
             state.x,
             state.iterate,
         )
@@ -179,7 +180,7 @@ def _first_state(
     goal: Goal,
     logits: Array,
 ) -> FabState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     memory = estimator.init(x)
     linearised_boundary.check_use("FAB", threat, goal, memory)
     return FabState(
@@ -193,7 +194,7 @@ def _first_state(
 
 
 def _across(
-    threat: linearised_boundary.Crossable,
+    threat: NormBall,
     look: Look,
     here: Array,
     x: Array,

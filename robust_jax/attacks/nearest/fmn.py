@@ -1,7 +1,5 @@
 """FMN: steps along the gradient, into a ball whose radius follows the boundary."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from robust_jax import threats
@@ -17,7 +15,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, NormBall, Threat
 from robust_jax.losses import objectives
 
 _BEYOND = 1 + 1e-5  # Onto the boundary itself, rounding would decide who won.
@@ -65,13 +63,13 @@ def fmn(
     checks.positive_number("step_size", step_size)
     checks.share("gamma", gamma)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, Array]:
         if not hasattr(threat, "dual"):
             checks.threat("fmn", threat, "linf", "l2", "l1", "l0")
         known = isinstance(threat, threats.L0)
         return x, jnp.asarray(1.0 if known else jnp.inf, jnp.float32)
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, Array]:
+    def move(threat: NormBall, state: NearState, sight: Sight) -> tuple[Array, Array]:
         follow = _next_count if isinstance(threat, threats.L0) else _next_radius
         most = largest_radius(threat, state.x)
         change = gamma * half_cosine(0.02, steps, state.i)
@@ -79,13 +77,13 @@ def fmn(
         climb = unit_or_random(state, sight.look.grad)
         length = step_size * half_cosine(0.01, steps, state.i)
         ahead = along(state.iterate, length, climb)
-        ball = threat._replace(eps=radius)
+        ball = threat.replace(eps=radius)
         return ball.project(ahead, state.x), radius
 
     return minimum_norm(objectives.margin, start, move, steps=steps, gradient=gradient)
 
 
-def _next_radius(threat: Any, radius: Array, sight: Sight, gamma: Array) -> Array:
+def _next_radius(threat: NormBall, radius: Array, sight: Sight, gamma: Array) -> Array:
     """Of a norm that measures lengths."""
     dual = threat.dual(sight.look.grad)
     gap = jnp.abs(sight.look.value) / jnp.where(dual > 0, dual, 1)
@@ -96,7 +94,7 @@ def _next_radius(threat: Any, radius: Array, sight: Sight, gamma: Array) -> Arra
     return jnp.where(sight.margin >= 0, shrunk, grown)
 
 
-def _next_count(threat: Any, radius: Array, sight: Sight, gamma: Array) -> Array:
+def _next_count(threat: Threat, radius: Array, sight: Sight, gamma: Array) -> Array:
     """Of L0: whole coordinates."""
     grown = jnp.maximum(radius + 1, jnp.floor(radius * (1 + gamma)))
     shrunk = jnp.minimum(radius - 1, jnp.floor(radius * (1 - gamma)))

@@ -1,7 +1,6 @@
 """Coordinates one at a time, the best of a few that the gradient proposes."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +64,7 @@ def greedy_l0(
     checks.positive_integer("candidates", candidates)
     estimator = exact() if gradient is None else gradient
 
-    def step(logits_fn: LogitsFn, threat: Any, state: NearState) -> NearState:
+    def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         key, here = jax.random.fold_in(state.key, state.i), state.iterate
         scene = Scene(
             key,
@@ -109,7 +108,9 @@ def _first(
     return first_state(estimator, x, (), key, x, goal)
 
 
-def _moved(threat: Any, x: Array, here: Array, grad: Array, candidates: int) -> Array:
+def _moved(
+    threat: Threat, x: Array, here: Array, grad: Array, candidates: int
+) -> Array:
     """The iterate with one more coordinate moved, [min(candidates, d), *S]."""
     flat, restore = ravel_pytree(here)
     start, slope = ravel_pytree(x)[0], ravel_pytree(grad)[0]

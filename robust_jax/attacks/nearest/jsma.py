@@ -149,7 +149,7 @@ def jsma(
         _check_use(threat, state.memory)
         return state
 
-    def step(logits_fn: LogitsFn, threat: Any, state: NearState) -> NearState:
+    def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         here, key = state.iterate, jax.random.fold_in(state.key, state.i)
         looks = _look_twice(estimator, key, logits_fn, threat, state)
         margin = verdict(looks.logits[0], state.goal)
@@ -173,7 +173,7 @@ def jsma(
 
 
 def _look_twice(
-    estimator: Gradient, key: Key, logits_fn: LogitsFn, threat: Any, state: NearState
+    estimator: Gradient, key: Key, logits_fn: LogitsFn, threat: Threat, state: NearState
 ) -> Look:
     """Looks at the target's logit and at the sum of all others, [2] of each field."""
     goal = state.goal
@@ -195,7 +195,7 @@ def _look_twice(
 
 
 def _candidates(
-    threat: Any, state: NearState, looks: Look, changes: tuple[float, ...]
+    threat: Threat, state: NearState, looks: Look, changes: tuple[float, ...]
 ) -> Candidates:
     """Every change of every coordinate, by the two looks."""
     slopes = jax.vmap(lambda tree: ravel_pytree(tree)[0])(looks.grad)
@@ -223,7 +223,7 @@ def _candidates(
     )
 
 
-def _moved(threat: Any, here: Array, places: Array, moves: Array) -> Array:
+def _moved(threat: Threat, here: Array, places: Array, moves: Array) -> Array:
     """The point with some coordinates moved, clipped to the box."""
     flat, restore = ravel_pytree(here)
     low, high = (ravel_pytree(end)[0] for end in box_ends(threat, here))

@@ -152,7 +152,7 @@ def _first_state(
     goal: Goal,
     logits: Array,
 ) -> LbfgsState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     if not isinstance(threat, threats.L2):
         name = type(threat).__name__
         raise ValueError(f"threat={name}; expected threats.L2 for lbfgs; use fmn")
@@ -228,7 +228,7 @@ def _next_penalty(penalty: Penalty, won: Array) -> Penalty:
     )
 
 
-def _box(threat: Any, x: Array) -> tuple[Array, Array]:
+def _box(threat: Threat, x: Array) -> tuple[Array, Array]:
     """The ends of the box, each a vector [n]."""
     box = threats.Linf(jnp.inf, threat.lower, threat.upper)
     ends = (jax.tree.map(lambda a: jnp.full_like(a, e), x) for e in (-jnp.inf, jnp.inf))  # noqa: B023

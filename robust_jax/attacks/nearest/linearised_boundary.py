@@ -1,31 +1,26 @@
 """The decision boundary that a linearised net puts nearest, and the way to it."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 
 from robust_jax.attacks.gradients.estimator import Climb, Gradient, Look, Scene
 from robust_jax.attacks.skeletons.common import chosen
-from robust_jax.core.types import Array, Goal, Key, LogitsFn, Threat, Untargeted
+from robust_jax.core.types import (
+    Array,
+    Goal,
+    Key,
+    LogitsFn,
+    NormBall,
+    Threat,
+    Untargeted,
+)
 from robust_jax.losses import classification, objectives
 
 _BLOCK = 10  # Classes whose gradients are in memory at a time.
-
-
-class Crossable(Threat, Protocol):
-    """A threat whose norm knows the shortest way onto a hyperplane."""
-
-    def cross(self, normal: Array, gap: ArrayLike, x: Array) -> Array:
-        """The smallest displacement in the box with `normal @ displacement = gap`."""
-        ...
-
-    def dual(self, grad: Array) -> Array:
-        """The dual norm: what a displacement of size one can climb, shape []."""
-        ...
 
 
 class Nearby(NamedTuple):
@@ -33,7 +28,7 @@ class Nearby(NamedTuple):
 
     key: Key
     logits_fn: LogitsFn
-    threat: Crossable
+    threat: NormBall
     here: Array  # [*S]
     goal: Goal
 

@@ -11,9 +11,8 @@ from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.minimum_norm import NearState, Sight, minimum_norm
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
-from robust_jax.threats import norms, proximal
 
 _DECAYS = (0.9, 0.999)  # Adam's.
 _TINY = 1e-8
@@ -76,13 +75,15 @@ def pdpgd(
     checks.share("first_ratio", first_ratio)
     checks.positive_integer("proximal_steps", proximal_steps)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         checks.threat("pdpgd", threat, "linf", "l2", "l1", "l0")
         flat = ravel_pytree(x)[0].astype(jnp.float32)
         zeros, ratio = jnp.zeros_like(flat), jnp.asarray(first_ratio, jnp.float32)
         return x, _Own(zeros, zeros, -jnp.log(ratio), ratio / (1 + ratio))
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(
+        threat: threats.Ball, state: NearState, sight: Sight
+    ) -> tuple[Array, _Own]:
         x, restore = ravel_pytree(state.x)
         here, box = ravel_pytree(state.iterate)[0] - x, _box(threat, state.x)
         # The slope of softplus(-margin).
@@ -122,7 +123,7 @@ def _next_weights(own: _Own, margin: Array, i: Array, steps: int) -> _Own:
 
 
 def _proximal(
-    threat: Any,
+    threat: threats.Ball,
     x: Array,
     target: Array,
     metric: Array,
@@ -135,30 +136,21 @@ def _proximal(
     Proximal gradient steps, frozen once they change little, as in proximal Adam
     (Melchior et al. 2019).
     """
-    shrink = _SHRINK[type(threat)]
 
     def one(_: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         now, over = carry
-        new = shrink(now - metric * (now - target), weight)
+        new = threat.proximal(now - metric * (now - target), weight)
         new = jnp.where(over, now, jnp.clip(x + new, *box) - x)
-        size = norms.l2(new)
-        change = norms.l2(new - now) / jnp.where(size > 0, size, 1)
+        size = threats.L2.size(new)
+        change = threats.L2.size(new - now) / jnp.where(size > 0, size, 1)
         return new, over | (change <= _ENOUGH)
 
     return jax.lax.fori_loop(0, steps, one, (target, jnp.asarray(False)))[0]
 
 
-def _box(threat: Any, x: Array) -> tuple[Array, Array]:
+def _box(threat: Threat, x: Array) -> tuple[Array, Array]:
     def face(bound: Any) -> Array:
         full = jax.tree.map(lambda leaf: jnp.broadcast_to(bound, leaf.shape), x)
         return ravel_pytree(full)[0]
 
     return face(threat.lower), face(threat.upper)
-
-
-_SHRINK = {
-    threats.Linf: proximal.linf,
-    threats.L2: proximal.l2,
-    threats.L1: proximal.l1,
-    threats.L0: proximal.two_thirds,
-}

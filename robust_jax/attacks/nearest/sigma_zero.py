@@ -18,7 +18,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 
@@ -71,7 +71,7 @@ def sigma_zero(
     checks.positive_number("adaptation", adaptation)
     adam = optax.scale_by_adam()
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, _Own]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, _Own]:
         if not isinstance(threat, threats.L0):
             name = type(threat).__name__
             raise ValueError(
@@ -79,7 +79,7 @@ def sigma_zero(
             )
         return x, _Own(adam.init(x), jnp.asarray(threshold, jnp.float32))
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, _Own]:
         delta = jax.tree.map(jnp.subtract, state.iterate, state.x)
         size = sum(leaf.size for leaf in jax.tree.leaves(delta))
         lost = sight.look.value < 0  # The label leads.

@@ -1,7 +1,7 @@
 """SparseFool: DeepFool finds the boundary, then few coordinates go there."""
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,7 @@ from robust_jax.core.types import (
     Incumbent,
     Key,
     LogitsFn,
+    Threat,
 )
 
 
@@ -90,7 +91,7 @@ def sparsefool(
     checks.non_negative_number("overshoot", overshoot)
     estimator, calls = exact() if gradient is None else gradient, steps + 1
 
-    def step(logits_fn: LogitsFn, threat: Any, state: NearState) -> NearState:
+    def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         own, x, here = state.own, state.x, state.iterate
         l2 = threats.L2(jnp.inf, threat.lower, threat.upper)
         key = jax.random.fold_in(state.key, state.i)
@@ -121,7 +122,7 @@ def sparsefool(
 
 
 def _first(
-    estimator: Gradient, key: Key, threat: Any, x: Array, goal: Goal, logits: Array
+    estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
 ) -> NearState:
     if not isinstance(threat, threats.L0):
         raise ValueError(
@@ -136,7 +137,7 @@ def _first(
 
 
 def _sparse(
-    threat: Any,
+    threat: Threat,
     x: Array,
     base: Array,
     here: Array,
@@ -158,4 +159,4 @@ def _sparse(
     moved = along(base, 1, l1.cross(normal, gap, base))
     delta = jax.tree.map(jnp.subtract, moved, x)
     ahead = in_box(threat, along(x, longer, delta))
-    return cast(Array, threat.project(ahead, x))
+    return threat.project(ahead, x)

@@ -1,7 +1,7 @@
 """SuperDeepFool: DeepFool across the boundary, then the shortest way from the input."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from robust_jax.core.types import (
     Incumbent,
     Key,
     LogitsFn,
+    NormBall,
     Threat,
 )
 
@@ -99,10 +100,11 @@ def superdeepfool(
     estimator, calls = exact() if gradient is None else gradient, steps + 1 + search
     most = calls if deepfool_steps is None else deepfool_steps
 
-    def step(logits_fn: LogitsFn, threat: Any, state: NearState) -> NearState:
+    def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
+        geometry = cast(NormBall, threat)
         own, x, here = state.own, state.x, state.iterate
         key = jax.random.fold_in(state.key, state.i)
-        scene = linearised_boundary.Nearby(key, logits_fn, threat, here, state.goal)
+        scene = linearised_boundary.Nearby(key, logits_fn, geometry, here, state.goal)
         look, memory, paid = linearised_boundary.crossed(estimator, scene, state.memory)
         margin = verdict(look.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
@@ -112,8 +114,8 @@ def superdeepfool(
         turn = jnp.where(crossing, own.turn, jnp.maximum(own.turn, most)) + 1
         ahead = chosen(
             crossing,
-            _across(threat, look, here, 1 + overshoot),
-            _shortest_way(threat, look, here, x),
+            _across(geometry, look, here, 1 + overshoot),
+            _shortest_way(geometry, look, here, x),
         )
         iterate = chosen(own.searched > 0, halfway, ahead)
         return state._replace(
@@ -130,7 +132,7 @@ def superdeepfool(
 
 
 def _first(
-    estimator: Gradient, key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    estimator: Gradient, key: Key, threat: NormBall, x: Array, goal: Goal, logits: Array
 ) -> NearState:
     zero = jnp.zeros((), jnp.int32)
     own = _Own(zero, incumbent.nothing_yet(x), jnp.zeros((), jnp.float32), zero)
@@ -139,17 +141,13 @@ def _first(
     return state
 
 
-def _across(
-    threat: linearised_boundary.Crossable, look: Look, here: Array, factor: float
-) -> Array:
+def _across(threat: NormBall, look: Look, here: Array, factor: float) -> Array:
     """DeepFool's step: across the linearised boundary, from the iterate."""
     value = jnp.where(jnp.isfinite(look.value), look.value, 0)
     return along(here, factor, threat.cross(look.grad, -value, here))
 
 
-def _shortest_way(
-    threat: linearised_boundary.Crossable, look: Look, here: Array, x: Array
-) -> Array:
+def _shortest_way(threat: NormBall, look: Look, here: Array, x: Array) -> Array:
     """The point of the plane through the iterate, with the look's normal, next to x."""
     gap = linearised_boundary.climbed(look.grad, here, x)
     return along(x, 1, threat.cross(look.grad, gap, x))

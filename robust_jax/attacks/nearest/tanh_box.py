@@ -8,7 +8,7 @@ import optax
 
 from robust_jax.attacks.skeletons.minimum_norm import box_ends
 from robust_jax.core import checks
-from robust_jax.core.types import Array
+from robust_jax.core.types import Array, Threat
 
 _ADAM = optax.scale_by_adam()  # 0.9, 0.999 and 1e-8, as in the authors' code
 _LEAST_SLACK = 1e-6  # With less, float32 would put a face at infinity.
@@ -27,7 +27,7 @@ def check_slack(slack: Any) -> None:
     checks.holds("slack", slack, lambda v: _LEAST_SLACK <= v < float("inf"), wanted)
 
 
-def inside(threat: Any, x: Array, shift: Array, slack: float) -> Array:
+def inside(threat: Threat, x: Array, shift: Array, slack: float) -> Array:
     """The point of the box that is `shift` away from x in tanh's variable, [*S].
 
     With the box's middle m and half width h, x = m + (1 + slack) h tanh(w); the answer
@@ -52,7 +52,7 @@ def inside(threat: Any, x: Array, shift: Array, slack: float) -> Array:
 
 
 def pulled_back(
-    threat: Any, x: Array, shift: Array, slack: float, grad: Array
+    threat: Threat, x: Array, shift: Array, slack: float, grad: Array
 ) -> Array:
     """A gradient at `inside(...)` as one of the shift, as if nothing were clipped."""
 
@@ -77,7 +77,7 @@ def forgetful(shift: Array) -> Walk:
 
 
 def stepped(
-    threat: Any, x: Array, walk: Walk, slope: Array, step_size: float, slack: float
+    threat: Threat, x: Array, walk: Walk, slope: Array, step_size: float, slack: float
 ) -> Walk:
     """One step of Adam against the slope [*S] of a loss at `inside(...)`."""
     slope = pulled_back(threat, x, walk.shift, slack, slope)

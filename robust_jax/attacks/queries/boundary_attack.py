@@ -1,6 +1,6 @@
 """The Boundary Attack: a random walk along the boundary, by rejection."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.normal_estimates import gaussian, unit
 from robust_jax.core import checks
 from robust_jax.core.facts import LABELS, NEAREST, attack
-from robust_jax.core.types import Array, Attack
+from robust_jax.core.types import Array, Attack, Threat
 
 _BISECT, _SPHERE, _STEP = range(3)
 _HALVINGS = 10  # Of the way from the start to x.
@@ -94,7 +94,7 @@ def boundary_attack(
     checks.positive_number("source_step", source_step)
     checks.holds("adaptation", adaptation, lambda v: v > 1, "a number > 1")
 
-    def first(threat: Any, answer: Answer) -> BoundaryState:
+    def first(threat: Threat, answer: Answer) -> BoundaryState:
         checks.threat("boundary_attack", threat, "l2")
         zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
         return BoundaryState(
@@ -108,7 +108,7 @@ def boundary_attack(
             steps=zero,
         )
 
-    def learn(threat: Any, own: BoundaryState, answer: Answer) -> BoundaryState:
+    def learn(threat: Threat, own: BoundaryState, answer: Answer) -> BoundaryState:
         asked_whole = own.phase == _STEP
         started = _bisected(own, answer)
         on_sphere = own._replace(on_sphere=own.on_sphere.after(answer.adversarial))
@@ -157,7 +157,7 @@ def _anew(changed: Array, rate: Rate) -> Rate:
     return jax.tree.map(lambda a: jnp.where(changed, 0, a), rate)
 
 
-def _ask(noise: Array, threat: Any, own: BoundaryState, x: Array) -> Array:
+def _ask(noise: Array, threat: Threat, own: BoundaryState, x: Array) -> Array:
     """The middle of the bracket, the point on the sphere, or the whole step."""
     half = between(threat, x, own.point, own.bracket.middle)
     offset = own.point - x

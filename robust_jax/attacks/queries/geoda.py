@@ -1,7 +1,5 @@
 """GeoDA: the boundary's normal from yes and no, and the way from x along it."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from robust_jax.attacks.queries import frequencies
@@ -19,7 +17,7 @@ from robust_jax.attacks.skeletons.normal_walk import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import LABELS, NEAREST, attack
-from robust_jax.core.types import Array, Attack
+from robust_jax.core.types import Array, Attack, Threat
 
 _QUERIES_A_ROUND = 500  # The authors' code.
 _SEARCH = 30  # Queries that a round's walk and bisection take, about.
@@ -73,7 +71,7 @@ def geoda(
     for name, value in (("tolerance", tolerance), ("share", share)):
         checks.holds(name, value, lambda v: 0 < v <= 1, "a number in (0, 1]")
 
-    def bisected(threat: Any, own: WalkState, answer: Answer) -> WalkState:
+    def bisected(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
         bracket, distance = own.bracket.halved(answer.adversarial), threat.distance
         narrow = bracket.high - bracket.low <= tolerance
         here = between(threat, answer.x, own.far, bracket.high)
@@ -85,7 +83,7 @@ def geoda(
             probes=no_probes(answer.x),
         )
 
-    def probed(threat: Any, own: WalkState, answer: Answer) -> WalkState:
+    def probed(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
         displacement = (answer.asked - own.anchor) / sigma
         probes = own.probes.after(answer.adversarial, displacement)
         wanted = probes_of_round(queries, share, own.round)
@@ -96,7 +94,7 @@ def geoda(
             tries=jnp.zeros_like(own.tries),
         )
 
-    def ask(noise: Array, threat: Any, own: WalkState, x: Array) -> Array:
+    def ask(noise: Array, threat: Threat, own: WalkState, x: Array) -> Array:
         noise = gaussian(noise)
         if side is not None:
             noise = frequencies.smoothed(noise, side)

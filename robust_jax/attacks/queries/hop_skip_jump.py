@@ -1,7 +1,5 @@
 """HopSkipJump: the boundary's normal from yes and no, a leap, and a bisection back."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -19,7 +17,7 @@ from robust_jax.attacks.skeletons.normal_walk import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import LABELS, NEAREST, attack
-from robust_jax.core.types import Array, Attack
+from robust_jax.core.types import Array, Attack, Threat
 
 _FIRST_PROBE = 0.1  # Of the box's width; the authors' code.
 _HALVINGS = 20  # A leap of a millionth of the distance has failed.
@@ -64,7 +62,7 @@ def hop_skip_jump(
     checks.positive_integer("most_probes", most_probes)
     checks.positive_number("gamma", gamma)
 
-    def bisected(threat: Any, own: WalkState, answer: Answer) -> WalkState:
+    def bisected(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
         bracket = own.bracket.halved(answer.adversarial)
         narrow = bracket.high - bracket.low <= gamma * _tolerance(threat, answer.x)
         return own._replace(
@@ -74,7 +72,7 @@ def hop_skip_jump(
             probes=no_probes(answer.x),
         )
 
-    def probed(threat: Any, own: WalkState, answer: Answer) -> WalkState:
+    def probed(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
         size = _probe_size(threat, own, answer.x)
         size = jnp.where(size > 0, size, 1)
         displacement = (answer.asked - own.anchor) / size
@@ -92,20 +90,20 @@ def hop_skip_jump(
     return decision_based(first_of("hop_skip_jump"), learn, _ask, queries=queries)
 
 
-def _ask(noise: Array, threat: Any, own: WalkState, x: Array) -> Array:
+def _ask(noise: Array, threat: Threat, own: WalkState, x: Array) -> Array:
     # Directions are uniform on the sphere in L2; in Linf those of a cube.
     direction = unit(gaussian(noise) if threat.name == "l2" else noise)
     probe = in_box(threat, own.anchor + _probe_size(threat, own, x) * direction)
     return question(threat, own, x, probe, own.anchor)
 
 
-def _tolerance(threat: Any, x: Array) -> float:
+def _tolerance(threat: Threat, x: Array) -> float:
     """Of the bisection, as a share of the distance (Sec. IV-B)."""
     d = int(np.prod(x.shape))
     return d**-1.5 if threat.name == "l2" else d**-2.0
 
 
-def _probe_size(threat: Any, own: WalkState, x: Array) -> Array:
+def _probe_size(threat: Threat, own: WalkState, x: Array) -> Array:
     """The Euclidean length of a probe: first a tenth of the box, then by the distance.
 
     sqrt(d) * theta * r in L2 and d * theta * r in Linf, theta the tolerance.

@@ -1,6 +1,6 @@
 """The one-pixel attack: differential evolution of a pixel's place and colour."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import chex
 import jax
@@ -88,8 +88,10 @@ def one_pixel(
     if population < 4:
         raise ValueError(f"population={population}; expected an integer >= 4")
 
-    def init(key: Key, threat: Any, x: Array, goal: Goal, logits: Array) -> PixelState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    def init(
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
+    ) -> PixelState:
+        chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
         checks.threat("one_pixel", threat, "l0")
         swarm = _first(jax.random.fold_in(key, 0), x, population, pixels)
         return PixelState(
@@ -164,7 +166,7 @@ def _children(key: Key, parents: Swarm) -> Swarm:
     )
 
 
-def _painted(threat: Any, x: Array, child: Swarm) -> Array:
+def _painted(threat: Threat, x: Array, child: Swarm) -> Array:
     """x with the child's pixels, [*S]."""
     height, width, _ = image_shape(x.shape)
     low, high = (as_image(end) for end in box_ends(threat, x))

@@ -1,6 +1,6 @@
 """RayS: search over sign vectors, whose only numbers are distances."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import LABELS, NEAREST, attack
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 _TOLERANCE = 1e-3  # Of the Euclidean length of a ray, as in the authors' code.
@@ -66,7 +66,7 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
     checks.positive_number("tolerance", tolerance)
     checks.holds("queries", queries, lambda v: v >= 2, "an integer >= 2")
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, RaysState]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, RaysState]:
         checks.threat("rays", threat, "linf")
         ones, zero = jnp.ones_like(x), jnp.zeros((), jnp.int32)
         wide = jnp.zeros((), jnp.promote_types(x.dtype, jnp.float32))
@@ -81,7 +81,7 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
         )
         return _question(threat, own, x), own
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, RaysState]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, RaysState]:
         answer = Answer(state.iterate, sight.margin >= 0, state.x)
         own = _learnt(threat, state.own, answer, tolerance)
         return _question(threat, own, state.x), own
@@ -91,20 +91,22 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
     )
 
 
-def _question(threat: Any, own: RaysState, x: Array) -> Array:
+def _question(threat: Threat, own: RaysState, x: Array) -> Array:
     farthest = _reach(threat, x)
     radius = jnp.minimum(own.radius, farthest)
     asked = jnp.where(own.checking, radius, own.bracket.middle)
     return in_box(threat, (x + asked * own.flipped).astype(x.dtype))
 
 
-def _reach(threat: Any, x: Array) -> Array:
+def _reach(threat: Threat, x: Array) -> Array:
     """The radius of rays before the first success: the box's farthest corner."""
-    far = largest_radius(threat._replace(eps=jnp.inf), x)
+    far = largest_radius(threat.replace(eps=jnp.inf), x)
     return jnp.where(jnp.isfinite(far), far, 1.0)
 
 
-def _learnt(threat: Any, own: RaysState, answer: Answer, tolerance: float) -> RaysState:
+def _learnt(
+    threat: Threat, own: RaysState, answer: Answer, tolerance: float
+) -> RaysState:
     """After an answer to `_question`."""
     radius = jnp.minimum(own.radius, _reach(threat, answer.x))
     better = own.checking & answer.adversarial

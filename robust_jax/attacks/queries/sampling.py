@@ -58,7 +58,7 @@ def worst_of(queries: int = 10) -> Attack:
     """
     checks.positive_integer("queries", queries)
 
-    def point(key: Key, threat: Any, x: Array, i: Array) -> Array:
+    def point(key: Key, threat: Threat, x: Array, i: Array) -> Array:
         return threat.sample(jax.random.fold_in(key, i), x)
 
     return _tried(point, queries)
@@ -86,7 +86,7 @@ def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
         checks.positive_integer("counts", count)
     total = math.prod(counts)
 
-    def point(key: Key, threat: Any, z: Array, i: Array) -> Array:
+    def point(key: Key, threat: Threat, z: Array, i: Array) -> Array:
         if z.shape != (len(counts),):
             raise ValueError(
                 f"len(counts)={len(counts)}; expected one count for each of the "
@@ -113,7 +113,7 @@ def _tried(point: Points, count: int) -> Attack:
     def init(
         key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
     ) -> TriedState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
         zero = jnp.zeros((), jnp.int32)
         return TriedState(x, goal, key, incumbent.nothing_yet(x), zero, zero, zero)
 

@@ -1,6 +1,6 @@
 """Sign-OPT: descends the distance of the boundary along a ray, by signs of change."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -15,7 +15,7 @@ from robust_jax.attacks.skeletons.normal_estimates import (
 )
 from robust_jax.core import checks
 from robust_jax.core.facts import LABELS, NEAREST, attack
-from robust_jax.core.types import Array, Attack
+from robust_jax.core.types import Array, Attack, Threat
 
 _DIRECTIONS = 100  # The authors' code, as are the others.
 _LONGEST = 15  # Rays that a line search tries, each way.
@@ -83,7 +83,7 @@ def sign_opt(
     checks.positive_number("step_size", step_size)
     checks.positive_number("smoothing", smoothing)
 
-    def first(threat: Any, answer: Answer) -> SignOptState:
+    def first(threat: Threat, answer: Answer) -> SignOptState:
         checks.threat("sign_opt", threat, "l2")
         radius = threat.distance(answer.asked, answer.x)
         zero, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
@@ -104,13 +104,13 @@ def sign_opt(
             smoothing=jnp.full_like(radius, smoothing),
         )
 
-    def learn(threat: Any, own: SignOptState, answer: Answer) -> SignOptState:
+    def learn(threat: Threat, own: SignOptState, answer: Answer) -> SignOptState:
         probing = chosen(own.starts > 0, _started(own, answer), _probed(own, answer))
         searched = _searched(own, answer)
         asked = chosen(_searching(own, probes), searched, probing)
         return chosen(own.measuring, _measured(own, answer), asked)
 
-    def ask(noise: Array, threat: Any, own: SignOptState, x: Array) -> Array:
+    def ask(noise: Array, threat: Threat, own: SignOptState, x: Array) -> Array:
         noise = unit(gaussian(noise))
         length = jnp.where(own.measuring, own.bracket.middle, own.radius)
         random = jnp.where(own.starts > 0, noise, unit(own.ray + own.smoothing * noise))

@@ -1,6 +1,6 @@
 """SimBA: one coordinate, or one wave, at a time."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from robust_jax.attacks.skeletons.random_search import SearchState, random_searc
 from robust_jax.core import checks
 from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.images import image_shape
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 
@@ -59,12 +59,12 @@ def simba(
     if side is not None:
         checks.positive_integer("side", side)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, Turn]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, Turn]:
         count = len(_waves(x, side)) if side else x.size
         order = jax.random.permutation(key, count).astype(jnp.int32)
         return x, Turn(order, jnp.zeros((), jnp.int32) - 1, jnp.ones((), bool))
 
-    def propose(key: Key, threat: Any, state: SearchState) -> tuple[Array, Turn]:
+    def propose(key: Key, threat: Threat, state: SearchState) -> tuple[Array, Turn]:
         turn = state.own
         index = turn.order[turn.place]
         if side is None:

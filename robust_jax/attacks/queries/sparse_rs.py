@@ -1,7 +1,5 @@
 """Sparse-RS in L0: which coordinates move, and to which face of the box."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -10,7 +8,7 @@ from robust_jax.attacks.skeletons.random_search import SearchState, random_searc
 from robust_jax.core import checks
 from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.narrow import coins, counted
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 from robust_jax.threats.search import keep_largest
 
@@ -49,14 +47,14 @@ def sparse_rs(
     wanted = "a share in (0, 1]; 0.3 is the authors' for L0"
     checks.holds("initial_share", initial_share, lambda v: 0 < v <= 1, wanted)
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, Array]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, Array]:
         checks.threat("sparse_rs", threat, "l0")
         set_key, face_key = jax.random.split(key)
         moved = _some(set_key, jnp.ones(x.shape, bool), threat.eps)
         faces = _faces(face_key, threat, x)
         return jnp.where(moved, faces, x), moved
 
-    def propose(key: Key, threat: Any, state: SearchState) -> tuple[Array, Array]:
+    def propose(key: Key, threat: Threat, state: SearchState) -> tuple[Array, Array]:
         out_key, in_key, face_key = jax.random.split(key, 3)
         x, moved = state.x, state.own
         share = initial_share / _divisor(state.i, queries)
@@ -81,7 +79,7 @@ def _divisor(query: Array, queries: int) -> Array:
     return jnp.asarray((1.0, *_DIVISORS), jnp.float32)[stage]
 
 
-def _some(key: Key, among: Array, count: Array) -> Array:
+def _some(key: Key, among: Array, count: Array | float) -> Array:
     """Marks floor(count) of the marked coordinates at random, or all of them; [*S]."""
     draws = jnp.where(
         among, jax.random.uniform(key, among.shape, jnp.float32, 0.5), 0.0
@@ -90,13 +88,13 @@ def _some(key: Key, among: Array, count: Array) -> Array:
     return chosen.reshape(among.shape) & among
 
 
-def _faces(key: Key, threat: Any, x: Array) -> Array:
+def _faces(key: Key, threat: Threat, x: Array) -> Array:
     """The lower or the upper face of every coordinate, at random; [*S]."""
     low, high = box_ends(threat, x)
     return jnp.where(coins(key, x.shape), high, low)
 
 
-def _other(threat: Any, x: Array) -> Array:
+def _other(threat: Threat, x: Array) -> Array:
     """For a coordinate on a face of the box: the other face; [*S]."""
     low, high = box_ends(threat, x)
     return jnp.where(x == low, high, low)

@@ -1,6 +1,6 @@
 """Sparse-RS for patches: where the square lies, and what is painted on it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from robust_jax.core.factories import factory
 from robust_jax.core.facts import SCORES, attack
 from robust_jax.core.images import as_image, from_image
 from robust_jax.core.narrow import coins
-from robust_jax.core.types import Array, Attack, Key, Towards
+from robust_jax.core.types import Array, Attack, Key, PlacedThreat, Towards
 from robust_jax.losses import objectives
 
 _HORIZON = 10_000
@@ -75,7 +75,7 @@ def _sparse_rs_patch(
     objective: objectives.Objective,
 ) -> Attack:
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, Painted]:
+    def start(key: Key, threat: PlacedThreat, x: Array) -> tuple[Array, Painted]:
         checks.threat("sparse_rs_patch", threat, "patch")
         place_key, colour_key = jax.random.split(key)
         image = as_image(x)
@@ -84,7 +84,9 @@ def _sparse_rs_patch(
         at = jax.random.randint(place_key, (2,), 0, threat.room(x) + 1, jnp.int32)
         return threat.paste(x, canvas, at), Painted(canvas, at)
 
-    def propose(key: Key, threat: Any, state: SearchState) -> tuple[Array, Painted]:
+    def propose(
+        key: Key, threat: PlacedThreat, state: SearchState
+    ) -> tuple[Array, Painted]:
         place_key, window_key, colour_key = jax.random.split(key, 3)
         targeted = not hasattr(state.goal, "label") or isinstance(state.goal, Towards)
         period = _TARGETED_PERIOD if targeted else _PERIOD
@@ -100,7 +102,9 @@ def _sparse_rs_patch(
     return random_search(objective, start, propose, queries=queries)
 
 
-def _moved(key: Key, threat: Any, x: Array, own: Painted, left: Array) -> Painted:
+def _moved(
+    key: Key, threat: PlacedThreat, x: Array, own: Painted, left: Array
+) -> Painted:
     """By up to a share of the height that falls with the budget; at least one pixel."""
     reach = jnp.floor(_REACH * left * as_image(x).shape[0]).astype(jnp.int32)
     reach = jnp.maximum(reach, 1)
@@ -109,7 +113,7 @@ def _moved(key: Key, threat: Any, x: Array, own: Painted, left: Array) -> Painte
 
 
 def _repainted(
-    keys: tuple[Key, Key], threat: Any, x: Array, own: Painted, share: Array
+    keys: tuple[Key, Key], threat: PlacedThreat, x: Array, own: Painted, share: Array
 ) -> Painted:
     """With one square of the patch in a corner of the colours."""
     image = as_image(own.canvas)
@@ -127,7 +131,7 @@ def _repainted(
     return own._replace(canvas=from_image(canvas, x.shape))
 
 
-def _faces(threat: Any, x: Array, upper: Array) -> Array:
+def _faces(threat: PlacedThreat, x: Array, upper: Array) -> Array:
     """The upper face of the box where marked [H, W, C], else the lower one; [*S]."""
     marks = from_image(upper, x.shape)
     return jnp.where(marks, threat.upper, threat.lower).astype(x.dtype)

@@ -163,7 +163,7 @@ class _Plan(NamedTuple):
 def _first_state(
     plan: _Plan, key: Key, threat: Threat, x: Array, goal: Goal
 ) -> SquareState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     _check_input(x)
     wide, zero = _wide(x), jnp.zeros((), jnp.int32)
     start = _moves(plan, threat, x).start(jax.random.fold_in(key, 0), threat, wide)

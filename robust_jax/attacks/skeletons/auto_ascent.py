@@ -265,7 +265,7 @@ def _climbing(objective: objectives.Objective, goal: Goal) -> Climb:
 def _first_state(
     key: Key, x: Array, goal: Goal, first: Array, course: Any, memory: Any
 ) -> AutoState:
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     pace = _first_pace(x)
     lowest, zero = pace.last, pace.rises
     return AutoState(

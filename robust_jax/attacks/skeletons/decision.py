@@ -21,7 +21,7 @@ from robust_jax.attacks.skeletons.minimum_norm import (
     minimum_norm,
 )
 from robust_jax.core import checks
-from robust_jax.core.types import Array, Attack, Key
+from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
 _TRIES = 100  # Noise images before an example is given up, as in the attacks' codes.
@@ -72,14 +72,14 @@ def decision_based(first: First, learn: Learn, ask: Ask, *, queries: int) -> Att
     checks.positive_integer("queries", queries)
     checks.holds("queries", queries, lambda v: v >= 2, "an integer >= 2")
 
-    def start(key: Key, threat: Any, x: Array) -> tuple[Array, Hunt]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, Hunt]:
         _check_input(x)
         zero = jnp.zeros((), jnp.int32)
         own = first(threat, Answer(x, jnp.zeros((), bool), x))
         point = _start(_draw(key, x), threat, x, zero)
         return point, Hunt(jnp.zeros((), bool), zero, own)
 
-    def move(threat: Any, state: NearState, sight: Sight) -> tuple[Array, Hunt]:
+    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, Hunt]:
         hunt = state.own
         answer = Answer(state.iterate, sight.margin >= 0, state.x)
         begun = chosen(answer.adversarial, first(threat, answer), hunt.own)
@@ -117,7 +117,7 @@ def _draw(key: Key, x: Array) -> Array:
     return jax.random.uniform(key, (x.size,), x.dtype, least, 1).reshape(x.shape)
 
 
-def _start(noise: Array, threat: Any, x: Array, tries: Array) -> Array:
+def _start(noise: Array, threat: Threat, x: Array, tries: Array) -> Array:
     """Uniform in the box, within 2**tries of x."""
     low, high = box_ends(threat, x)
     reach = jnp.float32(2.0) ** jnp.minimum(tries, 60)
@@ -149,7 +149,7 @@ def unit_bracket(x: Array) -> Bracket:
     return Bracket(zero, zero + 1)
 
 
-def between(threat: Any, x: Array, far: Array, share: Array) -> Array:
+def between(threat: Threat, x: Array, far: Array, share: Array) -> Array:
     """The point between x and far, at most `share` of their distance from x.
 
     In Linf the point of that ball which is nearest to far, else on the straight line.

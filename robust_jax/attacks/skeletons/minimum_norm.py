@@ -124,7 +124,7 @@ def first_state(
     estimator: Gradient, iterate: Array, own: Any, key: Key, x: Array, goal: Goal
 ) -> NearState:
     """The state before the first call, of an attack that remembers `own`."""
-    chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+    chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     return NearState(
         x=x,
         goal=goal,
@@ -137,18 +137,18 @@ def first_state(
 
 
 def keep_nearest(
-    threat: Any, x: Array, best: Incumbent, judged: Incumbent
+    threat: Threat, x: Array, best: Incumbent, judged: Incumbent
 ) -> Incumbent:
     """The adversarial point nearest to x within eps; see `incumbent.closest`."""
     return incumbent.closest(best, judged, threat.eps)
 
 
-def in_box(threat: Any, x: Array) -> Array:
+def in_box(threat: Threat, x: Array) -> Array:
     """x [*S], clipped to the threat's box."""
     return threats.Linf(jnp.inf, threat.lower, threat.upper).project(x, x)
 
 
-def box_ends(threat: Any, x: Array) -> tuple[Array, Array]:
+def box_ends(threat: Threat, x: Array) -> tuple[Array, Array]:
     """The lower and the upper ends of the threat's box, each of the shape of x."""
     box = threats.Linf(jnp.inf, threat.lower, threat.upper)
     low, high = (
@@ -158,7 +158,7 @@ def box_ends(threat: Any, x: Array) -> tuple[Array, Array]:
     return low, high
 
 
-def largest_radius(threat: Any, x: Array) -> Array:
+def largest_radius(threat: Threat, x: Array) -> Array:
     """The radius that an iterate around x may have, shape [].
 
     A hair below eps, so that rounding does not carry it out; at most the distance to

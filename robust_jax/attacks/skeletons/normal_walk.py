@@ -19,7 +19,7 @@ from robust_jax.attacks.skeletons.decision import (
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.normal_estimates import Probes, no_probes, unit
 from robust_jax.core import checks
-from robust_jax.core.types import Array
+from robust_jax.core.types import Array, Threat
 
 BISECT, PROBE, MOVE = range(3)
 
@@ -43,7 +43,7 @@ Phase = Callable[[Any, WalkState, Answer], WalkState]  # (threat, own, answer) -
 def first_of(name: str) -> First:
     """What is remembered when a start succeeds; refuses norms but L2 and Linf."""
 
-    def first(threat: Any, answer: Answer) -> WalkState:
+    def first(threat: Threat, answer: Answer) -> WalkState:
         checks.threat(name, threat, "l2", "linf")
         zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
         return WalkState(
@@ -69,7 +69,7 @@ def learning(bisected: Phase, probed: Phase, factor: float, most: int) -> Learn:
         most: lengths, after which a move is given up and the anchor probed anew.
     """
 
-    def moved(threat: Any, own: WalkState, answer: Answer) -> WalkState:
+    def moved(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
         tries = own.tries + 1
         failed = ~answer.adversarial & (tries >= most)
         return own._replace(
@@ -82,7 +82,7 @@ def learning(bisected: Phase, probed: Phase, factor: float, most: int) -> Learn:
             probes=chosen(failed, no_probes(answer.x), own.probes),
         )
 
-    def learn(threat: Any, own: WalkState, answer: Answer) -> WalkState:
+    def learn(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
         def typed(phase: Phase, own: WalkState) -> WalkState:
             learnt = phase(threat, own, answer)  # Half floats, and a wider threat.
             return jax.tree.map(lambda a, b: b.astype(a.dtype), own, learnt)
@@ -95,7 +95,7 @@ def learning(bisected: Phase, probed: Phase, factor: float, most: int) -> Learn:
 
 
 def question(
-    threat: Any, own: WalkState, x: Array, probe: Array, origin: Array
+    threat: Threat, own: WalkState, x: Array, probe: Array, origin: Array
 ) -> Array:
     """The middle of the bracket, the probe, or the move from an origin, [*S]."""
     half = between(threat, x, own.far, own.bracket.middle)

@@ -106,7 +106,7 @@ def ascent(
     def init(
         key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
     ) -> ProjectedState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
         return ProjectedState(
             x=x,
             goal=goal,

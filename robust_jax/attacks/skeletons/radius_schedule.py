@@ -72,9 +72,9 @@ def call(steps: Any, radii: Radii, i: Array) -> Call:
     return Call(sizes[stage], sizes[after], length, place, place == 0, ends)
 
 
-def scaled(threat: Any, radius: float | Array) -> Any:
+def scaled(threat: Threat, radius: float | Array) -> Any:
     """The threat with another radius, in multiples of its own."""
-    return threat._replace(eps=threat.eps * radius)
+    return threat.replace(eps=threat.eps * radius)
 
 
 def judged(threat: Threat, radius: Array, state: Any, logits: Array) -> Incumbent:

@@ -78,7 +78,7 @@ def random_search(
     def init(
         key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
     ) -> SearchState:
-        chex.assert_rank(list(goal), 0)  # One example; vmap makes many.
+        chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
         point, own = start(jax.random.fold_in(key, 0), threat, x)
         point = threat.project(point, x)
         return SearchState(

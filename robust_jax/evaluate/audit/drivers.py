@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax.core import compiling, drive, factories, lift
+from robust_jax.core import compiling, drive, faces, factories, lift
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, AttackResult, LogitsFn, Threat
 
@@ -110,6 +110,6 @@ def _is_inside(threat: Threat, state: Any) -> Array:
     return distance <= threat.eps * (1 + _ROUNDING)
 
 
-def finished(attack: Attack, threat: Any, state: Any) -> AttackResult:
+def finished(attack: Attack, threat: Threat, state: Any) -> AttackResult:
     """The results, [B]. Not compiled: nearly all attacks only pick fields."""
-    return jax.vmap(attack.finish)(threat, state)
+    return jax.vmap(faces.finishing(attack.finish))(threat, state)

@@ -5,7 +5,6 @@ seeds are data, so that the checks share these few programs.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +13,6 @@ from robust_jax import attacks, optim
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.projected import at_random, projected_ascent
 from robust_jax.core.factories import factory
-from robust_jax.core.images import image_shape
 from robust_jax.core.types import Array, Attack, AttackResult, Key, Threat
 from robust_jax.evaluate.audit.chance import at_most
 from robust_jax.evaluate.audit.finding import Measured
@@ -113,12 +111,12 @@ def longest(bench: Bench) -> AttackResult:
     return bench.attack(long(bench.threat.name))
 
 
-def radius_of(threat: Any) -> float:
+def radius_of(threat: Threat) -> float:
     """The threat's radius; the largest one, where examples have their own."""
     return float(np.max(np.asarray(threat.eps)))
 
 
-def whole_box(threat: Any, shape: tuple[int, ...]) -> float:
+def whole_box(threat: Threat, shape: tuple[int, ...]) -> float:
     """A radius, in the threat's norm, that reaches every point of the box.
 
     Args:
@@ -130,11 +128,4 @@ def whole_box(threat: Any, shape: tuple[int, ...]) -> float:
     lower, upper = bounds
     width = np.broadcast_to(upper - lower, np.broadcast_shapes(np.shape(upper), shape))
     width = width.reshape(-1, int(np.prod(shape))).max(axis=0)
-    sizes = {
-        "patch": float(max(image_shape(shape)[:2])),
-        "linf": width.max(),
-        "l2": np.sqrt((width**2).sum()),
-        "l1": width.sum(),
-        "l0": float(width.size),
-    }
-    return float(sizes[threat.name])
+    return float(threat.measured(width.reshape(1, *shape))[0])

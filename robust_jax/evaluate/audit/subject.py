@@ -12,7 +12,7 @@ import numpy as np
 
 from robust_jax.core import compiling, drive, lift
 from robust_jax.core.streams import OfPlan
-from robust_jax.core.types import Attack, AttackResult, LogitsFn, Untargeted
+from robust_jax.core.types import Attack, AttackResult, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import Claims, predict
@@ -42,7 +42,7 @@ class Subject:
     """A model and an evaluation of it, as an audit is given them."""
 
     model: LogitsFn  # of one example
-    threat: Any
+    threat: Threat
     examples: Examples
     found: Verdicts
     batch_model: Callable[..., Any] | None = None  # [B, *S] -> [B, K], if given as such
@@ -153,7 +153,7 @@ class Bench:
     ) -> AttackResult:
         subject, index = self.subject, self.index[rows]
         threat = lift.threat_of(subject.threat, subject.images, index)
-        threat = threat if eps is None else threat._replace(eps=eps)
+        threat = threat if eps is None else threat.replace(eps=eps)
         result = run_on(
             attack, subject.ids[index], subject.model, threat, self.images[rows],
             Untargeted(self.labels[rows]), seed=subject.seed, stage=OfPlan.AUDIT,

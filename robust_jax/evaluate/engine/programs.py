@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
-from robust_jax.core import drive, exports, incumbent
+from robust_jax.core import drive, exports, faces, incumbent
 from robust_jax.core.compiling import compiled, compiler_options
 from robust_jax.core.flops import Sketch
 from robust_jax.core.memo import memoised
-from robust_jax.core.types import Array, Attack, AttackResult, Goal, LogitsFn
+from robust_jax.core.types import Array, Attack, AttackResult, Goal, LogitsFn, Threat
 from robust_jax.evaluate.engine.ahead import Ahead
 
 _THREEFRY = "threefry2x32"
@@ -30,7 +30,7 @@ class Inputs(NamedTuple):
     key_data: np.ndarray  # [S, 2] uint32, of threefry keys
     x: np.ndarray  # [S, *S]
     goal: Goal
-    threat: Any  # fields per slot: [S], faces of the box also [S, *S]
+    threat: Threat  # fields per slot: [S], faces of the box also [S, *S]
     logits: np.ndarray  # [S, K], clean
 
 
@@ -38,7 +38,7 @@ class Slots(NamedTuple):
     """The running attacks of one tile; the leading axis is the slot."""
 
     state: Any
-    threat: Any
+    threat: Threat
     calls: Array  # [S] int32: of `step`, of a slot that was not frozen
     spent: Array  # [S, 2] int32: forwards and backwards that were computed
 
@@ -241,7 +241,7 @@ def stepped(attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array) -> S
     calls = attack.steps - (attack.judge is not None)
     over = jax.vmap(attack.done)(slots.threat, slots.state)
     runs = live & ~over & (slots.state.i < calls)
-    step = jax.vmap(attack.step, (None, 0, 0))
+    step = jax.vmap(faces.stepping(attack.step), (None, 0, 0))
     return _moved(slots, step(logits_fn, slots.threat, slots.state), runs)
 
 
@@ -249,7 +249,7 @@ def judged(attack: Attack, logits_fn: LogitsFn, slots: Slots, live: Array) -> Sl
     """The last call, without a gradient, in the slots that wait for it."""
     over = jax.vmap(attack.done)(slots.threat, slots.state)
     waits = live & ~over & (slots.state.i == attack.steps - 1)
-    judge = jax.vmap(attack.judge or attack.step, (None, 0, 0))
+    judge = jax.vmap(faces.stepping(attack.judge or attack.step), (None, 0, 0))
     return _moved(slots, judge(logits_fn, slots.threat, slots.state), waits)
 
 
@@ -288,7 +288,7 @@ def exchanged(
     slots = _select(mask, taken, slots)
     done = jax.vmap(attack.done)(slots.threat, slots.state)
     left = attack.steps - slots.state.i
-    result = jax.vmap(attack.finish)(slots.threat, slots.state)
+    result = jax.vmap(faces.finishing(attack.finish))(slots.threat, slots.state)
     return slots, Snapshot(done, left, slots.calls, slots.spent, result)
 
 

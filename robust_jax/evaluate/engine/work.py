@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
+import jax
 import numpy as np
 
 from robust_jax.core import lift
-from robust_jax.core.types import Goal
+from robust_jax.core.types import Goal, Threat
 from robust_jax.evaluate.engine.programs import Inputs
 from robust_jax.evaluate.engine.queue import Item
 
@@ -60,13 +60,13 @@ class Work:
         attacked: np.ndarray,
         goals: Sequence[Goal],
         restarts: int,
-        threat: Any,
+        threat: Threat,
         seed: int,
         stage: int,
     ) -> None:
         self.examples, self.attacked, self.restarts = examples, attacked, restarts
         self._kind, self._seed, self._stage = type(goals[0]), seed, stage
-        fields = zip(*goals, strict=True)  # Of [T] goals, each a batch.
+        fields = zip(*map(jax.tree.leaves, goals), strict=True)  # Each a batch.
         self.goals = [np.stack([np.asarray(g) for g in field]) for field in fields]
         self._threat = threat
         self._keys: dict[int, np.ndarray] = {}

@@ -329,7 +329,7 @@ def test_chunks_export_for_cpu_cuda_and_tpu(name):
         np.zeros((n, 2), np.uint32),
         cases.IMAGES[:n],
         Untargeted(cases.LABELS[:n]),
-        cases.THREAT._replace(
+        cases.THREAT.replace(
             eps=np.full(n, 0.1, np.float32),
             lower=np.zeros(n, np.float32),
             upper=np.ones(n, np.float32),
