@@ -29,6 +29,12 @@ def attack(
 ) -> AttackResult:
     """What an attack makes of each image of a batch.
 
+        >>> images, labels = np.array([[0.6], [0.9]], np.float32), np.array([0, 0])
+        >>> net = lambda x: jnp.array([1.0, -1.0]) * (x[0] - 0.5)
+        >>> found = rj.attack("fgsm", net, images, labels, rj.threats.Linf(0.2))
+        >>> found.x_adv.ravel(), found.margin
+        (array([0.4, 0.7], dtype=float32), array([ 0.2, -0.4], dtype=float32))
+
     Guarantees: an image's result depends on no other image: it is the same in any
     order, subset and batch; it is feasible; deterministic in ids and seed.
     Edge cases: an image that the model gets wrong comes back as it is, margin >= 0.
