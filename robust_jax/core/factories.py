@@ -85,6 +85,11 @@ class Product:
         return getattr(self.made, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not callable(_unwrapped(self)):
+            raise TypeError(
+                f"{self.written_by.__name__}(...) is no function; expected "
+                "rj.attack(attack, model, images, labels, threat)"
+            )
         return self.made(*args, **kwargs)
 
     @property

@@ -247,6 +247,10 @@ SLIPS = {
         r"^keys.shape=\(\); expected \(6,\), one key per image, such as lift\.item_",
     ),
     "seed for keys": (lambda: driven(keys=0), "^keys=0; expected one key per image"),
+    "call of an attack": (
+        lambda: PGD(NET, IMAGES, LABELS),
+        r"^pgd\(\.\.\.\) is no function; expected rj\.attack\(attack, model, images",
+    ),
     "name for a driver": (
         lambda: driven(attack="pgd"),
         r"^attack='pgd'; expected an attack, such as attacks\.pgd\(\)$",
