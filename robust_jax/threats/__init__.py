@@ -1,4 +1,8 @@
-"""What the adversary may do: balls with a box, patches, geometry and colours."""
+"""What the adversary may do: balls with a box, patches, geometry and colours.
+
+To add one: a file with a class that has what `core.types.Threat` says, its test, and
+its place in `_ALL` below; names, boxes and claims then know it.
+"""
 
 from robust_jax.core import checks
 from robust_jax.threats import corruptions
