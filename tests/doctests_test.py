@@ -82,7 +82,7 @@ def has_example(value: object) -> bool:
     return ">>>" in (inspect.getdoc(value) or "")
 
 
-@pytest.mark.parametrize("package", ["losses"])
+@pytest.mark.parametrize("package", ["losses", "threats"])
 def test_every_public_function_has_an_example(package):
     functions = public_functions(package)
     assert len(functions) > 5

@@ -45,6 +45,9 @@ def by_name(norm: str) -> type[Ball | Patch]:
     """The threat of a name: that of a norm, linf, l2, l1 or l0, or patch.
 
     Raises: ValueError: for any other name, with the nearest one.
+
+    >>> rj.threats.by_name("l2")(0.5)
+    L2(eps=0.5, lower=0.0, upper=1.0)
     """
     checks.known_name("norm", norm, _NAMED)
     return _NAMED[norm]

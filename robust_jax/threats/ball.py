@@ -70,6 +70,10 @@ class Ball(Value):
         mask: where it is False or zero, nothing may change; broadcasts to the input.
         lattice: the step between the values that may be taken, such as 1/255 of an
             8-bit image in [0, 1], whose inverse is an integer; the input lies on it.
+
+    >>> x = jnp.full(3, 0.5)
+    >>> rj.threats.L2(0.3).distance(x + 0.1, x)
+    Array(0.173, dtype=float32)
     """
 
     name: ClassVar[str]
@@ -207,7 +211,11 @@ class Ball(Value):
 
 
 class DualBall(Ball):
-    """A ball of a norm that has a dual norm: `Linf`, `L2` and `L1`."""
+    """A ball of a norm that has a dual norm: `Linf`, `L2` and `L1`.
+
+    >>> rj.threats.Linf(0.1).dual(jnp.array([1.0, -2.0]))
+    Array(3., dtype=float32)
+    """
 
     def cross(self, normal: Input, gap: ArrayLike, x: Input) -> Input:
         """The smallest displacement in the box that climbs `normal` by gap []."""
@@ -266,6 +274,12 @@ def ball_then_clip(threat: Ball, x: Input, x0: Input) -> Input:
         x: the point to project, shape [*S].
         x0: the centre, shape [*S], in the box.
     Returns: shape [*S].
+
+    >>> threat, x = rj.threats.L2(1.0), jnp.array([0.9, 0.5])
+    >>> rj.threats.ball_then_clip(threat, jnp.array([1.9, 1.0]), x)
+    Array([1., 0.947], dtype=float32)
+    >>> threat.project(jnp.array([1.9, 1.0]), x)
+    Array([1., 1.], dtype=float32)
     """
     in_ball = threat.replace(lower=-jnp.inf, upper=jnp.inf).project(x, x0)
     return threat._on_vectors(lambda ball, x: ball._clip(x), in_ball)

@@ -15,6 +15,10 @@ class L0(Ball):
     """At most floor(eps) coordinates may change, to any value of the box. See `Ball`.
 
     A coordinate is one number: one channel of one pixel.
+
+    >>> x = jnp.full(3, 0.5)
+    >>> rj.threats.L0(1.0).project(jnp.array([1.0, 0.6, 0.5]), x)
+    Array([1., 0.5, 0.5], dtype=float32)
     """
 
     name: ClassVar[str] = "l0"

@@ -13,7 +13,12 @@ from robust_jax.threats.vectors import or_one
 
 
 class L1(DualBall):
-    """The absolute displacements sum to at most eps. See `Ball`."""
+    """The absolute displacements sum to at most eps. See `Ball`.
+
+    >>> x = jnp.full(3, 0.5)
+    >>> rj.threats.L1(0.3).project(jnp.array([1.0, 0.6, 0.5]), x)
+    Array([0.8, 0.5, 0.5], dtype=float32)
+    """
 
     name: ClassVar[str] = "l1"
 

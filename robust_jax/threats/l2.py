@@ -14,7 +14,12 @@ from robust_jax.threats.vectors import or_one
 
 
 class L2(DualBall):
-    """The Euclidean length of the displacement is at most eps. See `Ball`."""
+    """The Euclidean length of the displacement is at most eps. See `Ball`.
+
+    >>> x = jnp.full(3, 0.5)
+    >>> rj.threats.L2(0.3).project(jnp.array([1.0, 0.6, 0.5]), x)
+    Array([0.794, 0.559, 0.5], dtype=float32)
+    """
 
     name: ClassVar[str] = "l2"
 

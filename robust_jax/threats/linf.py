@@ -20,6 +20,10 @@ class Linf(DualBall):
         scale: of eps, >= 0, such as per pixel or channel: coordinate i may move by
             eps * scale_i, and the distance is the largest |delta_i| / scale_i.
             Broadcasts to the input.
+
+    >>> x = jnp.full(3, 0.5)
+    >>> rj.threats.Linf(0.3).project(jnp.array([1.0, 0.6, 0.5]), x)
+    Array([0.8, 0.6, 0.5], dtype=float32)
     """
 
     name: ClassVar[str] = "linf"

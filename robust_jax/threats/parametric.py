@@ -25,6 +25,9 @@ class Parametric(Value):
     Args:
         eps: share of the limits, shape [], >= 0; 1 is all of them.
         lower, upper: of the parameters; -1 and 1, or infinite where there is no limit.
+
+    >>> rj.threats.ColourShift().start(jnp.zeros((8, 8, 3))).shape
+    (3, 2)
     """
 
     name: ClassVar[str]
