@@ -18,7 +18,7 @@ from absl import flags
 
 from experiments.shared import common, distance_plans, distances, recording
 from robust_jax import attacks, evaluate, models, report, threats
-from robust_jax.core import boxes, checks
+from robust_jax.core import array_checks, boxes
 from robust_jax.losses import objectives
 
 _OBJECTIVES = {
@@ -141,7 +141,7 @@ def _radii():
         raise ValueError(
             f"radii={','.join(_RADII.value)}; expected numbers, such as 0,0.1,0.2"
         )
-    checks.eps(_NORM.value, radii)
+    array_checks.eps(_NORM.value, radii)
     return radii
 
 

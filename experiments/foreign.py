@@ -17,7 +17,7 @@ from absl import flags
 from experiments.shared import common, recording
 from experiments.studies.properties import sklearn_models
 from robust_jax import attacks, interop, models, report, threats
-from robust_jax.core import checks, lift
+from robust_jax.core import array_checks, checks, lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import AttackResult, Untargeted
 from robust_jax.datasets import Dataset
@@ -49,7 +49,7 @@ _COLUMNS = (
 
 def main(argv: list[str]) -> None:
     """Fits the victims, attacks them, prints the table."""
-    checks.eps("linf", _EPS.value)
+    array_checks.eps("linf", _EPS.value)
     for name in _VICTIMS.value or ():
         checks.known_name("victim", name, sklearn_models.NAMES)
     attack = attacks.by_name("rays").of_queries(_QUERIES.value)

@@ -13,7 +13,7 @@ from experiments.comparisons.peers import child
 from experiments.comparisons.verdict_rows import Row
 from experiments.shared import common
 from robust_jax import report, train
-from robust_jax.core import checks
+from robust_jax.core import array_checks, checks
 from robust_jax.evaluate import plans
 
 _PLANS = flags.DEFINE_list(
@@ -42,7 +42,7 @@ def check() -> None:
         plans.by_name(plan, "linf")
         if extra not in ("", "audit"):
             raise ValueError(f"plans={name!r}; expected a plan's name, or name+audit")
-    checks.eps("linf", _EPS.value)
+    array_checks.eps("linf", _EPS.value)
     checks.positive_integer("epochs", _EPOCHS.value)
 
 

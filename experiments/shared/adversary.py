@@ -3,7 +3,7 @@
 from absl import flags
 
 from robust_jax import threats
-from robust_jax.core import boxes, checks
+from robust_jax.core import array_checks, boxes
 from robust_jax.core.types import Threat
 from robust_jax.datasets import Dataset
 
@@ -22,7 +22,7 @@ def threat() -> Threat:
     Raises: ValueError: an unknown norm; a radius that no attack can use.
     """
     kind = threats.by_name(NORM.value)
-    checks.eps(NORM.value, EPS.value)
+    array_checks.eps(NORM.value, EPS.value)
     return kind(EPS.value)
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_jax.core import checks, faces
+from robust_jax.core import array_checks, checks, faces
 from robust_jax.core.types import ParametricThreat, Threat
 
 # Images that were normalised in their own type, and a box in float64 from the same
@@ -30,7 +30,7 @@ def check(threat: Threat, shape: tuple[int, ...], *, cap: bool = False) -> None:
     Raises: TypeError: what is no threat.
     """
     check_kind(threat)
-    checks.eps(threat.name, threat.eps, cap=cap, most=np.inf)
+    array_checks.eps(threat.name, threat.eps, cap=cap, most=np.inf)
     radii = np.asarray(threat.eps, np.float64)
     if radii.shape not in ((), shape[:1]):
         raise ValueError(
@@ -52,7 +52,7 @@ def check(threat: Threat, shape: tuple[int, ...], *, cap: bool = False) -> None:
         width = np.broadcast_to(width, full).reshape(-1, *shape[1:])
         most, of = threat.largest(width)
         if most > 0:  # In a closed box nothing moves, whatever the radius.
-            checks.within("eps", np.atleast_1d(radii), most, of)
+            array_checks.within("eps", np.atleast_1d(radii), most, of)
 
 
 def _check_parts(threat: Threat, shape: tuple[int, ...]) -> None:
@@ -148,7 +148,7 @@ def _face(threat: Threat, side: str, shape: tuple[int, ...]) -> NDArray[np.float
 
 def _face_of(side: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
     wanted = f"a number, or what broadcasts to an image {shape[1:]}"
-    face = checks.numbers_of(side, value, wanted)
+    face = array_checks.numbers_of(side, value, wanted)
     if np.isnan(face).any():
         raise ValueError(f"{side} of the threat's box holds NaN; expected {wanted}")
     full = shape if face.ndim == len(shape) else shape[1:]

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import boxes, checks, outputs
+from robust_jax.core import array_checks, boxes, checks, outputs
 from robust_jax.core.compiling import compiled
 from robust_jax.core.types import (
     Goal,
@@ -74,7 +74,7 @@ def check_logits(logits_fn: Partial, x: Any, goal: Goal) -> None:
     (classes,) = answer.shape
     for name, value in vars(goal).items():
         classified = jax.device_get(value)
-        checks.labels(classified, len(classified), classes, name=f"goal.{name}")
+        array_checks.labels(classified, len(classified), classes, name=f"goal.{name}")
 
 
 def check_start(start: Any, state: Any, x: Any) -> None:
@@ -92,7 +92,7 @@ def check_start(start: Any, state: Any, x: Any) -> None:
         raise ValueError(
             f"start{form}; expected an array of floats {np.shape(x)}, as x"
         )
-    checks.floats("start", checks.array("start", start, _EXAMPLES))
+    array_checks.floats("start", array_checks.array("start", start, _EXAMPLES))
 
 
 def is_traced(*given: Any) -> bool:
@@ -110,7 +110,7 @@ def _check_examples(logits_fn: LogitsFn, threat: Threat, x: Any, goal: Goal) -> 
         )
     for name, value in vars(goal).items():
         _refuse_list(f"goal.{name}", value)
-        checks.labels(jax.device_get(value), _count(x), name=f"goal.{name}")
+        array_checks.labels(jax.device_get(value), _count(x), name=f"goal.{name}")
 
 
 def _count(x: Any) -> int:
@@ -122,7 +122,7 @@ def _count(x: Any) -> int:
     if not leaves or not all(map(_is_array, leaves)):
         raise TypeError(f"x={checks.shown(x)}; expected {_EXAMPLES}")
     for leaf in leaves:
-        made = checks.floats("x", checks.array("x", leaf, _EXAMPLES))
+        made = array_checks.floats("x", array_checks.array("x", leaf, _EXAMPLES))
         if made.size == 0 or made.shape[:1] != np.shape(leaves[0])[:1]:
             shapes = ", ".join(str(np.shape(leaf)) for leaf in leaves)
             raise ValueError(

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from robust_jax.core import checks
+from robust_jax.core import array_checks
 
 
 def example_ids(images: ArrayLike, labels: ArrayLike) -> NDArray[np.uint64]:
@@ -30,8 +30,8 @@ def example_ids(images: ArrayLike, labels: ArrayLike) -> NDArray[np.uint64]:
     >>> rj.core.ids.example_ids(np.zeros((2, 4)), [0, 1])
     array([1185411768025212705, 4600828372924218290], dtype=uint64)
     """
-    images = checks.array("images", images, "floats of shape [N, *S]")
-    labels = checks.array("labels", labels, "integers, one per image")
+    images = array_checks.array("images", images, "floats of shape [N, *S]")
+    labels = array_checks.array("labels", labels, "integers, one per image")
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(
             f"images.dtype={images.dtype}; expected floating pixels in [0, 1]; "

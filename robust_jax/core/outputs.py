@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.core import checks
+from robust_jax.core import array_checks
 
 _SAID = 200  # Characters of what a foreign net said.
 # What to do about a net that takes something else, by what it takes.
@@ -83,7 +83,7 @@ def check_logits(out: Any, of: Any, *, takes: str | None = None) -> None:
             f"{_who(takes)} gave outputs of shape {out.shape}; expected {wanted} "
             f"logits{_instead(out.shape[len(batch) :], takes)}"
         )
-    checks.class_count(out.shape[len(batch) :])
+    array_checks.class_count(out.shape[len(batch) :])
     if not jnp.issubdtype(out.dtype, jnp.floating):
         raise ValueError(
             f"the model gave {out.dtype} outputs; expected real logits, in floats; "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks
+from robust_jax.core import array_checks, checks
 from robust_jax.evaluate.audit import POINTS, Audit, Subject, run_audit
 from robust_jax.evaluate.audit.subject import why_no_gradient
 from robust_jax.evaluate.engine import Examples
@@ -71,7 +71,7 @@ def again(
     """As `audited`, of what a user gives; see `Report.audit_again`."""
     check_points(points, True)
     if certified is not None:
-        certified = checks.marks("certified", certified, len(run.examples.labels))
+        certified = array_checks.marks("certified", certified, len(run.examples.labels))
     surrogate = settled(surrogate, run.examples.images, found.seed)
     check_classes(surrogate, run.examples)
     _check_unchanged(run, found)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax import attacks
-from robust_jax.core import boxes, checks, drive, facts, lift
+from robust_jax.core import array_checks, boxes, checks, drive, facts, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.types import (
     Attack,
@@ -65,14 +65,14 @@ def attack(
         checks.flag("to_the_end", to_the_end)
     boxes.check_kind(threat)
     facts.check_use(attack, threat)
-    radii = checks.numbers_of("eps", threat.eps, "a radius, or one per image")
+    radii = array_checks.numbers_of("eps", threat.eps, "a radius, or one per image")
     is_open = bool(np.isinf(radii).any())
     net, of, threat = checked(
         model, images, labels, threat, ids, seed, lift.TILE, cap=is_open, takes=takes
     )
     goal: Untargeted | Reach = Untargeted(of.labels)
     if targets is not None:
-        checks.labels(targets, len(of.labels), of.logits.shape[1], name="targets")
+        array_checks.labels(targets, len(of.labels), of.logits.shape[1], name="targets")
         goal = Reach(np.asarray(targets, np.int32))
     if to_the_end is None:
         known = facts.of(attack)

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from robust_jax.core import checks, records
+from robust_jax.core import array_checks, checks, records
 from robust_jax.core.types import Threat
 from robust_jax.evaluate.model import SAMPLES, adapted
 from robust_jax.evaluate.report import COLUMNS, Report
@@ -76,7 +76,7 @@ def compare(
     checks.instance("models", models, Mapping, "models by name, {name: model}")
     if not models:
         raise ValueError("models={}; expected at least one model, by name")
-    batch = checks.batch(images)
+    batch = array_checks.batch(images)
     given = {"takes": None, "samples": SAMPLES, "seed": 0, **options}
     how = given["takes"], given["samples"], given["seed"]
     for name, model in models.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import boxes, checks, facts, lift
+from robust_jax.core import array_checks, boxes, checks, facts, lift
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
@@ -77,7 +77,7 @@ def curve(
         unvouched: whether to run it under a threat that nobody vouches for.
     Raises: ValueError: bad images, labels, radii or model, in one sentence.
     """
-    values = checks.numbers_of("radii", radii, "a list of at least one radius")
+    values = array_checks.numbers_of("radii", radii, "a list of at least one radius")
     if values.ndim != 1 or values.size == 0:
         raise ValueError(
             f"radii={checks.shown(radii)}; expected a list of at least one radius"
@@ -86,7 +86,7 @@ def curve(
     attack = named(attack, unvouched)
     facts.check_use(attack, threat)
     checks.function("on_items", on_items)
-    checks.eps(threat.name, values, most=np.inf)
+    array_checks.eps(threat.name, values, most=np.inf)
     largest = threat.replace(eps=values.max())
     net, examples, threat = checked(model, images, labels, largest, ids, seed, tile)
     right = np.flatnonzero(examples.right)

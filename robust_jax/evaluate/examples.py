@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_jax.core import boxes, checks, lift
+from robust_jax.core import array_checks, boxes, checks, lift
 from robust_jax.core.ids import example_ids
 from robust_jax.core.types import LogitsFn, Threat
 from robust_jax.evaluate.claims import predict
@@ -46,16 +46,16 @@ def given(
         cap: the radius caps a minimum-norm attack.
     Raises: ValueError, TypeError: see `core.checks` and `core.boxes`.
     """
-    images = checks.batch(images)
+    images = array_checks.batch(images)
     n = len(images)
     boxes.check(threat, images.shape, cap=cap)
-    checks.labels(labels, n)
+    array_checks.labels(labels, n)
     labels = np.asarray(labels)
-    names = None if ids is None else checks.ids(ids, n)
-    marks = None if certified is None else checks.marks("certified", certified, n)
+    names = None if ids is None else array_checks.ids(ids, n)
+    marks = None if certified is None else array_checks.marks("certified", certified, n)
     threat = lift.without_kept_axes(threat, images)
     if subset is not None:
-        some = checks.positions("subset", subset, n)
+        some = array_checks.positions("subset", subset, n)
         threat = lift.threat_of(threat, images, some)
         images, labels = images[some], labels[some]
         names = None if names is None else names[some]
@@ -72,9 +72,9 @@ def asked(net: LogitsFn, of: Given, tile: int) -> Examples:
         a net that fails when it is asked.
     """
     logits = _answers(net, of.images, tile)
-    checks.clean_logits(logits)
-    checks.labels(of.labels, len(of.images), logits.shape[1])
-    if checks.look_like_sigmoids(logits):
+    array_checks.clean_logits(logits)
+    array_checks.labels(of.labels, len(of.images), logits.shape[1])
+    if array_checks.look_like_sigmoids(logits):
         _refuse_sigmoids(net, of, tile)
     labels = of.labels.astype(np.int32)
     return Examples(of.images, labels, of.ids, np.asarray(logits, np.float32))
@@ -120,7 +120,7 @@ def _refuse_sigmoids(net: LogitsFn, of: Given, tile: int) -> None:
     noise = np.random.default_rng(0).uniform(low, high, (tile, *of.images.shape[1:]))
     answers = _answers(net, noise.astype(np.float32), tile)
     depends = (answers != answers[0]).any()  # Constant ones may be anything.
-    if depends and checks.look_like_sigmoids(answers):
+    if depends and array_checks.look_like_sigmoids(answers):
         raise ValueError(
             "the model returns a probability for each class (all outputs are in [0, 1] "
             "for every image, and for noise); return the logits before the sigmoid, "

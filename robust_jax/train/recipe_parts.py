@@ -7,7 +7,7 @@ from typing import Literal
 import jax.numpy as jnp
 
 from robust_jax import attacks, threats
-from robust_jax.core import checks
+from robust_jax.core import array_checks, checks
 from robust_jax.core.types import Array, Attack, Threat
 from robust_jax.models import BatchMode
 from robust_jax.train import perturbations
@@ -42,7 +42,7 @@ class Ball:
 
     def __post_init__(self) -> None:
         threats.by_name(self.norm)  # Raises if there is none.
-        checks.eps(self.norm, self.eps)
+        array_checks.eps(self.norm, self.eps)
         checks.non_negative_number("growth_epochs", self.growth_epochs)
 
     def threat_fn(self, growth_steps: float = 0.0) -> ThreatFn:

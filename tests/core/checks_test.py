@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from robust_jax import attacks, threats
-from robust_jax.core import checks
+from robust_jax.core import array_checks, checks
 from robust_jax.evaluate import Stage
 from robust_jax.models import by_name
 from tests import victims
@@ -54,7 +54,7 @@ def refuses(pattern, check, *arguments, **options):
     ],
 )
 def test_images(images, sentence):
-    refuses(sentence, checks.batch, images)
+    refuses(sentence, array_checks.batch, images)
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_images(images, sentence):
     ],
 )
 def test_labels(labels, sentence):
-    refuses(sentence, checks.labels, labels, 3, 4)
+    refuses(sentence, array_checks.labels, labels, 3, 4)
 
 
 def test_labels_of_any_integer_type_pass():
     for dtype in (np.uint8, np.int64):
-        checks.labels(np.array([0, 3, 1], dtype), 3, 4)
-    checks.labels(jnp.array([0, 3, 1]), 3, 4)
+        array_checks.labels(np.array([0, 3, 1], dtype), 3, 4)
+    array_checks.labels(jnp.array([0, 3, 1]), 3, 4)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_labels_of_any_integer_type_pass():
     ],
 )
 def test_clean_logits(logits, sentence):
-    refuses(sentence, checks.clean_logits, logits)
+    refuses(sentence, array_checks.clean_logits, logits)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -103,14 +103,15 @@ def test_clean_logits(logits, sentence):
 def test_softmax_in_half_precision(dtype, classes):
     logits = np.random.default_rng(0).normal(size=(64, classes))
     shares = jax.nn.softmax(jnp.asarray(3 * logits, dtype)).astype(jnp.float32)
-    refuses("the model returns probabilities", checks.clean_logits, shares)
+    refuses("the model returns probabilities", array_checks.clean_logits, shares)
 
 
 def test_logits_that_only_look_like_probabilities_pass():
-    checks.clean_logits(LOGITS)
-    checks.clean_logits([[0.25, 0.75], [0.5, 0.6]])  # One row does not sum to one,
-    checks.clean_logits([[0.25, 0.75], [-1.0, 2.0]])  # one is negative,
-    checks.clean_logits(np.log([[0.25, 0.75], [0.5, 0.5]]))  # or they are logarithms.
+    passes = array_checks.clean_logits
+    passes(LOGITS)
+    passes([[0.25, 0.75], [0.5, 0.6]])  # One row does not sum to one,
+    passes([[0.25, 0.75], [-1.0, 2.0]])  # one is negative,
+    passes(np.log([[0.25, 0.75], [0.5, 0.5]]))  # or they are logarithms.
 
 
 @pytest.mark.parametrize(
@@ -131,19 +132,19 @@ def test_logits_that_only_look_like_probabilities_pass():
     ],
 )
 def test_eps(norm, eps, sentence):
-    refuses(sentence, checks.eps, norm, eps)
+    refuses(sentence, array_checks.eps, norm, eps)
 
 
 def test_radii_that_pass():
-    checks.eps("linf", 1.0)
-    checks.eps("linf", 0)
-    checks.eps("l2", 8)
-    checks.eps("l0", np.array([3.0, 10.0]))
-    checks.eps("linf", [0.1, INF, 8], cap=True)
-    refuses("eps=nan", checks.eps, "linf", NAN, cap=True)
-    refuses("eps=-1", checks.eps, "l2", -1, cap=True)
-    checks.eps("linf", 25.5, most=255.0)
-    refuses("the width 255", checks.eps, "linf", 300.0, most=255.0)
+    array_checks.eps("linf", 1.0)
+    array_checks.eps("linf", 0)
+    array_checks.eps("l2", 8)
+    array_checks.eps("l0", np.array([3.0, 10.0]))
+    array_checks.eps("linf", [0.1, INF, 8], cap=True)
+    refuses("eps=nan", array_checks.eps, "linf", NAN, cap=True)
+    refuses("eps=-1", array_checks.eps, "l2", -1, cap=True)
+    array_checks.eps("linf", 25.5, most=255.0)
+    refuses("the width 255", array_checks.eps, "linf", 300.0, most=255.0)
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.0, True, False, "5", None, NAN])
@@ -188,11 +189,11 @@ def test_seeds_that_pass():
     ],
 )
 def test_ids(ids, sentence):
-    refuses(sentence, checks.ids, ids, 2)
+    refuses(sentence, array_checks.ids, ids, 2)
 
 
 def test_the_largest_id_stays():
-    names = checks.ids(np.array([0, 2**64 - 1], np.uint64), 2)
+    names = array_checks.ids(np.array([0, 2**64 - 1], np.uint64), 2)
     assert names.tolist() == [0, 2**64 - 1]
 
 
@@ -200,12 +201,14 @@ def test_the_largest_id_stays():
     "value", [[True], [1, 0], [[True, False]], "ab", None, [0.0, 1.0]]
 )
 def test_marks(value):
-    refuses("^certified.*; expected .*booleans", checks.marks, "certified", value, 2)
+    refuses(
+        "^certified.*; expected .*booleans", array_checks.marks, "certified", value, 2
+    )
 
 
 @pytest.mark.parametrize("value", ["a", 9, [0, 9], [], [True], 1.5, None])
 def test_a_subset_that_is_none(value):
-    refuses("^subset=.*; expected ", checks.positions, "subset", value, 3)
+    refuses("^subset=.*; expected ", array_checks.positions, "subset", value, 3)
 
 
 def test_counts_that_pass():
@@ -257,7 +260,7 @@ def test_a_number_beyond_all_floats_is_refused(value):
     for check in (checks.positive_integer, lambda _, value: checks.tile(value)):
         refuses("=.*; expected an integer", check, "tile", value)
     refuses("seed=.*; expected an integer", checks.seed, value)
-    refuses("eps=.*; expected a radius", checks.eps, "linf", value)
+    refuses("eps=.*; expected a radius", array_checks.eps, "linf", value)
     refuses("eta=.*; expected a finite", attacks.fab, eta=value)
     refuses("radii=.*; expected a tup", attacks.apgd, radii=(value, 1.0))
 

@@ -10,7 +10,7 @@ from experiments.comparisons.peers.libraries import Libraries
 from experiments.comparisons.peers.problem import Problem
 from experiments.shared import common
 from robust_jax import models, threats
-from robust_jax.core import checks
+from robust_jax.core import array_checks, checks
 from robust_jax.core.types import Threat
 from robust_jax.datasets.types import Dataset
 
@@ -37,7 +37,7 @@ def check() -> None:
         raise ValueError("norm=l0; expected linf, l2 or l1, for which others have PGD")
     if EPS.value is None:
         raise ValueError("eps=None; expected a radius, such as --eps=0.1")
-    checks.eps(NORM.value, EPS.value)
+    array_checks.eps(NORM.value, EPS.value)
     checks.positive_number("eps", EPS.value)
     checks.positive_integer("repetitions", REPETITIONS.value)
     child.check_on_cpu()
