@@ -8,7 +8,7 @@ slower inside a traced loop, and between steps the host may stop or show progres
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +22,21 @@ from robust_jax.core import (
     factories,
     facts,
     given,
-    incumbent,
     lift,
     outputs,
 )
-from robust_jax.core.closures import as_of_now, as_partial, mark_of_now
+from robust_jax.core.closures import as_of_now, as_partial
 from robust_jax.core.compiling import compiled, own_settings
+from robust_jax.core.current import attack_of_now, of_now
+from robust_jax.core.stepping import (
+    RunOne as RunOne,
+    advance,
+    begin,
+    is_over,
+    last_iterate as last_iterate,
+    run,
+    run_unrolled as run_unrolled,
+)
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -39,115 +48,9 @@ from robust_jax.core.types import (
     Threat,
 )
 
-RunOne = Callable[[Key, LogitsFn, Threat, Array, Goal], AttackResult]
 RunMany = Callable[[Key, LogitsFn, Threat, Array, Goal], AttackResult]
 
-_T = TypeVar("_T")
 _CHUNK = 25  # Steps between two looks of the host; DESIGN: one synchronisation a chunk.
-
-
-def begin(
-    attack: Attack, key: Key, logits_fn: LogitsFn, threat: Threat, x: Array, goal: Goal
-) -> Any:
-    """The first state of one example, with the clean point as its incumbent."""
-    facts.check_use(attack, threat)
-    logits = logits_fn(x)
-    state = attack.init(key, threat, x, goal, logits)
-    clean = incumbent.clean_point(threat, x, logits, goal)
-    return state._replace(best=clean, forwards=state.forwards + 1)
-
-
-def advance(
-    attack: Attack,
-    logits_fn: LogitsFn,
-    threat: Threat,
-    state: Any,
-    *,
-    to_the_end: bool | Array = False,
-) -> Any:
-    """One step of one example; a finished example stays as it is.
-
-    Freezing after every step, rather than after a chunk, is what keeps results
-    independent of how the steps are cut into chunks. With `to_the_end` only a used
-    budget finishes an example: a success does not.
-    """
-    moved = _stepped(attack, logits_fn, threat, state)
-    over = is_over(attack, threat, state, to_the_end)
-    return jax.tree.map(lambda old, new: jnp.where(over, old, new), state, moved)
-
-
-def _stepped(attack: Attack, logits_fn: LogitsFn, threat: Threat, state: Any) -> Any:
-    """A step that keeps the types of the state, as of a net whose logits are wider."""
-    return jax.tree.map(
-        lambda old, new: new if new.dtype == old.dtype else new.astype(old.dtype),
-        state,
-        faces.stepping(attack.step)(logits_fn, threat, state),
-    )
-
-
-def is_over(
-    attack: Attack, threat: Threat, state: Any, to_the_end: bool | Array = False
-) -> Array:
-    """Whether an example is finished, [] bool; see `advance`."""
-    spent = state.i >= attack.steps
-    return jnp.where(to_the_end, spent, attack.done(threat, state))
-
-
-def run(attack: Attack, *, to_the_end: bool = False) -> RunOne:
-    """Gives the attack as one function of one example, looped inside the trace.
-
-    Args:
-        attack: any attack of the library, or your own.
-        to_the_end: go on after the first success, to the largest margin.
-    Returns: `(key, logits_fn, threat, x, goal) -> AttackResult`, pure; lift it with
-        `core.lift.over_examples`.
-    """
-
-    def run_one(key, logits_fn, threat, x, goal):
-        state = begin(attack, key, logits_fn, threat, x, goal)
-        state = jax.lax.fori_loop(
-            0,
-            attack.steps,
-            lambda _, s: advance(attack, logits_fn, threat, s, to_the_end=to_the_end),
-            state,
-        )
-        return faces.finishing(attack.finish)(threat, state)
-
-    return run_one
-
-
-def run_unrolled(attack: Attack, *, to_the_end: bool = False) -> RunOne:
-    """As `run`, with the steps written out: for a few steps, or foreign nets on CPU."""
-
-    def run_one(key, logits_fn, threat, x, goal):
-        state = begin(attack, key, logits_fn, threat, x, goal)
-        for _ in range(attack.steps):
-            state = advance(attack, logits_fn, threat, state, to_the_end=to_the_end)
-        return faces.finishing(attack.finish)(threat, state)
-
-    return run_one
-
-
-def last_iterate(attack: Attack) -> Callable[..., Array]:
-    """The point that an attack reaches after its last move, unjudged.
-
-    What adversarial training feeds to the net: it saves the last evaluation, does not
-    stop at a success and keeps nothing. For attacks whose state has an `iterate`.
-
-    Returns: `(key, logits_fn, threat, x, goal) -> x_adv [*S]`, pure, of one example.
-    """
-
-    def run_one(key, logits_fn, threat, x, goal):
-        state = attack.init(key, threat, x, goal, logits_fn(x))
-        state = jax.lax.fori_loop(
-            0,
-            attack.steps - 1,
-            lambda _, s: _stepped(attack, logits_fn, threat, s),
-            state,
-        )
-        return state.iterate
-
-    return run_one
 
 
 def hosted(
@@ -254,6 +157,10 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
     return run_set
 
 
+def _shared_step(attack, key, logits_fn, threat, x, goal):
+    return attack.step(logits_fn, threat, attack.init(key, threat, x[0]), x, goal)
+
+
 @functools.lru_cache(maxsize=32)
 def _shared_program(batch: int) -> Any:
     def advance(attack, logits_fn, threat, state, x, goal):
@@ -286,38 +193,6 @@ def _now(logits_fn: LogitsFn, x: Any, goal: Goal) -> Partial:
         raise
     given.check_logits(now, x, goal)
     return now
-
-
-def attack_of_now(
-    attack: Attack, key: Key, logits_fn: LogitsFn, threat: Threat, x: Array, goal: Goal
-) -> Attack:
-    """An attack on one example whose functions of the user's are as they are now.
-
-    What such a function looks up is a constant of the attack's programs: with other
-    values it is another attack, for which they are compiled anew. An attack of the
-    library's own functions is given as it is.
-    """
-    product = factories.as_product(attack)
-    return of_now(product, _every_part, key, logits_fn, threat, x, goal)
-
-
-def of_now(product: _T, use: Callable[..., Any], *example: Any) -> _T:
-    """As `attack_of_now`, by a function that uses all parts of what a factory made."""
-    if exports.is_of_this_library(product) or given.is_traced(product, example):
-        return product
-    mark = mark_of_now(use, product, *example)
-    return cast(_T, cast(factories.Product, product).marked(mark))
-
-
-def _every_part(attack, key, logits_fn, threat, x, goal):
-    state = begin(attack, key, logits_fn, threat, x, goal)
-    judge = attack.judge or attack.step
-    moved = attack.step(logits_fn, threat, state), judge(logits_fn, threat, state)
-    return moved, attack.done(threat, state), attack.finish(threat, state)
-
-
-def _shared_step(attack, key, logits_fn, threat, x, goal):
-    return attack.step(logits_fn, threat, attack.init(key, threat, x[0]), x, goal)
 
 
 def _attack_now(product, keys, logits_fn, threat, x, goal):

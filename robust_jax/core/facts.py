@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from robust_jax.core.factories import Product, as_product, factory
-from robust_jax.core.types import Attack, Threat
+from robust_jax.core.types import Attack, ParametricThreat, Threat
 
 _P = ParamSpec("_P")
 _A = TypeVar("_A", bound=Attack[Any])
@@ -129,9 +129,13 @@ def check_use(made: Attack[Any], threat: Threat, *, finds: str | None = None) ->
     facts = of(made)
     if facts is None or cast(Any, made).structure.unvouched:
         return
-    name = cast(Any, made).written_by.__name__
+    name, given = cast(Any, made).written_by.__name__, type(threat).__name__
+    if threat.name not in facts.norms and isinstance(threat, ParametricThreat):
+        raise ValueError(
+            f"threat={given} limits parameters, and {name} moves pixels; make it one on "
+            "parameters by attacks.through(attack)"
+        )
     if threat.name not in facts.norms:
-        given = type(threat).__name__
         raise ValueError(
             f"threat={given}; expected {_as_typed(facts.norms)} for {name}, which "
             f"nobody vouches for under {given}; pass unvouched=True to run it all the "

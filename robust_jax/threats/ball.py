@@ -47,7 +47,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from robust_jax.core.faces import shut, snapped
-from robust_jax.core.types import Array, Key, Value
+from robust_jax.core.types import Array, Key
+from robust_jax.core.values import Value
 from robust_jax.threats.vectors import as_vector, bound, or_one, work_dtype
 
 Input = TypeVar("Input")  # An array [*S], or a pytree of arrays.

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.core.images import as_image, from_image, image_shape
-from robust_jax.core.types import Array, Key, Value
+from robust_jax.core.types import Array, Key
+from robust_jax.core.values import Value
 from robust_jax.threats import warps
 from robust_jax.threats.linf import Linf
 

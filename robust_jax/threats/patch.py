@@ -8,7 +8,8 @@ import numpy as np
 
 from robust_jax.core.faces import shut, snapped
 from robust_jax.core.images import as_image, from_image, image_shape
-from robust_jax.core.types import Array, Key, Value
+from robust_jax.core.types import Array, Key
+from robust_jax.core.values import Value
 
 _ELSEWHERE = 0.25
 

@@ -9,7 +9,7 @@ import pytest
 
 from robust_jax import attacks, threats
 from robust_jax.attacks.nearest import carlini_wagner_l0
-from robust_jax.core import drive
+from robust_jax.core import drive, stepping
 from robust_jax.core.types import Untargeted
 from tests import victims
 from tests.attacks import minimum_norm_test
@@ -26,7 +26,7 @@ def states_of(attack, threat):
     )
     goal = Untargeted(jnp.asarray(victims.predicted(model, x[None])[0]))
     threat = jax.tree.map(jnp.float32, threat)
-    state = drive.begin(attack, jax.random.key(0), model, threat, x, goal)
+    state = stepping.begin(attack, jax.random.key(0), model, threat, x, goal)
     step = jax.jit(lambda s: attack.step(model, threat, s))
     states = [state]
     while states[-1].i < attack.steps:

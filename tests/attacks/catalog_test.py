@@ -11,7 +11,7 @@ import pytest
 from experiments import list_attacks
 from robust_jax import attacks, threats
 from robust_jax.attacks.catalog import SHORT_BUDGET
-from robust_jax.core import drive
+from robust_jax.core import drive, stepping
 from robust_jax.core.types import Towards, Untargeted
 from tests import victims
 
@@ -28,7 +28,7 @@ def test_costs_of_a_step(name):
     targeted = Towards(label, (label + 1) % 10)
     goal = targeted if entry.targets > 1 else Untargeted(label)
     attack, threat = entry.make(), threats.Linf(0.1)
-    state = drive.begin(attack, jax.random.key(0), model, threat, x, goal)
+    state = stepping.begin(attack, jax.random.key(0), model, threat, x, goal)
     step = jax.jit(lambda s: attack.step(model, threat, s))
     moved = step(state)
     assert (moved.forwards - 1, moved.backwards) == (forwards, backwards)

@@ -8,7 +8,7 @@ import pytest
 from robust_jax import threats
 from robust_jax.attacks.ascent import gama
 from robust_jax.attacks.gradients.estimator import Gradient, Look
-from robust_jax.core import drive
+from robust_jax.core import stepping
 from robust_jax.core.types import Reach, Towards, Untargeted
 from tests import victims
 from tests.reference import pgd as reference, projections
@@ -155,7 +155,7 @@ def test_the_path_is_that_of_the_oracle(norm):
 
     @jax.jit
     def ours(model, image, label):
-        state = drive.begin(attack, KEY, model, threat, image, Untargeted(label))
+        state = stepping.begin(attack, KEY, model, threat, image, Untargeted(label))
 
         def step(state, _):
             after = attack.step(model, threat, state)

@@ -20,7 +20,7 @@ from robust_jax.attacks.queries import (
     square_patterns as patterns,
 )
 from robust_jax.attacks.queries.square import square
-from robust_jax.core import drive
+from robust_jax.core import drive, stepping
 from robust_jax.core.images import image_shape
 from robust_jax.core.types import Untargeted
 from tests import victims
@@ -124,7 +124,7 @@ def attacked(case, proposals):
         state = attack.init(
             key, threat, jnp.asarray(image), Untargeted(jnp.int32(0)), jnp.zeros(2)
         )
-        step = functools.partial(drive.advance, attack, model, threat)
+        step = functools.partial(stepping.advance, attack, model, threat)
 
         def call(_, state):
             after = step(state, to_the_end=True)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from robust_jax import threats
-from robust_jax.core.types import Reach, Towards, Untargeted, Value
+from robust_jax.core.types import Reach, Towards, Untargeted
+from robust_jax.core.values import Value
 
 VALUES = [
     Untargeted(3),

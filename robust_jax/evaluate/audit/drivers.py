@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax.core import compiling, drive, faces, factories, lift
+from robust_jax.core import compiling, drive, faces, factories, lift, stepping
 from robust_jax.core.memo import memoised
 from robust_jax.core.types import Array, Attack, AttackResult, LogitsFn, Threat
 
@@ -86,15 +86,15 @@ def programs_under(head: Head) -> Programs:
 
     def begin(attack, keys, model, threat, x, goal, rows):
         def one(key, threat, x, goal, rows):
-            return drive.begin(attack, key, head(model, rows), threat, x, goal)
+            return stepping.begin(attack, key, head(model, rows), threat, x, goal)
 
         return jax.vmap(one)(keys, threat, x, goal, rows)
 
     def advance(attack, model, threat, state, rows, to_the_end):
         def one(threat, state, rows):
             net = head(model, rows)
-            moved = drive.advance(attack, net, threat, state, to_the_end=to_the_end)
-            over = drive.is_over(attack, threat, moved, to_the_end)
+            moved = stepping.advance(attack, net, threat, state, to_the_end=to_the_end)
+            over = stepping.is_over(attack, threat, moved, to_the_end)
             return moved, ~over, _is_inside(threat, state)
 
         moved, running, was_inside = jax.vmap(one)(threat, state, rows)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from robust_jax.core import checks, drive, factories, lift
+from robust_jax.core import checks, current, drive, factories, lift
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.engine.bank import Bank
 from robust_jax.evaluate.engine.ledger import Ledger
@@ -147,7 +147,7 @@ def of_now(attack: Attack, logits_fn: LogitsFn, work: Work) -> Attack:
     several = inputs.key_data, inputs.threat, inputs.x, inputs.goal
     data, threat, x, goal = jax.tree.map(lambda leaf: leaf[0], several)
     key = lift.keys_from(data)
-    return drive.attack_of_now(attack, key, logits_fn, threat, x, goal)
+    return current.attack_of_now(attack, key, logits_fn, threat, x, goal)
 
 
 def begun(
