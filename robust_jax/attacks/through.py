@@ -1,6 +1,6 @@
 """Attacks on parameters: any attack on pixels, through what parameters make of them."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax.numpy as jnp
 
@@ -15,6 +15,7 @@ from robust_jax.core.types import (
     Key,
     LogitsFn,
     ParametricThreat,
+    Threat,
 )
 
 
@@ -48,9 +49,10 @@ def through(attack: Attack) -> Attack:
     """
 
     def init(
-        key: Key, threat: ParametricThreat, x: Array, goal: Goal, logits: Array
+        key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
     ) -> ThroughState:
-        inner = attack.init(key, threat, threat.start(x), goal, logits)
+        start = cast(ParametricThreat, threat).start(x)
+        inner = attack.init(key, threat, start, goal, logits)
         margin = verdict(logits, goal).astype(inner.best.margin.dtype)
         inner = inner._replace(best=inner.best._replace(margin=margin))
         return ThroughState(
@@ -63,17 +65,15 @@ def through(attack: Attack) -> Attack:
             backwards=inner.backwards,
         )
 
-    def step(
-        logits_fn: LogitsFn, threat: ParametricThreat, state: ThroughState
-    ) -> ThroughState:
-        before = state.inner
+    def step(logits_fn: LogitsFn, threat: Threat, state: ThroughState) -> ThroughState:
+        before, apply = state.inner, cast(ParametricThreat, threat).apply
 
         def of_parameters(z: Array) -> Array:
-            return logits_fn(threat.apply(state.x, z))
+            return logits_fn(apply(state.x, z))
 
         inner = attack.step(of_parameters, threat, before)
         better = jnp.any(inner.best.x != before.best.x)
-        found = inner.best._replace(x=threat.apply(state.x, inner.best.x))
+        found = inner.best._replace(x=apply(state.x, inner.best.x))
         return state._replace(
             inner=inner,
             best=chosen(better, found, state.best),

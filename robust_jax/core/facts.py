@@ -132,8 +132,8 @@ def check_use(made: Attack[Any], threat: Threat, *, finds: str | None = None) ->
     name, given = cast(Any, made).written_by.__name__, type(threat).__name__
     if threat.name not in facts.norms and isinstance(threat, ParametricThreat):
         raise ValueError(
-            f"threat={given} limits parameters, and {name} moves pixels; make it one on "
-            "parameters by attacks.through(attack)"
+            f"threat={given} limits parameters, and {name} moves pixels; make it one "
+            "on parameters by attacks.through(attack)"
         )
     if threat.name not in facts.norms:
         raise ValueError(
