@@ -6,7 +6,9 @@
 Prints the catalog; the second command renews the page of the documentation.
 """
 
+import inspect
 import pathlib
+import re
 from typing import Any
 
 from absl import flags
@@ -45,6 +47,12 @@ attack is vouched for; under another one it is refused, unless `unvouched=True` 
 that this is meant.
 
 """
+_CALLS = """
+## Calls
+
+What each attack takes, with its defaults.
+
+"""
 
 
 def main(argv: list[str]) -> None:
@@ -72,7 +80,48 @@ def markdown() -> str:
     lines = [[column.title for column in COLUMNS], ["---"] * len(COLUMNS)]
     for row in rows():
         lines.append([column.format(row[column.key]) for column in COLUMNS])
-    return _HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return _HEAD + table + _CALLS + "".join(f"* `{call}`\n" for call in calls())
+
+
+def calls() -> list[str]:
+    """Of each factory with facts its name, arguments and defaults."""
+    named = ((name, getattr(attacks, name)) for name in sorted(dir(attacks)))
+    return [name + arguments(value) for name, value in named if has_facts(value)]
+
+
+def has_facts(value: Any) -> bool:
+    """Whether something is a factory of attacks that says what is known of them."""
+    return "facts" in getattr(value, "__dict__", {})
+
+
+def arguments(value: Any) -> str:
+    """Names and defaults of what is called, without types; nothing of other values."""
+    if not callable(value) or getattr(value, "_is_protocol", False):
+        return ""
+    try:
+        signature = inspect.signature(value)
+    except ValueError:  # Of an alias of a type, say.
+        return ""
+    kept = [
+        parameter.replace(annotation=parameter.empty, default=_Default.of(parameter))
+        for parameter in signature.parameters.values()
+    ]
+    return str(signature.replace(parameters=kept, return_annotation=signature.empty))
+
+
+class _Default(str):
+    """A default as it is written: of a function its name, of nothing an address."""
+
+    __repr__ = str.__str__
+
+    @classmethod
+    def of(cls, parameter: inspect.Parameter) -> Any:
+        value = parameter.default
+        if value is parameter.empty:
+            return value
+        text = getattr(value, "__qualname__", repr(value))
+        return cls(re.sub(r" at 0x[0-9a-f]+", "", text))
 
 
 def _row(entry: Entry) -> dict[str, Any]:
