@@ -6,7 +6,7 @@ An attack's call stands in docs/attacks.md, see `experiments.list_attacks`.
 """
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -21,17 +21,20 @@ def listing() -> str:
 
     packages = (name for name in dir(robust_jax) if not name.startswith("__"))
     values = ((name, getattr(robust_jax, name)) for name in packages)
-    return "\n".join(line for pair in sorted(values) for line in lines(*pair)) + "\n"
+    shown = (line for pair in sorted(values) for line in lines(*pair, has_facts))
+    return "\n".join(shown) + "\n"
 
 
-def lines(name: str, value: Any) -> Iterator[str]:
+def lines(
+    name: str, value: Any, skips: Callable[[Any], bool] = lambda value: False
+) -> Iterator[str]:
     """The lines of a name, those of what a module or package shows among them."""
     if not isinstance(value, ModuleType):
         yield name + arguments(value)
         return
     for inner in sorted(getattr(value, "__all__", None) or defined(value)):
-        if not has_facts(getattr(value, inner)):
-            yield from lines(f"{name}.{inner}", getattr(value, inner))
+        if not skips(getattr(value, inner)):
+            yield from lines(f"{name}.{inner}", getattr(value, inner), skips)
 
 
 def defined(module: ModuleType) -> list[str]:
