@@ -7,20 +7,14 @@ Prints the catalog; the second command renews the page of the documentation.
 """
 
 import inspect
-import pathlib
 import re
 from typing import Any
 
 from absl import flags
 
-from experiments.shared import common, recording
+from experiments.shared import common, pages, recording
 from robust_jax import attacks, report
 from robust_jax.attacks import Entry
-from robust_jax.core import records
-
-_MARKDOWN = flags.DEFINE_string(
-    "markdown", None, "Write a page in Markdown to this file, and nothing else."
-)
 
 COLUMNS = (
     report.Column("attack", "attack"),
@@ -57,12 +51,8 @@ What each attack takes, with its defaults.
 
 def main(argv: list[str]) -> None:
     """Prints the table; writes record and page, or the page in Markdown."""
-    if _MARKDOWN.value is not None:
-        path = pathlib.Path(_MARKDOWN.value)
-        records.prepare_out_dir(path.parent)
-        with records.atomic_path(path) as temporary:
-            pathlib.Path(temporary).write_text(markdown())
-        print(f"wrote {path}")
+    if pages.MARKDOWN.value is not None:
+        pages.write(pages.MARKDOWN.value, markdown())
         return
     run = recording.Run("list_attacks")
     run.rows = rows()
@@ -77,10 +67,8 @@ def rows() -> list[dict[str, Any]]:
 
 def markdown() -> str:
     """The page of the documentation."""
-    lines = [[column.title for column in COLUMNS], ["---"] * len(COLUMNS)]
-    for row in rows():
-        lines.append([column.format(row[column.key]) for column in COLUMNS])
-    table = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    cells = ([column.format(row[column.key]) for column in COLUMNS] for row in rows())
+    table = pages.table([column.title for column in COLUMNS], cells)
     return _HEAD + table + _CALLS + "".join(f"* `{call}`\n" for call in calls())
 
 
@@ -142,4 +130,5 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(pages)
     common.run_main(main)

@@ -1,6 +1,6 @@
 """Where does the library differ from the papers, and why?
 
-    python -m experiments.list_differences --markdown=docs/differences.md
+    python -m experiments.list_differences
 
 Reads the sentences "Differs from ... in: ..." that follow the papers under
 "References:" in docstrings, and renews the page of the documentation.
@@ -14,12 +14,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.shared import common
-from robust_jax.core import records
-
-_MARKDOWN = flags.DEFINE_string(
-    "markdown", "docs/differences.md", "Write the page to this file."
-)
+from experiments.shared import common, pages
 
 _PARTS = ("robust_jax", "experiments")
 ROOT = pathlib.Path(__file__).parents[1]
@@ -31,8 +26,6 @@ _HEAD = """# Differences from papers
 
 Written by `python -m experiments.list_differences`, from the docstrings.
 
-| where | paper | differs from | in |
-| --- | --- | --- | --- |
 """
 
 
@@ -47,17 +40,12 @@ class Difference(NamedTuple):
 
 def main(argv: list[str]) -> None:
     """Writes the page."""
-    path = pathlib.Path(_MARKDOWN.value)
-    records.prepare_out_dir(path.parent)
-    with records.atomic_path(path) as temporary:
-        pathlib.Path(temporary).write_text(markdown())
-    print(f"wrote {path}")
+    pages.write(pages.MARKDOWN.value or ROOT / "docs" / "differences.md", markdown())
 
 
 def markdown() -> str:
     """The page of the documentation."""
-    rows = (" | ".join(row) for row in found())
-    return _HEAD + "".join(f"| {row} |\n" for row in rows)
+    return _HEAD + pages.table(["where", "paper", "differs from", "in"], found())
 
 
 def found() -> list[Difference]:
@@ -84,9 +72,10 @@ def sentences(docstring: str) -> Iterator[tuple[str, ...]]:
     for paragraph in _PARAGRAPH.findall(docstring):
         match = _SENTENCE.fullmatch(" ".join(paragraph.split()))
         if match and match[3].rstrip(".") != "nothing":
-            yield tuple((part or "").replace("|", "\\|") for part in match.groups())
+            yield tuple(part or "" for part in match.groups())
 
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(pages)
     common.run_main(main)

@@ -2,9 +2,9 @@
 
     python -m experiments.report_results --records=out/demo,out/evaluate
 
-renews docs/results.md.
-Each folder's record.json becomes a section at the end of the page, in the place of what
-an earlier call wrote there; what stands above the line of `MARK` is kept.
+Writes docs/results.md, or the page of `--markdown`. Each folder's record.json becomes a
+section at the end of the page, in the place of what an earlier call wrote there; what
+stands above the line of `MARK` is kept.
 """
 
 import pathlib
@@ -12,15 +12,11 @@ from typing import Any
 
 from absl import flags
 
-from experiments.shared import common
+from experiments.shared import common, pages
 from robust_jax.core import records
 from robust_jax.report import table as tables
 
 _RECORDS = flags.DEFINE_list("records", None, "Folders with a record.json, in order.")
-_MARKDOWN = flags.DEFINE_string(
-    "markdown", "docs/results.md", "The page; a new one if there is none."
-)
-
 MARK = "<!-- Below: written by `python -m experiments.report_results`. -->\n"
 
 
@@ -28,14 +24,11 @@ def main(argv: list[str]) -> None:
     """Writes the page."""
     if not _RECORDS.value:
         raise ValueError("records=None; expected a folder with a record.json, or more")
-    path = pathlib.Path(_MARKDOWN.value)
-    records.prepare_out_dir(path.parent)
+    path = pathlib.Path(pages.MARKDOWN.value or "docs/results.md")
     above = path.read_text() if path.exists() else "# What was measured\n\n"
     files = (pathlib.Path(name) / "record.json" for name in _RECORDS.value)
     read = [records.read_json(file) for file in files]
-    with records.atomic_path(path) as temporary:
-        pathlib.Path(temporary).write_text(page(above, read))
-    print(f"wrote {path}")
+    pages.write(path, page(above, read))
 
 
 def page(above: str, read: list[records.Record]) -> str:
@@ -52,7 +45,7 @@ def section(record: records.Record) -> str:
     )
     commit = "" if of["git_commit"] is None else f", commit {of['git_commit'][:7]}"
     head = f"## `{record['command']}`\n\n{place}{commit}; {record['seconds']:,.0f} s.\n"
-    notes = "".join(f"* {_escaped(note)}\n" for note in record["notes"])
+    notes = "".join(f"* {' '.join(note.split())}\n" for note in record["notes"])
     return f"{head}\n{table(record['rows'])}" + (f"\n{notes}" if notes else "")
 
 
@@ -60,8 +53,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """Rows as a table in Markdown; what is no number or text is left out."""
     flat = [{k: v for k, v in row.items() if _fits(v)} for row in rows]
     cells = tables.make_cells(flat)
-    lines = [cells.titles, ["---"] * len(cells.titles), *cells.lines]
-    return "".join(f"| {' | '.join(map(_escaped, line))} |\n" for line in lines)
+    return pages.table(cells.titles, cells.lines)
 
 
 def _fits(value: Any) -> bool:
@@ -69,10 +61,7 @@ def _fits(value: Any) -> bool:
     return not tables.auto(value).startswith(("{", "["))
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(pages)
     common.run_main(main)

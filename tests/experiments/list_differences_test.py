@@ -39,7 +39,7 @@ def test_what_docstrings_say_is_found(tmp_path, monkeypatch):
     file.parent.mkdir(parents=True)
     file.write_text(textwrap.dedent(SAID))
     monkeypatch.setattr(list_differences, "ROOT", tmp_path)
-    kept = 'Croce, "A \\| B", 2020.', "the code, which is in foolbox"
+    kept = 'Croce, "A | B", 2020.', "the code, which is in foolbox"
     assert list_differences.found() == [
         ("`part.attack`", *kept, 'ties; see "Differs".'),
         ("`part.module`", "Wong, ICLR 2020, for `fast`.", "it", "two channels."),
