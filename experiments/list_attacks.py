@@ -6,19 +6,15 @@
 Prints the catalog; the second command renews the page of the documentation.
 """
 
-import pathlib
+import inspect
+import re
 from typing import Any
 
 from absl import flags
 
-from experiments.shared import common, recording
+from experiments.shared import common, pages, recording
 from robust_jax import attacks, report
 from robust_jax.attacks import Entry
-from robust_jax.core import records
-
-_MARKDOWN = flags.DEFINE_string(
-    "markdown", None, "Write a page in Markdown to this file, and nothing else."
-)
 
 COLUMNS = (
     report.Column("attack", "attack"),
@@ -45,16 +41,18 @@ attack is vouched for; under another one it is refused, unless `unvouched=True` 
 that this is meant.
 
 """
+_CALLS = """
+## Calls
+
+What each attack takes, with its defaults.
+
+"""
 
 
 def main(argv: list[str]) -> None:
     """Prints the table; writes record and page, or the page in Markdown."""
-    if _MARKDOWN.value is not None:
-        path = pathlib.Path(_MARKDOWN.value)
-        records.prepare_out_dir(path.parent)
-        with records.atomic_path(path) as temporary:
-            pathlib.Path(temporary).write_text(markdown())
-        print(f"wrote {path}")
+    if pages.MARKDOWN.value is not None:
+        pages.write(pages.MARKDOWN.value, markdown())
         return
     run = recording.Run("list_attacks")
     run.rows = rows()
@@ -69,10 +67,49 @@ def rows() -> list[dict[str, Any]]:
 
 def markdown() -> str:
     """The page of the documentation."""
-    lines = [[column.title for column in COLUMNS], ["---"] * len(COLUMNS)]
-    for row in rows():
-        lines.append([column.format(row[column.key]) for column in COLUMNS])
-    return _HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    cells = ([column.format(row[column.key]) for column in COLUMNS] for row in rows())
+    table = pages.table([column.title for column in COLUMNS], cells)
+    return _HEAD + table + _CALLS + "".join(f"* `{call}`\n" for call in calls())
+
+
+def calls() -> list[str]:
+    """Of each factory with facts its name, arguments and defaults."""
+    named = ((name, getattr(attacks, name)) for name in sorted(dir(attacks)))
+    return [name + arguments(value) for name, value in named if has_facts(value)]
+
+
+def has_facts(value: Any) -> bool:
+    """Whether something is a factory of attacks that says what is known of them."""
+    return "facts" in getattr(value, "__dict__", {})
+
+
+def arguments(value: Any) -> str:
+    """Names and defaults of what is called, without types; nothing of other values."""
+    if not callable(value) or getattr(value, "_is_protocol", False):
+        return ""
+    try:
+        signature = inspect.signature(value)
+    except ValueError:  # Of an alias of a type, say.
+        return ""
+    kept = [
+        parameter.replace(annotation=parameter.empty, default=_Default.of(parameter))
+        for parameter in signature.parameters.values()
+    ]
+    return str(signature.replace(parameters=kept, return_annotation=signature.empty))
+
+
+class _Default(str):
+    """A default as it is written: of a function its name, of nothing an address."""
+
+    __repr__ = str.__str__
+
+    @classmethod
+    def of(cls, parameter: inspect.Parameter) -> Any:
+        value = parameter.default
+        if value is parameter.empty:
+            return value
+        text = getattr(value, "__qualname__", repr(value))
+        return cls(re.sub(r" at 0x[0-9a-f]+", "", text))
 
 
 def _row(entry: Entry) -> dict[str, Any]:
@@ -93,4 +130,5 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(pages)
     common.run_main(main)

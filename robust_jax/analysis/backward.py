@@ -38,7 +38,8 @@ def with_rule(function: Callable[..., Any], rule: str) -> Callable[..., Any]:
     Raises: ValueError: no such rule; at the call, a ReLU inside a loop or a branch.
     References: Zeiler & Fergus, "Visualizing and understanding convolutional networks",
         ECCV 2014, Sec. 2.1; Springenberg et al., "Striving for simplicity: the all
-        convolutional net", ICLR 2015 (workshop), Fig. 1.
+        convolutional net", ICLR 2015 (workshop), Fig. 1. Differs from them in: a
+        maximum returns its signal to the first place that attains it.
     """
     checks.known_name("rule", rule, RULES)
     if rule == "gradient":

@@ -48,7 +48,9 @@ def clever(
     Raises: ValueError: an argument out of its range; label and target are the same.
     References: Weng et al., "Evaluating the robustness of neural networks: an extreme
         value theory approach", ICLR 2018, Alg. 1. The ball is not cut to the box, as in
-        the authors' code. Differs from the paper in: fits that run away do not count.
+        the authors' code. Differs from the paper in: fits that run away do not count:
+        those to a law without an end point, half of those on a CNN, gave a score of 0;
+        maxima that differ by rounding are not fitted.
     """
     checks.positive_number("radius", radius)
     checks.positive_integer("samples", samples)

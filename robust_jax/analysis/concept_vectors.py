@@ -57,9 +57,10 @@ def tcav(
         sets: R, at least two; the rank is at least 1 / (R + 1).
     Raises: ValueError: a pool too small; fewer than two sets.
     References: Kim et al., "Interpretability beyond feature attribution: quantitative
-        testing with concept activation vectors", ICML 2018. The test is the
-        paper's. It takes the scores for independent, though all share the concept's
-        examples, and so often finds random concepts significant; the rank does not.
+        testing with concept activation vectors", ICML 2018. Differs from it in: beside
+        the paper's t test stands the rank among random sets. The test takes the scores
+        for independent, though all share the concept's examples, and so often finds
+        random concepts significant; the rank does not.
     """
     count = len(concept)
     if len(pool) < 2 * count:

@@ -63,7 +63,7 @@ def train_dictionary(
     Raises: ValueError: a number out of its range.
     References: Makhzani & Frey, "k-sparse autoencoders", ICLR 2014; Gao et al.,
         "Scaling and evaluating sparse autoencoders", 2024. Differs from the latter in:
-        no auxiliary loss for dead directions.
+        no auxiliary loss for dead directions; equal amounts count once.
     """
     for name, value in (("size", size), ("active", active), ("steps", steps)):
         checks.positive_integer(name, value)

@@ -67,7 +67,7 @@ def invariance(
     Raises: ValueError: no change; activities of another shape.
     References: Goodfellow et al., "Measuring invariances in deep networks", NeurIPS
         2009, Sec. 3. Differs from the paper in: the inputs near which a unit is looked
-        at are all those on which it fires.
+        at are all those on which it fires; both signs where one is not given.
     """
     activities = np.asarray(activities)
     ones = np.ones(activities.shape[1])

@@ -74,8 +74,9 @@ def hard_label(queries: int = QUERIES) -> Attack:
         queries: model calls, >= 1.
     Raises: ValueError: if queries is not an integer >= 1.
     References: Chen & Gu, "RayS: A Ray Searching Method for Hard-label Adversarial
-        Attack", KDD 2020, Alg. 2 and 3. Differs from the authors' code in: a fixed
-        number of halvings; blocks of nearly equal length at every level; it gives up.
+        Attack", KDD 2020, Alg. 2 and 3. Differs from the authors' code in: seven
+        halvings per ray; blocks of nearly equal length at every level; any norm; after
+        50 queries it gives up what is beyond eps (1 + 5 / sqrt(queries)).
     """
     checks.positive_integer("queries", queries)
 

@@ -71,7 +71,9 @@ def standard(norm: str, num_classes: int = 10) -> Plan:
         code: 7,857 and 1,910); in L1 7,832 and 1,920 (7,873 and 1,930).
     Raises: ValueError: another norm; K < 2.
     References: Croce & Hein (2020), Sec. 5; settings of the authors' code. Differs from
-        it in: what the attacks' docstrings say.
+        it in: what the attacks' docstrings say; with fewer classes than DLR needs (3;
+        targeted 4) the margin is climbed, in all plans; there are K - 1 targets at
+        most.
     """
     _check("standard", norm, num_classes)
     ce, targeted = objectives.cross_entropy, _dlr(num_classes, 4)
@@ -90,6 +92,10 @@ def plus(norm: str, num_classes: int = 10) -> Plan:
     The first start of FAB is the input, so that its restarts are a stage of their own.
     The authors made it for Linf and L2; in L1 APGD runs at the radius alone.
     Edge cases, args, raises: see `standard`.
+
+    References: the authors' code. Differs from it in: FAB's five runs are two stages,
+        one from the input and four from halfway at random; untargeted FAB takes K - 1
+        gradients, theirs K.
     """
     _check("plus", norm, num_classes)
     radii = (1.0,)
@@ -126,6 +132,9 @@ def rand(norm: str, num_classes: int = 10, draw: Draw = by_key) -> Plan:
         draw: (key, net) -> one version; by default the net is a function of
             `(x, key=FIXED)`, see `attacks.expectation`.
     Raises: ValueError: another norm; K < 2.
+    References: the authors' code. Differs from it in: a success is one of the mean
+        logits of 20 versions, then confirmed by the majority of fresh answers; theirs
+        asks the last sample.
     """
     _check("rand", norm, num_classes)
     mean = attacks.expectation(draw, samples=20)

@@ -31,6 +31,9 @@ def cross_entropy(logits: Array, label: ArrayLike) -> Array:
         logits: shape [K], K >= 2.
         label: shape [], integer in [0, K).
     Returns: shape [].
+    References: softmax cross entropy. Differs from its usual form in:
+        softplus(logsumexp of the others - own logit), the same number, exact where
+        softmax rounds to one.
 
     >>> rj.losses.cross_entropy(jnp.array([2.0, 1.0, 0.0]), 0)
     Array(0.408, dtype=float32)

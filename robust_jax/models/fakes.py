@@ -140,8 +140,9 @@ def k_winners_take_all(base: LogitsFn, share: ArrayLike = 0.05) -> Partial:
         share: of a layer's units that win, in (0, 1].
     Returns: [*S] -> [K].
     Raises: ValueError: a share outside (0, 1]; while tracing, a net without ReLU.
-    References: Xiao et al., "Enhancing adversarial defense by k-winners-take-all",
-        ICLR 2020; broken by Tramer et al. (2020), Sec. 5.
+    References: Xiao et al., "Enhancing adversarial defense by k-winners-take-all", ICLR
+        2020; broken by Tramer et al. (2020), Sec. 5. Differs from it in: replaces the
+        ReLUs of a given net, which must be trained behind it.
     """
     share = number("share", share, TINY, 1)
     return Partial(_k_winners_take_all, share, as_partial(base))

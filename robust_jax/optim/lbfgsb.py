@@ -99,9 +99,9 @@ def update(
         options: when to stop; the memory is that of `init`.
     References: Byrd et al., "A limited memory algorithm for bound constrained
         optimization", SIAM J. Sci. Comput. 1995; Morales & Nocedal, "Remark on
-        Algorithm 778", ACM TOMS 2011. Differs from the authors' code in: the Cauchy
-        point; a line search by brackets and parabolas for the weak Wolfe conditions,
-        with Hager and Zhang's test within rounding; scaled pairs.
+        Algorithm 778", ACM TOMS 2011. Differs from the authors' code in: an approximate
+        Cauchy point; a line search by brackets and parabolas for the weak Wolfe
+        conditions, with Hager and Zhang's test within rounding; scaled pairs.
     """
     return turn(judge(state, value, grad, lower, upper, options), lower, upper)
 

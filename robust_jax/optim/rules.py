@@ -94,7 +94,9 @@ def adam(relative_step: float, b1: float = 0.9, b2: float = 0.999) -> Rule:
     Args:
         relative_step: step size as a multiple of eps, > 0.
         b1, b2: Adam's decay rates, in [0, 1).
-    References: Kingma & Ba, ICLR 2015; as an attack, Uesato et al., ICML 2018.
+    References: Kingma & Ba, ICLR 2015; as an attack, Uesato et al., ICML 2018. Differs
+        from the latter in: Adam's direction has the Euclidean length of the steepest
+        step, so that every norm has one.
 
     >>> rule = rj.optim.adam(0.5)(rj.threats.L2(0.1))
     >>> x = jnp.full(2, 0.5)

@@ -275,6 +275,9 @@ def ball_then_clip(threat: Ball, x: Input, x0: Input) -> Input:
         x: the point to project, shape [*S].
         x0: the centre, shape [*S], in the box.
     Returns: shape [*S].
+    References: Croce & Hein, ICML 2020 (APGD), and most libraries (L2). Differs from
+        `threat.project` in: the latter is the exact projection onto ball and box
+        together, which attacks use by default.
 
     >>> threat, x = rj.threats.L2(1.0), jnp.array([0.9, 0.5])
     >>> rj.threats.ball_then_clip(threat, jnp.array([1.9, 1.0]), x)

@@ -1,4 +1,13 @@
-"""Recipes by name. Each number has its source or the record that chose it."""
+"""Recipes by name. Each number has its source or the record that chose it.
+
+References: Wong et al., ICLR 2020, for `fgsm_rs_mnist`. Differs from it in: twice the
+    channels, eps 0.33, an average of the weights, the best epoch on validation images.
+References: Zhang et al., ICML 2019, for `trades_mnist`. Differs from it in: 10 steps of
+    0.06, beta 3, a growing radius, Adam, `fast_cnn` of width 2, 12 epochs.
+References: Madry et al., ICLR 2018, for `pgd_mnist`. Differs from it in: 10 steps of
+    0.06 rather than 40 of 0.01, a radius that grows over three epochs, Adam on a
+    cosine, `fast_cnn` of width 2: 12 epochs fit in half an hour of two CPU cores.
+"""
 
 import dataclasses
 from collections.abc import Mapping

@@ -80,9 +80,9 @@ def trades(
         beta: weight of robustness, > 0 (1 / lambda in the paper).
         smoothing: of the clean term's targets, in [0, 1).
     Raises: ValueError: an argument out of its range.
-    References: Zhang et al., "Theoretically principled trade-off between robustness
-        and accuracy", ICML 2019, Eq. 5. Differs from the authors' code in: see
-        `perturbations.pgd_kl`.
+    References: Zhang et al., "Theoretically principled trade-off between robustness and
+        accuracy", ICML 2019, Eq. 5. Differs from the authors' code in: see
+        `perturbations.pgd_kl`; log-probabilities are exact.
 
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()
@@ -123,7 +123,8 @@ def mart(
     References: Wang et al., "Improving adversarial robustness requires revisiting
         misclassified examples", ICLR 2020, Eq. 11, with the code's constants. Differs
         from the authors' code in: the start is feasible; log-probabilities of the
-        boosted term are exact.
+        boosted term are exact; in L2 ball and box together; a zero gradient moves
+        nothing.
 
     >>> apply_fn = rj.models.ApplyMode(rj.models.by_name("mlp"))
     >>> threat_fn = rj.train.Ball("linf", 0.1).threat_fn()

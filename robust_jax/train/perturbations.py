@@ -125,7 +125,9 @@ def fgsm_rs(relative_step: float = 1.25) -> Attack:
     Raises: ValueError: if relative_step is not a finite number > 0.
     References: Wong et al., "Fast is better than free: revisiting adversarial
         training", ICLR 2020, Alg. 3 (1.25). Differs from the authors' code in: other
-        norms take their steepest step.
+        norms take their steepest step; as there, and unlike a PGD start, the first
+        point may leave the box: on MNIST their recipe with starts in the box left 5 %
+        under `swift`, as they have it 52 % (1,000 validation images).
 
     >>> rj.train.perturbations.fgsm_rs(1.0)
     fgsm_rs(relative_step=1.0)

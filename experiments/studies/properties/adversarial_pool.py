@@ -1,4 +1,8 @@
-"""Does training on pools of adversarial examples help? Szegedy et al., Sec. 4.2."""
+"""Does training on pools of adversarial examples help? Szegedy et al., Sec. 4.2.
+
+References: Szegedy et al., ICLR 2014. Differs from it in: three PGD steps within a
+    tenth of a layer's length, not L-BFGS; all pools in every step, not in turns.
+"""
 
 import dataclasses
 from typing import Any

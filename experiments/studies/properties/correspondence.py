@@ -1,4 +1,8 @@
-"""Does a net relate the same part of images? Zeiler & Fergus (2014), Sec. 4.3."""
+"""Does a net relate the same part of images? Zeiler & Fergus (2014), Sec. 4.3.
+
+References: Zeiler & Fergus, ECCV 2014. Differs from it in: a control, mixed classes at
+    one place.
+"""
 
 from collections.abc import Callable
 

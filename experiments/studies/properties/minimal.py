@@ -1,4 +1,9 @@
-"""How small a change suffices? Szegedy et al. (2014), Table 1."""
+"""How small a change suffices? Szegedy et al. (2014), Table 1.
+
+References: Szegedy et al., ICLR 2014. Differs from it in: random wrong classes, since
+    the paper names none; decay is lambda / 2 times the squared weights; the
+    autoencoder's sparsity is ours.
+"""
 
 from typing import Any
 

@@ -48,6 +48,9 @@ def keep_odds(counts: NDArray[np.integer], sample: float) -> NDArray[np.float64]
     """How likely a word is kept, [V]: sqrt(t / f) + t / f of its share f, at most 1.
 
     The formula is that of word2vec's code; the paper's has no second term.
+
+    References: Mikolov et al., NeurIPS 2013. Differs from it in: the formula is that of
+        their code, not of the paper, which has no second term.
     """
     if not sample:
         return np.ones(len(counts))

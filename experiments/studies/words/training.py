@@ -53,7 +53,9 @@ def train(
         compositionality", NeurIPS 2013; Ji et al., "Parallelizing word2vec in shared
         and distributed memory", 2016. Differs from the authors' code in: neighbouring
         places share drawn words, each with a smaller weight; an update waits for the
-        `group * groups` places of its batch.
+        `group * groups` places of its batch; a window is drawn uniformly and CBOW's
+        words each get the whole gradient of the mean, as in their code, not in the
+        paper.
     """
     settings = settings or Settings()
     size = len(text.vocabulary)

@@ -41,8 +41,10 @@ def acg(
             begins in the middle of the feasible set: `at_the_middle`.)
         gradient: the estimator of the gradient; `gradients.exact()` by default.
     Raises: ValueError: if steps is not an integer >= 1.
-    References: Alg. 1, Eq. 6 and 7. Differs from the authors' code in: the first
-        window, as `apgd`; other norms than Linf take their steepest step.
+    References: Yamamura et al., ICML 2022, Alg. 1, Eq. 6 and 7. Differs from the
+        authors' code in: the first window, as `apgd`; other norms than Linf take their
+        steepest step; a beta of 0 / 0 counts as 0; the start is random (theirs is
+        `at_the_middle`).
     """
     return auto_ascent(
         objective,

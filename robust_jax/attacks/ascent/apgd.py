@@ -55,10 +55,14 @@ def apgd(
             first, as L1-APGD does, which helps where gradients mislead near x.
     Raises: ValueError: if steps is not an integer >= len(radii); radii that do not end
         in 1.
-    References: Alg. 1. Differs from the authors' code in: the projection of L2, exact
-        here; the first window compares the first step with the start (theirs compares
-        it with zero); the adversarial iterate with the largest margin is returned
-        (theirs: the last one); no step follows a success unless asked for.
+    References: Croce & Hein, ICML 2020 (APGD), Alg. 1. Differs from the authors' code
+        in: the projection of L2, exact here (theirs is `threats.ball_then_clip`); the
+        first window compares the first step with the start (theirs compares it with
+        zero); the adversarial iterate with the largest margin is returned (theirs: the
+        last one); no step follows a success unless asked for; with a randomised
+        gradient value and logits are means (theirs: the last sample's); `radii`, of
+        which every stage begins with the first step again, from the highest point so
+        far.
     """
     direct = Course(init=lambda x: (), turn=lambda grad, memory: (grad, memory))
     return auto_ascent(

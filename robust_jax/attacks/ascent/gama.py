@@ -47,7 +47,8 @@ def gama_pgd(
         Enhancing Adversarial Defenses", NeurIPS 2020. Differs from the authors' code
         in: p_clean is the answer at x, as their text has it, where the code takes the
         one at the random start; the start is clipped to the box; the best iterate is
-        kept rather than the last one; other norms than Linf.
+        kept rather than the last one; other norms than Linf start by `threat.sample`;
+        schedules scale with the steps.
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("weight", weight)

@@ -44,7 +44,8 @@ def r_fgsm(
         objective: the quantity to climb.
     Raises: ValueError: if relative_start is outside (0, 1).
     References: Tramer et al., "Ensemble Adversarial Training", ICLR 2018, Sec. 3.3
-        (alpha = eps / 2).
+        (alpha = eps / 2). Differs from it in: the random step is projected, so that
+        every norm has one.
     """
     checks.holds(
         "relative_start", relative_start, lambda v: 0 < v < 1, "a share in (0, 1)"

@@ -32,8 +32,10 @@ def spsa(
         objective: the quantity to climb.
     Raises: ValueError: arguments outside their ranges.
     References: Uesato et al., "Adversarial Risk and the Dangers of Evaluating Against
-        Weak Attacks", ICML 2018, Sec. 4 (Adam at 0.01, delta 0.01, the margin).
-        Differs from it in: the step is a multiple of eps; fewer samples by default.
+        Weak Attacks", ICML 2018, Sec. 4 (Adam at 0.01, delta 0.01, the margin). Differs
+        from it in: the step is a multiple of eps; 128 pairs by default, theirs up to
+        8,192 samples; Adam's direction has the Euclidean length of the steepest step,
+        see `optim.adam`.
     """
     return projected_ascent(
         objective,
@@ -105,7 +107,8 @@ def bandits(
     Raises: ValueError: arguments outside their ranges.
     References: Ilyas et al., "Prior Convictions: Black-Box Adversarial Attacks with
         Bandits and Priors", ICLR 2019, Alg. 3 (Linf: steps of 0.01 at eps 0.05).
-        Differs from the authors' code in: in L2 steps are 0.2 of eps, theirs 0.1.
+        Differs from the authors' code in: 14 blocks a side, or the image's own pixels;
+        in L2 steps are 0.2 of eps, theirs 0.1.
     """
     return projected_ascent(
         objective,

@@ -70,10 +70,11 @@ def brendel_bethge(
         L0.
     References: Brendel, Rauber, Kuemmerer, Ustyuzhaninov & Bethge, "Accurate, reliable
         and fast robustness evaluation", NeurIPS 2019. Differs from the authors' code,
-        which is in foolbox, in: it starts at x rather than at an adversarial point
-        that another attack found and that is drawn to the boundary; the radius does not
+        which is in foolbox, in: it starts at x rather than at an adversarial point that
+        another attack found and that is drawn to the boundary; the radius does not
         depend on the batch and falls at every step rather than 20 times by half; the
-        step is exact to rounding, by nested bisection.
+        step is exact to rounding, by nested bisection; gradients are averaged over
+        steps.
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)

@@ -82,9 +82,10 @@ def cw_l2(
         a threat other than L2.
     References: Carlini & Wagner, "Towards Evaluating the Robustness of Neural
         Networks", S&P 2017, Sec. V and VI. Differs from the authors' code in: early
-        abort per example, not per batch; the distance is measured from x, not from x
-        as tanh gives it back; what goes beyond the box by the slack is clipped; the
-        loss is divided by 1 + const, to which Adam is blind.
+        abort per example, not per batch; the distance is measured from x, not from x as
+        tanh gives it back; tanh's box is wider than the threat's by a slack (default:
+        their 0.999999) and clipped, so that faces can be reached; the loss is divided
+        by 1 + const, to which Adam is blind.
     """
     schedule = const_search.checked(rounds, iterations, first_const, abort_early)
     checks.positive_number("step_size", step_size)

@@ -83,10 +83,10 @@ def ead(
     Raises: ValueError: for arguments outside these ranges; when it is first run, for
         a threat other than L1.
     References: Chen et al., "EAD: Elastic-Net Attacks to Deep Neural Networks via
-        Adversarial Examples", AAAI 2018, Alg. 1. Differs from the authors' code in:
-        the point ahead is judged, where the gradient is taken, which saves a forward
-        per iteration, and it is clipped to the box; early abort per example, not per
-        batch, by the loss that includes L1.
+        Adversarial Examples", AAAI 2018, Alg. 1. Differs from the authors' code in: the
+        point ahead is judged, where the gradient is taken, which saves a forward per
+        iteration, and it is clipped to the box; early abort per example, not per batch,
+        by the loss that includes L1; the default rule is L1.
     """
     schedule = const_search.checked(rounds, iterations, first_const, abort_early)
     checks.positive_number("step_size", step_size)

@@ -97,11 +97,12 @@ def fab(
         and for an untargeted goal with a gradient that has a memory.
     References: Croce & Hein, "Minimally distorted adversarial examples with a fast
         adaptive boundary attack", ICML 2020, Alg. 1; FAB-T: Croce & Hein, "Reliable
-        evaluation ...", ICML 2020. Differs from the authors' code in: gradients
-        below 1e-8 count; the way to the boundary is exact to rounding; the linearised
-        value is taken at the iterate, not through an offset from the origin; a random
-        start is judged; a tie of logits is a success. As there, a point that was pulled
-        back is not judged, and there is no final search.
+        evaluation ...", ICML 2020. Differs from the authors' code in: gradients below
+        1e-8 count; the way to the boundary is exact to rounding, without a sort; the
+        linearised value is taken at the iterate, not through an offset from the origin;
+        a random start is judged; a tie of logits is a success; untargeted takes K - 1
+        gradients, not K, ten at a time. As there, a point that was pulled back is not
+        judged, and there is no final search.
     """
     checks.positive_integer("steps", steps)
     checks.holds("alpha_max", alpha_max, lambda v: 0 <= v <= 1, "a weight in [0, 1]")

@@ -57,7 +57,8 @@ def fmn(
         Norm Constraints", NeurIPS 2021, Alg. 1. Differs from the authors' code, and
         that of foolbox and adversarial-library, in: projections onto ball and box
         together; in L2 theirs clips the displacement at one in place of its scale, so
-        that points inside the ball are pushed to its surface.
+        that points inside the ball are pushed to its surface; the first radius is a
+        hair beyond the boundary, where rounding would decide.
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)

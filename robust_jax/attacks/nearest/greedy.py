@@ -57,8 +57,8 @@ def greedy_l0(
     Raises: ValueError: for arguments outside these ranges; when it is first run, for a
         threat other than L0.
     References: of the kind of Hajri et al., "Stochastic sparse adversarial attacks",
-        ICTAI 2021 (FGA), which moves one coordinate by several random lengths, where
-        this moves several coordinates, each all the way.
+        ICTAI 2021 (FGA). Differs from it in: several coordinates are asked, each moved
+        all the way, where theirs moves one by several random lengths.
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("candidates", candidates)

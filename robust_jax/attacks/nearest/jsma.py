@@ -132,8 +132,10 @@ def jsma(
     References: Papernot et al., "The Limitations of Deep Learning in Adversarial
         Settings", EuroS&P 2016, Alg. 2 and 3; both directions: Wiyatno & Xu, "Maximal
         Jacobian-based Saliency Map Attack", 2018. Differs from the authors' code in:
-        untargeted goals; eps caps the coordinates; theirs ends where no saliency is
-        positive, which happens to any net if all its logits rise together.
+        untargeted goals go to the best other class of each step; eps caps the
+        coordinates; theirs ends where no saliency is positive, which happens to any net
+        if all its logits rise together, where here what raises the target over the mean
+        of the others most moves; one coordinate moves where a pair does not fit.
     """
     checks.positive_integer("steps", steps)
     if not (isinstance(changes, tuple) and changes and all(map(_is_change, changes))):

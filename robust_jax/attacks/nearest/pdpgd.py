@@ -66,7 +66,8 @@ def pdpgd(
     Raises: ValueError: for arguments outside these ranges.
     References: Matyasko & Chau, "PDPGD: Primal-Dual Proximal Gradient Descent
         Adversarial Attack", 2021. Differs from the authors' code in: the proximal
-        operator of L_{2/3} is that of its global minimum; a tie of logits is a success.
+        operator of L_{2/3} is that of its global minimum; a tie of logits is a success;
+        in L0 eps caps the iterates.
     """
     checks.positive_integer("steps", steps)
     checks.holds("steps", steps, lambda v: v >= 2, "an integer >= 2")

@@ -61,8 +61,9 @@ def sigma_zero(
     Raises: ValueError: for arguments outside these ranges; when it is first run, for
         a threat other than L0.
     References: Cina et al., "Sigma-zero: Gradient-based Optimization of l0-norm
-        Adversarial Examples", ICLR 2025, Alg. 1. Differs from the authors' code in:
-        a tie of logits is a success; eps, of which theirs knows nothing.
+        Adversarial Examples", ICLR 2025, Alg. 1. Differs from the authors' code in: a
+        tie of logits is a success; eps, of which theirs knows nothing, caps the
+        coordinates of every iterate if it is finite.
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)

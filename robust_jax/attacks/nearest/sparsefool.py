@@ -82,7 +82,8 @@ def sparsefool(
         2019, Alg. 1 and 2. Differs from the authors' code in: DeepFool stays in the
         box, as `deepfool`; the plane passes through its iterates with their overshoot;
         the next round starts from the sparse point with its overshoot, which saves a
-        look; coordinates count, not pixels of three channels; eps.
+        look; the threat is L0, the number that it is made for, in channels, not in
+        pixels of three; eps caps the sparse points.
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("deepfool_steps", deepfool_steps)

@@ -86,9 +86,11 @@ def superdeepfool(
     References: Abdollahpourrostam et al., "SuperDeepFool: a new fast and accurate
         minimal adversarial attack", NeurIPS 2024. Differs from the authors' code in:
         the projection is measured from x, where theirs is added to the iterate; both
-        ways are the shortest inside the box, theirs leave it; DeepFool's adversarial
-        iterates count; the gradient of the last iterate of DeepFool serves the
-        projection, theirs is taken again; the bisection is on.
+        ways are the shortest inside the box, theirs leave it; an adversarial iterate
+        ends DeepFool's steps, whatever m, and counts; the gradient of the last iterate
+        of DeepFool serves the projection, theirs is taken again; the bisection is on,
+        off in theirs, and each of its points is a look with gradients; Linf and L1
+        likewise.
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("projections", projections)

@@ -85,10 +85,10 @@ def boundary_attack(
         adaptation: factor of a size's growth, > 1.
     Raises: ValueError: arguments outside these ranges; while tracing, another norm.
     References: Brendel et al., "Decision-Based Adversarial Attacks: Reliable Attacks
-        Against Black-Box Machine Learning Models", ICLR 2018, Sec. 2. Differs from
-        the authors' code in: a start is bisected towards x first; shares count the
-        answers since the last change, theirs the last 100 and 30; the attack does not
-        end when steps are small.
+        Against Black-Box Machine Learning Models", ICLR 2018, Sec. 2. Differs from the
+        authors' code in: a start is bisected towards x first; sizes follow shares of 10
+        and 30 answers since the last change, theirs the last 100 and 30; the attack
+        does not end when steps are small.
     """
     checks.positive_number("sphere_step", sphere_step)
     checks.positive_number("source_step", source_step)

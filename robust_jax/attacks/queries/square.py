@@ -104,9 +104,14 @@ def square(
     References: Andriushchenko et al., "Square Attack: a query-efficient black-box
         adversarial attack via random search", ECCV 2020, Alg. 1 to 3; L1 as in
         AutoAttack (Croce & Hein, "Mind the box", ICML 2021). Differs from AutoAttack's
-        code in: windows are drawn per example rather than per batch, and reach the
-        last row and column; where a square does not fit, the window is longer; a
-        vector starts from one sign per pixel; in L1 the projection is exact.
+        code in: windows are drawn per example rather than per batch, and reach the last
+        row and column; where a square does not fit, the window is longer; a vector
+        starts from one sign per pixel; in L1 the projection is exact; Linf repaints
+        with x +- eps, the same point without rounding; the paper's second try after a
+        proposal without effect is left out, as in AutoAttack; in Linf a proposal that
+        would change no pixel, or that the same point has refused already, costs no
+        forward (the same search); proposals may be evaluated side by side (the same
+        search up to rounding).
     """
     checks.positive_integer("queries", queries)
     checks.positive_integer("horizon", horizon)

@@ -111,7 +111,12 @@ def labels_and_classes(bench: Bench) -> Measured:
     none_right=_NONE_RIGHT,
 )
 def gradients_tell_the_truth(bench: Bench) -> Answer:
-    """Values change along walks in the threat set as the gradients say."""
+    """Values change along walks in the threat set as the gradients say.
+
+    References: finite differences of gradients. Differs from them in: changes along
+        walks are set against integrated gradients, rather than single differences,
+        which jumps (k-winners, hashed noise) escape.
+    """
     if not np.any(np.asarray(bench.threat.eps) > 0):
         return "The radius is 0, so there is nowhere to walk."
     found = probes.probes(bench)

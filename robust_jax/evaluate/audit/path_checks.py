@@ -70,6 +70,10 @@ def incomplete_optimisation(bench: Bench, attack: Attack | None = None) -> Answe
 
     The best margin so far is scaled to [0, 1] over the path, see `silent_success`. A
     path on which nothing ever changes counts as incomplete: it did not begin.
+
+    References: Pintor et al., "Indicators of attack failure", NeurIPS 2022. Differs
+        from it in: the margin instead of the loss, open points only; a flat path counts
+        as incomplete.
     """
     if ladder.radius_of(bench.threat) == 0:
         return "The radius is 0, so there is nowhere to go."
@@ -95,7 +99,13 @@ def incomplete_optimisation(bench: Bench, attack: Attack | None = None) -> Answe
     none_right=_NONE_RIGHT,
 )
 def planted_example(bench: Bench) -> Answer:
-    """The attack finds an adversarial example that was planted for it."""
+    """The attack finds an adversarial example that was planted for it.
+
+    References: Zimmermann et al., "Increasing confidence in adversarial robustness
+        evaluations", NeurIPS 2022. Differs from it in: the planted example is told by
+        the distance of whitened logits, since the model is a black function; theirs
+        swaps the classifier on features.
+    """
     if ladder.radius_of(bench.threat) == 0:
         return "The radius is 0: nothing can be planted."
     if bench.threat.name == "patch":
@@ -157,7 +167,12 @@ def enough_samples(bench: Bench) -> Answer:
     none_right=_NONE_RIGHT,
 )
 def seeds_and_batches(bench: Bench) -> Measured:
-    """Few verdicts depend on the seed, none on order and batch."""
+    """Few verdicts depend on the seed, none on order and batch.
+
+    References: the usual spread over seeds. Differs from it in: the points at which the
+        seed decides are counted, since the spread of the accuracy hides flips that
+        cancel.
+    """
     broken = [ladder.broke(run) for run in ladder.restarts(bench, _SEEDS)]
     by_luck = int((np.any(broken, axis=0) & ~np.all(broken, axis=0)).sum())
     left = ", ".join(f"{1 - flags.mean():.3f}" for flags in broken)
