@@ -8,11 +8,12 @@ from robust_jax.evaluate.corruption import Corrupted, corrupted_accuracy
 from robust_jax.evaluate.curve import Curve, curve
 from robust_jax.evaluate.distances import Distances, distances, last_radius, optimality
 from robust_jax.evaluate.engine import Layout
+from robust_jax.evaluate.failures import Failure
 from robust_jax.evaluate.forecast import Progress
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.options import Run
 from robust_jax.evaluate.plans import plus, rand, standard, strongest, swift
-from robust_jax.evaluate.report import Failure, Report
+from robust_jax.evaluate.report import Report
 from robust_jax.evaluate.results import StageResult
 from robust_jax.evaluate.robustness import robustness
 from robust_jax.evaluate.stages import (

@@ -71,12 +71,32 @@ def predict(logits_fn: LogitsFn, images: np.ndarray, tile: int) -> np.ndarray:
     """Logits of a batch, shape [N, K], computed in tiles of one fixed size."""
     program = _forward(tile)
     logits_fn = closures.as_of_now(logits_fn, images[0])
-    return np.concatenate(
-        [
-            np.asarray(program(logits_fn, images[index]))[:real]
-            for index, real in lift.tiles(len(images), tile)
-        ]
-    )
+    logits: np.ndarray = mapped(program, logits_fn, images, tile=tile)
+    return logits
+
+
+def mapped(program: Any, model: Any, *rows: Any, tile: int) -> Any:
+    """`program(model, *rows of a tile)` for all rows, NumPy arrays [N, ...].
+
+    Args:
+        program: of a batch of one fixed size.
+        model: its first argument.
+        rows: pytrees of arrays with a leading axis N >= 1.
+        tile: the fixed size.
+    """
+    parts = []
+    for index, real in lift.tiles(len(jax.tree.leaves(rows)[0]), tile):
+        part = program(model, *jax.tree.map(lambda a: a[index], rows))  # noqa: B023
+        parts.append(jax.tree.map(lambda a: np.asarray(a)[:real], part))  # noqa: B023
+    return jax.tree.map(lambda *tiles: np.concatenate(tiles), *parts)
+
+
+def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Best other logit minus the label's, [N], in float64; NaN where not finite."""
+    logits = np.asarray(logits, np.float64)
+    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    is_own = np.arange(logits.shape[1]) == labels[:, None]
+    return np.where(is_own, -np.inf, logits).max(axis=1) - own
 
 
 @memoised
@@ -124,12 +144,9 @@ def confirm(
         is_inside = (size <= eps + rounding) & np.isfinite(size) & (box <= 0)
         is_outside = ~is_inside | _off_the_lattice(threat, x_adv)
 
-    logits = predict(logits_fn, x_adv, _AUDIT_TILE).astype(np.float64)
-    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    others = np.where(np.arange(logits.shape[1]) == labels[:, None], -np.inf, logits)
-    margins = others.max(axis=1) - own
-    no_number = ~np.isfinite(logits).all(axis=1)
-    is_right, is_close = (margins < 0) & ~no_number, np.abs(margins) < _BORDER
+    logits = predict(logits_fn, x_adv, _AUDIT_TILE)
+    found, no_number = margins(logits, labels), ~np.isfinite(logits).all(axis=1)
+    is_right, is_close = (found < 0) & ~no_number, np.abs(found) < _BORDER
     if right is not None:
         is_right = 2 * right > samples
         is_close = np.array([wilson(int(r), samples)[0] <= 0.5 for r in right])

@@ -6,10 +6,9 @@ attacks it leaves (AttackBench's optimality).
 """
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +18,18 @@ from robust_jax.core.compiling import own_settings
 from robust_jax.core.factories import Product
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import Attack, LogitsFn, Threat
-from robust_jax.evaluate.batch import named, run_on
-from robust_jax.evaluate.claims import Claims, confirm
-from robust_jax.evaluate.engine import Examples
+from robust_jax.evaluate.batch import named
+from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.examples import checked
+from robust_jax.evaluate.nearest_finds import (
+    Part,
+    found_by,
+    held,
+    made_nearer,
+    nearest_of,
+)
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
-from robust_jax.evaluate.polish import polished, refined
-from robust_jax.evaluate.stages import Stage, goals_of
+from robust_jax.evaluate.stages import Stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,13 +125,13 @@ def distances(
         plan = nearest(threat.name, examples.logits.shape[1])
     whole = NearestPlan(plan.name, (plan,)) if isinstance(plan, Stage) else plan
     right = np.flatnonzero(examples.right)
-    part = _Part(net.logits_fn, threat, examples).take(right)
+    part = Part(net.logits_fn, threat, examples).take(right)
     start = time.perf_counter()
-    finds, calls = _finds(whole, part, seed, tile, on_items)
-    best = _nearest(finds)
-    nearer, spent = _made_nearer(whole, part, best, finds, seed, tile)
+    finds, calls = found_by(whole, part, seed, tile, on_items)
+    best = nearest_of(finds)
+    nearer, spent = made_nearer(whole, part, best, finds, seed, tile)
     seconds = time.perf_counter() - start
-    seen, claims = _held(part, *best, nearer)
+    seen, claims = held(part, *best, nearer)
     distance, found = np.zeros(len(examples.labels)), examples.images.copy()
     distance[right] = seen
     found[right[np.isfinite(seen)]] = nearer[np.isfinite(seen)]
@@ -156,142 +160,6 @@ def _stage_of(plan: Any) -> Stage:
     wanted = "a Stage, a minimum-norm attack, the name of one, or None"
     checks.instance("plan", plan, Attack | Product, wanted)
     return Stage(checks.shown(plan), plan)
-
-
-class _Part(NamedTuple):
-    """Examples of a net, M of them."""
-
-    model: LogitsFn
-    threat: Threat
-    of: Examples
-
-    def take(self, rows: np.ndarray) -> "_Part":
-        threat = lift.threat_of(self.threat, self.of.images, rows)
-        return _Part(self.model, threat, self.of.take(rows))
-
-
-class _Find(NamedTuple):
-    """The nearest adversarial points that some attacks found."""
-
-    distance: np.ndarray  # [M], inf: none
-    x_adv: np.ndarray  # [M, *S]
-
-
-def _finds(
-    plan: NearestPlan,
-    part: _Part,
-    seed: int,
-    tile: int,
-    on_items: Callable[[int], None],
-) -> tuple[list[_Find], np.ndarray]:
-    """Of each restart of each stage the nearest find; forwards and backwards, [2]."""
-    finds, calls, x = [], np.zeros(2), part.of.images
-    for stage in plan.stages:
-        for restart in range(stage.restarts):
-            best, rows = _Find(np.full(len(x), np.inf), x.copy()), np.arange(len(x))
-            finds.append(best)
-            goals = goals_of(stage, part.of.labels, part.of.logits) if len(x) else ()
-            for target, goal in enumerate(goals):
-                made = run_on(
-                    stage.attack, part.of.ids, part.model, part.threat, x, goal,
-                    seed=seed, target=target, restart=restart, to_the_end=True,
-                    tile=tile, on_tile=on_items,
-                )  # fmt: skip
-                calls += made.forwards.sum(), made.backwards.sum()
-                size = np.where(made.margin >= 0, made.distance, np.inf)
-                _keep_nearer(best, rows, size, made.x_adv)
-    return finds, calls
-
-
-def _nearest(finds: list[_Find]) -> _Find:
-    """Of each example the nearest of all finds, the first one if they tie."""
-    best = _Find(finds[0].distance.copy(), finds[0].x_adv.copy())
-    for find in finds[1:]:
-        _keep_nearer(best, np.arange(len(best.distance)), *find)
-    return best
-
-
-def _keep_nearer(best: _Find, rows: np.ndarray, distance: Any, x_adv: Any) -> None:
-    nearer = np.asarray(distance < best.distance[rows])
-    best.distance[rows[nearer]] = np.asarray(distance)[nearer]
-    best.x_adv[rows[nearer]] = np.asarray(x_adv)[nearer]
-
-
-def _made_nearer(
-    plan: NearestPlan,
-    part: _Part,
-    best: _Find,
-    finds: list[_Find],
-    seed: int,
-    tile: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The finds refined and polished, [M, *S]; forwards and backwards of all, [2]."""
-    nearer, calls = _Find(best.distance.copy(), best.x_adv.copy()), np.zeros(2)
-    x_adv = nearer.x_adv
-    for find in finds if plan.refine_each else [best]:
-        rows = np.flatnonzero(np.isfinite(find.distance))
-        if plan.refine is None or len(rows) == 0:
-            continue
-        some = part.take(rows)
-        more = refined(
-            plan.refine, lift.item_keys(seed, some.of.ids), some.model, some.threat,
-            some.of.images, find.x_adv[rows], some.of.labels, tile,
-        )  # fmt: skip
-        calls += more.forwards.sum() + len(rows), more.backwards.sum()
-        size = np.where(more.margin >= 0, more.distance, np.inf)
-        _keep_nearer(nearer, rows, size, more.x_adv)
-    rows = np.flatnonzero(np.isfinite(best.distance))
-    if plan.polish and len(rows):
-        some = part.take(rows)
-        x_adv[rows], each = polished(
-            some.model, some.threat, some.of.images, x_adv[rows], some.of.labels,
-            plan.polish, tile,
-        )  # fmt: skip
-        calls += each * len(rows)
-    return x_adv, calls
-
-
-def _held(
-    part: _Part, best: np.ndarray, x_adv: np.ndarray, nearer: np.ndarray
-) -> tuple[np.ndarray, Claims]:
-    """As `audited`, of the nearer points; of the finds where a fresh look is right.
-
-    Polish goes so near the boundary that another batch layout may see the other side.
-    The nearer points that do not hold are replaced in place.
-    """
-    look = functools.partial(audited, part.model, part.threat, part.of.images)
-    seen, claims = look(nearer, part.of.labels, np.isfinite(best))
-    lost = np.isfinite(best) & np.isinf(seen)
-    lost[np.flatnonzero(np.isfinite(best))[claims.unconfirmed]] = True
-    if lost.any():
-        nearer[lost] = x_adv[lost]
-        seen, claims = look(nearer, part.of.labels, np.isfinite(best))
-    return seen, claims
-
-
-def audited(
-    model: LogitsFn,
-    threat: Threat,
-    images: np.ndarray,
-    x_adv: np.ndarray,
-    labels: np.ndarray,
-    found: np.ndarray,
-) -> tuple[np.ndarray, Claims]:
-    """Distances in float64 of what holds under an independent look, inf elsewhere.
-
-    A claim that the fresh forward pass gets right counts only where rounding decides.
-
-    Args:
-        found: shape [M] bool, of which examples something is claimed.
-    """
-    rows = np.flatnonzero(found)
-    part = lift.threat_of(threat, images, rows)
-    looked = confirm(model, part, images[rows], x_adv[rows], labels[rows])
-    distance = np.full(len(images), np.inf)
-    distance[rows] = looked.size
-    wrong = np.union1d(looked.outside, looked.refuted)
-    distance[rows[wrong]] = np.inf
-    return distance, looked
 
 
 def optimality(found: Mapping[str, np.ndarray]) -> dict[str, float]:

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import facts, lift
+from robust_jax.core import facts
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.records import PathLike
-from robust_jax.core.streams import OfPlan
-from robust_jax.core.types import AttackResult, Threat, Towards
-from robust_jax.evaluate.claims import Claims, confirm
+from robust_jax.core.types import AttackResult, Threat
 from robust_jax.evaluate.engine import (
     Entry,
     Examples,
@@ -29,11 +27,12 @@ from robust_jax.evaluate.engine import (
 from robust_jax.evaluate.engine.estimate import speed
 from robust_jax.evaluate.engine.programs import Compiled
 from robust_jax.evaluate.forecast import Forecast, Work as StageWork
-from robust_jax.evaluate.identity import describe, identity
-from robust_jax.evaluate.model import Model, fresh_right
+from robust_jax.evaluate.identity import identity
+from robust_jax.evaluate.known import Known, stage_result
+from robust_jax.evaluate.model import Model
 from robust_jax.evaluate.options import Run
-from robust_jax.evaluate.results import HOLDS, WRONG, StageResult, Verdicts
-from robust_jax.evaluate.stages import History, Plan, allowed, goals_of
+from robust_jax.evaluate.results import HOLDS, StageResult, Verdicts
+from robust_jax.evaluate.stages import Plan
 
 _TELLS = 0.2  # Seconds between two words on compilation.
 
@@ -68,28 +67,9 @@ class Evaluation:
     ) -> None:
         self.model, self.examples, self.threat = model, examples, threat
         self.plan, self.options, self.limit = plan, options, limit
-        (n, num_classes), clean, share = examples.logits.shape, examples.right, None
-        if model.is_random:
-            asked = examples.images, examples.labels, examples.ids
-            share = fresh_right(model, *asked, seed, OfPlan.VERDICT) / model.samples
-            clean = share > 0.5
-        self.found = Verdicts(
-            model=options.name,
-            threat=describe(threat),
-            clean=clean,
-            x_adv=examples.images.copy(),
-            winner=np.where(clean, HOLDS, WRONG),
-            ids=examples.ids,
-            seed=seed,
-            tile=options.layout.tile,
-            place=np.full(n, -1),
-            best_margin=examples.margin.astype(np.float32),
-            samples=model.samples,
-            right_share=share,
-        )
+        self._known = Known(model, examples, threat, plan, seed, options)
+        self.found = self._known.found
         self.began: float | None = None
-        self._target_margin = np.full((n, num_classes), -np.inf, np.float32)
-        self._goals = [goals_of(s, examples.labels, examples.logits) for s in plan]
         self._forecast: Forecast | None = None
         self._first_look = limit.reserved  # Seconds until its program is made.
         self.plan = tuple(
@@ -123,7 +103,7 @@ class Evaluation:
             self._forecast = self._foreseen(audit_share)
             if self.options.on_estimate is not None:
                 self.options.on_estimate(self._forecast.estimate)
-        stages, claims = tuple(self._stages()), self._claims()
+        stages, claims = tuple(self._stages()), self._known.claims()
         self.found = dataclasses.replace(self.found, stages=stages, claims=claims)
         return self.found
 
@@ -146,7 +126,7 @@ class Evaluation:
             self._wait(ahead)
             for stage, programs in enumerate(ahead):
                 yield self._stage(stage, programs)
-                if not self._attacked().size or self.limit.is_over:
+                if not self._known.attacked().size or self.limit.is_over:
                     _cancel(ahead)
         finally:
             _cancel(ahead)
@@ -157,25 +137,14 @@ class Evaluation:
         layout, on_progress = self.options.layout, self.options.on_progress
         pace, stages = speed(model, images, layout.tile), []
         for k, programs in enumerate(self._begun()):
-            stage, places = self.plan[k], len(self._goals[k]) * self.plan[k].restarts
+            stage = self.plan[k]
+            places = len(self._known.goals[k]) * stage.restarts
             items = int(self.found.clean.sum()) * places
             calls = -(-items // layout.tile) * stage.attack.steps
             is_conditional = stage.only is not None
             stages.append(StageWork(programs, calls, is_conditional, 12 * items))
         of = pace, model, images, layout.tiles, stages, audit_share
         return Forecast(*of, on_progress)
-
-    def _claims(self) -> Claims:
-        """An independent look at every example that a stage broke."""
-        lost, model, right = np.flatnonzero(self.found.winner >= 0), self.model, None
-        images, labels = self.examples.images[lost], self.examples.labels[lost]
-        threat = lift.threat_of(self.threat, self.examples.images, lost)
-        x_adv = self.found.x_adv[lost]
-        if model.is_random:
-            ids, seed = self.found.ids[lost], self.found.seed
-            right = fresh_right(model, x_adv, labels, ids, seed, OfPlan.CLAIMS)
-        looked = (model.logits_fn, threat, images, x_adv, labels)
-        return confirm(*looked, right, model.samples)
 
     @own_settings()
     def again(self, position: int) -> AttackResult:
@@ -200,8 +169,8 @@ class Evaluation:
 
     def _stage(self, number: int, programs: list[Compiled]) -> StageResult:
         start, stage = time.perf_counter(), self.plan[number]
-        attacked = self._attacked()
-        wanted = self._allowed(number, attacked)
+        attacked = self._known.attacked()
+        wanted = self._known.allowed(number, attacked)
         work, queue, found = self._prepared(number, attacked, wanted)
         row_of = {int(position): row for row, position in enumerate(attacked)}
         for entry in self._kept.get(number, ()):
@@ -225,15 +194,10 @@ class Evaluation:
             of = stage.attack, self.model.logits_fn, work, queue, found
             run_stage(*of, self.options.layout, on_end=on_end, on_look=on_look,
                       limit=self.limit)  # fmt: skip
-        broken = self._settle(number, attacked, found)
+        broken = self._known.settle(number, attacked, found)
         seconds = time.perf_counter() - start
         name = facts.noted(stage.name, stage.attack, self.threat)
-        return _stage_result(name, broken, attacked, found, queue, seconds)
-
-    def _attacked(self) -> np.ndarray:
-        """Positions of the examples that the next stage attacks."""
-        left = self.found.winner == HOLDS
-        return np.flatnonzero(left if self.options.retire else self.found.clean)
+        return stage_result(name, broken, attacked, found, queue, seconds)
 
     def _begun(self) -> list[list[Compiled]]:
         """The programs of each stage, in the order in which they will be needed.
@@ -242,7 +206,7 @@ class Evaluation:
         attacked, none.
         """
         layout, model = self.options.layout, self.model.logits_fn
-        tiles = -(-len(self._attacked()) // layout.tile)
+        tiles = -(-len(self._known.attacked()) // layout.tile)
         return [
             begun(layout, stage.attack, model, work, tiles)
             if tiles and not self.limit.is_over
@@ -285,62 +249,10 @@ class Evaluation:
     def _prepared(
         self, number: int, attacked: np.ndarray, allowed: np.ndarray
     ) -> tuple[Work, Queue, Ledger]:
-        goals, restarts = self._goals[number], self.plan[number].restarts
+        goals, restarts = self._known.goals[number], self.plan[number].restarts
         of = self.examples, attacked, goals, restarts, self.threat
         work = Work(*of, self.found.seed, number)
         return work, Queue(allowed), Ledger.nothing(*allowed.shape)
-
-    def _allowed(self, number: int, attacked: np.ndarray) -> np.ndarray:
-        """[N, P] bool, at which places a stage attacks each of its examples."""
-        history = History(
-            self.examples.logits[attacked],
-            self.examples.margin[attacked],
-            self.found.best_margin[attacked],
-            self._target_margin[attacked],
-        )
-        return allowed(self.plan[number], self._goals[number], history, attacked)
-
-    def _settle(self, number: int, attacked: np.ndarray, found: Ledger) -> np.ndarray:
-        """What a stage found becomes known; [N] bool, what it broke."""
-        self._learn(number, attacked, found)
-        rows = np.array(sorted(found.x_adv), np.int64)
-        positions, known = attacked[rows], self.found
-        if known.right_share is not None and len(rows):
-            x_adv = np.stack([found.x_adv[row][1] for row in rows])
-            share = self._share(positions, x_adv)
-            lost = share <= 0.5
-            rows, positions, share = rows[lost], positions[lost], share[lost]
-            first = known.winner[positions] == HOLDS
-            known.right_share[positions[first]] = share[first]
-        broken = ~known.clean
-        broken[positions] = True
-        if self.options.retire:
-            broken |= known.winner >= 0
-        for row, position in zip(rows, positions, strict=True):
-            if known.winner[position] == HOLDS:
-                known.winner[position] = number
-                known.place[position], known.x_adv[position] = found.x_adv[row]
-        return broken
-
-    def _learn(self, number: int, attacked: np.ndarray, found: Ledger) -> None:
-        """The margins that the stage reached, for the rules of later stages."""
-        margin = np.where(np.isnan(found.margin), -np.inf, found.margin)
-        for row, (place, _) in found.x_adv.items():
-            margin[row, place + 1 :] = -np.inf  # The schedule decides who of them ran.
-        best = margin.max(axis=1, initial=-np.inf)
-        reached = self.found.best_margin
-        reached[attacked] = np.maximum(reached[attacked], best)
-        restarts = self.plan[number].restarts
-        for k, goal in enumerate(self._goals[number]):
-            if isinstance(goal, Towards):
-                own = margin[:, k * restarts : (k + 1) * restarts].max(axis=1)
-                at = attacked, np.asarray(goal.target)[attacked]
-                self._target_margin[at] = np.maximum(self._target_margin[at], own)
-
-    def _share(self, positions: np.ndarray, images: np.ndarray) -> np.ndarray:
-        asked = images, self.examples.labels[positions], self.found.ids[positions]
-        right = fresh_right(self.model, *asked, self.found.seed, OfPlan.VERDICT)
-        return right / self.model.samples
 
     def _report(
         self, number: int, attacked: np.ndarray, share: float, found: Ledger
@@ -363,27 +275,3 @@ def _cancel(programs: list[list[Compiled]]) -> None:
     for stage in programs:
         for one in stage:
             one.ahead.cancel()
-
-
-def _stage_result(
-    name: str,
-    broken: np.ndarray,
-    attacked: np.ndarray,
-    found: Ledger,
-    queue: Queue,
-    seconds: float,
-) -> StageResult:
-    useful, spent = (np.zeros((len(broken), 2), np.int64) for _ in range(2))
-    useful[attacked], spent[attacked] = found.useful(), found.spent
-    return StageResult(
-        name=name,
-        broken=broken,
-        forwards=useful[:, 0],
-        backwards=useful[:, 1],
-        spent_forwards=spent[:, 0],
-        spent_backwards=spent[:, 1],
-        idle=(int(found.idle[0]), int(found.idle[1])),
-        occupancy=found.useful_calls / found.calls if found.calls else 1.0,
-        unfinished=queue.left,
-        seconds=seconds,
-    )

@@ -8,7 +8,7 @@ diverse parameter-free attacks", ICML 2020; L1: Croce & Hein, "Mind the box", IC
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from robust_jax import attacks
 from robust_jax.attacks.ascent.acg import at_the_middle
@@ -17,8 +17,17 @@ from robust_jax.attacks.gradients.transforms import Draw
 from robust_jax.attacks.nearest.fab import halfway_at_random
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, Key
-from robust_jax.evaluate.hard_label import QUERIES, hard_label
-from robust_jax.evaluate.selection import leading_targets, near
+from robust_jax.evaluate.hard_label import hard_label
+from robust_jax.evaluate.plan_parts import (
+    BALLS,
+    EVERY_NORM,
+    LARGE_RADII,
+    check_fits,
+    dlr_for,
+    labels_alone,
+    name_away,
+    name_towards,
+)
 from robust_jax.evaluate.stages import (
     Goals,
     Plan,
@@ -26,33 +35,11 @@ from robust_jax.evaluate.stages import (
     basic,
     likeliest_targets,
 )
+from robust_jax.evaluate.swift_plan import swift
 from robust_jax.losses import objectives
 from robust_jax.losses.objectives import Objective
 
-_BALLS = ("linf", "l2", "l1")
-_EVERY = (*_BALLS, "l0", "patch")
 _TARGETS = {"linf": 9, "l2": 9, "l1": 5}  # AutoAttack's, of APGD-T
-_LARGE_RADII = (3.0, 2.0, 1.0)  # AutoAttack's use_largereps, in L1
-
-
-class _Shares(NamedTuple):
-    """How near an example must be for each later stage of `swift`; see `near`."""
-
-    more_steps: float
-    margin: float
-    full: float
-    square: float
-    long_square: float
-    restarts: float
-
-
-# By trials on five nets, most of whose examples keep more than 0.2 of the margin; the
-# more come near zero, the more it costs. L2 and L1 pay for FAB-T besides.
-_SHARES = {
-    "linf": _Shares(0.35, 0.3, 0.15, 0.2, 0.1, 0.1),
-    "l2": _Shares(0.1, 0.1, 0.05, 0.03, 0.01, 0.02),
-    "l1": _Shares(0.2, 0.15, 0.1, 0.05, 0.02, 0.05),
-}
 
 
 def standard(norm: str, num_classes: int = 10) -> Plan:
@@ -75,12 +62,12 @@ def standard(norm: str, num_classes: int = 10) -> Plan:
         targeted 4) the margin is climbed, in all plans; there are K - 1 targets at
         most.
     """
-    _check("standard", norm, num_classes)
-    ce, targeted = objectives.cross_entropy, _dlr(num_classes, 4)
+    check_fits("standard", norm, num_classes)
+    ce, targeted = objectives.cross_entropy, dlr_for(num_classes, 4)
     targets = likeliest_targets(_TARGETS[norm])
     return (
         Stage("apgd-ce", _apgd(norm, ce), restarts=5 if norm == "l1" else 1),
-        Stage(_towards(num_classes), _apgd(norm, targeted), targets),
+        Stage(name_towards(num_classes), _apgd(norm, targeted), targets),
         Stage("fab-t", attacks.fab(), likeliest_targets(9)),
         Stage("square", attacks.square()),
     )
@@ -97,19 +84,19 @@ def plus(norm: str, num_classes: int = 10) -> Plan:
         one from the input and four from halfway at random; untargeted FAB takes K - 1
         gradients, theirs K.
     """
-    _check("plus", norm, num_classes)
+    check_fits("plus", norm, num_classes)
     radii = (1.0,)
     ce = _apgd(norm, objectives.cross_entropy, radii)
-    dlr = _apgd(norm, _dlr(num_classes, 3), radii)
-    targeted = _apgd(norm, _dlr(num_classes, 4), radii)
+    dlr = _apgd(norm, dlr_for(num_classes, 3), radii)
+    targeted = _apgd(norm, dlr_for(num_classes, 4), radii)
     nine = likeliest_targets(9)
     return (
         Stage("apgd-ce", ce, restarts=5),
-        Stage(_away(num_classes), dlr, restarts=5),
+        Stage(name_away(num_classes), dlr, restarts=5),
         Stage("fab", attacks.fab()),
         Stage("fab restarts", attacks.fab(start=halfway_at_random), restarts=4),
         Stage("square", attacks.square()),
-        Stage(_towards(num_classes), targeted, nine),
+        Stage(name_towards(num_classes), targeted, nine),
         Stage("fab-t", attacks.fab(), nine),
     )
 
@@ -136,13 +123,13 @@ def rand(norm: str, num_classes: int = 10, draw: Draw = by_key) -> Plan:
         logits of 20 versions, then confirmed by the majority of fresh answers; theirs
         asks the last sample.
     """
-    _check("rand", norm, num_classes)
+    check_fits("rand", norm, num_classes)
     mean = attacks.expectation(draw, samples=20)
     ce, dlr = (
         _apgd(norm, objective, (1.0,), mean)
-        for objective in (objectives.cross_entropy, _dlr(num_classes, 3))
+        for objective in (objectives.cross_entropy, dlr_for(num_classes, 3))
     )
-    return Stage("apgd-ce", ce), Stage(_away(num_classes), dlr)
+    return Stage("apgd-ce", ce), Stage(name_away(num_classes), dlr)
 
 
 def strongest(norm: str, num_classes: int = 10) -> Plan:
@@ -157,11 +144,11 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
         num_classes: K, >= 2.
     Raises: ValueError: another norm; K < 2.
     """
-    _check("strongest", norm, num_classes, _EVERY)
+    check_fits("strongest", norm, num_classes, EVERY_NORM)
     every = likeliest_targets(num_classes - 1)
-    dlr, targeted = _dlr(num_classes, 3), _dlr(num_classes, 4)
+    dlr, targeted = dlr_for(num_classes, 3), dlr_for(num_classes, 4)
     ce, margin = objectives.cross_entropy, objectives.margin
-    if norm not in _BALLS:
+    if norm not in BALLS:
         return _strongest_where_few_pixels_change(norm, (ce, margin, dlr), every)
     direct = tuple(
         Stage(f"apgd {objective.__name__}", _apgd(norm, objective), restarts=5)
@@ -171,7 +158,7 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
         *direct,
         *(_only_l1() if norm == "l1" else _only_linf_l2(norm, every)),
         Stage("multi-targeted", attacks.multi_targeted(), restarts=2),
-        Stage(_towards(num_classes), _apgd(norm, targeted), every, 2),
+        Stage(name_towards(num_classes), _apgd(norm, targeted), every, 2),
         Stage("apgd-t margin", _apgd(norm, margin), every),
         Stage("fab-t", attacks.fab(), every),
         Stage("fab-t restarts", attacks.fab(start=halfway_at_random), every, 2),
@@ -180,76 +167,10 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
     )
 
 
-def swift(norm: str, num_classes: int = 10) -> Plan:
-    """What `standard` finds in Linf, for a tenth of its cost.
-
-    Few steps tell which examples are far from every boundary. Effort goes to the
-    others: more steps towards the targets that lead, then another rule of motion, and
-    2,000, then 5,000 queries of Square for those whose margin has shrunk the most,
-    since gradients may miss by a little. A first 100 queries on all examples raise the
-    margin, and so ask for more, where gradients are masked altogether. L2 and L1 begin
-    with fewer targets and have a short FAB-T, which comes from outside the ball; so
-    does L2's ascent, which begins at three times the radius.
-    Last comes a search that sees labels alone, for heads whose scores lead astray; it
-    gives up early where the class changes far away, after 50 to 120 queries on average
-    on five of six nets.
-    Guarantees: which stages attack an example depends on that example alone.
-    Edge cases: see `standard`. An example that looks safe to the short attacks is not
-    looked at again, so `standard` may take it. In Linf an example that stays robust
-    cost 0.04 to 0.08 of AutoAttack on six nets, and more where few stay robust, all
-    near the boundary: 0.28 where a plain net was left 26 % (0.15 in L2). L2 and L1
-    promise less: a net trained for Linf misled gradients and kept 4 points too many in
-    L2, where it takes FAB-T its 100 steps (another lost 2 points more than to
-    `standard`), and 10 in L1.
-
-    Args:
-        norm: linf, l2 or l1.
-        num_classes: K, >= 2.
-    Raises: ValueError: another norm; K < 2.
-    """
-    _check("swift", norm, num_classes)
-    ce, targeted = objectives.cross_entropy, _dlr(num_classes, 4)
-    longer, full = (_swift_apgd(norm, targeted, n) for n in (30, 100))
-    targets = likeliest_targets(9 if norm == "linf" else 5)
-    other = _swift_apgd(norm, objectives.margin, 100) if norm == "l1" else attacks.acg()
-    towards = _towards(num_classes)
-    starts, share = 4 if norm == "l1" else 1, _SHARES[norm]
-    return (
-        Stage("apgd-ce 20", _swift_apgd(norm, ce, 20), restarts=starts),
-        Stage("square 100", attacks.square(100, horizon=100)),
-        *_swift_towards(norm, num_classes, targets),
-        Stage(
-            f"{towards} 30",
-            longer,
-            targets,
-            only=leading_targets(share.more_steps, 0.15),
-        ),
-        Stage("margin 100", other, only=near(share.margin)),
-        Stage(f"{towards} 100", full, targets, only=leading_targets(share.full, 0.15)),
-        Stage(
-            "square 2000",
-            attacks.square(2000, horizon=2000),
-            only=near(share.square),
-        ),
-        Stage(
-            "square 5000",
-            attacks.square(5000, horizon=5000),
-            only=near(share.long_square),
-        ),
-        Stage(
-            "apgd-ce 100",
-            _swift_apgd(norm, ce, 100),
-            restarts=2,
-            only=near(share.restarts),
-        ),
-        _labels_alone(),
-    )
-
-
 _PLANS: dict[str, Callable[[str, int], Plan]] = {
     "basic": lambda norm, num_classes: (
         *basic(),
-        *((_labels_alone(),) if norm in _BALLS else ()),
+        *((labels_alone(),) if norm in BALLS else ()),
     ),
     "plus": plus,
     "rand": rand,
@@ -270,7 +191,7 @@ def by_name(plan: str, norm: str, num_classes: int = 10) -> Plan:
         has no attacks for; K < 2.
     """
     check_known(plan)
-    _check(plan, norm, num_classes, _EVERY)
+    check_fits(plan, norm, num_classes, EVERY_NORM)
     return _PLANS[plan](norm, num_classes)
 
 
@@ -279,72 +200,16 @@ def check_known(plan: str) -> None:
     checks.known_name("plan", plan, _PLANS)
 
 
-def _check(
-    plan: str, norm: str, num_classes: int, norms: tuple[str, ...] = _BALLS
-) -> None:
-    checks.known_name("norm", norm, _EVERY)
-    if norm not in norms:
-        raise ValueError(
-            f"norm={norm!r}; expected {', '.join(norms)}: plan {plan!r} is made of "
-            "attacks that L0 and patches lack; use basic or strongest"
-        )
-    checks.positive_integer("num_classes", num_classes)
-    if num_classes < 2:
-        raise ValueError(f"num_classes={num_classes}; expected at least 2 classes")
-
-
-def _dlr(num_classes: int, least: int) -> Objective:
-    """DLR, or the margin with fewer classes than it needs."""
-    return objectives.dlr if num_classes >= least else objectives.margin
-
-
-def _towards(num_classes: int) -> str:
-    """The name of APGD towards targets, which tells what it climbs."""
-    return "apgd-t" if _dlr(num_classes, 4) is objectives.dlr else "apgd-margin-t"
-
-
-def _away(num_classes: int) -> str:
-    """The name of untargeted APGD on DLR, or on what stands in for it."""
-    return "apgd-dlr" if _dlr(num_classes, 3) is objectives.dlr else "apgd-margin"
-
-
 def _apgd(
     norm: str,
     objective: Objective,
-    radii: tuple[float, ...] = _LARGE_RADII,
+    radii: tuple[float, ...] = LARGE_RADII,
     gradient: Gradient | None = None,
 ) -> Attack:
     """AutoAttack's APGD for a norm."""
     if norm == "l1":
         return attacks.apgd_l1(objective, radii=radii, gradient=gradient)
     return attacks.apgd(objective, gradient=gradient)
-
-
-def _swift_apgd(norm: str, objective: Objective, steps: int) -> Attack:
-    if norm == "l1":
-        return attacks.apgd_l1(objective, steps)
-    return attacks.apgd(objective, steps)
-
-
-def _swift_towards(norm: str, num_classes: int, targets: Goals) -> Plan:
-    """The stages of `swift` towards targets that attack every example."""
-    if norm == "l2":  # Larger balls first: near x gradients may point nowhere.
-        from_afar = attacks.apgd(objectives.margin, 30, radii=_LARGE_RADII)
-        fab = attacks.fab(60, alpha_max=0.2)
-        return (
-            Stage("apgd-margin-t 30", from_afar, likeliest_targets(3)),
-            Stage("fab-t 60", fab, likeliest_targets(2)),
-        )
-    short = _swift_apgd(norm, _dlr(num_classes, 4), 10)
-    fab = attacks.fab(40, alpha_max=0.5)
-    return (
-        Stage(f"{_towards(num_classes)} 10", short, targets),
-        *((Stage("fab-t 40", fab, likeliest_targets(2)),) if norm == "l1" else ()),
-    )
-
-
-def _labels_alone() -> Stage:
-    return Stage(f"labels {QUERIES}", hard_label(QUERIES))
 
 
 def _strongest_where_few_pixels_change(
@@ -370,7 +235,7 @@ def _strongest_where_few_pixels_change(
 
 
 def _only_linf_l2(norm: str, every: Goals) -> Plan:
-    from_afar = attacks.apgd(objectives.margin, radii=_LARGE_RADII)
+    from_afar = attacks.apgd(objectives.margin, radii=LARGE_RADII)
     return (
         Stage("acg middle", attacks.acg(start=at_the_middle))
         if norm == "linf"

@@ -19,7 +19,7 @@ from robust_jax.core.types import (
     Towards,
     Untargeted,
 )
-from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.claims import mapped, margins, predict
 from robust_jax.losses import objectives
 
 
@@ -109,9 +109,7 @@ def drawn_in(
         point = np.clip(images + at * way, lower, upper)
         point = faces.snapped(getattr(threat, "lattice", None), point, images, np)
         logits = predict(model, point, tile)
-        is_own = np.arange(logits.shape[1]) == labels[:, None]
-        others = np.where(is_own, -np.inf, logits).max(axis=1)
-        won = ~(logits[is_own] > others) | ~np.isfinite(logits).all(axis=1)
+        won = ~(margins(logits, labels) < 0) | ~np.isfinite(logits).all(axis=1)
         low, high = np.where(won, low, share), np.where(won, share, high)
         best[won] = point[won]
     return best
@@ -160,13 +158,9 @@ def _looked(
     model: LogitsFn, points: np.ndarray, labels: np.ndarray, tile: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which points are adversarial, [N], and the margin's gradients there, [N, d]."""
-    program, model = _look(tile), drive.as_partial(model)
-    won, slopes = [], []
-    for index, real in lift.tiles(len(points), tile):
-        margin, slope = program(model, points[index], labels[index])
-        won.append(~(np.asarray(margin)[:real] < 0))
-        slopes.append(np.asarray(slope)[:real].reshape(real, -1))
-    return np.concatenate(won), np.concatenate(slopes)
+    of = _look(tile), drive.as_partial(model), points, labels
+    margin, slope = mapped(*of, tile=tile)
+    return ~(margin < 0), slope.reshape(len(slope), -1)
 
 
 @memoised

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from robust_jax.core import records
-from robust_jax.core.brief import brief
 from robust_jax.core.compilation import Compilation
-from robust_jax.core.metrics import Proportion, wilson
-from robust_jax.core.types import AttackResult
+from robust_jax.core.metrics import wilson
 from robust_jax.evaluate import auditing
 from robust_jax.evaluate.audit import Audit
 from robust_jax.evaluate.evaluation import Evaluation
-from robust_jax.evaluate.results import HOLDS, StageResult, Verdicts
+from robust_jax.evaluate.failures import Failure, failure
+from robust_jax.evaluate.results import HOLDS, Verdicts
 from robust_jax.report import table
 
 _INTERVAL = 23  # The check of how wide it is.
@@ -29,30 +28,6 @@ COLUMNS = (
     table.Column("backwards", "backwards"),
     table.Column("seconds", "seconds", table.fixed(1)),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Failure:
-    """An example that a stage broke."""
-
-    position: int  # in the caller's order
-    id: int
-    label: int
-    stage: str
-    target: int  # which of the stage's goals
-    restart: int
-    x: np.ndarray  # [*S]
-    x_adv: np.ndarray  # [*S]
-    _evaluation: Evaluation
-
-    __repr__ = brief
-
-    def reproduce(self) -> AttackResult:
-        """Runs the attack that broke this example again, from its key, on it alone.
-
-        Guarantees: on the same machine and layout `x_adv` is equal to the last byte.
-        """
-        return self._evaluation.again(self.position)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +84,7 @@ class Report(Verdicts):
         Raises: ValueError: for a report that was not made by `robustness`.
         """
         run = self._run
-        return [self._failure(run, int(p)) for p in np.flatnonzero(self.winner >= 0)]
+        return [failure(run, self, int(p)) for p in np.flatnonzero(self.winner >= 0)]
 
     @property
     def _run(self) -> Evaluation:
@@ -120,51 +95,11 @@ class Report(Verdicts):
             )
         return self.evaluation
 
-    def _failure(self, run: Evaluation, position: int) -> Failure:
-        stage = run.plan[self.winner[position]]
-        target, restart = divmod(int(run.found.place[position]), stage.restarts)
-        return Failure(
-            position=position,
-            id=int(self.ids[position]),
-            label=int(run.examples.labels[position]),
-            stage=stage.name,
-            target=target,
-            restart=restart,
-            x=run.examples.images[position],
-            x_adv=self.x_adv[position],
-            _evaluation=run,
-        )
-
-    @property
-    def unfinished(self) -> int:
-        """Items that a time limit left undone: above 0, the report is partial."""
-        return sum(stage.unfinished for stage in self.stages)
-
-    @property
-    def forwards(self) -> int:
-        """Useful model evaluations, the clean ones included."""
-        return len(self.clean) + sum(int(s.forwards.sum()) for s in self.stages)
-
-    @property
-    def backwards(self) -> int:
-        """Useful gradients."""
-        return sum(int(s.backwards.sum()) for s in self.stages)
-
     @property
     def passed(self) -> bool:
         """Whether nothing contradicts the numbers: claims, checks, no item undone."""
         audited = self.audit is None or self.audit.passed
         return self.claims.passed and audited and not self.unfinished
-
-    @property
-    def clean_accuracy(self) -> Proportion:
-        """Accuracy without an attack."""
-        return Proportion(int(self.clean.sum()), len(self.clean))
-
-    @property
-    def robust_accuracy(self) -> Proportion:
-        """Worst case: the share that is right without attack and under every stage."""
-        return Proportion(int((self.winner == -1).sum()), len(self.winner))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for the clean model, one per stage, one for the worst case."""
@@ -268,7 +203,7 @@ class Report(Verdicts):
             "distrust": self.distrust,
             "citation": self.citation(),
             "unfinished": self.unfinished,
-            "ledger": [self._ledger(stage) for stage in self.stages],
+            "ledger": [s.ledger(self.winner == HOLDS) for s in self.stages],
             "audit": None if self.audit is None else self.audit.to_json(),
             "compilation": (
                 None if self.compilation is None else self.compilation.to_json()
@@ -277,24 +212,6 @@ class Report(Verdicts):
             "right_share": self.right_share,
             "seed": self.seed,
             "tile": self.tile,
-        }
-
-    def _ledger(self, stage: StageResult) -> dict[str, Any]:
-        holds = self.winner == HOLDS
-        useful = stage.forwards + 2 * stage.backwards
-        return {
-            "stage": stage.name,
-            "useful_forwards": int(stage.forwards.sum()),
-            "useful_backwards": int(stage.backwards.sum()),
-            "spent_forwards": int(stage.spent_forwards.sum()),
-            "spent_backwards": int(stage.spent_backwards.sum()),
-            "idle_forwards": stage.idle[0],
-            "idle_backwards": stage.idle[1],
-            "equivalents_per_robust_point": (
-                float(useful[holds].mean()) if holds.any() else None
-            ),
-            "occupancy": stage.occupancy,
-            "unfinished": stage.unfinished,
         }
 
     def write_examples(self, path: records.PathLike) -> None:

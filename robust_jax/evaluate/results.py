@@ -1,6 +1,7 @@
 """What an evaluation finds: of each stage, and of each example (host, NumPy)."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,28 @@ class StageResult:
         """Accuracy after this stage."""
         return Proportion(int((~self.broken).sum()), len(self.broken))
 
+    def ledger(self, holds: np.ndarray) -> dict[str, Any]:
+        """What a record keeps of its cost.
+
+        Args:
+            holds: shape [N] bool, the examples that no stage broke.
+        """
+        useful = self.forwards + 2 * self.backwards
+        return {
+            "stage": self.name,
+            "useful_forwards": int(self.forwards.sum()),
+            "useful_backwards": int(self.backwards.sum()),
+            "spent_forwards": int(self.spent_forwards.sum()),
+            "spent_backwards": int(self.spent_backwards.sum()),
+            "idle_forwards": self.idle[0],
+            "idle_backwards": self.idle[1],
+            "equivalents_per_robust_point": (
+                float(useful[holds].mean()) if holds.any() else None
+            ),
+            "occupancy": self.occupancy,
+            "unfinished": self.unfinished,
+        }
+
 
 @dataclasses.dataclass(frozen=True)
 class Verdicts:
@@ -71,3 +94,28 @@ class Verdicts:
     samples: int = 1  # of a random net's verdict
     right_share: np.ndarray | None = None  # [N] of a random net's fresh answers, at
     # x_adv where there is a winner, at the clean image otherwise
+
+    @property
+    def unfinished(self) -> int:
+        """Items that a time limit left undone: above 0, the report is partial."""
+        return sum(stage.unfinished for stage in self.stages)
+
+    @property
+    def forwards(self) -> int:
+        """Useful model evaluations, the clean ones included."""
+        return len(self.clean) + sum(int(s.forwards.sum()) for s in self.stages)
+
+    @property
+    def backwards(self) -> int:
+        """Useful gradients."""
+        return sum(int(s.backwards.sum()) for s in self.stages)
+
+    @property
+    def clean_accuracy(self) -> Proportion:
+        """Accuracy without an attack."""
+        return Proportion(int(self.clean.sum()), len(self.clean))
+
+    @property
+    def robust_accuracy(self) -> Proportion:
+        """Worst case: the share that is right without attack and under every stage."""
+        return Proportion(int((self.winner == -1).sum()), len(self.winner))

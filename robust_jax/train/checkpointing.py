@@ -3,13 +3,11 @@
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import json
-import os
 import pathlib
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -18,12 +16,10 @@ from absl import logging
 
 from robust_jax.core import checks, records
 from robust_jax.train import devices
+from robust_jax.train.digests import ITEMS, SUMS, sums_of
 from robust_jax.train.run_state import Identity, RunState, TrainingProgress
 
-_ITEMS = ("arrays", "progress")
-_SUMS = "SHA256SUMS"  # `sha256sum -c 500/SHA256SUMS` looks at them, too.
 _UNFINISHED = ".orbax-checkpoint-tmp"  # What Orbax calls it until it counts.
-_FAILS = 2  # What the first process says beside yes and no.
 
 
 class OrbaxCheckpointer:
@@ -70,7 +66,7 @@ class OrbaxCheckpointer:
         )
         try:
             return self._orbax.CheckpointManager(
-                self.directory, item_names=_ITEMS, options=options
+                self.directory, item_names=ITEMS, options=options
             )
         except (OSError, MemoryError):
             raise
@@ -94,7 +90,7 @@ class OrbaxCheckpointer:
         self._identity = identity
         damaged, run = [], None
         for step in sorted(self._manager.all_steps(), reverse=True):
-            if not _first_says(functools.partial(self._is_damaged, step)):
+            if not devices.first_says(functools.partial(self._is_damaged, step)):
                 run = self._read(step, like)
                 break
             damaged.append(step)
@@ -104,10 +100,10 @@ class OrbaxCheckpointer:
 
     def _is_damaged(self, step: int) -> bool:
         """Whether the files of a checkpoint are others than those that were written."""
-        sums = self.directory / str(step) / _SUMS
+        sums = self.directory / str(step) / SUMS
         if not sums.is_file():
-            raise ValueError(self._outdated(step, f"has no {_SUMS}"))
-        return sums.read_bytes() != _sums(sums.parent, step)
+            raise ValueError(self._outdated(step, f"has no {SUMS}"))
+        return sums.read_bytes() != sums_of(sums.parent, step)
 
     def _outdated(self, step: int, what: str) -> str:
         return (
@@ -126,8 +122,8 @@ class OrbaxCheckpointer:
             if path.startswith("recipe.method.") and value == "None":
                 raise ValueError(self._outdated(step, f"has {path}=None"))
         self._check(told["identity"], json.loads(json.dumps(self._identity)))
-        self._check(told["leaves"], _leaves(like))
-        abstract = {name: _abstract(a) for name, a in _named(like).items()}
+        self._check(told["leaves"], like.leaves())
+        abstract = {name: _abstract(a) for name, a in like.named().items()}
         with self._telling(step):
             how = args.Composite(arrays=args.StandardRestore(abstract))
             arrays = restore(args=how)["arrays"]
@@ -160,7 +156,7 @@ class OrbaxCheckpointer:
                 (self.directory / str(step)).rename(aside)
             return True
 
-        _first_says(move)
+        devices.first_says(move)
         if jax.process_index() == 0:
             names = ", ".join(f"{step}.damaged" for step in damaged)
             going = "starts anew" if run is None else f"goes on from {run.state.step}"
@@ -177,11 +173,11 @@ class OrbaxCheckpointer:
         """
         args, step = self._orbax.args, int(run.state.step)
         # Copies, as the next step reuses the memory of its state.
-        arrays = {name: jnp.copy(a) for name, a in _named(run).items()}
+        arrays = {name: jnp.copy(a) for name, a in run.named().items()}
         told = {
             "identity": self._identity,
             "progress": dataclasses.asdict(run.progress),
-            "leaves": _leaves(run),
+            "leaves": run.leaves(),
         }
         try:
             self._manager.wait_until_finished()  # With the last one's digests.
@@ -235,7 +231,7 @@ class OrbaxCheckpointer:
         if jax.process_index() == 0:
             step = self._saving
             (checkpoint,) = self.directory.glob(f"{step}{_UNFINISHED}*")
-            (checkpoint / _SUMS).write_bytes(_sums(checkpoint, step))
+            (checkpoint / SUMS).write_bytes(sums_of(checkpoint, step))
 
     def _check(self, old: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for path in sorted({*old, *now}):
@@ -261,54 +257,6 @@ def stopping_on_signals(checkpointer: OrbaxCheckpointer) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _named(run: RunState) -> dict[str, Any]:
-    """The arrays by their path in the tree, in its order."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path((run.state, run.best))
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): a for path, a in leaves
-    }
-
-
-def _leaves(run: RunState) -> dict[str, str]:
-    """Types and shapes of the arrays."""
-    return {name: f"{a.dtype} {list(a.shape)}" for name, a in _named(run).items()}
-
-
-def _sums(checkpoint: pathlib.Path, step: int) -> bytes:
-    """SHA-256 of the files of a checkpoint, which is that of a step.
-
-    Raises: OSError: a file is there and cannot be read.
-    """
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    lines = []
-    for item in filter(lambda item: (checkpoint / item).is_dir(), _ITEMS):
-        for top, _, names in os.walk(checkpoint / item, onerror=refuse):
-            for path in (pathlib.Path(top, name) for name in names):
-                with path.open("rb") as file:
-                    total = hashlib.file_digest(file, "sha256").hexdigest()
-                within = path.relative_to(checkpoint).as_posix()
-                lines.append(f"{total}  {step}/{within}\n")
-    return "".join(sorted(lines)).encode()
-
-
-def _first_says(act: Callable[[], bool]) -> bool:
-    """What a function gives in the first process, told to all; it fails in all."""
-    says, error = False, None
-    try:
-        says = jax.process_index() == 0 and act()
-    except Exception as caught:
-        error = caught
-    answer = devices.max_over_processes(_FAILS if error else int(says))
-    if answer == _FAILS:
-        raise error or ValueError(
-            "the first process cannot look at the checkpoints; see what it says"
-        )
-    return answer > 0
 
 
 def _abstract(a: Any) -> jax.ShapeDtypeStruct:

@@ -5,7 +5,7 @@ statistics are those of the whole batch. The compiler splits the work by the bat
 sharding; sums over the batch may round differently.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DATA = "data"  # The name of the mesh's one axis.
+_FAILS = 2  # What the first process says beside yes and no.
 
 
 def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -74,6 +75,21 @@ def max_over_processes(number: int) -> int:
     if jax.process_count() == 1:
         return number
     return int(np.max(multihost_utils.process_allgather(np.int32(number))))
+
+
+def first_says(act: Callable[[], bool]) -> bool:
+    """What a function gives in the first process, told to all; it fails in all."""
+    says, error = False, None
+    try:
+        says = jax.process_index() == 0 and act()
+    except Exception as caught:
+        error = caught
+    answer = max_over_processes(_FAILS if error else int(says))
+    if answer == _FAILS:
+        raise error or ValueError(
+            "the first process cannot look at the checkpoints; see what it says"
+        )
+    return answer > 0
 
 
 def _constrained(tree, mesh, spec):

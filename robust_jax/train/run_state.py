@@ -1,8 +1,11 @@
 """The state of a training run, and the contract of what saves it (host)."""
 
 import dataclasses
+import functools
 import statistics
 from typing import Any, NamedTuple, Protocol
+
+import jax
 
 from robust_jax.train.state import TrainState, Variables
 
@@ -44,6 +47,16 @@ class RunState(NamedTuple):
     state: TrainState
     best: Variables | None  # the best weights so far, if the recipe keeps the best
     progress: TrainingProgress
+
+    def named(self) -> dict[str, Any]:
+        """The arrays by their path in the tree, in its order."""
+        leaves, _ = jax.tree_util.tree_flatten_with_path((self.state, self.best))
+        path = functools.partial(jax.tree_util.keystr, simple=True, separator="/")
+        return {path(keys): a for keys, a in leaves}
+
+    def leaves(self) -> dict[str, str]:
+        """Types and shapes of the arrays."""
+        return {name: f"{a.dtype} {list(a.shape)}" for name, a in self.named().items()}
 
 
 class Checkpointer(Protocol):

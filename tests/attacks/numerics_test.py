@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 from robust_jax import attacks, threats
 from robust_jax.core import drive, factories, lift
 from robust_jax.core.types import AttackResult, Reach, Untargeted
-from robust_jax.evaluate.engine import programs
+from robust_jax.evaluate.engine import transitions
 from tests import traces, victims
 from tests.attacks.small_budgets import small
 from tests.attacks.table import RADII, RANKS, of_attacks
@@ -33,7 +33,7 @@ def _order(shape, threat, goal):
     images = np.zeros((SLOTS, *shape), np.float32)
     data, logits = np.zeros((SLOTS, 2), np.uint32), np.zeros((SLOTS, CLASSES))
     threat = lift.threat_on_host(threat, images)
-    return programs.Inputs(data, images, goal, threat, logits.astype(np.float32))
+    return transitions.Inputs(data, images, goal, threat, logits.astype(np.float32))
 
 
 @pytest.mark.parametrize(("name", "norm"), of_attacks(CASES))
@@ -46,12 +46,14 @@ def test_with_64_bits_and_strict_ranks_it_is_the_same_program(name, norm):
     if turn % 2:
         order = order._replace(goal=Reach(label))
     with traces.strict():
-        begun, slots = jax.make_jaxpr(programs.fresh, return_shape=True)(attack, order)
+        begun, slots = jax.make_jaxpr(transitions.fresh, return_shape=True)(
+            attack, order
+        )
         all_slots = np.ones(SLOTS, bool)
         step = (attack, model, slots, all_slots)
-        moved, after = jax.make_jaxpr(programs.stepped, return_shape=True)(*step)
+        moved, after = jax.make_jaxpr(transitions.stepped, return_shape=True)(*step)
         take = (attack, slots, slots, all_slots, label)
-        look = jax.eval_shape(programs.exchanged, *take)[1]
+        look = jax.eval_shape(transitions.exchanged, *take)[1]
     assert not traces.wide(slots)
     assert slots == after
     assert AttackResult(*(leaf.dtype.name for leaf in look.result)) == FOUND

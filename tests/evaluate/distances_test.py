@@ -1,7 +1,5 @@
 """How near the nearest found is: counted, looked at again, and compared."""
 
-import sys
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from robust_jax.evaluate import (
     Stage,
     distances,
     likeliest_targets,
+    nearest_finds,
 )
 from robust_jax.evaluate.distances import last_radius, optimality
 from tests import victims
@@ -127,7 +126,6 @@ def test_polish_that_goes_too_far_loses_nothing(monkeypatch, short_of_it):
     """To x, or to where the margin is so near zero that rounding could decide."""
     plan = NearestPlan("fab", (FAB,), polish=3)
     plain, calls = found(plan._replace(polish=0)), np.zeros(2)
-    module = sys.modules["robust_jax.evaluate.distances"]
 
     def across(model, threat, x, x_adv, labels, points, tile):
         rows = np.arange(len(x))
@@ -139,7 +137,7 @@ def test_polish_that_goes_too_far_loses_nothing(monkeypatch, short_of_it):
         share = np.maximum(share, 0)[rows, None].astype(np.float32)
         return x + share * (x_adv - x), calls
 
-    monkeypatch.setattr(module, "polished", across)
+    monkeypatch.setattr(nearest_finds, "polished", across)
     kept = found(plan)
     np.testing.assert_array_equal(kept.distance, plain.distance)
     np.testing.assert_array_equal(kept.x_adv, plain.x_adv)

@@ -22,7 +22,7 @@ from robust_jax import attacks, threats
 from robust_jax.core import drive, factories, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.evaluate import Layout, Stage, confirm, distances, plans, robustness
-from robust_jax.evaluate.engine import programs
+from robust_jax.evaluate.engine import transitions
 from tests import traces, victims
 
 N, SHAPE, CLASSES = 5, (4, 4, 1), 3
@@ -167,10 +167,10 @@ def test_the_stages_of_all_plans_are_the_same_programs():
         threat = lift.threat_on_host(threats.by_name(norm)(2.0), images)
         order = (key_data, images, goal, threat, logits.astype(np.float32))
         with traces.strict():
-            begin = (attack, programs.Inputs(*order))
-            begun, slots = jax.make_jaxpr(programs.fresh, return_shape=True)(*begin)
+            begin = (attack, transitions.Inputs(*order))
+            begun, slots = jax.make_jaxpr(transitions.fresh, return_shape=True)(*begin)
             step = (attack, model, slots, np.ones(2, bool))
-            moved, after = jax.make_jaxpr(programs.stepped, return_shape=True)(*step)
+            moved, after = jax.make_jaxpr(transitions.stepped, return_shape=True)(*step)
         assert not traces.wide(slots) and slots == after, stage.name
         assert traces.draws(begun) | traces.draws(moved) <= {32}, stage.name
     assert len(seen) > 20

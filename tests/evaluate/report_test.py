@@ -6,7 +6,8 @@ import pytest
 from robust_jax.core.compilation import Compilation
 from robust_jax.core.metrics import Proportion
 from robust_jax.evaluate.claims import Claims
-from robust_jax.evaluate.report import Report, StageResult
+from robust_jax.evaluate.report import Report
+from robust_jax.evaluate.results import StageResult
 
 N = 10
 NOBODY = np.zeros(0, np.int64)

@@ -17,7 +17,7 @@ import pytest
 from orbax import checkpoint as orbax
 
 from robust_jax import train
-from robust_jax.train import catalog, checkpointing, devices, loop, setup
+from robust_jax.train import catalog, checkpointing, devices, digests, loop, setup
 from robust_jax.train.checkpointing import OrbaxCheckpointer
 from tests.train import resumed_run
 
@@ -262,7 +262,7 @@ def test_what_fails_for_now_leaves_finished_checkpoints(
     """A host or device without memory is no reason to train anew."""
     fails = orbax.CheckpointManager, where
     if where == "hashing":
-        fails = checkpointing.hashlib, "file_digest"
+        fails = digests.hashlib, "file_digest"
     with monkeypatch.context() as patch:
         patch.setattr(*fails, failing(error))
         with pytest.raises(kind, match=words):

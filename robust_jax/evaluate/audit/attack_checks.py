@@ -13,7 +13,8 @@ from robust_jax.core.types import AttackResult
 from robust_jax.evaluate.audit import ladder
 from robust_jax.evaluate.audit.chance import at_most, outweighs, tolerated
 from robust_jax.evaluate.audit.finding import Answer, Measured, check
-from robust_jax.evaluate.audit.subject import Bench, margins
+from robust_jax.evaluate.audit.subject import Bench
+from robust_jax.evaluate.claims import margins
 
 # Of all points; what the seeds of one AutoAttack differ by is as much.
 _GAIN_OF_BUDGET = 0.005

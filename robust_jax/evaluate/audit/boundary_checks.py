@@ -11,7 +11,8 @@ import numpy as np
 
 from robust_jax.evaluate.audit.chance import at_most
 from robust_jax.evaluate.audit.finding import Answer, check
-from robust_jax.evaluate.audit.subject import Bench, margins
+from robust_jax.evaluate.audit.subject import Bench
+from robust_jax.evaluate.claims import margins
 
 _COARSE = 16  # Looks on the way to the other image: for the first change of class.
 _FINE = 32  # Looks on the way to that change.

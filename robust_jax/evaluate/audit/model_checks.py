@@ -12,7 +12,8 @@ import numpy as np
 
 from robust_jax.evaluate.audit import probes, tactics
 from robust_jax.evaluate.audit.finding import Answer, Measured, check
-from robust_jax.evaluate.audit.subject import Bench, margins
+from robust_jax.evaluate.audit.subject import Bench
+from robust_jax.evaluate.claims import margins
 
 _TWICE = 1e-4  # One program, equal images: the order of sums may differ on a GPU.
 _LAYOUTS = 0.01  # Of a logit range: float32 moves 1e-5, bfloat16 a few 1e-3.

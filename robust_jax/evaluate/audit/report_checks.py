@@ -7,8 +7,8 @@ import numpy as np
 
 from robust_jax.core import records
 from robust_jax.evaluate.audit.finding import Answer, Measured, check
-from robust_jax.evaluate.audit.subject import Bench, margins
-from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.audit.subject import Bench
+from robust_jax.evaluate.claims import margins, predict
 
 _CONFIDENCE = 0.95
 # A wider interval spans more than three tenths: not even the first digit is known.

@@ -14,7 +14,8 @@ from robust_jax.core.types import Attack
 from robust_jax.evaluate.audit import affine_surrogate, ladder, tactics
 from robust_jax.evaluate.audit.chance import at_most
 from robust_jax.evaluate.audit.finding import Answer, Measured, check
-from robust_jax.evaluate.audit.subject import Bench, Subject, margins
+from robust_jax.evaluate.audit.subject import Bench, Subject
+from robust_jax.evaluate.claims import margins
 from robust_jax.evaluate.hard_label import QUERIES, hard_label
 
 _NOT_BY_LABELS = ("l0", "patch")  # Norms that the search by labels does not know.

@@ -8,8 +8,7 @@ import numpy as np
 from robust_jax.core import drive, factories, lift
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.audit import drivers
-from robust_jax.evaluate.audit.subject import margins
-from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.claims import margins, predict
 
 _TILE = 48  # Any size but the attack's: an independent look is in another layout.
 

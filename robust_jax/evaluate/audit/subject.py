@@ -15,7 +15,7 @@ from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import Attack, AttackResult, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.batch import run_on
-from robust_jax.evaluate.claims import Claims, predict
+from robust_jax.evaluate.claims import Claims, mapped, predict
 from robust_jax.evaluate.engine import Examples
 from robust_jax.evaluate.results import StageResult, Verdicts
 from robust_jax.evaluate.stages import Plan
@@ -201,15 +201,10 @@ class Bench:
             brief: whether to compile it without optimisation: it is asked once.
         """
         program, model = batched(function, brief), drive.as_partial(self.subject.model)
-        parts = []
-        n = len(jax.tree.leaves(rows)[0])
-        for index, real in lift.tiles(n, self.subject.tile):
-            tile = jax.tree.map(lambda a: a[index], rows)  # noqa: B023
-            part = program(model, *tile)
-            parts.append(jax.tree.map(lambda a: np.asarray(a)[:real], part))  # noqa: B023
-        times = n * self.subject.samples
+        found = mapped(program, model, *rows, tile=self.subject.tile)
+        times = len(jax.tree.leaves(rows)[0]) * self.subject.samples
         self.count(times * forwards, times * backwards)
-        return jax.tree.map(lambda *tiles: np.concatenate(tiles), *parts)
+        return found
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` gives, made at the first call with this name."""
@@ -241,14 +236,6 @@ def why_no_gradient(model: LogitsFn, x: np.ndarray) -> str | None:
         line = next(iter(str(error).splitlines()), "")
         return f"{type(error).__name__}: {line}"
     return None
-
-
-def margins(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Best other logit minus the label's, [N], in float64; NaN where not finite."""
-    logits = np.asarray(logits, np.float64)
-    own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    is_own = np.arange(logits.shape[1]) == labels[:, None]
-    return np.where(is_own, -np.inf, logits).max(axis=1) - own
 
 
 @functools.lru_cache(maxsize=128)

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 
 from robust_jax.core.types import AttackResult, LogitsFn
-from robust_jax.evaluate.engine.programs import Compiled, Programs, Slots, Snapshot
+from robust_jax.evaluate.engine.programs import Compiled, Programs
 from robust_jax.evaluate.engine.queue import Item
+from robust_jax.evaluate.engine.transitions import Slots, Snapshot
 from robust_jax.evaluate.engine.work import Work
 
 _LEAST_CALLS = 5  # Between two looks: a tile out of phase would be looked at each call.

@@ -8,8 +8,8 @@ import numpy as np
 
 from robust_jax.core import lift
 from robust_jax.core.types import Goal, Threat
-from robust_jax.evaluate.engine.programs import Inputs
 from robust_jax.evaluate.engine.queue import Item
+from robust_jax.evaluate.engine.transitions import Inputs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ from robust_jax.core.types import Attack
 from robust_jax.evaluate import Stage, likeliest_targets
 from robust_jax.evaluate.audit import model_checks, probes, run_audit
 from robust_jax.evaluate.audit.finding import FLAG, PASS, SKIPPED, checks_of
-from robust_jax.evaluate.audit.subject import Bench, margins
-from robust_jax.evaluate.claims import predict
+from robust_jax.evaluate.audit.subject import Bench
+from robust_jax.evaluate.claims import margins, predict
 from robust_jax.losses import objectives
 from tests import victims
 from tests.evaluate.audit import scenes

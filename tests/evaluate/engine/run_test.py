@@ -23,7 +23,14 @@ from robust_jax.core import exports
 from robust_jax.core.types import Untargeted
 from robust_jax.evaluate import Layout, Stage, evaluation, robustness
 from robust_jax.evaluate.audit import CHECKS
-from robust_jax.evaluate.engine import Entry, Journal, journal, programs, run
+from robust_jax.evaluate.engine import (
+    Entry,
+    Journal,
+    journal,
+    programs,
+    run,
+    transitions,
+)
 from robust_jax.losses import objectives
 from tests import victims
 from tests.evaluate import invariance_cases as cases
@@ -316,16 +323,16 @@ def test_chunks_export_for_cpu_cuda_and_tpu(name):
     model, n = cases.NET, 4
 
     def run(attack, order, weights, count):
-        slots, live = programs.fresh(attack, order), jnp.ones(n, bool)
+        slots, live = transitions.fresh(attack, order), jnp.ones(n, bool)
         bound = Partial(victims.two_layers, weights)
-        slots = programs.looped(attack, bound, slots, live, count)
+        slots = transitions.looped(attack, bound, slots, live, count)
         if attack.judge is not None:
-            slots = programs.judged(attack, bound, slots, live)
-        slots = programs.refilled(attack, slots, ~live, order)
+            slots = transitions.judged(attack, bound, slots, live)
+        slots = transitions.refilled(attack, slots, ~live, order)
         index = jnp.arange(n, dtype=jnp.int32)
-        return programs.exchanged(attack, slots, slots, live, index)
+        return transitions.exchanged(attack, slots, slots, live, index)
 
-    order = programs.Inputs(
+    order = transitions.Inputs(
         np.zeros((n, 2), np.uint32),
         cases.IMAGES[:n],
         Untargeted(cases.LABELS[:n]),

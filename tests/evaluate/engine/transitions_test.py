@@ -5,7 +5,7 @@ import numpy as np
 
 from robust_jax import attacks, threats
 from robust_jax.core.types import Untargeted
-from robust_jax.evaluate.engine import programs
+from robust_jax.evaluate.engine import transitions
 from tests import victims
 
 STEPS, FREE, BROKEN, WAITING = 3, 0, 1, 2  # What is in the slots.
@@ -21,13 +21,13 @@ def test_steps_move_slots_with_an_item_that_has_not_ended_up_to_its_last_call():
     zeros, ones = np.zeros(3, np.float32), np.ones(3, np.float32)
     threat = threats.Linf(1e-4 * ones, zeros, ones)
     keys = np.arange(6, dtype=np.uint32).reshape(3, 2)
-    order = programs.Inputs(keys, x, Untargeted(labels), threat, logits)
+    order = transitions.Inputs(keys, x, Untargeted(labels), threat, logits)
     assert attack.judge is not None
 
     @jax.jit
     def run(attack, order, live):
-        slots = programs.fresh(attack, order)
-        return slots, programs.looped(attack, model, slots, live, STEPS + 5)
+        slots = transitions.fresh(attack, order)
+        return slots, transitions.looped(attack, model, slots, live, STEPS + 5)
 
     first, slots = run(attack, order, np.arange(3) != FREE)
     np.testing.assert_array_equal(slots.calls, [0, 0, STEPS])

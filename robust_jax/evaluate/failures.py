@@ -1,0 +1,51 @@
+"""The examples that a stage broke, each with the attack that broke it."""
+
+import dataclasses
+
+import numpy as np
+
+from robust_jax.core.brief import brief
+from robust_jax.core.types import AttackResult
+from robust_jax.evaluate.evaluation import Evaluation
+from robust_jax.evaluate.results import Verdicts
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """An example that a stage broke."""
+
+    position: int  # in the caller's order
+    id: int
+    label: int
+    stage: str
+    target: int  # which of the stage's goals
+    restart: int
+    x: np.ndarray  # [*S]
+    x_adv: np.ndarray  # [*S]
+    _evaluation: Evaluation
+
+    __repr__ = brief
+
+    def reproduce(self) -> AttackResult:
+        """Runs the attack that broke this example again, from its key, on it alone.
+
+        Guarantees: on the same machine and layout `x_adv` is equal to the last byte.
+        """
+        return self._evaluation.again(self.position)
+
+
+def failure(run: Evaluation, found: Verdicts, position: int) -> Failure:
+    """The example at a position, which a stage broke."""
+    stage = run.plan[found.winner[position]]
+    target, restart = divmod(int(found.place[position]), stage.restarts)
+    return Failure(
+        position=position,
+        id=int(found.ids[position]),
+        label=int(run.examples.labels[position]),
+        stage=stage.name,
+        target=target,
+        restart=restart,
+        x=run.examples.images[position],
+        x_adv=found.x_adv[position],
+        _evaluation=run,
+    )
