@@ -99,7 +99,12 @@ def __dir__() -> _Sequence[str]:
 
 
 def list() -> Catalog:
-    """All attacks on pixels, which print as a table."""
+    """All attacks on pixels, which print as a table.
+
+    >>> [entry.name for entry in rj.attacks.list() if entry.norms == ("l0",)]
+    ['pgd_l0', 'one_pixel', 'sparse_rs', 'cw_l0', 'greedy_l0', 'jsma', 'sigma_zero',
+    'sparsefool']
+    """
     return _CATALOG
 
 
@@ -107,5 +112,8 @@ def by_name(name: str) -> Entry:
     """The entry of an attack.
 
     Raises: ValueError: an unknown name; the nearest one is suggested.
+
+    >>> rj.attacks.by_name("square").make(queries=1000)
+    square(queries=1000, initial_share=0.8, horizon=10000, proposals=1)
     """
     return _found(name, _CATALOG)

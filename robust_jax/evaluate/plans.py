@@ -72,6 +72,11 @@ def standard(norm: str, num_classes: int = 10) -> Plan:
     Raises: ValueError: another norm; K < 2.
     References: Croce & Hein (2020), Sec. 5; settings of the authors' code. Differs from
         it in: what the attacks' docstrings say.
+
+    >>> [stage.name for stage in rj.evaluate.standard("linf")]
+    ['apgd-ce', 'apgd-t', 'fab-t', 'square']
+    >>> rj.evaluate.standard("linf", num_classes=2)[1].attack
+    apgd(objective=margin, steps=100, radii=(1.0,))
     """
     _check("standard", norm, num_classes)
     ce, targeted = objectives.cross_entropy, _dlr(num_classes, 4)
@@ -90,6 +95,9 @@ def plus(norm: str, num_classes: int = 10) -> Plan:
     The first start of FAB is the input, so that its restarts are a stage of their own.
     The authors made it for Linf and L2; in L1 APGD runs at the radius alone.
     Edge cases, args, raises: see `standard`.
+
+    >>> [stage.name for stage in rj.evaluate.plus("linf")]
+    ['apgd-ce', 'apgd-dlr', 'fab', 'fab restarts', 'square', 'apgd-t', 'fab-t']
     """
     _check("plus", norm, num_classes)
     radii = (1.0,)
@@ -126,6 +134,9 @@ def rand(norm: str, num_classes: int = 10, draw: Draw = by_key) -> Plan:
         draw: (key, net) -> one version; by default the net is a function of
             `(x, key=FIXED)`, see `attacks.expectation`.
     Raises: ValueError: another norm; K < 2.
+
+    >>> [stage.attack.steps for stage in rj.evaluate.rand("l2")]
+    [101, 101]
     """
     _check("rand", norm, num_classes)
     mean = attacks.expectation(draw, samples=20)
@@ -147,6 +158,9 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
         norm: linf, l2, l1, l0 or patch.
         num_classes: K, >= 2.
     Raises: ValueError: another norm; K < 2.
+
+    >>> len(rj.evaluate.strongest("linf"))
+    14
     """
     _check("strongest", norm, num_classes, _EVERY)
     every = likeliest_targets(num_classes - 1)
@@ -197,6 +211,9 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
         norm: linf, l2 or l1.
         num_classes: K, >= 2.
     Raises: ValueError: another norm; K < 2.
+
+    >>> [stage.name for stage in rj.evaluate.swift("linf")][:3]
+    ['apgd-ce 20', 'square 100', 'apgd-t 10']
     """
     _check("swift", norm, num_classes)
     ce, targeted = objectives.cross_entropy, _dlr(num_classes, 4)

@@ -33,7 +33,12 @@ COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """An example that a stage broke."""
+    """An example that a stage broke.
+
+    >>> failure = report.failures()[0]
+    >>> failure.position, failure.stage, failure.x, failure.x_adv
+    (0, 'fgsm', array([0.6, 0.4], dtype=float32), array([0.35, 0.65 ], dtype=float32))
+    """
 
     position: int  # in the caller's order
     id: int
@@ -57,7 +62,13 @@ class Failure:
 
 @dataclasses.dataclass(frozen=True)
 class Report(Verdicts):
-    """What an evaluation found, its audit, and what it took."""
+    """What an evaluation found, its audit, and what it took.
+
+    >>> report.clean, report.winner
+    (array([ True, True, True]), array([ 0, -1, 0]))
+    >>> report.claims.passed, report.robust_accuracy.value
+    (True, 0.333)
+    """
 
     audit: Audit | None = None
     compilation: Compilation | None = None  # from the call to the report

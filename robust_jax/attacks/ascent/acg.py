@@ -43,6 +43,10 @@ def acg(
     Raises: ValueError: if steps is not an integer >= 1.
     References: Alg. 1, Eq. 6 and 7. Differs from the authors' code in: the first
         window, as `apgd`; other norms than Linf take their steepest step.
+
+    >>> attack = rj.attacks.acg(steps=50)
+    >>> attack, attack.steps
+    (acg(steps=50), 51)
     """
     return auto_ascent(
         objective,

@@ -59,6 +59,11 @@ def apgd(
         here; the first window compares the first step with the start (theirs compares
         it with zero); the adversarial iterate with the largest margin is returned
         (theirs: the last one); no step follows a success unless asked for.
+
+    >>> rj.attacks.apgd(rj.losses.objectives.dlr, steps=100)
+    apgd(objective=dlr, steps=100, radii=(1.0,))
+    >>> rj.attacks.apgd(steps=100, radii=(3.0, 2.0, 1.0)).steps  # 3 starts.
+    103
     """
     direct = Course(init=lambda x: (), turn=lambda grad, memory: (grad, memory))
     return auto_ascent(

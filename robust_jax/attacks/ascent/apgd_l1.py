@@ -154,6 +154,11 @@ def apgd_l1(
         shares of steps are rounded down (up); adversarial iterates inside eps count
         in every stage (in the last one), and the one with the largest margin is
         returned (the last one).
+
+    >>> rj.attacks.apgd_l1(steps=100, radii=(1.0,)).steps
+    101
+    >>> rj.attacks.by_name("apgd_l1").norms
+    ('l1',)
     """
     check(steps, radii)
     estimator = exact() if gradient is None else gradient

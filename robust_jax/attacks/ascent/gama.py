@@ -48,6 +48,9 @@ def gama_pgd(
         in: p_clean is the answer at x, as their text has it, where the code takes the
         one at the random start; the start is clipped to the box; the best iterate is
         kept rather than the last one; other norms than Linf.
+
+    >>> rj.attacks.gama_pgd(steps=60, weight=30.0)
+    gama_pgd(steps=60, weight=30.0)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("weight", weight)

@@ -36,6 +36,9 @@ def stadv(
     References: Xiao et al., "Spatially Transformed Adversarial Examples", ICLR 2018
         (tau 0.05). Differs from it in: Adam, not L-BFGS; displacements are bounded by
         the threat; the strongest iterate is kept.
+
+    >>> rj.attacks.stadv(steps=20, smoothness=0.01).steps
+    21
     """
     checks.non_negative_number("smoothness", smoothness)
     return through(

@@ -49,6 +49,10 @@ def lookahead(
         Adversarial Attacks", ICLR 2020, Alg. 1, normalised as in the authors' code
         (the paper's L1 norm would make the move vanish). Differs in: nothing for Linf;
         in other norms eps m is measured in `even_move`s.
+
+    >>> ahead = rj.attacks.lookahead(0.1, inner=rj.attacks.scale_invariance(copies=3))
+    >>> ahead.forwards, ahead.backwards
+    (4, 3)
     """
     checks.positive_number("relative_step", relative_step)
     checks.non_negative_number("decay", decay)
@@ -88,6 +92,9 @@ def variance_tuning(
     References: Wang & He, "Enhancing the Transferability of Adversarial Attacks
         through Variance Tuning", CVPR 2021, Alg. 1. Differs in: nothing for Linf; in
         other norms eps is measured in `even_move`s.
+
+    >>> rj.attacks.variance_tuning(samples=5).backwards
+    6
     """
     checks.positive_integer("samples", samples)
     checks.positive_number("relative_radius", relative_radius)
@@ -134,6 +141,10 @@ def nesterov_variance_tuning(
     References: Wang & He, CVPR 2021, as in the authors' code, where v is the mean
         around x minus the gradient at the look-ahead point. Differs in: nothing for
         Linf; in other norms eps is measured in `even_move`s.
+
+    >>> tuned = rj.attacks.nesterov_variance_tuning(samples=5)
+    >>> tuned.forwards, tuned.backwards
+    (7, 6)
     """
     checks.positive_integer("samples", samples)
     checks.positive_number("relative_radius", relative_radius)
@@ -184,6 +195,9 @@ def di_fgsm(
     """MIM with input diversity, the paper's M-DI2-FGSM; decay = 0 is DI2-FGSM.
 
     References: Xie et al., CVPR 2019, see `transforms.input_diversity`.
+
+    >>> rj.attacks.di_fgsm(steps=10, probability=0.7)
+    di_fgsm(steps=10, relative_step=0.1, decay=1.0, probability=0.7)
     """
     estimator = input_diversity(probability, inner=gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -201,6 +215,9 @@ def ti_fgsm(
     """MIM with smoothed gradients, the paper's TI-MI-FGSM; decay = 0 is TI-BIM.
 
     References: Dong et al., CVPR 2019, see `transforms.translation_invariance`.
+
+    >>> rj.attacks.ti_fgsm(steps=10, kernel_size=7)
+    ti_fgsm(steps=10, relative_step=0.1, decay=1.0, kernel_size=7)
     """
     estimator = translation_invariance(kernel_size, gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -217,6 +234,10 @@ def ni_fgsm(
     """MIM with gradients at the look-ahead point, NI-FGSM.
 
     References: Lin et al., ICLR 2020, see `lookahead`.
+
+    >>> rj.attacks.ni_fgsm(steps=10, gradient=rj.attacks.input_diversity())
+    ni_fgsm(steps=10, relative_step=0.1, decay=1.0,
+    gradient=input_diversity(probability=0.5, lowest_share=0.906))
     """
     estimator = lookahead(relative_step, decay, gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -234,6 +255,9 @@ def si_ni_fgsm(
     """NI-FGSM with the mean gradient over scales of the look-ahead point, SI-NI-FGSM.
 
     References: Lin et al., ICLR 2020, Alg. 1, see `transforms.scale_invariance`.
+
+    >>> rj.attacks.si_ni_fgsm(steps=10, copies=3)
+    si_ni_fgsm(steps=10, relative_step=0.1, decay=1.0, copies=3)
     """
     scaled = scale_invariance(copies, gradient)
     return ni_fgsm(steps, relative_step, decay, objective, scaled)
@@ -254,6 +278,9 @@ def vmi_fgsm(
     """MIM with variance-tuned gradients, VMI-FGSM.
 
     References: Wang & He, CVPR 2021, Alg. 1, see `variance_tuning`.
+
+    >>> rj.attacks.vmi_fgsm(steps=10, samples=5)
+    vmi_fgsm(steps=10, relative_step=0.1, decay=1.0, samples=5, relative_radius=1.5)
     """
     estimator = variance_tuning(samples, relative_radius, gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -274,6 +301,9 @@ def vni_fgsm(
     """NI-FGSM with variance-tuned gradients, VNI-FGSM.
 
     References: Wang & He, CVPR 2021, see `nesterov_variance_tuning`.
+
+    >>> rj.attacks.vni_fgsm(steps=10, samples=5)
+    vni_fgsm(steps=10, relative_step=0.1, decay=1.0, samples=5, relative_radius=1.5)
     """
     estimator = nesterov_variance_tuning(
         samples, relative_radius, relative_step, decay, gradient

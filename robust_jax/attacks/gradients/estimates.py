@@ -30,6 +30,9 @@ def spsa(samples: int = 128, delta: float = 0.01) -> Gradient:
         delta: pixel units, > 0.
     Raises: ValueError: arguments outside these ranges.
     References: Spall, IEEE TAC 1992; as an attack, Uesato et al., ICML 2018, Sec. 4.
+
+    >>> rj.attacks.pgd(20, gradient=rj.attacks.gradients.estimates.spsa(samples=64))
+    pgd(steps=20, relative_step=0.0333, gradient=spsa(samples=64, delta=0.01))
     """
     return _two_sided(samples, delta, _SIGNS)
 
@@ -47,6 +50,9 @@ def nes(samples: int = 50, sigma: float = 0.001) -> Gradient:
     Raises: ValueError: arguments outside these ranges.
     References: Ilyas et al., "Black-box Adversarial Attacks with Limited Queries and
         Information", ICML 2018, Alg. 1.
+
+    >>> rj.attacks.gradients.estimates.nes(samples=10).forwards
+    21
     """
     return _two_sided(samples, sigma, _NORMAL)
 

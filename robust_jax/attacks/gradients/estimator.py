@@ -18,7 +18,18 @@ Climb = Callable[[Array], Array]  # logits [K] -> [], what is to be climbed
 
 
 class Scene(NamedTuple):
-    """What an estimator looks at, and with which eyes. One example."""
+    """What an estimator looks at, and with which eyes. One example.
+
+    >>> asked = rj.attacks.gradients.Scene(
+    ...     key=jax.random.key(0),
+    ...     logits_fn=net,
+    ...     threat=rj.threats.Linf(0.1),
+    ...     climb=lambda logits: -logits[0],
+    ...     x=images[0],
+    ... )
+    >>> asked.climb(asked.logits_fn(asked.x))
+    Array(-0.2, dtype=float32)
+    """
 
     key: Key  # of the draws of this look
     logits_fn: LogitsFn
@@ -28,7 +39,12 @@ class Scene(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What one look at the model shows."""
+    """What one look at the model shows.
+
+    >>> zeros = np.zeros(2)
+    >>> rj.attacks.gradients.Look(value=-0.2, logits=zeros, grad=zeros).value
+    -0.2
+    """
 
     value: Array  # [] the objective at x
     logits: Array  # [K] of the model at x
@@ -40,6 +56,9 @@ class Gradient(NamedTuple):
 
     `look` answers for the scene's x itself in `value` and `logits`, whatever points it
     visits for `grad`: the attack judges and remembers x.
+
+    >>> rj.attacks.gradients.exact().init(images[0])  # It remembers nothing.
+    ()
     """
 
     init: Callable[[Array], Any]  # x [*S] -> memory, () if there is none
@@ -53,6 +72,13 @@ def exact() -> Gradient:
     """The gradient itself, by one forward and one backward pass.
 
     Entries that are not finite count as zero.
+
+    >>> climb, key = lambda logits: -logits[0], jax.random.key(0)
+    >>> threat = rj.threats.Linf(0.1)
+    >>> asked = rj.attacks.gradients.Scene(key, net, threat, climb, images[0])
+    >>> seen, memory = rj.attacks.gradients.exact().look(asked, ())
+    >>> seen.value, seen.grad
+    (Array(-0.2, dtype=float32), Array([-1., 1.], dtype=float32))
     """
 
     def look(scene: Scene, memory: tuple[()]) -> tuple[Look, tuple[()]]:
@@ -69,7 +95,11 @@ def exact() -> Gradient:
 
 @factory()
 def without() -> Gradient:
-    """No gradient, zeros in its place: for attacks that ask for values alone."""
+    """No gradient, zeros in its place: for attacks that ask for values alone.
+
+    >>> rj.attacks.gradients.without().backwards
+    0
+    """
 
     def look(scene: Scene, memory: tuple[()]) -> tuple[Look, tuple[()]]:
         logits = scene.logits_fn(scene.x)
@@ -80,5 +110,9 @@ def without() -> Gradient:
 
 
 def finite(grad: Array) -> Array:
-    """The gradient with zeros where its entries are not finite; any pytree."""
+    """The gradient with zeros where its entries are not finite; any pytree.
+
+    >>> rj.attacks.gradients.finite(jnp.array([1.0, jnp.nan, jnp.inf]))
+    Array([1., 0., 0.], dtype=float32)
+    """
     return jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), grad)

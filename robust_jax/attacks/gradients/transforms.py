@@ -51,6 +51,13 @@ def input_diversity(
         the size it knows, where they enlarge the input by up to 330 / 299; bilinear
         rather than nearest, which would drop rows; draws per example, not per batch;
         the last place of the frame can be drawn; zero is black, not grey.
+
+    >>> diverse = rj.attacks.input_diversity(0.7)
+    >>> diverse.forwards, diverse.backwards
+    (2, 1)
+    >>> rj.attacks.mim(gradient=diverse)
+    mim(steps=10, relative_step=0.1, decay=1.0,
+    gradient=input_diversity(probability=0.7, lowest_share=0.906))
     """
     checks.holds(
         "probability", probability, lambda v: 0 <= v <= 1, "a number in [0, 1]"
@@ -95,6 +102,11 @@ def translation_invariance(
     References: Dong et al., "Evading Defenses to Transferable Adversarial Examples by
         Translation-Invariant Attacks", CVPR 2019. Differs from the authors' code in:
         nothing.
+
+    >>> smooth = rj.attacks.translation_invariance(5, rj.attacks.input_diversity())
+    >>> smooth, smooth.forwards
+    (translation_invariance(kernel_size=5, inner=input_diversity(probability=0.5,
+    lowest_share=0.906)), 2)
     """
     checks.positive_integer("kernel_size", kernel_size)
     if kernel_size % 2 == 0:
@@ -123,6 +135,11 @@ def scale_invariance(copies: int = 5, inner: Gradient | None = None) -> Gradient
     References: Lin et al., "Nesterov Accelerated Gradient and Scale Invariance for
         Adversarial Attacks", ICLR 2020, Alg. 1. Differs from the authors' code in:
         pixels of [0, 1] are scaled, towards black, where theirs of [-1, 1] go to grey.
+
+    >>> rj.attacks.scale_invariance(copies=3).backwards
+    3
+    >>> rj.attacks.mim(gradient=rj.attacks.scale_invariance(copies=3))
+    mim(steps=10, relative_step=0.1, decay=1.0, gradient=scale_invariance(copies=3))
     """
     checks.positive_integer("copies", copies)
     inner = inner or exact()
@@ -176,6 +193,13 @@ def expectation(
     References: Athalye et al., "Synthesizing Robust Adversarial Examples", ICML 2018.
         Differs from AutoAttack's code in: value and logits are means too, where it
         takes those of the last sample.
+
+    >>> def noisy(key, net):
+    ...     return lambda x: net(x + 0.1 * jax.random.normal(key, x.shape))
+    >>> mean = rj.attacks.expectation(noisy, samples=8)
+    >>> mean.forwards, rj.attacks.pgd(10, gradient=mean)
+    (8, pgd(steps=10, relative_step=0.0333, gradient=expectation(draw=noisy,
+    samples=8)))
     """
     checks.positive_integer("samples", samples)
     inner = inner or exact()
@@ -215,6 +239,10 @@ def straight_through(
     Raises: ValueError: while tracing, if the shapes differ.
     References: Athalye et al., "Obfuscated Gradients Give a False Sense of Security",
         ICML 2018, Sec. 4.1.
+
+    >>> rounded = rj.attacks.straight_through(jnp.round)
+    >>> jax.value_and_grad(lambda x: 3.0 * rounded(x))(0.7)
+    (Array(3., dtype=float32, weak_type=True), Array(3., dtype=float32, weak_type=True))
     """
 
     def passed(x: Any) -> Any:

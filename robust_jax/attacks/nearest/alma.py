@@ -77,6 +77,9 @@ def alma(
     References: Rony et al., "Augmented Lagrangian Adversarial Attacks", ICCV 2021,
         Alg. 1. Differs from the authors' code in: the first step is measured without
         the coordinates that the box holds, rather than searched for.
+
+    >>> rj.attacks.alma(steps=100, first_distance=0.5)  # As the paper does in L1.
+    alma(steps=100, first_distance=0.5, final_step=0.01, decay=0.9)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("first_distance", first_distance)

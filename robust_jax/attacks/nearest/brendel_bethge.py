@@ -74,6 +74,10 @@ def brendel_bethge(
         that another attack found and that is drawn to the boundary; the radius does not
         depend on the batch and falls at every step rather than 20 times by half; the
         step is exact to rounding, by nested bisection.
+
+    >>> rj.attacks.brendel_bethge(steps=100, step_size=0.1)
+    brendel_bethge(steps=100, step_size=0.1, last_step=3e-05, momentum=0.8,
+    overshoot=1.1)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)

@@ -97,6 +97,10 @@ def cw_l0(
         0, not 0.01; the number of steps is bounded; the distance is measured from x;
         every adversarial iterate counts for what is returned; Adam starts anew with
         every const, too; the loss is divided by 1 + const, to which Adam is blind.
+
+    >>> rj.attacks.by_name("cw_l0").short()
+    cw_l0(steps=498, iterations=30, step_size=0.1, first_const=1.0,
+    largest_const=2000000.0, slack=0.1)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("iterations", iterations)

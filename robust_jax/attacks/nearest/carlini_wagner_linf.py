@@ -106,6 +106,9 @@ def cw_linf(
         counts for what is returned; the bound starts at eps or the box, not at 1; Adam
         starts anew with every const, too; the loss is divided by 1 + const, to which
         Adam is blind.
+
+    >>> rj.attacks.by_name("cw_linf").short().steps
+    476
     """
     checks.positive_integer("iterations", iterations)
     checks.positive_number("step_size", step_size)

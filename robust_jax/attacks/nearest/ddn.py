@@ -58,6 +58,11 @@ def ddn(
         Gradient-Based L2 Adversarial Attacks and Defenses", CVPR 2019, Alg. 1. Differs
         from the authors' code in: what the box cuts off is made up for by the other
         coordinates, so that the radius is met; no rounding by default.
+
+    >>> rj.attacks.ddn(steps=50), rj.attacks.ddn(50).steps
+    (ddn(steps=50, gamma=0.05, first_radius=1.0), 51)
+    >>> rj.attacks.by_name("ddn").norms
+    ('l2',)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("first_radius", first_radius)

@@ -66,6 +66,9 @@ def deepfool(
         way to the boundary is the shortest inside the box, where theirs is clipped or
         leaves it; every step overshoots, theirs the sum of all; all classes, not the 10
         that lead; nothing is added to the distance.
+
+    >>> rj.attacks.deepfool(steps=20).steps  # The last call judges the last iterate.
+    21
     """
     checks.positive_integer("steps", steps)
     checks.non_negative_number("overshoot", overshoot)

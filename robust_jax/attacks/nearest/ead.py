@@ -87,6 +87,9 @@ def ead(
         the point ahead is judged, where the gradient is taken, which saves a forward
         per iteration, and it is clipped to the box; early abort per example, not per
         batch, by the loss that includes L1.
+
+    >>> rj.attacks.ead(rounds=4, iterations=200, beta=0.01).steps
+    800
     """
     schedule = const_search.checked(rounds, iterations, first_const, abort_early)
     checks.positive_number("step_size", step_size)

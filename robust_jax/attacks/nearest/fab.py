@@ -102,6 +102,9 @@ def fab(
         value is taken at the iterate, not through an offset from the origin; a random
         start is judged; a tie of logits is a success. As there, a point that was pulled
         back is not judged, and there is no final search.
+
+    >>> rj.attacks.fab(steps=50, alpha_max=0.2)
+    fab(steps=50, alpha_max=0.2, eta=1.05, beta=0.9)
     """
     checks.positive_integer("steps", steps)
     checks.holds("alpha_max", alpha_max, lambda v: 0 <= v <= 1, "a weight in [0, 1]")

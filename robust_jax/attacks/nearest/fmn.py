@@ -58,6 +58,11 @@ def fmn(
         that of foolbox and adversarial-library, in: projections onto ball and box
         together; in L2 theirs clips the displacement at one in place of its scale, so
         that points inside the ball are pushed to its surface.
+
+    >>> rj.attacks.fmn(steps=50, step_size=0.5).steps
+    51
+    >>> rj.attacks.by_name("fmn").norms
+    ('linf', 'l2', 'l1', 'l0')
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)

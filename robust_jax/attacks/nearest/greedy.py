@@ -59,6 +59,9 @@ def greedy_l0(
     References: of the kind of Hajri et al., "Stochastic sparse adversarial attacks",
         ICTAI 2021 (FGA), which moves one coordinate by several random lengths, where
         this moves several coordinates, each all the way.
+
+    >>> rj.attacks.greedy_l0(steps=20, candidates=10)
+    greedy_l0(steps=20, candidates=10)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("candidates", candidates)

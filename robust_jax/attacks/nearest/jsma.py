@@ -134,6 +134,9 @@ def jsma(
         Jacobian-based Saliency Map Attack", 2018. Differs from the authors' code in:
         untargeted goals; eps caps the coordinates; theirs ends where no saliency is
         positive, which happens to any net if all its logits rise together.
+
+    >>> rj.attacks.jsma(steps=20, changes=(1.0, -1.0))
+    jsma(steps=20, changes=(1.0, -1.0,))
     """
     checks.positive_integer("steps", steps)
     if not (isinstance(changes, tuple) and changes and all(map(_is_change, changes))):

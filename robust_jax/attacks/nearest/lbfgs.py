@@ -109,6 +109,10 @@ def lbfgs(
         Sec. 4.1, which gives no code. Differs from the paper in: the square of the
         length, which is smooth at x, as in cleverhans and advertorch; the largest c is
         sought, for the paper's smallest gives the largest delta.
+
+    >>> rj.attacks.lbfgs(steps=400, iterations=50)
+    lbfgs(steps=400, iterations=50, memory=10, ftol=0.0001, penalty=1.0, decades=8,
+    halvings=8)
     """
     for name, value in (("steps", steps), ("decades", decades), ("halvings", halvings)):
         checks.positive_integer(name, value)

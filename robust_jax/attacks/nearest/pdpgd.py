@@ -67,6 +67,9 @@ def pdpgd(
     References: Matyasko & Chau, "PDPGD: Primal-Dual Proximal Gradient Descent
         Adversarial Attack", 2021. Differs from the authors' code in: the proximal
         operator of L_{2/3} is that of its global minimum; a tie of logits is a success.
+
+    >>> rj.attacks.pdpgd(steps=100, step_size=0.3)
+    pdpgd(steps=100, step_size=0.3, final_step=0.01, first_ratio=0.01, proximal_steps=5)
     """
     checks.positive_integer("steps", steps)
     checks.holds("steps", steps, lambda v: v >= 2, "an integer >= 2")

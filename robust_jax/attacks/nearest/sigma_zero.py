@@ -63,6 +63,9 @@ def sigma_zero(
     References: Cina et al., "Sigma-zero: Gradient-based Optimization of l0-norm
         Adversarial Examples", ICLR 2025, Alg. 1. Differs from the authors' code in:
         a tie of logits is a success; eps, of which theirs knows nothing.
+
+    >>> rj.attacks.sigma_zero(steps=100, threshold=0.1)
+    sigma_zero(steps=100, step_size=1.0, sigma=0.001, threshold=0.1, adaptation=0.01)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)

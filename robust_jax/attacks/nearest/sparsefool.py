@@ -83,6 +83,9 @@ def sparsefool(
         box, as `deepfool`; the plane passes through its iterates with their overshoot;
         the next round starts from the sparse point with its overshoot, which saves a
         look; coordinates count, not pixels of three channels; eps.
+
+    >>> rj.attacks.sparsefool(steps=30, past=1.0)
+    sparsefool(steps=30, deepfool_steps=50, past=1.0, overshoot=0.02)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("deepfool_steps", deepfool_steps)

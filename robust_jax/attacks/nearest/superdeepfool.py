@@ -89,6 +89,9 @@ def superdeepfool(
         ways are the shortest inside the box, theirs leave it; DeepFool's adversarial
         iterates count; the gradient of the last iterate of DeepFool serves the
         projection, theirs is taken again; the bisection is on.
+
+    >>> rj.attacks.superdeepfool(steps=50, deepfool_steps=3)
+    superdeepfool(steps=50, deepfool_steps=3, projections=1, overshoot=0.02, search=10)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("projections", projections)

@@ -89,6 +89,10 @@ def boundary_attack(
         the authors' code in: a start is bisected towards x first; shares count the
         answers since the last change, theirs the last 100 and 30; the attack does not
         end when steps are small.
+
+    >>> attack = rj.attacks.boundary_attack(queries=1000)
+    >>> attack.steps, rj.attacks.by_name("boundary_attack").sees
+    (1000, 'labels')
     """
     checks.positive_number("sphere_step", sphere_step)
     checks.positive_number("source_step", source_step)

@@ -64,6 +64,9 @@ def geoda(
         attacks", CVPR 2020, Alg. 1. Differs from the authors' code in: the way starts
         at the last distance; the nearer boundary point is kept; answers have a
         baseline, see `normals`; L1 is left out.
+
+    >>> rj.attacks.geoda(queries=1000, side=8)
+    geoda(queries=1000, side=8, sigma=0.0002, tolerance=0.0001, share=0.6)
     """
     if side is not None:
         checks.positive_integer("side", side)

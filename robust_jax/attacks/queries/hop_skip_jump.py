@@ -57,6 +57,9 @@ def hop_skip_jump(
         Attack", S&P 2020, Alg. 1 and 2, with the constants of the authors' code.
         Differs from it in: the bisection's tolerance is relative in L2 too; the start
         is bisected as any other point is.
+
+    >>> rj.attacks.hop_skip_jump(queries=1000).steps
+    1000
     """
     checks.positive_integer("first_probes", first_probes)
     checks.positive_integer("most_probes", most_probes)

@@ -61,6 +61,9 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
     References: Chen & Gu, "RayS: A Ray Searching Method for Hard-label Adversarial
         Attack", KDD 2020, Alg. 1 and 3. Differs from the authors' code in: blocks
         whose lengths differ by one at most, theirs leave the last one short.
+
+    >>> rj.attacks.rays(queries=1000, tolerance=0.01)
+    rays(queries=1000, tolerance=0.01)
     """
     checks.positive_integer("queries", queries)
     checks.positive_number("tolerance", tolerance)

@@ -78,6 +78,9 @@ def sign_opt(
         is bisected from zero, theirs within a growing 1 %; answers
         have a baseline, see `normals`; smoothing is bounded below; the start is one of
         the rays.
+
+    >>> rj.attacks.sign_opt(queries=1000, probes=50)
+    sign_opt(queries=1000, probes=50, step_size=0.2, smoothing=0.001)
     """
     checks.positive_integer("probes", probes)
     checks.positive_number("step_size", step_size)

@@ -54,6 +54,9 @@ def simba(
     References: Guo et al., "Simple Black-box Adversarial Attacks", ICML 2019, Alg. 1.
         Differs from the authors' code in: steps are projected onto the threat; waves
         are drawn from a fixed block of low frequencies, which theirs lets grow.
+
+    >>> rj.attacks.simba(queries=1000, side=8)  # Low frequencies alone.
+    simba(queries=1000, step_size=0.2, side=8)
     """
     checks.positive_number("step_size", step_size)
     if side is not None:

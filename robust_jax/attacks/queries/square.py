@@ -107,6 +107,10 @@ def square(
         code in: windows are drawn per example rather than per batch, and reach the
         last row and column; where a square does not fit, the window is longer; a
         vector starts from one sign per pixel; in L1 the projection is exact.
+
+    >>> attack = rj.attacks.square(queries=1000, horizon=1000)
+    >>> attack, attack.steps  # The start is evaluated besides.
+    (square(queries=1000, initial_share=0.8, horizon=1000, proposals=1), 1001)
     """
     checks.positive_integer("queries", queries)
     checks.positive_integer("horizon", horizon)

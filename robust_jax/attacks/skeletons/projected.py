@@ -74,6 +74,12 @@ def projected_ascent(
         steps: moves, >= 1.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
     Raises: ValueError: if steps is not an integer >= 1.
+
+    >>> from robust_jax.attacks.skeletons.projected import at_random
+    >>> climbed, rule = rj.losses.objectives.margin, rj.optim.steepest(0.1)
+    >>> rj.attacks.projected_ascent(climbed, rule, at_random, steps=20)
+    projected_ascent(objective=margin, rule=steepest(relative_step=0.1),
+    start=at_random, steps=20)
     """
 
     def climb_of(state: ProjectedState) -> Climb:
