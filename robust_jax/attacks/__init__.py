@@ -24,12 +24,9 @@ from robust_jax.attacks.ascent.slide import slide
 from robust_jax.attacks.ascent.stadv import stadv
 from robust_jax.attacks.ascent.transfer import (
     di_fgsm,
-    lookahead,
-    nesterov_variance_tuning,
     ni_fgsm,
     si_ni_fgsm,
     ti_fgsm,
-    variance_tuning,
     vmi_fgsm,
     vni_fgsm,
 )
@@ -46,12 +43,16 @@ from robust_jax.attacks.compose import (
     then_if_failed,
 )
 from robust_jax.attacks.gradients import estimates
+from robust_jax.attacks.gradients.defences import expectation, straight_through
 from robust_jax.attacks.gradients.ensembles import ensemble
+from robust_jax.attacks.gradients.stateful import (
+    lookahead,
+    nesterov_variance_tuning,
+    variance_tuning,
+)
 from robust_jax.attacks.gradients.transforms import (
-    expectation,
     input_diversity,
     scale_invariance,
-    straight_through,
     translation_invariance,
 )
 from robust_jax.attacks.nearest.alma import alma

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from robust_jax import attacks
 from robust_jax.attacks.ascent.acg import at_the_middle
+from robust_jax.attacks.gradients.defences import Draw
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.gradients.transforms import Draw
 from robust_jax.attacks.nearest.fab import halfway_at_random
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, Key

@@ -7,7 +7,7 @@ import pytest
 
 from robust_jax import attacks, threats
 from robust_jax.attacks.gradients.estimator import exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.core.types import Untargeted
 from tests import victims
 

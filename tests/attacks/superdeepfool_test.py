@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.attacks.nearest.deepfool import deepfool
 from robust_jax.attacks.nearest.superdeepfool import superdeepfool
 from robust_jax.core import drive, lift

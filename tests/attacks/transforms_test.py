@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.ascent import transfer
-from robust_jax.attacks.gradients import transforms
+from robust_jax.attacks.gradients import defences, stateful, transforms
 from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
@@ -162,7 +161,7 @@ def noisy(key, logits_fn):
 
 
 def test_expectation_averages_value_logits_and_gradient():
-    (look, _), visited = look_at(transforms.expectation(noisy, 6), POINTS)
+    (look, _), visited = look_at(defences.expectation(noisy, 6), POINTS)
     for t, seen in enumerate(visited):
         versions = seen["at"]
         assert versions.shape == (6, D) and len(np.unique(versions)) == 6 * D
@@ -177,7 +176,7 @@ def test_expectation_averages_value_logits_and_gradient():
 
 def test_expectation_converges_and_is_deterministic_in_key():
     model, x = victims.affine_victim((D,), 4), jnp.asarray(POINTS[0])
-    gradient = transforms.expectation(noisy, 4000)
+    gradient = defences.expectation(noisy, 4000)
 
     @jax.jit
     def look(key):
@@ -197,7 +196,7 @@ def test_a_randomised_net_is_drawn_by_its_key():
     def net(x, key=fixed):
         return NET(x * jax.random.uniform(key))
 
-    gradient = transforms.expectation(lambda key, f: lambda x: f(x, key), 1000)
+    gradient = defences.expectation(lambda key, f: lambda x: f(x, key), 1000)
     attack, x = attacks.bim(3, 0.5, gradient=gradient), jnp.asarray(POINTS[0])
     goal = Untargeted(jnp.argmax(net(x)))
     run = functools.partial(drive.run(attack, to_the_end=True), jax.random.key(0), net)
@@ -218,7 +217,7 @@ def quantise(x):
 
 def test_straight_through_has_the_parts_values_and_the_surrogates_slope():
     x = jnp.array([-0.0, 1e-30, 0.1, 0.5, 0.9, jnp.inf])
-    part = transforms.straight_through(quantise, jnp.tanh)
+    part = defences.straight_through(quantise, jnp.tanh)
     values = np.asarray(part(x))
     np.testing.assert_array_equal(
         values.view(np.int32), np.asarray(quantise(x)).view(np.int32)
@@ -227,10 +226,10 @@ def test_straight_through_has_the_parts_values_and_the_surrogates_slope():
     np.testing.assert_allclose(slope, 1 - np.tanh(x) ** 2, rtol=1e-6)
     _, forward = jax.jvp(part, (x,), (2 * jnp.ones(6),))
     np.testing.assert_allclose(forward, 2 * (1 - np.tanh(x) ** 2), rtol=1e-6)
-    plain = jax.grad(lambda x: transforms.straight_through(quantise)(x) ** 2)(0.4)
+    plain = jax.grad(lambda x: defences.straight_through(quantise)(x) ** 2)(0.4)
     np.testing.assert_allclose(plain, 2 / 3, rtol=1e-6)
     with pytest.raises(ValueError, match=r"part\(x\) has shape \(\) and surrogate"):
-        transforms.straight_through(jnp.sum)(x)
+        defences.straight_through(jnp.sum)(x)
 
 
 def test_a_part_may_close_over_traced_values_and_need_no_derivative():
@@ -242,7 +241,7 @@ def test_a_part_may_close_over_traced_values_and_need_no_derivative():
             )
             return rounded.astype(x.dtype) * level
 
-        return jax.grad(lambda x: transforms.straight_through(part)(x) * level)(x)
+        return jax.grad(lambda x: defences.straight_through(part)(x) * level)(x)
 
     levels = jnp.array([0.5, 0.25])
     slopes = jax.jit(jax.vmap(slope))(levels, jnp.array([0.3, 0.4]))
@@ -270,7 +269,7 @@ def test_only_bpda_gets_through_a_quantiser():
         np.testing.assert_allclose(margins, result.margin, atol=1e-4)
         return (result.margin >= 0).mean()
 
-    assert won(transforms.straight_through(quantise)) == 1.0
+    assert won(defences.straight_through(quantise)) == 1.0
     assert won(quantise) < 0.5
 
 
@@ -280,9 +279,9 @@ def test_only_bpda_gets_through_a_quantiser():
 def _nested():
     """name: (estimator, forwards, backwards)."""
     di, ti = transforms.input_diversity, transforms.translation_invariance
-    si, vt = transforms.scale_invariance, transfer.variance_tuning
-    ni, vni = transfer.lookahead, transfer.nesterov_variance_tuning
-    eot = transforms.expectation
+    si, vt = transforms.scale_invariance, stateful.variance_tuning
+    ni, vni = stateful.lookahead, stateful.nesterov_variance_tuning
+    eot = defences.expectation
     return {
         "ni of ti of si of di": (ni(inner=ti(inner=si(2, di()))), 5, 2),
         "di of ti of si": (di(inner=ti(inner=si(3))), 4, 3),
@@ -342,7 +341,7 @@ def test_dtypes_and_memories_stay_as_they_are(name, shapes, dtype):
             "kernel_size=4; expected an odd",
         ),
         (lambda: transforms.scale_invariance(0), "copies=0; expected an integer >= 1"),
-        (lambda: transforms.expectation(noisy, 0), "samples=0; expected an integer"),
+        (lambda: defences.expectation(noisy, 0), "samples=0; expected an integer"),
         (
             lambda: transforms.translation_invariance().look(
                 Scene(

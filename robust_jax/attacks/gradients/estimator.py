@@ -116,3 +116,18 @@ def finite(grad: Array) -> Array:
     Array([1., 0., 0.], dtype=float32)
     """
     return jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), grad)
+
+
+def judged_at(scene: Scene, grad: Array) -> Look:
+    """A look that shows x itself, by one forward, beside a gradient found elsewhere."""
+    logits = scene.logits_fn(scene.x)
+    return Look(scene.climb(logits), logits, grad)
+
+
+def memory_each(inner: Gradient, count: int) -> Callable[[Array], Any]:
+    """A memory of its own for each of `count` queries of an estimator, stacked."""
+
+    def init(x: Array) -> Any:
+        return jax.tree.map(lambda m: jnp.stack([m] * count), inner.init(x))
+
+    return init

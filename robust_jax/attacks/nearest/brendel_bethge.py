@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.attacks.skeletons.minimum_norm import (
     NearState,
     Sight,

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.nearest import const_search, tanh_box
+from robust_jax.attacks.nearest import (
+    _const_search as const_search,
+    _tanh_box as tanh_box,
+)
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.minimum_norm import (
     Keep,

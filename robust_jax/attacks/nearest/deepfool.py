@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks.gradients.estimator import Gradient, Look, exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.attacks.skeletons.common import until_won
 from robust_jax.attacks.skeletons.minimum_norm import (
     NearState,

@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient, Look, exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.projected import Start, at_the_input

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient, exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.attacks.skeletons.common import chosen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import (
     NearState,

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from robust_jax.attacks.queries import frequencies
+from robust_jax.attacks.queries import _frequencies as frequencies
 from robust_jax.attacks.skeletons.decision import Answer, between, decision_based
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.normal_estimates import gaussian, no_probes

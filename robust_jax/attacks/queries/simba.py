@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.queries import frequencies
+from robust_jax.attacks.queries import _frequencies as frequencies
 from robust_jax.attacks.skeletons.random_search import SearchState, random_search
 from robust_jax.core import checks
 from robust_jax.core.facts import SCORES, attack

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.queries import square_patterns as patterns
+from robust_jax.attacks.queries import _square_patterns as patterns
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.random_search import SearchState, random_search
 from robust_jax.core import checks
