@@ -35,9 +35,9 @@ def universal(
 ) -> SharedAttack:
     """One displacement that fools as many images as it can: ascent on batches.
 
-    Climbs the mean over a batch of min(objective, most), lest a few images that are
-    lost already outweigh the others, by steepest steps of the threat, projected onto
-    the ball; images are clipped to the box.
+    Climbs the mean over a batch of min(objective, most), so that a few images that
+    are lost already do not outweigh the others, by steepest steps of the threat,
+    projected onto the ball; images are clipped to the box.
     Guarantees: every image is feasible; deterministic in key.
     Edge cases: eps = 0 gives no displacement.
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.auto_ascent import (
-    Course,
+    DirectionRule,
     auto_ascent,
     exact_projection,
 )
@@ -50,7 +50,7 @@ def acg(
     """
     return auto_ascent(
         objective,
-        Course(_no_past, _conjugate),
+        DirectionRule(_no_past, _conjugate),
         start,
         steps=steps,
         inertia=0.0,

@@ -6,7 +6,7 @@ diverse parameter-free attacks", ICML 2020.
 
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.auto_ascent import (
-    Course,
+    DirectionRule,
     Project,
     auto_ascent,
     exact_projection,
@@ -65,10 +65,9 @@ def apgd(
     >>> rj.attacks.apgd(steps=100, radii=(3.0, 2.0, 1.0)).steps  # 3 starts.
     103
     """
-    direct = Course(init=lambda x: (), turn=lambda grad, memory: (grad, memory))
     return auto_ascent(
         objective,
-        direct,
+        DirectionRule(lambda x: (), lambda grad, memory: (grad, memory)),
         start,
         steps=steps,
         inertia=_INERTIA,

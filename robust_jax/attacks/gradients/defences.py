@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax.attacks.gradients.estimator import (
+    Estimate,
     Gradient,
-    Look,
-    Scene,
+    Query,
     exact,
     memory_each,
 )
@@ -31,8 +31,8 @@ def expectation(
     own. A randomised net is passed to the attack as a function `net(x, key=FIXED)`,
     whose calls without a key judge the clean input, and drawn by
     `lambda key, net: lambda x: net(x, key)`.
-    Guarantees: deterministic in key; fresh draws at every look. Iterates are judged
-    by the mean logits: put it outermost, since transforms that look at x themselves
+    Guarantees: deterministic in key; fresh draws in every estimate. Iterates are judged
+    by the mean logits: put it outermost, since transforms that judge x themselves
     would ask `logits_fn` as it came.
     Edge cases: one sample with non-finite logits makes the mean so. Each sample has a
     memory of its own. Samples are a batch: memory of the device grows with them.
@@ -40,7 +40,7 @@ def expectation(
     Args:
         draw: (key, logits_fn) -> logits_fn, pure; a named function, not a lambda
             written at the call, shares compiled programs between calls.
-        samples: versions per look, >= 1.
+        samples: versions per estimate, >= 1.
         inner: the estimator asked of each version; `exact()` by default.
     Raises: ValueError: if samples is not an integer >= 1.
     References: Athalye et al., "Synthesizing Robust Adversarial Examples", ICML 2018.
@@ -57,19 +57,21 @@ def expectation(
     checks.positive_integer("samples", samples)
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        def look_at(key: Key, memory: Any) -> tuple[Look, Any]:
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
+        def estimate_at(key: Key, memory: Any) -> tuple[Estimate, Any]:
             version_key, inner_key = jax.random.split(key)
-            version = draw(version_key, scene.logits_fn)
-            return inner.look(scene._replace(key=inner_key, logits_fn=version), memory)
+            version = draw(version_key, query.logits_fn)
+            return inner.estimate(
+                query._replace(key=inner_key, logits_fn=version), memory
+            )
 
-        keys = jax.random.split(scene.key, samples)
-        looks, memory = jax.vmap(look_at)(keys, memory)
-        return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), looks), memory
+        keys = jax.random.split(query.key, samples)
+        estimates, memory = jax.vmap(estimate_at)(keys, memory)
+        return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), estimates), memory
 
     return Gradient(
         memory_each(inner, samples),
-        look,
+        estimate,
         samples * inner.forwards,
         samples * inner.backwards,
     )

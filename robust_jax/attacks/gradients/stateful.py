@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import optax
 
 from robust_jax.attacks.gradients.estimator import (
+    Estimate,
     Gradient,
-    Look,
-    Scene,
+    Query,
     exact,
     judged_at,
 )
@@ -52,16 +52,16 @@ def lookahead(
     checks.non_negative_number("decay", decay)
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
         direction, inner_memory = memory
-        ahead = _ahead(scene, decay * relative_step, direction)
-        seen, inner_memory = inner.look(ahead, inner_memory)
+        ahead = _ahead(query, decay * relative_step, direction)
+        seen, inner_memory = inner.estimate(ahead, inner_memory)
         direction = _accumulated(direction, decay, seen.grad)
-        return judged_at(scene, seen.grad), (direction, inner_memory)
+        return judged_at(query, seen.grad), (direction, inner_memory)
 
     return Gradient(
         lambda x: (_work_zeros(x), inner.init(x)),
-        look,
+        estimate,
         inner.forwards + 1,
         inner.backwards,
     )
@@ -75,7 +75,7 @@ def variance_tuning(
 
     The answer is grad + v; then v <- mean of the gradients at `samples` points around
     x - grad. The points are uniform in a cube of half width relative_radius * eps.
-    `inner` answers for the neighbours with the memory it had; only the look at x
+    `inner` answers for the neighbours with the memory it had; only the estimate at x
     renews it. Neighbours are a batch: memory of the device grows with samples.
 
     Args:
@@ -95,17 +95,17 @@ def variance_tuning(
     inner = inner or exact()
     mean_around = _mean_around(samples, relative_radius, inner)
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
         variance, before = memory
-        key, around_key = jax.random.split(scene.key)
-        seen, inner_memory = inner.look(scene._replace(key=key), before)
-        mean = mean_around(scene._replace(key=around_key), before)
+        key, around_key = jax.random.split(query.key)
+        seen, inner_memory = inner.estimate(query._replace(key=key), before)
+        mean = mean_around(query._replace(key=around_key), before)
         tuned = seen._replace(grad=_sum(seen.grad, variance))
         return tuned, (_difference(mean, seen.grad), inner_memory)
 
     return Gradient(
         lambda x: (_work_zeros(x), inner.init(x)),
-        look,
+        estimate,
         (samples + 1) * inner.forwards,
         (samples + 1) * inner.backwards,
     )
@@ -147,20 +147,20 @@ def nesterov_variance_tuning(
     inner = inner or exact()
     mean_around = _mean_around(samples, relative_radius, inner)
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
         direction, variance, before = memory
-        key, around_key = jax.random.split(scene.key)
-        ahead = _ahead(scene, decay * relative_step, direction)
-        seen, inner_memory = inner.look(ahead._replace(key=key), before)
-        mean = mean_around(scene._replace(key=around_key), before)
+        key, around_key = jax.random.split(query.key)
+        ahead = _ahead(query, decay * relative_step, direction)
+        seen, inner_memory = inner.estimate(ahead._replace(key=key), before)
+        mean = mean_around(query._replace(key=around_key), before)
         tuned = _sum(seen.grad, variance)
         direction = _accumulated(direction, decay, tuned)
         memory = direction, _difference(mean, seen.grad), inner_memory
-        return judged_at(scene, tuned), memory
+        return judged_at(query, tuned), memory
 
     return Gradient(
         lambda x: (_work_zeros(x), _work_zeros(x), inner.init(x)),
-        look,
+        estimate,
         (samples + 1) * inner.forwards + 1,
         (samples + 1) * inner.backwards,
     )
@@ -180,27 +180,27 @@ def even_move(threat: Threat, x: Array) -> Array:
 def _mean_around(
     samples: int, relative_radius: float, inner: Gradient
 ) -> Callable[..., Array]:
-    """The mean gradient at random neighbours; arguments of `Gradient.look`."""
+    """The mean gradient at random neighbours; arguments of `Gradient.estimate`."""
 
-    def mean_around(scene: Scene, memory: Any) -> Array:
-        half_width = relative_radius * even_move(scene.threat, scene.x)
+    def mean_around(query: Query, memory: Any) -> Array:
+        half_width = relative_radius * even_move(query.threat, query.x)
 
         def gradient_nearby(key: Key) -> Array:
             where_key, inner_key = jax.random.split(key)
-            cube = optax.tree.random_like(where_key, scene.x, _uniform_in_the_cube)
-            near = _moved(scene.x, half_width, cube)
-            return inner.look(scene._replace(key=inner_key, x=near), memory)[0].grad
+            cube = optax.tree.random_like(where_key, query.x, _uniform_in_the_cube)
+            near = _moved(query.x, half_width, cube)
+            return inner.estimate(query._replace(key=inner_key, x=near), memory)[0].grad
 
-        grads = jax.vmap(gradient_nearby)(jax.random.split(scene.key, samples))
+        grads = jax.vmap(gradient_nearby)(jax.random.split(query.key, samples))
         return jax.tree.map(lambda g: jnp.mean(g, axis=0), grads)
 
     return mean_around
 
 
-def _ahead(scene: Scene, relative_length: float, direction: Array) -> Scene:
-    """The scene at the point that accumulated gradients are about to reach."""
-    length = relative_length * even_move(scene.threat, scene.x)
-    return scene._replace(x=_moved(scene.x, length, direction))
+def _ahead(query: Query, relative_length: float, direction: Array) -> Query:
+    """The query at the point that accumulated gradients are about to reach."""
+    length = relative_length * even_move(query.threat, query.x)
+    return query._replace(x=_moved(query.x, length, direction))
 
 
 def _uniform_in_the_cube(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.attacks.gradients.estimator import (
+    Estimate,
     Gradient,
-    Look,
-    Scene,
+    Query,
     exact,
     judged_at,
     memory_each,
@@ -39,7 +39,7 @@ def input_diversity(
 
     With the given probability the image is resized (bilinear) to a random size, the
     same share of height and width, and put at a random place on zeros; the gradient
-    of the objective there is mapped back to x. One draw per example and look.
+    of the objective there is mapped back to x. One draw per estimate.
     Guarantees: value and logits are those of x, for one forward more; without the
     transform the gradient is that of `inner`.
     Edge cases: rank 1 has height only; an axis of length 1 stays.
@@ -71,19 +71,19 @@ def input_diversity(
     )
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        place_key, inner_key = jax.random.split(scene.key)
-        place = _random_place(place_key, scene.x, probability, lowest_share)
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
+        place_key, inner_key = jax.random.split(query.key)
+        place = _random_place(place_key, query.x, probability, lowest_share)
 
         def placed(x: Array) -> Array:
-            return scene.logits_fn(place(x))
+            return query.logits_fn(place(x))
 
-        seen, memory = inner.look(
-            scene._replace(key=inner_key, logits_fn=placed), memory
+        seen, memory = inner.estimate(
+            query._replace(key=inner_key, logits_fn=placed), memory
         )
-        return judged_at(scene, seen.grad), memory
+        return judged_at(query, seen.grad), memory
 
-    return Gradient(inner.init, look, inner.forwards + 1, inner.backwards)
+    return Gradient(inner.init, estimate, inner.forwards + 1, inner.backwards)
 
 
 @factory("kernel_size")
@@ -117,11 +117,11 @@ def translation_invariance(
         raise ValueError(f"kernel_size={kernel_size}; expected an odd integer")
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        seen, memory = inner.look(scene, memory)
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
+        seen, memory = inner.estimate(query, memory)
         return seen._replace(grad=_smoothed(seen.grad, kernel_size)), memory
 
-    return Gradient(inner.init, look, inner.forwards, inner.backwards)
+    return Gradient(inner.init, estimate, inner.forwards, inner.backwards)
 
 
 @factory("copies")
@@ -148,24 +148,24 @@ def scale_invariance(copies: int = 5, inner: Gradient | None = None) -> Gradient
     checks.positive_integer("copies", copies)
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        def look_at(key: Key, scale: Array, memory: Any) -> tuple[Look, Any]:
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
+        def estimate_at(key: Key, scale: Array, memory: Any) -> tuple[Estimate, Any]:
             def darker(x: Array) -> Array:
-                return scene.logits_fn(
+                return query.logits_fn(
                     jax.tree.map(lambda leaf: (scale * leaf).astype(leaf.dtype), x)
                 )
 
-            return inner.look(scene._replace(key=key, logits_fn=darker), memory)
+            return inner.estimate(query._replace(key=key, logits_fn=darker), memory)
 
-        keys = jax.random.split(scene.key, copies)
+        keys = jax.random.split(query.key, copies)
         scales = jnp.float32(2.0) ** -jnp.arange(copies, dtype=jnp.int32)
-        looks, memory = jax.vmap(look_at)(keys, scales, memory)
-        grad = jax.tree.map(lambda g: jnp.mean(g, axis=0), looks.grad)
-        return Look(looks.value[0], looks.logits[0], grad), memory
+        estimates, memory = jax.vmap(estimate_at)(keys, scales, memory)
+        grad = jax.tree.map(lambda g: jnp.mean(g, axis=0), estimates.grad)
+        return Estimate(estimates.value[0], estimates.logits[0], grad), memory
 
     return Gradient(
         memory_each(inner, copies),
-        look,
+        estimate,
         copies * inner.forwards,
         copies * inner.backwards,
     )

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
+from robust_jax.attacks.gradients.estimator import Gradient, Query, exact
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.facts import NEAREST, attack
@@ -128,12 +128,14 @@ def lbfgs(
     def step(logits_fn: LogitsFn, threat: Threat, state: LbfgsState) -> LbfgsState:
         key = jax.random.fold_in(state.key, state.i)
         climb = lambda logits: objective(logits, state.goal)  # noqa: E731
-        scene = Scene(key, logits_fn, threat, climb, state.iterate)
-        look, kept = estimator.look(scene, state.memory)
-        margin = verdict(look.logits, state.goal)
+        query = Query(key, logits_fn, threat, climb, state.iterate)
+        estimate, kept = estimator.estimate(query, state.memory)
+        margin = verdict(estimate.logits, state.goal)
         distance = threat.distance(state.iterate, state.x)
         judged = Incumbent(state.iterate, margin, distance)
-        moved, over = _move(threat, state, look.value, look.grad, margin, options)
+        moved, over = _move(
+            threat, state, estimate.value, estimate.grad, margin, options
+        )
         spent = (moved.penalty.solves > decades) | (moved.penalty.halvings >= halvings)
         return moved._replace(
             memory=kept,

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from robust_jax.attacks.queries import _frequencies as frequencies
-from robust_jax.attacks.skeletons.decision import Answer, between, decision_based
+from robust_jax.attacks.skeletons.decision import Decision, between, decision_based
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.normal_estimates import gaussian, no_probes
 from robust_jax.attacks.skeletons.normal_walk import (
@@ -74,26 +74,26 @@ def geoda(
     for name, value in (("tolerance", tolerance), ("share", share)):
         checks.holds(name, value, lambda v: 0 < v <= 1, "a number in (0, 1]")
 
-    def bisected(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
-        bracket, distance = own.bracket.halved(answer.adversarial), threat.distance
+    def bisected(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
+        bracket, distance = own.bracket.halved(decision.adversarial), threat.distance
         narrow = bracket.high - bracket.low <= tolerance
-        here = between(threat, answer.x, own.far, bracket.high)
-        nearer = distance(here, answer.x) < distance(own.anchor, answer.x)
+        here = between(threat, decision.x, own.far, bracket.high)
+        nearer = distance(here, decision.x) < distance(own.anchor, decision.x)
         return own._replace(
             bracket=bracket,
             anchor=jnp.where(narrow & nearer, here, own.anchor),
             phase=jnp.where(narrow, PROBE, BISECT),
-            probes=no_probes(answer.x),
+            probes=no_probes(decision.x),
         )
 
-    def probed(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
-        displacement = (answer.asked - own.anchor) / sigma
-        probes = own.probes.after(answer.adversarial, displacement)
+    def probed(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
+        displacement = (decision.asked - own.anchor) / sigma
+        probes = own.probes.after(decision.adversarial, displacement)
         wanted = probes_of_round(queries, share, own.round)
         return own._replace(
             probes=probes,
             phase=jnp.where(probes.asked >= wanted, MOVE, PROBE),
-            length=threat.distance(own.anchor, answer.x),
+            length=threat.distance(own.anchor, decision.x),
             tries=jnp.zeros_like(own.tries),
         )
 
