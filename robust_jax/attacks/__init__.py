@@ -24,12 +24,9 @@ from robust_jax.attacks.ascent.slide import slide
 from robust_jax.attacks.ascent.stadv import stadv
 from robust_jax.attacks.ascent.transfer import (
     di_fgsm,
-    lookahead,
-    nesterov_variance_tuning,
     ni_fgsm,
     si_ni_fgsm,
     ti_fgsm,
-    variance_tuning,
     vmi_fgsm,
     vni_fgsm,
 )
@@ -46,12 +43,16 @@ from robust_jax.attacks.compose import (
     then_if_failed,
 )
 from robust_jax.attacks.gradients import estimates
+from robust_jax.attacks.gradients.defences import expectation, straight_through
 from robust_jax.attacks.gradients.ensembles import ensemble
+from robust_jax.attacks.gradients.stateful import (
+    lookahead,
+    nesterov_variance_tuning,
+    variance_tuning,
+)
 from robust_jax.attacks.gradients.transforms import (
-    expectation,
     input_diversity,
     scale_invariance,
-    straight_through,
     translation_invariance,
 )
 from robust_jax.attacks.nearest.alma import alma
@@ -99,7 +100,12 @@ def __dir__() -> _Sequence[str]:
 
 
 def list() -> Catalog:
-    """All attacks on pixels, which print as a table."""
+    """All attacks on pixels, which print as a table.
+
+    >>> [entry.name for entry in rj.attacks.list() if entry.norms == ("l0",)]
+    ['pgd_l0', 'one_pixel', 'sparse_rs', 'cw_l0', 'greedy_l0', 'jsma', 'sigma_zero',
+    'sparsefool']
+    """
     return _CATALOG
 
 
@@ -107,5 +113,8 @@ def by_name(name: str) -> Entry:
     """The entry of an attack.
 
     Raises: ValueError: an unknown name; the nearest one is suggested.
+
+    >>> rj.attacks.by_name("square").make(queries=1000)
+    square(queries=1000, initial_share=0.8, horizon=10000, proposals=1)
     """
     return _found(name, _CATALOG)

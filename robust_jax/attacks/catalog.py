@@ -15,7 +15,12 @@ _SHORT_TARGETS = 3  # Better few targets and more steps than many and few.
 
 
 class Entry(NamedTuple):
-    """What the catalog says of an attack."""
+    """What the catalog says of an attack.
+
+    >>> entry = rj.attacks.by_name("ddn")
+    >>> entry.finds, entry.sees, entry.steps, entry.short()
+    ('minimum norm', 'gradients', 101, ddn(steps=498, gamma=0.05, first_radius=1.0))
+    """
 
     name: str
     make: Callable[..., Attack]  # with the paper's defaults
@@ -86,7 +91,12 @@ class Entry(NamedTuple):
 
 
 class Catalog(tuple[Entry, ...]):
-    """Entries that print as a table."""
+    """Entries that print as a table.
+
+    >>> rj.attacks.Catalog(e for e in rj.attacks.list() if e.norms == ("patch",))
+    attack           norms  needs   calls  forwards  backwards  paper
+    sparse_rs_patch  patch  scores  10000  10001     0          Croce et al., AAAI 2022
+    """
 
     def __repr__(self) -> str:
         titles = ["attack", "norms", "needs", "calls", "forwards", "backwards", "paper"]

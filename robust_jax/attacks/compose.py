@@ -35,6 +35,12 @@ def restarts(run: Run, times: int) -> Run:
         times: how many, >= 1.
     Returns: a run; forwards and backwards are those of all runs together.
     Raises: ValueError: if times is not an integer >= 1.
+
+    >>> once = rj.core.drive.auto(rj.attacks.fgsm())  # A run of a batch.
+    >>> run = rj.core.lift.in_tiles(rj.attacks.restarts(once, times=3))
+    >>> keys, threat = rj.core.lift.item_keys(0, np.arange(3)), rj.threats.Linf(0.25)
+    >>> run(keys, net, threat, images, rj.core.types.Untargeted(labels)).forwards
+    array([9, 9, 9], dtype=int32)
     """
     checks.positive_integer("times", times)
     return strongest_of(*[run] * times)
@@ -49,6 +55,12 @@ def strongest_of(*runs: Run) -> Run:
         runs: at least one, each of one example or each of a batch.
     Returns: a run; forwards and backwards are those of all runs together.
     Raises: ValueError: without runs.
+
+    >>> once = rj.core.drive.auto(rj.attacks.fgsm())
+    >>> run = rj.core.lift.in_tiles(rj.attacks.strongest_of(once, once))
+    >>> keys, threat = rj.core.lift.item_keys(0, np.arange(3)), rj.threats.Linf(0.25)
+    >>> run(keys, net, threat, images, rj.core.types.Untargeted(labels)).forwards
+    array([6, 6, 6], dtype=int32)
     """
     _at_least_one(runs)
 
@@ -72,6 +84,12 @@ def then_if_failed(*runs: Run) -> Run:
     Args:
         runs: in order, usually the cheaper first; see `strongest_of`.
     Raises: ValueError: without runs.
+
+    >>> once = rj.core.drive.auto(rj.attacks.fgsm())
+    >>> run = rj.core.lift.in_tiles(rj.attacks.then_if_failed(once, once))
+    >>> keys, threat = rj.core.lift.item_keys(0, np.arange(3)), rj.threats.Linf(0.25)
+    >>> run(keys, net, threat, images, rj.core.types.Untargeted(labels)).forwards
+    array([3, 6, 3], dtype=int32)
     """
     _at_least_one(runs)
 
@@ -102,6 +120,18 @@ def over_targets(run: Run, targets: int = 9) -> Run:
         targets: how many, >= 1; all wrong classes if there are fewer.
     Returns: a run for goals `Untargeted`; one more forward, for the clean logits.
     Raises: ValueError: if targets is not an integer >= 1; in a run, for another goal.
+
+    >>> def run(key, logits_fn, threat, x, goal):  # It stays at x.
+    ...     margin = rj.losses.objectives.margin(logits_fn(x), goal)
+    ...     return rj.core.types.AttackResult(x, margin, jnp.float32(0), 1, 1)
+    >>> net, threat = lambda x: jnp.array([3.0, 0.0, 2.0, 1.0]), rj.threats.Linf(0.1)
+    >>> goal = rj.core.types.Untargeted(0)
+    >>> over_two = rj.attacks.over_targets(run, targets=2)
+    >>> found = jax.jit(lambda key, x: over_two(key, net, threat, x, goal))(
+    ...     jax.random.key(0), images[0]
+    ... )
+    >>> found.margin, found.forwards  # Two runs and the clean pass.
+    (Array(-1., dtype=float32), Array(3, dtype=int32, weak_type=True))
     """
     checks.positive_integer("targets", targets)
 

@@ -46,6 +46,9 @@ def through(attack: Attack) -> Attack:
 
     Args:
         attack: of the library, or your own, for the norm Linf.
+
+    >>> rj.attacks.through(rj.attacks.grid(counts=(3, 3, 5)))
+    through(attack=grid(counts=(3, 3, 5,)))
     """
 
     def init(

@@ -35,9 +35,9 @@ def universal(
 ) -> SharedAttack:
     """One displacement that fools as many images as it can: ascent on batches.
 
-    Climbs the mean over a batch of min(objective, most), lest a few images that are
-    lost already outweigh the others, by steepest steps of the threat, projected onto
-    the ball; images are clipped to the box.
+    Climbs the mean over a batch of min(objective, most), so that a few images that
+    are lost already do not outweigh the others, by steepest steps of the threat,
+    projected onto the ball; images are clipped to the box.
     Guarantees: every image is feasible; deterministic in key.
     Edge cases: eps = 0 gives no displacement.
 
@@ -50,6 +50,9 @@ def universal(
     References: Shafahi et al., "Universal Adversarial Training", AAAI 2020, Alg. 2;
         the aim is that of Moosavi-Dezfooli et al., "Universal adversarial
         perturbations", CVPR 2017. Differs from it in: steepest steps of any ball.
+
+    >>> rj.attacks.universal(steps=100, relative_step=0.1)
+    universal(steps=100, relative_step=0.1, most=9.0)
     """
     checks.positive_number("relative_step", relative_step)
     checks.positive_number("most", most)
@@ -92,6 +95,9 @@ def trained_patch(
     Raises: ValueError: arguments outside these ranges; while tracing, another threat.
     References: Brown et al., "Adversarial Patch", 2017. Differs from it in: squares;
         places alone vary, not scale and rotation.
+
+    >>> rj.attacks.trained_patch(steps=200)
+    trained_patch(steps=200, learning_rate=0.05)
     """
     checks.positive_number("learning_rate", learning_rate)
 

@@ -22,7 +22,13 @@ _AUDIT_TILE = 48  # Any size but the attack's: another layout.
 
 
 class Claims(NamedTuple):
-    """What a fresh look at n claimed adversarial examples found."""
+    """What a fresh look at n claimed adversarial examples found.
+
+    >>> x_adv = images + np.array([[-0.2, 0.2]], np.float32)
+    >>> claims = rj.evaluate.confirm(net, rj.threats.Linf(0.1), images, x_adv, labels)
+    >>> claims.passed, claims.outside
+    (False, array([0, 1, 2]))
+    """
 
     n: int
     outside: np.ndarray  # positions whose norm or box is violated
@@ -68,7 +74,11 @@ NO_CLAIMS = Claims(0, _NOBODY, _NOBODY, 0, _NOBODY, 0.0, 0.0)
 
 @own_settings()
 def predict(logits_fn: LogitsFn, images: np.ndarray, tile: int) -> np.ndarray:
-    """Logits of a batch, shape [N, K], computed in tiles of one fixed size."""
+    """Logits of a batch, shape [N, K], computed in tiles of one fixed size.
+
+    >>> rj.evaluate.predict(net, images, tile=2)
+    array([[ 0.2, -0.2], [ 0.7 , -0.7 ], [-0.4, 0.4]], dtype=float32)
+    """
     program = _forward(tile)
     logits_fn = closures.as_of_now(logits_fn, images[0])
     logits: np.ndarray = mapped(program, logits_fn, images, tile=tile)
@@ -129,6 +139,10 @@ def confirm(
             [N]; other answers than those that decided.
         samples: of each example, > 1 with `right`.
     Returns: the findings, with positions into these arrays.
+
+    >>> x_adv = np.full_like(images, 0.5)
+    >>> rj.evaluate.confirm(net, rj.threats.Linf(0.45), images, x_adv, labels).passed
+    True
     """
     n = len(images)
     if n == 0:

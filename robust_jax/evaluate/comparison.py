@@ -15,7 +15,12 @@ from robust_jax.report import table
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The reports of several models on the same examples, by name."""
+    """The reports of several models on the same examples, by name.
+
+    >>> two = rj.evaluate.Comparison({"net": report, "the same": report})
+    >>> two.passed, len(two.rows())
+    (True, 6)
+    """
 
     reports: dict[str, Report]
 
@@ -72,6 +77,12 @@ def compare(
         options: further arguments of `robustness`, the same for all.
     Guarantees: none is judged before all have been looked at.
     Raises: ValueError: no models; a name with a separator; what `robustness` raises.
+
+    >>> given = {"net": net, "again": net}, images, labels, rj.threats.Linf(0.25)
+    >>> plan = (rj.evaluate.Stage("fgsm", rj.attacks.fgsm()),)
+    >>> found = rj.evaluate.compare(*given, plan=plan, audit=False)
+    >>> [report.robust_accuracy.value for report in found.reports.values()]
+    [0.333, 0.333]
     """
     checks.instance("models", models, Mapping, "models by name, {name: model}")
     if not models:

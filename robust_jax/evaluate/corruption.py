@@ -23,7 +23,13 @@ from robust_jax.threats import corruptions
 
 @dataclasses.dataclass(frozen=True)
 class Corrupted:
-    """Which images a net gets right under which corruption."""
+    """Which images a net gets right under which corruption.
+
+    >>> right = np.array([[[True, False], [False, False]]])
+    >>> found = rj.evaluate.Corrupted(("fog",), (1, 2), np.array([True, True]), right)
+    >>> found.mean, found.accuracy("fog", 1).value
+    (0.25, 0.5)
+    """
 
     names: tuple[str, ...]
     severities: tuple[int, ...]
@@ -89,6 +95,11 @@ def corrupted_accuracy(
     Raises: ValueError: bad images, labels or model, an unknown corruption, a severity
         out of range.
     References: Hendrycks & Dietterich, ICLR 2019; see `threats.corruptions.corrupt`.
+
+    >>> given = net, images, labels
+    >>> found = rj.evaluate.corrupted_accuracy(*given, ["contrast"], severities=[1, 5])
+    >>> found.accuracy("contrast", 5)
+    Proportion(successes=3, n=3)
     """
     checks.function("on_items", on_items)
     if names is not None:

@@ -37,6 +37,11 @@ class Distances:
     """The distance of the nearest adversarial point that was found, per example.
 
     `distance` is 0 where the model errs without an attack, inf where nothing was found.
+
+    >>> given = net, images, labels, rj.threats.Linf(1.0)
+    >>> found = rj.evaluate.distances(*given, rj.attacks.deepfool())
+    >>> found.success.value, found.accuracy(eps=0.15).value
+    (1.0, 0.667)
     """
 
     name: str
@@ -112,6 +117,11 @@ def distances(
             is a stage by itself.
         on_items: called with the number of finished items.
     Raises: ValueError: bad images, labels, radius or model, in one sentence.
+
+    >>> given = net, images, labels, rj.threats.Linf(1.0)
+    >>> found = rj.evaluate.distances(*given, "deepfool")
+    >>> found.distance, found.median.value
+    (array([0.102, 0.357, 0.204 ]), 0.204)
     """
     boxes.check_kind(threat)
     if not isinstance(plan, Stage | NearestPlan | None):
@@ -175,6 +185,9 @@ def optimality(found: Mapping[str, np.ndarray]) -> dict[str, float]:
             model errs without an attack, inf where nothing was found.
     References: Cina et al., "AttackBench", AAAI 2025. Differs from it in: examples that
         no attack broke do not move the last radius.
+
+    >>> rj.evaluate.optimality({"a": np.array([0.1, 0.4]), "b": np.array([0.2, 0.2])})
+    {'a': 1.0, 'b': 0.0}
     """
     best, last = np.min(list(found.values()), axis=0), last_radius(found)
     nothing = last * float((best > 0).mean())
@@ -188,6 +201,11 @@ def optimality(found: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def last_radius(found: Mapping[str, np.ndarray]) -> float:
-    """The largest of the least distances that several attacks found, 0 for none."""
+    """The largest of the least distances that several attacks found, 0 for none.
+
+    >>> found = {"a": np.array([0.1, np.inf]), "b": np.array([0.2, 0.3])}
+    >>> rj.evaluate.last_radius(found)
+    0.3
+    """
     best = np.min(list(found.values()), axis=0)
     return float(np.max(best[np.isfinite(best)], initial=0.0))

@@ -12,7 +12,12 @@ from robust_jax.evaluate.results import Verdicts
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """An example that a stage broke."""
+    """An example that a stage broke.
+
+    >>> failure = report.failures()[0]
+    >>> failure.position, failure.stage, failure.x, failure.x_adv
+    (0, 'fgsm', array([0.6, 0.4], dtype=float32), array([0.35, 0.65 ], dtype=float32))
+    """
 
     position: int  # in the caller's order
     id: int

@@ -18,7 +18,16 @@ _AUDIT_EQUATIONS = 6_000  # Of the programs of all checks; see `engine.estimate`
 
 
 class Progress(NamedTuple):
-    """How far an evaluation is, at a look of the host."""
+    """How far an evaluation is, at a look of the host.
+
+    >>> told, plan = [], (rj.evaluate.Stage("fgsm", rj.attacks.fgsm()),)
+    >>> given = net, images, labels, rj.threats.Linf(0.25)
+    >>> _ = rj.evaluate.robustness(
+    ...     *given, plan=plan, audit=False, on_progress=told.append
+    ... )
+    >>> told[-1].stage
+    'fgsm'
+    """
 
     share: float  # of the time that it is expected to take, in [0, 1]; never less
     robust: Proportion  # so far: an upper bound

@@ -65,6 +65,10 @@ class Run:
         on_progress: called while programs compile, at every look of the host, and after
             every check of the audit.
     Raises: ValueError, TypeError: what can be refused without the images.
+
+    >>> run = rj.evaluate.Run(subset=slice(100), limit_minutes=10.0)
+    >>> run.layout.tile, run.retire
+    (64, True)
     """
 
     samples: int = SAMPLES

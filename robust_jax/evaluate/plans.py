@@ -12,8 +12,8 @@ from typing import Any
 
 from robust_jax import attacks
 from robust_jax.attacks.ascent.acg import at_the_middle
+from robust_jax.attacks.gradients.defences import Draw
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.gradients.transforms import Draw
 from robust_jax.attacks.nearest.fab import halfway_at_random
 from robust_jax.core import checks
 from robust_jax.core.types import Array, Attack, Key
@@ -61,6 +61,11 @@ def standard(norm: str, num_classes: int = 10) -> Plan:
         it in: what the attacks' docstrings say; with fewer classes than DLR needs (3;
         targeted 4) the margin is climbed, in all plans; there are K - 1 targets at
         most.
+
+    >>> [stage.name for stage in rj.evaluate.standard("linf")]
+    ['apgd-ce', 'apgd-t', 'fab-t', 'square']
+    >>> rj.evaluate.standard("linf", num_classes=2)[1].attack
+    apgd(objective=margin, steps=100, radii=(1.0,))
     """
     check_fits("standard", norm, num_classes)
     ce, targeted = objectives.cross_entropy, dlr_for(num_classes, 4)
@@ -83,6 +88,9 @@ def plus(norm: str, num_classes: int = 10) -> Plan:
     References: the authors' code. Differs from it in: FAB's five runs are two stages,
         one from the input and four from halfway at random; untargeted FAB takes K - 1
         gradients, theirs K.
+
+    >>> [stage.name for stage in rj.evaluate.plus("linf")]
+    ['apgd-ce', 'apgd-dlr', 'fab', 'fab restarts', 'square', 'apgd-t', 'fab-t']
     """
     check_fits("plus", norm, num_classes)
     radii = (1.0,)
@@ -122,6 +130,9 @@ def rand(norm: str, num_classes: int = 10, draw: Draw = by_key) -> Plan:
     References: the authors' code. Differs from it in: a success is one of the mean
         logits of 20 versions, then confirmed by the majority of fresh answers; theirs
         asks the last sample.
+
+    >>> [stage.attack.steps for stage in rj.evaluate.rand("l2")]
+    [101, 101]
     """
     check_fits("rand", norm, num_classes)
     mean = attacks.expectation(draw, samples=20)
@@ -143,6 +154,9 @@ def strongest(norm: str, num_classes: int = 10) -> Plan:
         norm: linf, l2, l1, l0 or patch.
         num_classes: K, >= 2.
     Raises: ValueError: another norm; K < 2.
+
+    >>> len(rj.evaluate.strongest("linf"))
+    14
     """
     check_fits("strongest", norm, num_classes, EVERY_NORM)
     every = likeliest_targets(num_classes - 1)

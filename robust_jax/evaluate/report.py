@@ -32,7 +32,13 @@ COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Report(Verdicts):
-    """What an evaluation found, its audit, and what it took."""
+    """What an evaluation found, its audit, and what it took.
+
+    >>> report.clean, report.winner
+    (array([ True, True, True]), array([ 0, -1, 0]))
+    >>> report.claims.passed, report.robust_accuracy.value
+    (True, 0.333)
+    """
 
     audit: Audit | None = None
     compilation: Compilation | None = None  # from the call to the report

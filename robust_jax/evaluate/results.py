@@ -26,6 +26,10 @@ class StageResult:
     depend on the schedule. Spent cost is all that slots with its items computed in this
     session, frozen steps and cancelled items too; what a journal held was spent before.
     `idle` is what slots without an item computed.
+
+    >>> [stage] = report.stages
+    >>> stage.name, stage.accuracy.value, stage.broken, stage.forwards
+    ('fgsm', 0.333, array([ True, False, True]), array([2, 2, 2]))
     """
 
     name: str

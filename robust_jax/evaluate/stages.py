@@ -21,6 +21,13 @@ class History(NamedTuple):
 
     Margins are those of the strongest points so far, best other logit minus the true
     one: below zero, and nearer to it where an attack came nearer to a success.
+
+    >>> logits = np.array([[2.0, 1.0], [3.0, 0.0]])
+    >>> margin, nothing = logits[:, 1] - logits[:, 0], np.full((2, 2), -np.inf)
+    >>> seen = rj.evaluate.History(logits, margin, margin + 0.5, nothing)
+    >>> nearly = lambda history: history.best_margin > -1.0  # For `Stage(only=nearly)`.
+    >>> nearly(seen)
+    array([ True, False])
     """
 
     logits: np.ndarray  # [N, K] clean
@@ -35,12 +42,21 @@ Only = Callable[[History], np.ndarray]
 
 
 def untargeted(labels: np.ndarray, logits: np.ndarray) -> Sequence[Goal]:
-    """One goal per example: any class but its own."""
+    """One goal per example: any class but its own.
+
+    >>> rj.evaluate.untargeted(np.array([0, 2]), np.zeros((2, 3)))
+    (Untargeted(label=array([0, 2])),)
+    """
     return (Untargeted(labels),)
 
 
 def each_wrong_class(labels: np.ndarray, logits: np.ndarray) -> Sequence[Goal]:
-    """K - 1 goals per example: towards every other class, the next one first."""
+    """K - 1 goals per example: towards every other class, the next one first.
+
+    >>> goals = rj.evaluate.each_wrong_class(np.array([0, 2]), np.zeros((2, 3)))
+    >>> [goal.target for goal in goals]
+    [array([1, 0]), array([2, 1])]
+    """
     num_classes = logits.shape[1]
     return tuple(
         Towards(labels, (labels + shift) % num_classes)
@@ -55,6 +71,11 @@ def likeliest_targets(targets: int = 9) -> Goals:
     AutoAttack's targets. All wrong classes if there are fewer than `targets`.
 
     Raises: ValueError: if targets is not an integer >= 1.
+
+    >>> logits = np.array([[3.0, 0.0, 2.0, 1.0]])
+    >>> goals = rj.evaluate.likeliest_targets(2)(np.array([0]), logits)
+    >>> [goal.target for goal in goals]
+    [array([2]), array([3])]
     """
     checks.positive_integer("targets", targets)
 
@@ -80,6 +101,10 @@ class Stage:
 
     Raises: ValueError: if restarts is not an integer >= 1. TypeError: what is no
         attack, no function, no name.
+
+    >>> stage = rj.evaluate.Stage("square", rj.attacks.square(1000), restarts=2)
+    >>> rj.evaluate.work_items((stage,), num_classes=10)
+    2
     """
 
     name: str
@@ -160,6 +185,9 @@ def basic(steps: int = 40, restarts: int = 5, relative_step: float = 1 / 30) -> 
         restarts: random starts of the untargeted PGDs, >= 1.
         relative_step: step size as a multiple of eps; 1/30 is 0.01 at eps 0.3.
     Raises: ValueError: steps or restarts below 1.
+
+    >>> [stage.name for stage in rj.evaluate.basic(steps=20)]
+    ['fgsm', 'pgd-20 ce', 'pgd-20 margin', 'pgd-20 targeted']
     """
     ce = attacks.pgd(steps, relative_step, objectives.cross_entropy)
     margin = attacks.pgd(steps, relative_step, objectives.margin)
@@ -172,7 +200,11 @@ def basic(steps: int = 40, restarts: int = 5, relative_step: float = 1 / 30) -> 
 
 
 def work_items(plan: Plan, num_classes: int) -> int:
-    """How many times a plan attacks an example that no attack breaks."""
+    """How many times a plan attacks an example that no attack breaks.
+
+    >>> rj.evaluate.work_items(rj.evaluate.standard("linf"), num_classes=10)
+    20
+    """
     label, logits = np.zeros(1, np.int32), np.zeros((1, num_classes))
     return sum(s.restarts * len(s.goals(label, logits)) for s in plan)
 

@@ -63,6 +63,9 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
         norm: linf, l2 or l1.
         num_classes: K, >= 2.
     Raises: ValueError: another norm; K < 2.
+
+    >>> [stage.name for stage in rj.evaluate.swift("linf")][:3]
+    ['apgd-ce 20', 'square 100', 'apgd-t 10']
     """
     check_fits("swift", norm, num_classes)
     ce, targeted = objectives.cross_entropy, dlr_for(num_classes, 4)

@@ -199,7 +199,7 @@ def test_a_start_without_a_value_is_left_behind():
     for first in (0.5, 0.4):
         at = image.at[0].set(first)
         state = step(model, threat, state._replace(iterate=at))
-        assert state.peak.x[0] == first
+        assert state.highest.x[0] == first
 
 
 def test_the_default_start_is_gaussian_noise_projected_on_the_first_radius():

@@ -10,7 +10,12 @@ from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
 from robust_jax.attacks.ascent.acg import at_the_middle
-from robust_jax.attacks.skeletons import auto_ascent, projected, radius_schedule
+from robust_jax.attacks.skeletons import (
+    _step_size as step_size,
+    auto_ascent,
+    projected,
+    radius_schedule,
+)
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
@@ -52,7 +57,7 @@ def trajectories(kind, norm):
 
         def step(state, _):
             moved = attack.step(model, threat, state)
-            return moved, (state.iterate, moved.pace.relative_step)
+            return moved, (state.iterate, moved.control.relative_step)
 
         return jax.lax.scan(step, state, length=STEPS + 1)[1]
 
@@ -118,9 +123,11 @@ def test_acg_turns_away_from_the_gradient():
     ],
 )
 def test_checkpoints(steps, marks):
-    clock, windows = auto_ascent.Clock(0, 0), []
+    clock, windows = step_size.Checkpoint(0, 0), []
     for i in range(steps + 1):
-        clock, window = auto_ascent.tick(clock, radius_schedule.call(steps, (1.0,), i))
+        clock, window = step_size.advanced(
+            clock, radius_schedule.call(steps, (1.0,), i)
+        )
         windows.append(int(window))
     np.testing.assert_array_equal(np.flatnonzero(windows), marks)
     assert [w for w in windows if w] == np.diff([0, *marks]).tolist()
@@ -219,7 +226,7 @@ def stages_on_a_plateau():
     for _ in range(attack.steps):
         moved = step(state)
         path.append(np.linalg.norm(state.iterate - centre))
-        relative.append(float(moved.pace.relative_step))
+        relative.append(float(moved.control.relative_step))
         state = moved
     return np.array(path), np.array(relative), attack.finish(threat, state)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.gradients.estimator import Gradient, Look
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient
 from robust_jax.attacks.skeletons.projected import at_the_input
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
@@ -26,11 +26,11 @@ X = np.full(D, 0.5)
 def scripted():
     """Looks whose value and direction are the rows that the model holds."""
 
-    def look(scene, i):
-        value, grad = scene.logits_fn(i)
-        return Look(value, jnp.array([1.0, 0.0]), grad), i + 1
+    def estimate(query, i):
+        value, grad = query.logits_fn(i)
+        return Estimate(value, jnp.array([1.0, 0.0]), grad), i + 1
 
-    return Gradient(lambda x: jnp.int32(0), look, 1, 1)
+    return Gradient(lambda x: jnp.int32(0), estimate, 1, 1)
 
 
 def read(script, i):

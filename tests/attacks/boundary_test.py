@@ -7,7 +7,7 @@ import pytest
 
 from robust_jax import attacks, threats
 from robust_jax.attacks.gradients.estimator import exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.core.types import Untargeted
 from tests import victims
 
@@ -50,23 +50,23 @@ def test_a_block_at_a_time_chooses_as_all_at_once(choice, num_classes, monkeypat
     labels = (victims.predicted(model, images) + np.arange(6) % 2) % num_classes
 
     def chosen(x, label):
-        scene = linearised_boundary.Nearby(
+        query = linearised_boundary.BoundaryQuery(
             jax.random.key(0), model, threats.L2(1.0), x, Untargeted(label)
         )
-        look, _, paid = choice(exact(), scene, ())
-        return look, jnp.asarray(paid)
+        estimate, _, paid = choice(exact(), query, ())
+        return estimate, jnp.asarray(paid)
 
     def found():
         return jax.jit(lambda *rows: jax.vmap(chosen)(*rows))(images, labels)
 
-    look, paid = found()
+    estimate, paid = found()
     monkeypatch.setattr(linearised_boundary, "_BLOCK", num_classes)
     whole, paid_whole = found()
-    for ours, theirs in zip(look, whole, strict=True):
+    for ours, theirs in zip(estimate, whole, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     assert (
         choice is linearised_boundary.nearest
-        or (look.value >= 0).tolist() == [False, True] * 3
+        or (estimate.value >= 0).tolist() == [False, True] * 3
     )
     assert paid[0].tolist() == [-(-(num_classes - 1) // 10), num_classes - 1]
     assert paid_whole[0].tolist() == [1, num_classes - 1]

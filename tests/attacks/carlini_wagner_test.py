@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.nearest import const_search, tanh_box
+from robust_jax.attacks.nearest import (
+    _const_search as const_search,
+    _tanh_box as tanh_box,
+)
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
 from tests import victims

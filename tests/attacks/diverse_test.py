@@ -7,7 +7,7 @@ import pytest
 
 from robust_jax import threats
 from robust_jax.attacks.ascent import odi
-from robust_jax.attacks.gradients.estimator import Gradient, Look
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient
 from robust_jax.core.types import Untargeted
 from tests import victims
 from tests.reference import pgd as reference, projections
@@ -19,11 +19,11 @@ LABEL = Untargeted(np.int32(0))
 def climbed_along_each_logit(seed, i):
     """What iterate i climbs at the unit vectors of logits, shape [4]."""
 
-    def look(scene, memory):
-        values = jax.vmap(scene.climb)(jnp.eye(4))
-        return Look(values[0], jnp.asarray(LOGITS), jnp.zeros_like(scene.x)), values
+    def estimate(query, memory):
+        values = jax.vmap(query.climb)(jnp.eye(4))
+        return Estimate(values[0], jnp.asarray(LOGITS), jnp.zeros_like(query.x)), values
 
-    attack = odi.odi_pgd(gradient=Gradient(lambda x: jnp.zeros(4), look, 1, 1))
+    attack = odi.odi_pgd(gradient=Gradient(lambda x: jnp.zeros(4), estimate, 1, 1))
     threat = threats.Linf(0.1)
     state = attack.init(
         jax.random.key(seed), threat, jnp.full(4, 0.5), LABEL, jnp.zeros(2)

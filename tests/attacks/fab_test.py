@@ -222,12 +222,12 @@ def test_an_iterate_without_a_number_is_drawn_back_towards_x():
 def test_a_randomised_gradient_gets_a_fresh_key_each_step_but_no_memory():
     keys = []
 
-    def look(scene, memory):
-        data = jax.random.key_data(scene.key)
+    def estimate(query, memory):
+        data = jax.random.key_data(query.key)
         jax.debug.callback(lambda k: keys.append(tuple(np.asarray(k))), data)
-        return exact().look(scene, memory)
+        return exact().estimate(query, memory)
 
-    spying = fab(3, gradient=Gradient(lambda x: (), look, 2, 5))
+    spying = fab(3, gradient=Gradient(lambda x: (), estimate, 2, 5))
     model, images, labels = curved()
     goal = Towards(labels[0], (labels[0] + 1) % 4)
     run = jax.jit(drive.run(spying, to_the_end=True))
@@ -283,7 +283,7 @@ def test_what_fab_cannot_serve_is_refused_when_it_is_first_run():
     start = functools.partial(fab().init, jax.random.key(0))
     with pytest.raises(ValueError, match="threat=L0; expected Linf, L2 or L1 for FAB"):
         start(threats.L0(3.0), jnp.zeros(4), Untargeted(0), jnp.zeros(2))
-    remembering = Gradient(jnp.zeros_like, exact().look, 1, 1)
+    remembering = Gradient(jnp.zeros_like, exact().estimate, 1, 1)
     start = functools.partial(fab(gradient=remembering).init, jax.random.key(0))
     with pytest.raises(ValueError, match="goal=Untargeted with a gradient that has a"):
         start(threats.L2(1.0), jnp.zeros(4), Untargeted(0), jnp.zeros(2))

@@ -7,7 +7,7 @@ import pytest
 
 from robust_jax import threats
 from robust_jax.attacks.ascent import gama
-from robust_jax.attacks.gradients.estimator import Gradient, Look
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient
 from robust_jax.core import stepping
 from robust_jax.core.types import Reach, Towards, Untargeted
 from tests import victims
@@ -26,11 +26,11 @@ def softmax(z):
 def climbed(steps, iterates, goal):
     """The objective's values at the logits PROBE, at some iterates."""
 
-    def look(scene, memory):
-        value = scene.climb(jnp.asarray(PROBE))
-        return Look(value, jnp.asarray(CLEAN), jnp.zeros_like(scene.x)), value
+    def estimate(query, memory):
+        value = query.climb(jnp.asarray(PROBE))
+        return Estimate(value, jnp.asarray(CLEAN), jnp.zeros_like(query.x)), value
 
-    attack = gama.gama_pgd(steps, gradient=Gradient(lambda x: 0.0, look, 1, 1))
+    attack = gama.gama_pgd(steps, gradient=Gradient(lambda x: 0.0, estimate, 1, 1))
 
     def at(i):
         state = attack.init(
@@ -60,11 +60,11 @@ def test_goals_with_a_target_climb_its_probability():
 
 
 def test_steps_of_two_eps_drop_to_tenths_at_60_and_85():
-    def look(scene, count):  # Up, down, up, ...
-        grad = jnp.full_like(scene.x, 1.0) * (1 - 2 * (count % 2))
-        return Look(jnp.zeros(()), jnp.asarray(CLEAN), grad), count + 1
+    def estimate(query, count):  # Up, down, up, ...
+        grad = jnp.full_like(query.x, 1.0) * (1 - 2 * (count % 2))
+        return Estimate(jnp.zeros(()), jnp.asarray(CLEAN), grad), count + 1
 
-    attack = gama.gama_pgd(gradient=Gradient(lambda x: jnp.asarray(0), look, 1, 1))
+    attack = gama.gama_pgd(gradient=Gradient(lambda x: jnp.asarray(0), estimate, 1, 1))
     threat = threats.Linf(0.1)
 
     def step(state, _):

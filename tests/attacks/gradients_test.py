@@ -18,10 +18,10 @@ X = jnp.full(4, 0.5)
 def spying():
     """The gradient itself; its memory is the key of the last look."""
 
-    def look(scene, memory):
-        return exact().look(scene, ())[0], jax.random.key_data(scene.key)
+    def estimate(query, memory):
+        return exact().estimate(query, ())[0], jax.random.key_data(query.key)
 
-    return Gradient(lambda x: jnp.zeros(2, jnp.uint32), look, 1, 1)
+    return Gradient(lambda x: jnp.zeros(2, jnp.uint32), estimate, 1, 1)
 
 
 @pytest.mark.parametrize(

@@ -196,7 +196,7 @@ def test_needs_l0_and_a_gradient_without_memory():
     key, goal = jax.random.key(0), Untargeted(labels[0])
     with pytest.raises(ValueError, match=r"expected threats.L0 for jsma"):
         drive.run(jsma())(key, model, threats.L2(1.0), images[0], goal)
-    remembering = Gradient(jnp.zeros_like, exact().look, 1, 1)
+    remembering = Gradient(jnp.zeros_like, exact().estimate, 1, 1)
     with pytest.raises(ValueError, match="gradient with a memory"):
         drive.run(jsma(gradient=remembering))(
             key, model, threats.L0(1.0), images[0], goal

@@ -8,7 +8,7 @@ import pytest
 from robust_jax import attacks, threats
 from robust_jax.attacks.ascent import gama
 from robust_jax.attacks.ascent.multi_targeted import in_turn
-from robust_jax.attacks.gradients.estimator import Gradient, Look
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient
 from robust_jax.core import drive, lift
 from robust_jax.core.types import Reach, Towards, Untargeted
 from robust_jax.losses import objectives
@@ -51,10 +51,10 @@ def test_a_far_target_is_found_where_the_margin_leads_to_a_dead_end():
 def inner_goals(goal, clean_logits, targets, calls):
     """The goal and the iterate of every call, for an attack that does not move."""
 
-    def look(scene, memory):
-        return Look(jnp.zeros(()), clean_logits, jnp.zeros_like(scene.x)), memory
+    def estimate(query, memory):
+        return Estimate(jnp.zeros(()), clean_logits, jnp.zeros_like(query.x)), memory
 
-    gradient = Gradient(lambda x: (), look, 1, 1)
+    gradient = Gradient(lambda x: (), estimate, 1, 1)
     attack = attacks.multi_targeted(2, 0.1, targets, gradient=gradient)
     threat = threats.Linf(EPS)
 

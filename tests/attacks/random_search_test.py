@@ -7,7 +7,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.queries import frequencies
+from robust_jax.attacks.queries import _frequencies as frequencies
 from robust_jax.core import lift
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives

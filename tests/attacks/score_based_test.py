@@ -20,19 +20,19 @@ SHAPE = (4, 3, 2)
 ESTIMATES = {"spsa": estimates.spsa, "nes": estimates.nes}
 
 
-def scene(model, x, key=None, threat=None):
+def query(model, x, key=None, threat=None):
     def climb(logits):
         return logits[0] - logits[1]
 
     key = jax.random.key(0) if key is None else key
-    return gradients.Scene(key, model, threat or threats.Linf(0.1), climb, x)
+    return gradients.Query(key, model, threat or threats.Linf(0.1), climb, x)
 
 
-def squared_errors(estimate, model, x, repeats):
+def squared_errors(estimator, model, x, repeats):
     """Of `repeats` independent estimates, their mean."""
-    true = jax.grad(lambda z: scene(model, z).climb(model(z)))(x)
+    true = jax.grad(lambda z: query(model, z).climb(model(z)))(x)
     keys = jax.random.split(jax.random.key(1), repeats)
-    looks = jax.vmap(lambda k: estimate.look(scene(model, x, k), ())[0].grad)
+    looks = jax.vmap(lambda k: estimator.estimate(query(model, x, k), ())[0].grad)
     seen = jax.jit(looks)(keys)
     return float(((seen - true) ** 2).sum((1, 2, 3)).mean())
 
@@ -67,18 +67,18 @@ def test_a_bandit_learns_the_gradient_of_an_affine_model(norm):
     model = victims.affine_victim(SHAPE, 2)
     x, rate = jnp.full(SHAPE, 0.5), 0.03 if norm == "linf" else 0.1
     normal = (model.args[0][0] - model.args[0][1]).reshape(SHAPE)
-    estimate = bandit(side=4, rate=rate)
+    estimator = bandit(side=4, rate=rate)
 
-    def look(memory, key):
-        seen, memory = estimate.look(
-            scene(model, x, key, threats.by_name(norm)(0.1)), memory
+    def estimate(memory, key):
+        seen, memory = estimator.estimate(
+            query(model, x, key, threats.by_name(norm)(0.1)), memory
         )
         cosine = jnp.sum(seen.grad * normal)
         cosine /= jnp.linalg.norm(seen.grad) * jnp.linalg.norm(normal) + 1e-30
         return memory, cosine
 
     keys = jax.random.split(jax.random.key(0), 600)
-    memory, cosines = jax.lax.scan(look, estimate.init(x), keys)
+    memory, cosines = jax.lax.scan(estimate, estimator.init(x), keys)
     assert abs(cosines[0]) < 0.9 and cosines[-1] > 0.9
     if norm == "linf":
         assert (jnp.abs(memory.grad) <= 1).all()
@@ -86,10 +86,10 @@ def test_a_bandit_learns_the_gradient_of_an_affine_model(norm):
 
 def test_a_prior_on_blocks_moves_their_pixels_alike():
     model = victims.affine_victim((6, 6, 1), 2)
-    estimate = bandit(side=2)
+    estimator = bandit(side=2)
     x = jnp.full((6, 6, 1), 0.5)
-    here = scene(model, x, threat=threats.L2(1.0))
-    seen, memory = estimate.look(here, estimate.init(x))
+    here = query(model, x, threat=threats.L2(1.0))
+    seen, memory = estimator.estimate(here, estimator.init(x))
     assert memory.grad.shape == (2, 2, 1)
     blocks = np.asarray(seen.grad).reshape(2, 3, 2, 3)
     assert (blocks == blocks[:, :1, :, :1]).all() and len(np.unique(blocks)) == 4

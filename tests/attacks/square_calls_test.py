@@ -15,9 +15,9 @@ from jax.tree_util import Partial
 
 from robust_jax import threats
 from robust_jax.attacks.queries import (
-    square_l2_l1,
-    square_linf,
-    square_patterns as patterns,
+    _square_l2_l1 as square_l2_l1,
+    _square_linf as square_linf,
+    _square_patterns as patterns,
 )
 from robust_jax.attacks.queries.square import square
 from robust_jax.core import drive, stepping

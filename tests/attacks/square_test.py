@@ -11,7 +11,7 @@ import pytest
 from jax.tree_util import Partial
 
 from robust_jax import threats
-from robust_jax.attacks.queries import square_patterns as patterns
+from robust_jax.attacks.queries import _square_patterns as patterns
 from robust_jax.attacks.queries.square import square
 from robust_jax.core import drive, lift
 from robust_jax.core.images import as_image, from_image, image_shape

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as linearised_boundary
 from robust_jax.attacks.nearest.deepfool import deepfool
 from robust_jax.attacks.nearest.superdeepfool import superdeepfool
 from robust_jax.core import drive, lift
@@ -99,16 +99,16 @@ def test_a_crossed_boundary_comes_before_a_nearer_one():
     """Class 2 leads by 1, the plane to class 1 is at 0.1."""
     model = Partial(victims.affine, jnp.eye(3), jnp.asarray([0.0, -0.1, 1.0]))
     here, goal = jnp.zeros(3), Untargeted(jnp.asarray(0))
-    scene = linearised_boundary.Nearby(
+    query = linearised_boundary.BoundaryQuery(
         jax.random.key(0), model, threats.L2(1.0), here, goal
     )
     for choose, value in (
         (linearised_boundary.crossed, 1.0),
         (linearised_boundary.nearest, -0.1),
     ):
-        look, _, paid = choose(exact(), scene, ())
+        estimate, _, paid = choose(exact(), query, ())
         assert paid == (1, 2)
-        np.testing.assert_allclose(look.value, value, rtol=1e-5)
+        np.testing.assert_allclose(estimate.value, value, rtol=1e-5)
 
 
 def test_towards_goes_to_one_boundary_at_a_gradient_a_step():

@@ -7,11 +7,11 @@ import pytest
 
 from robust_jax import attacks, threats
 from robust_jax.attacks.ascent import transfer
-from robust_jax.attacks.gradients import transforms
-from robust_jax.attacks.gradients.estimator import Scene
+from robust_jax.attacks.gradients import stateful, transforms
+from robust_jax.attacks.gradients.estimator import Query
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
-from tests.looks import (
+from tests.estimators import (
     EPS,
     LABEL,
     NET,
@@ -19,7 +19,7 @@ from tests.looks import (
     THREAT,
     assert_judged_at,
     climb,
-    look_at,
+    estimate_at,
     oracle_gradient,
 )
 from tests.reference import transfer as oracle
@@ -28,14 +28,14 @@ from tests.reference import transfer as oracle
 
 
 def test_lookahead_visits_nesterovs_point_and_accumulates():
-    gradient = transfer.lookahead(0.5, 0.7, transforms.scale_invariance(2))
-    (look, (direction, _)), visited = look_at(gradient, POINTS)
+    gradient = stateful.lookahead(0.5, 0.7, transforms.scale_invariance(2))
+    (estimate, (direction, _)), visited = estimate_at(gradient, POINTS)
     expected = oracle.looks(
         oracle.over_scales(oracle_gradient, 2), POINTS, 0.5 * EPS, 0.7, ahead=True
     )
-    np.testing.assert_allclose(look.grad, expected[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(estimate.grad, expected[0], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(direction, expected[2], rtol=1e-4, atol=1e-5)
-    assert_judged_at(POINTS, look)
+    assert_judged_at(POINTS, estimate)
     for x, ahead, seen in zip(POINTS, expected[1], visited, strict=True):
         for point in (x, ahead, ahead / 2):
             assert np.abs(seen["at"] - point).max(axis=1).min() < 1e-5
@@ -45,10 +45,10 @@ def test_lookahead_visits_nesterovs_point_and_accumulates():
 def test_variance_tuning_adds_what_neighbours_said_one_step_ago(ahead):
     samples, radius = 30, 1.5 * EPS
     if ahead:
-        gradient = transfer.nesterov_variance_tuning(samples, 1.5, 0.5, 0.7)
+        gradient = stateful.nesterov_variance_tuning(samples, 1.5, 0.5, 0.7)
     else:
-        gradient = transfer.variance_tuning(samples)
-    (look, memory), visited = look_at(gradient, POINTS)
+        gradient = stateful.variance_tuning(samples)
+    (estimate, memory), visited = estimate_at(gradient, POINTS)
     tuned, centres, neighbours = [], [], []
     for t, x in enumerate(POINTS):
         centres = oracle.looks(  # As far as the neighbours are known.
@@ -69,27 +69,27 @@ def test_variance_tuning_adds_what_neighbours_said_one_step_ago(ahead):
         assert (np.abs(offsets.mean(axis=0)) < 0.5 * radius).all()
         neighbours.append(near)
     assert not np.isin(neighbours[0] - POINTS[0], neighbours[1] - POINTS[1]).any()
-    np.testing.assert_allclose(look.grad, tuned, rtol=1e-4, atol=1e-5)
-    assert_judged_at(POINTS, look)
+    np.testing.assert_allclose(estimate.grad, tuned, rtol=1e-4, atol=1e-5)
+    assert_judged_at(POINTS, estimate)
     if ahead:
         np.testing.assert_allclose(memory[0], centres[2], rtol=1e-4, atol=1e-5)
 
 
 def test_memories_do_not_depend_on_the_scale_of_the_gradient():
-    gradient = transfer.nesterov_variance_tuning(3, 1.5, 0.5)
+    gradient = stateful.nesterov_variance_tuning(3, 1.5, 0.5)
 
     @jax.jit
     @jax.vmap
     def looks(scale):
-        def look(memory, key_and_x):
+        def estimate(memory, key_and_x):
             key, x = key_and_x
-            scene = Scene(key, NET, THREAT, lambda z: scale * climb(z), x)
-            look, memory = gradient.look(scene, memory)
-            return memory, look.grad / scale
+            query = Query(key, NET, THREAT, lambda z: scale * climb(z), x)
+            estimate, memory = gradient.estimate(query, memory)
+            return memory, estimate.grad / scale
 
         keys = jax.random.split(jax.random.key(0), len(POINTS))
         memory = gradient.init(jnp.asarray(POINTS[0]))
-        memory, grads = jax.lax.scan(look, memory, (keys, POINTS))
+        memory, grads = jax.lax.scan(estimate, memory, (keys, POINTS))
         return grads, memory[0]
 
     (plain, *others), directions = looks(jnp.array([1.0, 1e-20, 1e20]))
@@ -101,23 +101,23 @@ def test_memories_do_not_depend_on_the_scale_of_the_gradient():
 @pytest.mark.parametrize(("norm", "size"), [("linf", 1.0), ("l2", 3.0), ("l1", 9.0)])
 def test_an_even_move_uses_up_eps_in_every_norm(norm, size):
     threat, x = threats.by_name(norm)(0.3), jnp.full((3, 3), 0.5)
-    move = transfer.even_move(threat, x)
+    move = stateful.even_move(threat, x)
     np.testing.assert_allclose(move, 0.3 / size, rtol=1e-6)
     np.testing.assert_allclose(threat.distance(x + move, x), 0.3, rtol=1e-5)
 
 
 def test_pytrees_pass_where_no_image_is_needed():
     x = {"a": jnp.full(3, 0.5), "b": jnp.full((2, 2), 0.25)}
-    gradient = transfer.nesterov_variance_tuning(
+    gradient = stateful.nesterov_variance_tuning(
         2, inner=transforms.scale_invariance(2)
     )
 
-    def look(x):
+    def estimate(x):
         model = lambda x: jnp.stack([jnp.sum(x["a"]), jnp.sum(x["b"] ** 2)])  # noqa: E731
-        scene = Scene(jax.random.key(0), model, THREAT, jnp.sum, x)
-        return gradient.look(scene, gradient.init(x))[0].grad
+        query = Query(jax.random.key(0), model, THREAT, jnp.sum, x)
+        return gradient.estimate(query, gradient.init(x))[0].grad
 
-    grad = jax.jit(look)(x)
+    grad = jax.jit(estimate)(x)
     np.testing.assert_allclose(grad["a"], 0.75, rtol=1e-6)
     np.testing.assert_allclose(grad["b"], (1 + 0.25) / 2 * 2 * 0.25, rtol=1e-6)
 
@@ -158,19 +158,19 @@ def test_presets_are_momentum_with_their_estimators():
         ),
         (
             transfer.ni_fgsm(4, 0.3, 0.7, margin, inner),
-            transfer.lookahead(0.3, 0.7, inner),
+            stateful.lookahead(0.3, 0.7, inner),
         ),
         (
             transfer.si_ni_fgsm(4, 0.3, 0.7, 3, margin, inner).made,  # an NI-FGSM
-            transfer.lookahead(0.3, 0.7, transforms.scale_invariance(3, inner)),
+            stateful.lookahead(0.3, 0.7, transforms.scale_invariance(3, inner)),
         ),
         (
             transfer.vmi_fgsm(4, 0.3, 0.7, 6, 2.0, margin, inner),
-            transfer.variance_tuning(6, 2.0, inner),
+            stateful.variance_tuning(6, 2.0, inner),
         ),
         (
             transfer.vni_fgsm(4, 0.3, 0.7, 6, 2.0, margin, inner),
-            transfer.nesterov_variance_tuning(6, 2.0, 0.3, 0.7, inner),
+            stateful.nesterov_variance_tuning(6, 2.0, 0.3, 0.7, inner),
         ),
     ):
         made = mim(4, 0.3, 0.7, margin, estimator)
@@ -180,10 +180,10 @@ def test_presets_are_momentum_with_their_estimators():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: transfer.lookahead(0.0), "relative_step=0.0; expected a finite"),
-        (lambda: transfer.lookahead(0.1, -1.0), "decay=-1.0; expected a finite number"),
-        (lambda: transfer.variance_tuning(0), "samples=0; expected an integer >= 1"),
-        (lambda: transfer.variance_tuning(2, -1.0), "relative_radius=-1.0; expected"),
+        (lambda: stateful.lookahead(0.0), "relative_step=0.0; expected a finite"),
+        (lambda: stateful.lookahead(0.1, -1.0), "decay=-1.0; expected a finite number"),
+        (lambda: stateful.variance_tuning(0), "samples=0; expected an integer >= 1"),
+        (lambda: stateful.variance_tuning(2, -1.0), "relative_radius=-1.0; expected"),
         (lambda: transfer.vni_fgsm(relative_radius=0), "relative_radius=0; expected"),
         (lambda: transfer.vni_fgsm(decay=float("nan")), "decay=nan; expected a finite"),
     ],

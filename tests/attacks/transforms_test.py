@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.attacks.ascent import transfer
-from robust_jax.attacks.gradients import transforms
-from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
+from robust_jax.attacks.gradients import defences, stateful, transforms
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, Query, exact
 from robust_jax.core import drive
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims
-from tests.looks import (
+from tests.estimators import (
     NET,
     POINTS,
     THREAT,
@@ -23,7 +22,7 @@ from tests.looks import (
     D,
     assert_judged_at,
     climb,
-    look_at,
+    estimate_at,
     oracle_climb,
     oracle_gradient,
 )
@@ -37,14 +36,14 @@ from tests.reference import pgd as reference, transfer as oracle
 def test_translation_invariance_is_a_convolution_of_each_channel(shape, kernel_size):
     grad = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     gradient = transforms.translation_invariance(kernel_size)
-    scene = Scene(
+    query = Query(
         jax.random.key(0),
         lambda x: jnp.stack([jnp.sum(grad * x), 0.0]),
         THREAT,
         lambda logits: logits[0],
         jnp.ones(shape),
     )
-    look, _ = gradient.look(scene, ())
+    estimate, _ = gradient.estimate(query, ())
     if len(shape) == 1:  # Height alone: the two-dimensional kernel's marginal.
         wide = np.pad(grad[:, None], ((0, 0), (20, 20)), mode="edge")
         expected = oracle.smoothed(wide, kernel_size)[:, 20]
@@ -55,14 +54,14 @@ def test_translation_invariance_is_a_convolution_of_each_channel(shape, kernel_s
         maps = np.array([oracle.smoothed(each, kernel_size) for each in maps])
         maps = maps.reshape((len(frames), -1, *frames.shape[1:3]))
         expected = np.moveaxis(maps, 1, -1).reshape(shape)
-    np.testing.assert_allclose(look.grad, expected, atol=1e-6)
+    np.testing.assert_allclose(estimate.grad, expected, atol=1e-6)
 
 
 def test_scale_invariance_is_the_gradient_of_the_mean_over_halvings():
-    (look, _), _ = look_at(transforms.scale_invariance(4), POINTS)
+    (estimate, _), _ = estimate_at(transforms.scale_invariance(4), POINTS)
     expected = [oracle.over_scales(oracle_gradient, 4)(x) for x in POINTS]
-    np.testing.assert_allclose(look.grad, expected, rtol=1e-4, atol=1e-6)
-    assert_judged_at(POINTS, look)
+    np.testing.assert_allclose(estimate.grad, expected, rtol=1e-4, atol=1e-6)
+    assert_judged_at(POINTS, estimate)
 
 
 # --- Input diversity
@@ -70,9 +69,9 @@ def test_scale_invariance_is_the_gradient_of_the_mean_over_halvings():
 SHAPE, DRAWS = (14, 10, 2), 400
 
 
-def _show(scene, memory):
-    logits = scene.logits_fn(scene.x)
-    return Look(scene.climb(logits), logits, logits.reshape(scene.x.shape)), memory
+def _show(query, memory):
+    logits = query.logits_fn(query.x)
+    return Estimate(query.climb(logits), logits, logits.reshape(query.x.shape)), memory
 
 
 AS_SEEN = Gradient(lambda x: (), _show, 1, 0)  # Its "gradient" is the model's input.
@@ -91,21 +90,21 @@ def diverse():
     images = np.stack([rng.uniform(size=SHAPE), np.ones(SHAPE), bright])
     images = images.astype(np.float32)
 
-    def look(inner, key, x):
+    def estimate(inner, key, x):
         gradient = transforms.input_diversity(0.8, 0.6, inner)
-        scene = Scene(key, jnp.ravel, THREAT, lambda z: weights @ z**2 / 2, x)
-        return gradient.look(scene, ())[0]
+        query = Query(key, jnp.ravel, THREAT, lambda z: weights @ z**2 / 2, x)
+        return gradient.estimate(query, ())[0]
 
     def seen(key):
-        return jax.vmap(functools.partial(look, AS_SEEN, key))(images).grad
+        return jax.vmap(functools.partial(estimate, AS_SEEN, key))(images).grad
 
-    run = jax.jit(jax.vmap(lambda k: (seen(k), look(None, k, images[0]))))
+    run = jax.jit(jax.vmap(lambda k: (seen(k), estimate(None, k, images[0]))))
     keys = jax.random.split(jax.random.key(0), DRAWS)
     return images, weights, *jax.tree.map(np.asarray, run(keys))
 
 
 def test_diverse_inputs_are_shrunk_and_moved_images_on_zeros():
-    images, _, seen, look = diverse()
+    images, _, seen, estimate = diverse()
     moved = (seen[:, 1] != 1).any(axis=(1, 2, 3))
     assert abs(moved.mean() - 0.8) < 0.08  # Its probability.
     frames = []
@@ -129,14 +128,14 @@ def test_diverse_inputs_are_shrunk_and_moved_images_on_zeros():
     assert abs(np.corrcoef(places)[0, 1]) < 0.2
     untouched = np.broadcast_to(images, seen[~moved].shape)
     np.testing.assert_array_equal(seen[~moved], untouched)
-    assert (look.logits == images[0].ravel()).all()  # Judged at x.
+    assert (estimate.logits == images[0].ravel()).all()  # Judged at x.
 
 
 def test_the_gradient_is_mapped_back_from_the_diverse_input():
-    images, weights, seen, look = diverse()
+    images, weights, seen, estimate = diverse()
     seen = seen.reshape((DRAWS, 3, -1))
     there = np.einsum("i,ni,nki->nk", weights, seen[:, 0], seen)  # <w Tx, T image>
-    back = np.tensordot(look.grad, images, ([1, 2, 3], [1, 2, 3]))
+    back = np.tensordot(estimate.grad, images, ([1, 2, 3], [1, 2, 3]))
     np.testing.assert_allclose(back, there, atol=1e-4)
 
 
@@ -145,8 +144,8 @@ def test_without_diversity_the_gradient_is_the_plain_one():
     x = victims.inputs((5, 4, 3), 1)[0]
     ours, plain = (
         jax.jit(
-            lambda x, g=g: g.look(
-                Scene(jax.random.key(0), model, THREAT, climb, x), ()
+            lambda x, g=g: g.estimate(
+                Query(jax.random.key(0), model, THREAT, climb, x), ()
             )[0]
         )(x)
         for g in (transforms.input_diversity(0.0), exact())
@@ -162,14 +161,14 @@ def noisy(key, logits_fn):
 
 
 def test_expectation_averages_value_logits_and_gradient():
-    (look, _), visited = look_at(transforms.expectation(noisy, 6), POINTS)
+    (estimate, _), visited = estimate_at(defences.expectation(noisy, 6), POINTS)
     for t, seen in enumerate(visited):
         versions = seen["at"]
         assert versions.shape == (6, D) and len(np.unique(versions)) == 6 * D
         for ours, function in (
-            (look.value[t], oracle_climb),
-            (look.logits[t], lambda x: reference.logits(WEIGHTS, x)),
-            (look.grad[t], oracle_gradient),
+            (estimate.value[t], oracle_climb),
+            (estimate.logits[t], lambda x: reference.logits(WEIGHTS, x)),
+            (estimate.grad[t], oracle_gradient),
         ):
             expected = np.mean([function(v) for v in versions], axis=0)
             np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-5)
@@ -177,13 +176,13 @@ def test_expectation_averages_value_logits_and_gradient():
 
 def test_expectation_converges_and_is_deterministic_in_key():
     model, x = victims.affine_victim((D,), 4), jnp.asarray(POINTS[0])
-    gradient = transforms.expectation(noisy, 4000)
+    gradient = defences.expectation(noisy, 4000)
 
     @jax.jit
-    def look(key):
-        return gradient.look(Scene(key, model, THREAT, lambda z: z[0], x), ())[0]
+    def estimate(key):
+        return gradient.estimate(Query(key, model, THREAT, lambda z: z[0], x), ())[0]
 
-    first, again, other = (look(jax.random.key(k)) for k in (0, 0, 1))
+    first, again, other = (estimate(jax.random.key(k)) for k in (0, 0, 1))
     spread = 0.3 * np.linalg.norm(model.args[0], axis=1) / 4000**0.5
     assert (np.abs(first.logits - model(x)) < 4 * spread).all()
     np.testing.assert_allclose(first.grad, model.args[0][0], rtol=1e-5)
@@ -197,7 +196,7 @@ def test_a_randomised_net_is_drawn_by_its_key():
     def net(x, key=fixed):
         return NET(x * jax.random.uniform(key))
 
-    gradient = transforms.expectation(lambda key, f: lambda x: f(x, key), 1000)
+    gradient = defences.expectation(lambda key, f: lambda x: f(x, key), 1000)
     attack, x = attacks.bim(3, 0.5, gradient=gradient), jnp.asarray(POINTS[0])
     goal = Untargeted(jnp.argmax(net(x)))
     run = functools.partial(drive.run(attack, to_the_end=True), jax.random.key(0), net)
@@ -218,7 +217,7 @@ def quantise(x):
 
 def test_straight_through_has_the_parts_values_and_the_surrogates_slope():
     x = jnp.array([-0.0, 1e-30, 0.1, 0.5, 0.9, jnp.inf])
-    part = transforms.straight_through(quantise, jnp.tanh)
+    part = defences.straight_through(quantise, jnp.tanh)
     values = np.asarray(part(x))
     np.testing.assert_array_equal(
         values.view(np.int32), np.asarray(quantise(x)).view(np.int32)
@@ -227,10 +226,10 @@ def test_straight_through_has_the_parts_values_and_the_surrogates_slope():
     np.testing.assert_allclose(slope, 1 - np.tanh(x) ** 2, rtol=1e-6)
     _, forward = jax.jvp(part, (x,), (2 * jnp.ones(6),))
     np.testing.assert_allclose(forward, 2 * (1 - np.tanh(x) ** 2), rtol=1e-6)
-    plain = jax.grad(lambda x: transforms.straight_through(quantise)(x) ** 2)(0.4)
+    plain = jax.grad(lambda x: defences.straight_through(quantise)(x) ** 2)(0.4)
     np.testing.assert_allclose(plain, 2 / 3, rtol=1e-6)
     with pytest.raises(ValueError, match=r"part\(x\) has shape \(\) and surrogate"):
-        transforms.straight_through(jnp.sum)(x)
+        defences.straight_through(jnp.sum)(x)
 
 
 def test_a_part_may_close_over_traced_values_and_need_no_derivative():
@@ -242,7 +241,7 @@ def test_a_part_may_close_over_traced_values_and_need_no_derivative():
             )
             return rounded.astype(x.dtype) * level
 
-        return jax.grad(lambda x: transforms.straight_through(part)(x) * level)(x)
+        return jax.grad(lambda x: defences.straight_through(part)(x) * level)(x)
 
     levels = jnp.array([0.5, 0.25])
     slopes = jax.jit(jax.vmap(slope))(levels, jnp.array([0.3, 0.4]))
@@ -270,7 +269,7 @@ def test_only_bpda_gets_through_a_quantiser():
         np.testing.assert_allclose(margins, result.margin, atol=1e-4)
         return (result.margin >= 0).mean()
 
-    assert won(transforms.straight_through(quantise)) == 1.0
+    assert won(defences.straight_through(quantise)) == 1.0
     assert won(quantise) < 0.5
 
 
@@ -280,9 +279,9 @@ def test_only_bpda_gets_through_a_quantiser():
 def _nested():
     """name: (estimator, forwards, backwards)."""
     di, ti = transforms.input_diversity, transforms.translation_invariance
-    si, vt = transforms.scale_invariance, transfer.variance_tuning
-    ni, vni = transfer.lookahead, transfer.nesterov_variance_tuning
-    eot = transforms.expectation
+    si, vt = transforms.scale_invariance, stateful.variance_tuning
+    ni, vni = stateful.lookahead, stateful.nesterov_variance_tuning
+    eot = defences.expectation
     return {
         "ni of ti of si of di": (ni(inner=ti(inner=si(2, di()))), 5, 2),
         "di of ti of si": (di(inner=ti(inner=si(3))), 4, 3),
@@ -296,11 +295,13 @@ def test_estimators_nest_and_add_up(name):
     gradient, forwards, backwards = _nested()[name]
     shape = (4, 3, 2)
     points, model = victims.inputs(shape, 2), victims.two_layer_victim(shape, 4)
-    (look, _), _ = look_at(gradient, points, model)  # Compares with what was spent.
+    (estimate, _), _ = estimate_at(
+        gradient, points, model
+    )  # Compares with what was spent.
     assert (gradient.forwards, gradient.backwards) == (forwards, backwards)
-    assert np.isfinite(look.grad).all() and look.grad.shape == (2, *shape)
+    assert np.isfinite(estimate.grad).all() and estimate.grad.shape == (2, *shape)
     if "eot" not in name:
-        np.testing.assert_allclose(look.logits, jax.vmap(model)(points), atol=1e-5)
+        np.testing.assert_allclose(estimate.logits, jax.vmap(model)(points), atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -318,13 +319,13 @@ def test_dtypes_and_memories_stay_as_they_are(name, shapes, dtype):
     def looked(x):
         memory = gradient.init(x)
         model = lambda x: jnp.stack([jnp.sum(x), jnp.sum(x**2)])  # noqa: E731
-        scene = Scene(jax.random.key(0), model, THREAT, lambda z: z[0], x)
-        return memory, *gradient.look(scene, memory)
+        query = Query(jax.random.key(0), model, THREAT, lambda z: z[0], x)
+        return memory, *gradient.estimate(query, memory)
 
     for shape in shapes:
         x = jax.ShapeDtypeStruct(shape, dtype)
-        before, look, after = jax.eval_shape(looked, x)
-        assert (look.grad.dtype, look.grad.shape) == (dtype, shape)
+        before, estimate, after = jax.eval_shape(looked, x)
+        assert (estimate.grad.dtype, estimate.grad.shape) == (dtype, shape)
         same = jax.tree.map(
             lambda a, b: (a.dtype, a.shape) == (b.dtype, b.shape), before, after
         )
@@ -342,10 +343,10 @@ def test_dtypes_and_memories_stay_as_they_are(name, shapes, dtype):
             "kernel_size=4; expected an odd",
         ),
         (lambda: transforms.scale_invariance(0), "copies=0; expected an integer >= 1"),
-        (lambda: transforms.expectation(noisy, 0), "samples=0; expected an integer"),
+        (lambda: defences.expectation(noisy, 0), "samples=0; expected an integer"),
         (
-            lambda: transforms.translation_invariance().look(
-                Scene(
+            lambda: transforms.translation_invariance().estimate(
+                Query(
                     jax.random.key(0), jnp.ravel, THREAT, jnp.sum, jnp.ones((1,) * 5)
                 ),
                 (),

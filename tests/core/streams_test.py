@@ -49,7 +49,7 @@ def test_a_number_of_a_stream_is_found_however_it_is_written():
 
 
 def test_no_number_of_a_stream_is_written_elsewhere():
-    limits = {"core/checks.py", "attacks/queries/square_linf.py"}  # Of counts.
+    limits = {"core/checks.py", "attacks/queries/_square_linf.py"}  # Of counts.
     found = {
         str(path.relative_to(ROOT))
         for path in ROOT.rglob("*.py")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.auto_ascent import (
-    Course,
+    DirectionRule,
     auto_ascent,
     exact_projection,
 )
@@ -45,10 +45,14 @@ def acg(
         authors' code in: the first window, as `apgd`; other norms than Linf take their
         steepest step; a beta of 0 / 0 counts as 0; the start is random (theirs is
         `at_the_middle`).
+
+    >>> attack = rj.attacks.acg(steps=50)
+    >>> attack, attack.steps
+    (acg(steps=50), 51)
     """
     return auto_ascent(
         objective,
-        Course(_no_past, _conjugate),
+        DirectionRule(_no_past, _conjugate),
         start,
         steps=steps,
         inertia=0.0,

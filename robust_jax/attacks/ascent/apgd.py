@@ -6,7 +6,7 @@ diverse parameter-free attacks", ICML 2020.
 
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.auto_ascent import (
-    Course,
+    DirectionRule,
     Project,
     auto_ascent,
     exact_projection,
@@ -63,11 +63,15 @@ def apgd(
         gradient value and logits are means (theirs: the last sample's); `radii`, of
         which every stage begins with the first step again, from the highest point so
         far.
+
+    >>> rj.attacks.apgd(rj.losses.objectives.dlr, steps=100)
+    apgd(objective=dlr, steps=100, radii=(1.0,))
+    >>> rj.attacks.apgd(steps=100, radii=(3.0, 2.0, 1.0)).steps  # 3 starts.
+    103
     """
-    direct = Course(init=lambda x: (), turn=lambda grad, memory: (grad, memory))
     return auto_ascent(
         objective,
-        direct,
+        DirectionRule(lambda x: (), lambda grad, memory: (grad, memory)),
         start,
         steps=steps,
         inertia=_INERTIA,

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from robust_jax import optim
-from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
+from robust_jax.attacks.gradients.estimator import Gradient, Query, exact
 from robust_jax.attacks.skeletons.common import chosen, judging, nothing_seen, until_won
 from robust_jax.attacks.skeletons.projected import Start
 from robust_jax.attacks.skeletons.radius_schedule import (
@@ -45,7 +45,7 @@ _FIRST_PART = 5  # One in five coordinates moves before the first checkpoint.
 _WINDOWS = 25  # Checkpoints in a stage, as far as its length allows.
 
 
-class Peak(NamedTuple):
+class HighestPoint(NamedTuple):
     """The highest point of a stage, with what is needed to go on from it."""
 
     x: Array  # [*S]
@@ -53,12 +53,12 @@ class Peak(NamedTuple):
     grad: Array  # [*S] the gradient there
 
 
-class Pace(NamedTuple):
+class StepControl(NamedTuple):
     """How far the next step goes and how many coordinates it moves."""
 
     relative_step: Array  # [] times the stage's radius, in [1 / 10, 1]
     moving: Array  # [] int32 coordinates of the next step
-    changed: Array  # [] int32 coordinates that the peak changed, as last measured
+    changed: Array  # [] int32 coordinates changed at the highest point, as measured
 
 
 class ApgdL1State(NamedTuple):
@@ -69,8 +69,8 @@ class ApgdL1State(NamedTuple):
     key: Key  # of the draws of a randomised gradient
     iterate: Array  # [*S], feasible for the radius of its stage
     memory: Any  # of the gradient's estimator
-    peak: Peak
-    pace: Pace
+    highest: HighestPoint
+    control: StepControl
     best: Incumbent
     i: Array  # [] int32
     forwards: Array  # [] int32
@@ -82,7 +82,7 @@ class Duty(NamedTuple):
 
     call: Call
     checkpoint: Array  # [] bool
-    measures: Array  # [] bool: the sparsity of the peak
+    measures: Array  # [] bool: the sparsity of the highest point
 
 
 def duty(steps: Any, radii: Radii, i: Array) -> Duty:
@@ -154,6 +154,11 @@ def apgd_l1(
         shares of steps are rounded down (up); adversarial iterates inside eps count
         in every stage (in the last one), and the one with the largest margin is
         returned (the last one).
+
+    >>> rj.attacks.apgd_l1(steps=100, radii=(1.0,)).steps
+    101
+    >>> rj.attacks.by_name("apgd_l1").norms
+    ('l1',)
     """
     check(steps, radii)
     estimator = exact() if gradient is None else gradient
@@ -169,21 +174,21 @@ def apgd_l1(
         now = due.call
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
         climb = lambda logits: objective(logits, state.goal)  # noqa: E731
-        scene = Scene(key, logits_fn, threat, climb, x)
-        look, memory = estimator.look(scene, state.memory)
-        value = jnp.where(jnp.isnan(look.value), -jnp.inf, look.value)
-        here = Peak(x, value.astype(jnp.float32), look.grad)
-        higher = now.starts | (here.value > state.peak.value)
-        peak = chosen(higher, here, state.peak)
-        pace, sparser = _review(state.pace, due, _changed(peak.x, state.x))
-        base = chosen(sparser, peak, here)
+        query = Query(key, logits_fn, threat, climb, x)
+        estimate, memory = estimator.estimate(query, state.memory)
+        value = jnp.where(jnp.isnan(estimate.value), -jnp.inf, estimate.value)
+        here = HighestPoint(x, value.astype(jnp.float32), estimate.grad)
+        higher = now.starts | (here.value > state.highest.value)
+        highest = chosen(higher, here, state.highest)
+        control, sparser = _review(state.control, due, _changed(highest.x, state.x))
+        base = chosen(sparser, highest, here)
         return state._replace(
-            iterate=_moved(threat, now, state.x, base, peak, pace),
+            iterate=_moved(threat, now, state.x, base, highest, control),
             memory=memory,
-            peak=peak,
-            pace=pace,
+            highest=highest,
+            control=control,
             best=incumbent.strongest(
-                state.best, judged(threat, now.radius, state, look.logits)
+                state.best, judged(threat, now.radius, state, estimate.logits)
             ),
             i=state.i + 1,
             forwards=state.forwards + estimator.forwards,
@@ -213,8 +218,8 @@ def _first_state(
         key=jax.random.fold_in(key, OfItem.NOISE),
         iterate=iterate,
         memory=memory,
-        peak=Peak(iterate, lowest, jax.tree.map(jnp.zeros_like, x)),
-        pace=Pace(
+        highest=HighestPoint(iterate, lowest, jax.tree.map(jnp.zeros_like, x)),
+        control=StepControl(
             relative_step=jnp.ones((), jnp.float32),
             moving=jnp.full((), -(-size // _FIRST_PART), jnp.int32),
             changed=jnp.full((), size, jnp.int32),
@@ -229,28 +234,36 @@ def _changed(x: Array, x0: Array) -> Array:
     return optax.tree.sum(differ).astype(jnp.int32)
 
 
-def _review(pace: Pace, due: Duty, changed: Array) -> tuple[Pace, Array]:
-    """The pace after one more evaluation, and whether the peak became sparser."""
-    sparser = due.checkpoint & (20 * changed < 19 * pace.changed)  # By over 5 percent.
-    shorter = jnp.maximum(pace.relative_step / _SHRINK, _LEAST_STEP)
-    kept = jnp.where(due.checkpoint, shorter, pace.relative_step)
-    reviewed = Pace(
+def _review(
+    control: StepControl, due: Duty, changed: Array
+) -> tuple[StepControl, Array]:
+    """The control after one more evaluation; did the highest point become sparser?"""
+    # By over 5 percent.
+    sparser = due.checkpoint & (20 * changed < 19 * control.changed)
+    shorter = jnp.maximum(control.relative_step / _SHRINK, _LEAST_STEP)
+    kept = jnp.where(due.checkpoint, shorter, control.relative_step)
+    reviewed = StepControl(
         relative_step=jnp.where(due.call.starts | sparser, 1.0, kept),
         # The ceil of two thirds, in integers.
         moving=jnp.where(
-            due.measures, jnp.maximum((2 * changed + 2) // 3, 1), pace.moving
+            due.measures, jnp.maximum((2 * changed + 2) // 3, 1), control.moving
         ),
-        changed=jnp.where(due.measures, changed, pace.changed),
+        changed=jnp.where(due.measures, changed, control.changed),
     )
     return reviewed, sparser
 
 
 def _moved(
-    threat: Threat, now: Call, x0: Array, base: Peak, peak: Peak, pace: Pace
+    threat: Threat,
+    now: Call,
+    x0: Array,
+    base: HighestPoint,
+    highest: HighestPoint,
+    control: StepControl,
 ) -> Array:
-    """A projected sparse step; after a stage the peak, at the next radius."""
-    length = pace.relative_step * _at_radius(threat, now.radius).eps
-    move = optim.scaled(length, optim.sparse_unit(base.grad, pace.moving))
+    """A projected sparse step; after a stage the highest point, at the next radius."""
+    length = control.relative_step * _at_radius(threat, now.radius).eps
+    move = optim.scaled(length, optim.sparse_unit(base.grad, control.moving))
     ahead = jax.tree.map(jnp.add, base.x, move)
-    ahead = chosen(now.ends, peak.x, ahead)
+    ahead = chosen(now.ends, highest.x, ahead)
     return _at_radius(threat, now.next_radius).project(ahead, x0)

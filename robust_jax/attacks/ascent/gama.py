@@ -49,6 +49,9 @@ def gama_pgd(
         one at the random start; the start is clipped to the box; the best iterate is
         kept rather than the last one; other norms than Linf start by `threat.sample`;
         schedules scale with the steps.
+
+    >>> rj.attacks.gama_pgd(steps=60, weight=30.0)
+    gama_pgd(steps=60, weight=30.0)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("weight", weight)

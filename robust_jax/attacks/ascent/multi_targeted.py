@@ -73,6 +73,9 @@ def multi_targeted(
         Testing", 2019. Differs from the authors' code (interval-bound-propagation)
         in: steepest steps, where their evaluations use Adam; classes go by their clean
         logits; the best iterate of a turn is kept rather than the last one.
+
+    >>> rj.attacks.multi_targeted(steps_per_target=20, targets=3).steps
+    63
     """
     checks.positive_integer("targets", targets)
     inner = projected.projected_ascent(

@@ -43,6 +43,9 @@ def odi_pgd(
         for White- and Black-box Attacks", NeurIPS 2020. Differs from the authors' code
         in: the random start is clipped to the box; the best iterate is kept rather
         than the last one; other norms than Linf take their steepest step.
+
+    >>> rj.attacks.odi_pgd(steps=20, diversification_steps=5).steps
+    26
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("diversification_steps", diversification_steps)

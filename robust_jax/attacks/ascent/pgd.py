@@ -25,6 +25,12 @@ def fgsm(
 
     References: Goodfellow et al., "Explaining and Harnessing Adversarial Examples",
         ICLR 2015, Sec. 4. Differs in: other norms take their steepest step.
+
+    >>> found = rj.attack(rj.attacks.fgsm(), net, images, labels, rj.threats.Linf(0.25))
+    >>> found.x_adv
+    array([[0.35, 0.65 ], [0.65 , 0.45 ], [0.55 , 0.45 ]], dtype=float32)
+    >>> found.margin >= 0
+    array([ True, False, True])
     """
     return projected_ascent(
         objective, optim.steepest(1.0), at_the_input, steps=1, gradient=gradient
@@ -46,6 +52,9 @@ def r_fgsm(
     References: Tramer et al., "Ensemble Adversarial Training", ICLR 2018, Sec. 3.3
         (alpha = eps / 2). Differs from it in: the random step is projected, so that
         every norm has one.
+
+    >>> rj.attacks.r_fgsm(relative_start=0.25)
+    r_fgsm(relative_start=0.25)
     """
     checks.holds(
         "relative_start", relative_start, lambda v: 0 < v < 1, "a share in (0, 1)"
@@ -71,6 +80,9 @@ def bim(
     References: Kurakin et al., "Adversarial Examples in the Physical World", 2017,
         Sec. 2.2. Differs in: steps and step size are given, rather than one grey level
         and min(eps + 4, 1.25 eps) steps of it.
+
+    >>> rj.attacks.bim(steps=20, relative_step=0.1)
+    bim(steps=20, relative_step=0.1)
     """
     return projected_ascent(
         objective,
@@ -112,6 +124,12 @@ def pgd(
     References: Madry et al., "Towards Deep Learning Models Resistant to Adversarial
         Attacks", ICLR 2018, Sec. 2.1. Differs from the authors' code in: the best
         iterate is kept rather than the last one.
+
+    >>> attack = rj.attacks.pgd(steps=10, relative_step=0.25)
+    >>> attack, attack.steps  # The last call judges the last iterate.
+    (pgd(steps=10, relative_step=0.25), 11)
+    >>> rj.attacks.pgd(10, gradient=rj.attacks.gradients.estimates.nes(samples=5))
+    pgd(steps=10, relative_step=0.0333, gradient=nes(samples=5, sigma=0.001))
     """
     return projected_ascent(
         objective,
@@ -134,6 +152,9 @@ def mim(
 
     References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
         Alg. 1 (10 steps of eps / 10, decay 1).
+
+    >>> rj.attacks.mim(steps=10, decay=0.9)
+    mim(steps=10, relative_step=0.1, decay=0.9)
     """
     rule = optim.momentum(relative_step, decay)
     return projected_ascent(
@@ -149,7 +170,11 @@ def nesterov(
     objective: objectives.Objective = objectives.cross_entropy,
     gradient: Gradient | None = None,
 ) -> Attack:
-    """BIM with Nesterov momentum, see `optim.nesterov`."""
+    """BIM with Nesterov momentum, see `optim.nesterov`.
+
+    >>> rj.attacks.nesterov(steps=20)
+    nesterov(steps=20, relative_step=0.1, decay=1.0)
+    """
     rule = optim.nesterov(relative_step, decay)
     return projected_ascent(
         objective, rule, at_the_input, steps=steps, gradient=gradient
@@ -167,6 +192,9 @@ def adam_pgd(
 
     References: Uesato et al., "Adversarial Risk and the Dangers of Evaluating Against
         Weak Attacks", ICML 2018, Sec. 4.
+
+    >>> rj.attacks.adam_pgd(steps=20, objective=rj.losses.objectives.margin)
+    adam_pgd(steps=20, relative_step=0.1, objective=margin)
     """
     return projected_ascent(
         objective, optim.adam(relative_step), at_random, steps=steps, gradient=gradient

@@ -41,6 +41,9 @@ def pgd_l0(
         pixels, there pixels (the same for one channel); no noise of 1e-12 against
         ties, since exactly floor(eps) coordinates are kept; the best iterate is
         kept, and the last one judged.
+
+    >>> rj.attacks.pgd_l0(steps=50, step_size=100.0)
+    pgd_l0(steps=50, step_size=100.0)
     """
     return projected_ascent(
         objective,

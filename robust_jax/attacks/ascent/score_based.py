@@ -36,6 +36,9 @@ def spsa(
         from it in: the step is a multiple of eps; 128 pairs by default, theirs up to
         8,192 samples; Adam's direction has the Euclidean length of the steepest step,
         see `optim.adam`.
+
+    >>> rj.attacks.spsa(steps=20, samples=64)
+    spsa(steps=20, relative_step=0.1, samples=64, delta=0.01)
     """
     return projected_ascent(
         objective,
@@ -74,6 +77,11 @@ def nes(
         Information", ICML 2018, Alg. 1 and 2 (25 pairs, sigma 0.001, momentum 0.9,
         steps of 0.01 at eps 0.05). Differs from the authors' code in: the step size
         is constant; momentum is `optim.momentum`.
+
+    >>> rj.attacks.nes(steps=40, samples=10)
+    nes(steps=40, relative_step=0.2, samples=10, sigma=0.001, decay=0.9)
+    >>> rj.attacks.by_name("nes").per_step  # Of 25 samples.
+    (51, 0)
     """
     return projected_ascent(
         objective,
@@ -109,6 +117,11 @@ def bandits(
         Bandits and Priors", ICLR 2019, Alg. 3 (Linf: steps of 0.01 at eps 0.05).
         Differs from the authors' code in: 14 blocks a side, or the image's own pixels;
         in L2 steps are 0.2 of eps, theirs 0.1.
+
+    >>> rj.attacks.bandits(steps=1000, side=7)
+    bandits(steps=1000, relative_step=0.2, side=7)
+    >>> rj.attacks.by_name("bandits").sees
+    'scores'
     """
     return projected_ascent(
         objective,

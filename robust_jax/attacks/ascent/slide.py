@@ -39,6 +39,9 @@ def slide(
         and box rather than clipping and rescaling; the best iterate is kept;
         coordinates that the box stops never count among the largest (there an
         option); exactly the ceil of one percent moves (there one more, and ties).
+
+    >>> rj.attacks.slide(steps=50, percentile=95.0)
+    slide(steps=50, relative_step=0.1, percentile=95.0)
     """
     return projected_ascent(
         objective,

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax import optim
-from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, Query, exact
 from robust_jax.attacks.skeletons.projected import at_the_input, projected_ascent
 from robust_jax.attacks.through import through
 from robust_jax.core import checks
@@ -36,6 +36,9 @@ def stadv(
     References: Xiao et al., "Spatially Transformed Adversarial Examples", ICLR 2018
         (tau 0.05). Differs from it in: Adam, not L-BFGS; displacements are bounded by
         the threat; the strongest iterate is kept.
+
+    >>> rj.attacks.stadv(steps=20, smoothness=0.01).steps
+    21
     """
     checks.non_negative_number("smoothness", smoothness)
     return through(
@@ -71,9 +74,9 @@ def _smoothed(weight: float) -> Gradient:
     """The gradient less `weight` times that of the roughness."""
     inner = exact()
 
-    def look(scene: Scene, memory: tuple[()]) -> tuple[Look, tuple[()]]:
-        seen, memory = inner.look(scene, memory)
-        rough = jax.grad(roughness)(scene.x)
+    def estimate(query: Query, memory: tuple[()]) -> tuple[Estimate, tuple[()]]:
+        seen, memory = inner.estimate(query, memory)
+        rough = jax.grad(roughness)(query.x)
         return seen._replace(grad=seen.grad - weight * rough), memory
 
-    return Gradient(inner.init, look, inner.forwards, inner.backwards)
+    return Gradient(inner.init, estimate, inner.forwards, inner.backwards)

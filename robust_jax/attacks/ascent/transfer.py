@@ -1,175 +1,26 @@
-"""Transfer attacks: estimators that remember earlier steps, and the papers' presets.
+"""Transfer attacks: the papers' presets.
 
-A preset is `pgd.mim`, the momentum iterative method, with one of the estimators
-here or in `transforms`. Their `gradient` is the estimator that is wrapped, so that
-papers' combinations are nestings: SI-NI-TI-DIM is
+A preset is `pgd.mim`, the momentum iterative method, with an estimator of
+`gradients.transforms` or `gradients.stateful`. Their `gradient` is the estimator that
+is wrapped, so that papers' combinations are nestings: SI-NI-TI-DIM is
 `ni_fgsm(gradient=translation_invariance(inner=scale_invariance(inner=input_diversity())))`.
 """
 
-from collections.abc import Callable
-from typing import Any
-
-import jax
-import jax.numpy as jnp
-import optax
-
 from robust_jax.attacks.ascent.pgd import mim
-from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
+from robust_jax.attacks.gradients.estimator import Gradient
+from robust_jax.attacks.gradients.stateful import (
+    lookahead,
+    nesterov_variance_tuning,
+    variance_tuning,
+)
 from robust_jax.attacks.gradients.transforms import (
     input_diversity,
-    judged_at,
     scale_invariance,
     translation_invariance,
 )
-from robust_jax.core import checks
-from robust_jax.core.factories import factory
 from robust_jax.core.facts import attack
-from robust_jax.core.types import Array, Attack, Key, Threat
+from robust_jax.core.types import Attack
 from robust_jax.losses import objectives
-
-
-@factory()
-def lookahead(
-    relative_step: float = 0.1, decay: float = 1.0, inner: Gradient | None = None
-) -> Gradient:
-    """NI: the gradient at the point that accumulated gradients are about to reach.
-
-    The gradient is that at x + decay * relative_step * eps * m; then
-    m <- decay * m + grad / mean(abs(grad)). Give it the step size and decay of the
-    momentum rule that it runs ahead of.
-    Guarantees: value and logits are those of x, for one forward more.
-    Edge cases: the point may leave ball and box; a zero gradient adds nothing to m.
-
-    Args:
-        relative_step: step size as a multiple of eps, > 0.
-        decay: weight of the past, >= 0.
-        inner: the estimator asked at that point; `exact()` by default.
-    Raises: ValueError: for numbers outside their ranges.
-    References: Lin et al., "Nesterov Accelerated Gradient and Scale Invariance for
-        Adversarial Attacks", ICLR 2020, Alg. 1, normalised as in the authors' code
-        (the paper's L1 norm would make the move vanish). Differs in: nothing for Linf;
-        in other norms eps m is measured in `even_move`s.
-    """
-    checks.positive_number("relative_step", relative_step)
-    checks.non_negative_number("decay", decay)
-    inner = inner or exact()
-
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        direction, inner_memory = memory
-        ahead = _ahead(scene, decay * relative_step, direction)
-        seen, inner_memory = inner.look(ahead, inner_memory)
-        direction = _accumulated(direction, decay, seen.grad)
-        return judged_at(scene, seen.grad), (direction, inner_memory)
-
-    return Gradient(
-        lambda x: (_work_zeros(x), inner.init(x)),
-        look,
-        inner.forwards + 1,
-        inner.backwards,
-    )
-
-
-@factory("samples")
-def variance_tuning(
-    samples: int = 20, relative_radius: float = 1.5, inner: Gradient | None = None
-) -> Gradient:
-    """VT: the gradient plus how gradients nearby differed from it one step ago.
-
-    The answer is grad + v; then v <- mean of the gradients at `samples` points around
-    x - grad. The points are uniform in a cube of half width relative_radius * eps.
-    `inner` answers for the neighbours with the memory it had; only the look at x
-    renews it. Neighbours are a batch: memory of the device grows with samples.
-
-    Args:
-        samples: neighbours, >= 1.
-        relative_radius: half width of the cube as a multiple of eps, > 0.
-        inner: the estimator asked at all of these points; `exact()` by default.
-    Raises: ValueError: for numbers outside their ranges.
-    References: Wang & He, "Enhancing the Transferability of Adversarial Attacks
-        through Variance Tuning", CVPR 2021, Alg. 1. Differs in: nothing for Linf; in
-        other norms eps is measured in `even_move`s.
-    """
-    checks.positive_integer("samples", samples)
-    checks.positive_number("relative_radius", relative_radius)
-    inner = inner or exact()
-    mean_around = _mean_around(samples, relative_radius, inner)
-
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        variance, before = memory
-        key, around_key = jax.random.split(scene.key)
-        seen, inner_memory = inner.look(scene._replace(key=key), before)
-        mean = mean_around(scene._replace(key=around_key), before)
-        tuned = seen._replace(grad=_sum(seen.grad, variance))
-        return tuned, (_difference(mean, seen.grad), inner_memory)
-
-    return Gradient(
-        lambda x: (_work_zeros(x), inner.init(x)),
-        look,
-        (samples + 1) * inner.forwards,
-        (samples + 1) * inner.backwards,
-    )
-
-
-@factory("samples")
-def nesterov_variance_tuning(
-    samples: int = 20,
-    relative_radius: float = 1.5,
-    relative_step: float = 0.1,
-    decay: float = 1.0,
-    inner: Gradient | None = None,
-) -> Gradient:
-    """VNI: variance tuning of the gradient at the look-ahead point.
-
-    The gradient is that at x + decay * relative_step * eps * m, the neighbours are
-    those of x, and m accumulates the tuned gradients. So it is no nesting of
-    `lookahead` and `variance_tuning`: inside, the look-ahead would accumulate
-    untuned gradients; outside, it would take the neighbours along.
-    Guarantees: value and logits are those of x, for one forward more.
-
-    Args:
-        samples, relative_radius: as in `variance_tuning`.
-        relative_step, decay: as in `lookahead`.
-        inner: the estimator asked at all of these points; `exact()` by default.
-    Raises: ValueError: for numbers outside their ranges.
-    References: Wang & He, CVPR 2021, as in the authors' code, where v is the mean
-        around x minus the gradient at the look-ahead point. Differs in: nothing for
-        Linf; in other norms eps is measured in `even_move`s.
-    """
-    checks.positive_integer("samples", samples)
-    checks.positive_number("relative_radius", relative_radius)
-    checks.positive_number("relative_step", relative_step)
-    checks.non_negative_number("decay", decay)
-    inner = inner or exact()
-    mean_around = _mean_around(samples, relative_radius, inner)
-
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        direction, variance, before = memory
-        key, around_key = jax.random.split(scene.key)
-        ahead = _ahead(scene, decay * relative_step, direction)
-        seen, inner_memory = inner.look(ahead._replace(key=key), before)
-        mean = mean_around(scene._replace(key=around_key), before)
-        tuned = _sum(seen.grad, variance)
-        direction = _accumulated(direction, decay, tuned)
-        memory = direction, _difference(mean, seen.grad), inner_memory
-        return judged_at(scene, tuned), memory
-
-    return Gradient(
-        lambda x: (_work_zeros(x), _work_zeros(x), inner.init(x)),
-        look,
-        (samples + 1) * inner.forwards + 1,
-        (samples + 1) * inner.backwards,
-    )
-
-
-def even_move(threat: Threat, x: Array) -> Array:
-    """How far every coordinate may move if all move alike: eps itself for Linf.
-
-    eps / sqrt(d) for L2, eps / d for L1 and L0: what gives a norm's radius to methods
-    that were written for Linf.
-    """
-    ones = jax.tree.map(jnp.ones_like, x)
-    zeros = jax.tree.map(jnp.zeros_like, x)
-    return jnp.asarray(threat.eps) / threat.distance(ones, zeros)
 
 
 @attack(paper="Xie et al., CVPR 2019", norms=("linf", "l2"), per_step=(2, 1))
@@ -184,6 +35,9 @@ def di_fgsm(
     """MIM with input diversity, the paper's M-DI2-FGSM; decay = 0 is DI2-FGSM.
 
     References: Xie et al., CVPR 2019, see `transforms.input_diversity`.
+
+    >>> rj.attacks.di_fgsm(steps=10, probability=0.7)
+    di_fgsm(steps=10, relative_step=0.1, decay=1.0, probability=0.7)
     """
     estimator = input_diversity(probability, inner=gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -201,6 +55,9 @@ def ti_fgsm(
     """MIM with smoothed gradients, the paper's TI-MI-FGSM; decay = 0 is TI-BIM.
 
     References: Dong et al., CVPR 2019, see `transforms.translation_invariance`.
+
+    >>> rj.attacks.ti_fgsm(steps=10, kernel_size=7)
+    ti_fgsm(steps=10, relative_step=0.1, decay=1.0, kernel_size=7)
     """
     estimator = translation_invariance(kernel_size, gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -217,6 +74,10 @@ def ni_fgsm(
     """MIM with gradients at the look-ahead point, NI-FGSM.
 
     References: Lin et al., ICLR 2020, see `lookahead`.
+
+    >>> rj.attacks.ni_fgsm(steps=10, gradient=rj.attacks.input_diversity())
+    ni_fgsm(steps=10, relative_step=0.1, decay=1.0,
+    gradient=input_diversity(probability=0.5, lowest_share=0.906))
     """
     estimator = lookahead(relative_step, decay, gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -234,6 +95,9 @@ def si_ni_fgsm(
     """NI-FGSM with the mean gradient over scales of the look-ahead point, SI-NI-FGSM.
 
     References: Lin et al., ICLR 2020, Alg. 1, see `transforms.scale_invariance`.
+
+    >>> rj.attacks.si_ni_fgsm(steps=10, copies=3)
+    si_ni_fgsm(steps=10, relative_step=0.1, decay=1.0, copies=3)
     """
     scaled = scale_invariance(copies, gradient)
     return ni_fgsm(steps, relative_step, decay, objective, scaled)
@@ -254,6 +118,9 @@ def vmi_fgsm(
     """MIM with variance-tuned gradients, VMI-FGSM.
 
     References: Wang & He, CVPR 2021, Alg. 1, see `variance_tuning`.
+
+    >>> rj.attacks.vmi_fgsm(steps=10, samples=5)
+    vmi_fgsm(steps=10, relative_step=0.1, decay=1.0, samples=5, relative_radius=1.5)
     """
     estimator = variance_tuning(samples, relative_radius, gradient)
     return mim(steps, relative_step, decay, objective, estimator)
@@ -274,70 +141,11 @@ def vni_fgsm(
     """NI-FGSM with variance-tuned gradients, VNI-FGSM.
 
     References: Wang & He, CVPR 2021, see `nesterov_variance_tuning`.
+
+    >>> rj.attacks.vni_fgsm(steps=10, samples=5)
+    vni_fgsm(steps=10, relative_step=0.1, decay=1.0, samples=5, relative_radius=1.5)
     """
     estimator = nesterov_variance_tuning(
         samples, relative_radius, relative_step, decay, gradient
     )
     return mim(steps, relative_step, decay, objective, estimator)
-
-
-def _mean_around(
-    samples: int, relative_radius: float, inner: Gradient
-) -> Callable[..., Array]:
-    """The mean gradient at random neighbours; arguments of `Gradient.look`."""
-
-    def mean_around(scene: Scene, memory: Any) -> Array:
-        half_width = relative_radius * even_move(scene.threat, scene.x)
-
-        def gradient_nearby(key: Key) -> Array:
-            where_key, inner_key = jax.random.split(key)
-            cube = optax.tree.random_like(where_key, scene.x, _uniform_in_the_cube)
-            near = _moved(scene.x, half_width, cube)
-            return inner.look(scene._replace(key=inner_key, x=near), memory)[0].grad
-
-        grads = jax.vmap(gradient_nearby)(jax.random.split(scene.key, samples))
-        return jax.tree.map(lambda g: jnp.mean(g, axis=0), grads)
-
-    return mean_around
-
-
-def _ahead(scene: Scene, relative_length: float, direction: Array) -> Scene:
-    """The scene at the point that accumulated gradients are about to reach."""
-    length = relative_length * even_move(scene.threat, scene.x)
-    return scene._replace(x=_moved(scene.x, length, direction))
-
-
-def _uniform_in_the_cube(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
-    return jax.random.uniform(key, shape, dtype, -1.0, 1.0)
-
-
-def _moved(x: Array, length: Array, direction: Array) -> Array:
-    return jax.tree.map(
-        lambda leaf, d: (leaf + length * d).astype(leaf.dtype), x, direction
-    )
-
-
-def _accumulated(direction: Array, decay: float, grad: Array) -> Array:
-    """decay * direction + grad / mean(abs(grad))."""
-    grad = _work(grad)
-    mean = optax.tree.sum(jax.tree.map(jnp.abs, grad)) / optax.tree.size(grad)
-    mean = jnp.maximum(mean, jnp.finfo(mean.dtype).tiny)
-    return jax.tree.map(lambda m, g: decay * m + g / mean, direction, grad)
-
-
-def _sum(grad: Array, variance: Array) -> Array:
-    return jax.tree.map(lambda g, v: (g + v).astype(g.dtype), grad, variance)
-
-
-def _difference(mean: Array, grad: Array) -> Array:
-    return jax.tree.map(jnp.subtract, _work(mean), _work(grad))
-
-
-def _work(tree: Array) -> Array:
-    return jax.tree.map(
-        lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), tree
-    )
-
-
-def _work_zeros(x: Array) -> Array:
-    return _work(jax.tree.map(jnp.zeros_like, x))

@@ -6,9 +6,9 @@ An estimator is handed to an attack, as in `pgd(gradient=estimates.nes())`.
 from robust_jax.attacks.gradients import estimates
 from robust_jax.attacks.gradients.estimator import (
     Climb,
+    Estimate,
     Gradient,
-    Look,
-    Scene,
+    Query,
     exact,
     finite,
     without,
@@ -16,9 +16,9 @@ from robust_jax.attacks.gradients.estimator import (
 
 __all__ = [
     "Climb",
+    "Estimate",
     "Gradient",
-    "Look",
-    "Scene",
+    "Query",
     "estimates",
     "exact",
     "finite",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, Query
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
 from robust_jax.core.images import from_image, image_shape
@@ -61,21 +61,21 @@ def bandit(
         shape = min(side, height), min(side, across), channels
         return Prior(jnp.zeros(shape, jnp.float32))
 
-    def look(scene: Scene, memory: Prior) -> tuple[Look, Prior]:
+    def estimate(query: Query, memory: Prior) -> tuple[Estimate, Prior]:
         prior = memory.grad
-        noise = exploration * jax.random.normal(scene.key, prior.shape, prior.dtype)
+        noise = exploration * jax.random.normal(query.key, prior.shape, prior.dtype)
         noise = noise / prior.size**0.5
-        ahead = [_fine(g, scene.x) for g in (prior + noise, prior - noise)]
-        moved = [scene.x + width * _unit(g).astype(scene.x.dtype) for g in ahead]
-        logits = jax.vmap(scene.logits_fn)(jnp.stack([scene.x, *moved]))
-        values = jax.vmap(scene.climb)(logits)
+        ahead = [_fine(g, query.x) for g in (prior + noise, prior - noise)]
+        moved = [query.x + width * _unit(g).astype(query.x.dtype) for g in ahead]
+        logits = jax.vmap(query.logits_fn)(jnp.stack([query.x, *moved]))
+        values = jax.vmap(query.climb)(logits)
         slope = (values[1] - values[2]) / (width * exploration)
         slope = jnp.where(jnp.isfinite(slope), slope, 0)
-        learnt = _learnt(scene.threat, prior, slope * noise, rate)
-        grad = _fine(learnt, scene.x).astype(scene.x.dtype)
-        return Look(values[0], logits[0], grad), Prior(learnt)
+        learnt = _learnt(query.threat, prior, slope * noise, rate)
+        grad = _fine(learnt, query.x).astype(query.x.dtype)
+        return Estimate(values[0], logits[0], grad), Prior(learnt)
 
-    return Gradient(init, look, forwards=3, backwards=0)
+    return Gradient(init, estimate, forwards=3, backwards=0)
 
 
 def _learnt(threat: Threat, prior: Array, grad: Array, rate: float | None) -> Array:

@@ -22,6 +22,10 @@ def ensemble(models: Sequence[LogitsFn], weights: Sequence[float] = ()) -> Parti
     Raises: ValueError: no model; weights of another number or not > 0.
     References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
         Sec. 3.4: fusing logits transferred better than fusing probabilities or losses.
+
+    >>> mean = rj.attacks.ensemble((net, lambda x: 2 * net(x)), weights=(0.25, 0.75))
+    >>> mean(jnp.array([0.75, 0.25]))
+    Array([ 0.875, -0.875], dtype=float32)
     """
     if not models:
         raise ValueError("models=(); expected at least one")

@@ -7,7 +7,7 @@ score-based one: `pgd(gradient=estimates.nes())`.
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, Query
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
 from robust_jax.core.narrow import signs
@@ -30,6 +30,9 @@ def spsa(samples: int = 128, delta: float = 0.01) -> Gradient:
         delta: pixel units, > 0.
     Raises: ValueError: arguments outside these ranges.
     References: Spall, IEEE TAC 1992; as an attack, Uesato et al., ICML 2018, Sec. 4.
+
+    >>> rj.attacks.pgd(20, gradient=rj.attacks.gradients.estimates.spsa(samples=64))
+    pgd(steps=20, relative_step=0.0333, gradient=spsa(samples=64, delta=0.01))
     """
     return _two_sided(samples, delta, _SIGNS)
 
@@ -47,6 +50,9 @@ def nes(samples: int = 50, sigma: float = 0.001) -> Gradient:
     Raises: ValueError: arguments outside these ranges.
     References: Ilyas et al., "Black-box Adversarial Attacks with Limited Queries and
         Information", ICML 2018, Alg. 1.
+
+    >>> rj.attacks.gradients.estimates.nes(samples=10).forwards
+    21
     """
     return _two_sided(samples, sigma, _NORMAL)
 
@@ -55,19 +61,19 @@ def _two_sided(samples: int, width: float, kind: str) -> Gradient:
     checks.positive_integer("samples", samples)
     checks.positive_number("delta" if kind == _SIGNS else "sigma", width)
 
-    def look(scene: Scene, memory: tuple[()]) -> tuple[Look, tuple[()]]:
+    def estimate(query: Query, memory: tuple[()]) -> tuple[Estimate, tuple[()]]:
         draw = signs if kind == _SIGNS else jax.random.normal
-        directions = draw(scene.key, (samples, *scene.x.shape), scene.x.dtype)
+        directions = draw(query.key, (samples, *query.x.shape), query.x.dtype)
         moved = jnp.concatenate([width * directions, -width * directions])
-        points = jnp.concatenate([scene.x[None], scene.x[None] + moved])
-        logits = jax.vmap(scene.logits_fn)(points)
-        values = jax.vmap(scene.climb)(logits)
+        points = jnp.concatenate([query.x[None], query.x[None] + moved])
+        logits = jax.vmap(query.logits_fn)(points)
+        values = jax.vmap(query.climb)(logits)
         up, down = values[1 : samples + 1], values[samples + 1 :]
         slopes = _finite(up - down) / (2 * width)
         grad = jnp.tensordot(slopes, directions, 1) / samples
-        return Look(values[0], logits[0], grad.astype(scene.x.dtype)), memory
+        return Estimate(values[0], logits[0], grad.astype(query.x.dtype)), memory
 
-    return Gradient(lambda x: (), look, forwards=2 * samples + 1, backwards=0)
+    return Gradient(lambda x: (), estimate, forwards=2 * samples + 1, backwards=0)
 
 
 def _finite(differences: Array) -> Array:

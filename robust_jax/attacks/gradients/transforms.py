@@ -1,10 +1,9 @@
-"""Estimators that change what the gradient is asked of: the input, or the model.
+"""Estimators that change the input that the gradient is asked of, or the gradient.
 
 Each takes the estimator that it wraps as `inner` and returns another one, so that
 they nest: `input_diversity(inner=translation_invariance())`. The outer one acts on
 the model first: in `a(inner=b)` the estimator b sees the model as a changed it. They
-are made for transfer to unseen models, `expectation` and `straight_through` for
-defences that are random or not differentiable. `transfer` has those with a memory.
+are made for transfer to unseen models.
 """
 
 from collections.abc import Callable
@@ -14,12 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
+from robust_jax.attacks.gradients.estimator import (
+    Estimate,
+    Gradient,
+    Query,
+    exact,
+    judged_at,
+    memory_each,
+)
 from robust_jax.core import checks
 from robust_jax.core.factories import factory
-from robust_jax.core.types import Array, Key, LogitsFn
-
-Draw = Callable[[Key, LogitsFn], LogitsFn]  # one random version of the model
+from robust_jax.core.types import Array, Key
 
 _LOWEST_SHARE = 299 / 330  # Xie et al. (2019), code: sizes from 299, framed to 330.
 _REACH = 3.0  # Dong et al. (2019), code: the kernel ends at three deviations.
@@ -35,7 +39,7 @@ def input_diversity(
 
     With the given probability the image is resized (bilinear) to a random size, the
     same share of height and width, and put at a random place on zeros; the gradient
-    of the objective there is mapped back to x. One draw per example and look.
+    of the objective there is mapped back to x. One draw per estimate.
     Guarantees: value and logits are those of x, for one forward more; without the
     transform the gradient is that of `inner`.
     Edge cases: rank 1 has height only; an axis of length 1 stays.
@@ -51,6 +55,13 @@ def input_diversity(
         the size it knows, where they enlarge the input by up to 330 / 299; bilinear
         rather than nearest, which would drop rows; draws per example, not per batch;
         the last place of the frame can be drawn; zero is black, not grey.
+
+    >>> diverse = rj.attacks.input_diversity(0.7)
+    >>> diverse.forwards, diverse.backwards
+    (2, 1)
+    >>> rj.attacks.mim(gradient=diverse)
+    mim(steps=10, relative_step=0.1, decay=1.0,
+    gradient=input_diversity(probability=0.7, lowest_share=0.906))
     """
     checks.holds(
         "probability", probability, lambda v: 0 <= v <= 1, "a number in [0, 1]"
@@ -60,19 +71,19 @@ def input_diversity(
     )
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        place_key, inner_key = jax.random.split(scene.key)
-        place = _random_place(place_key, scene.x, probability, lowest_share)
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
+        place_key, inner_key = jax.random.split(query.key)
+        place = _random_place(place_key, query.x, probability, lowest_share)
 
         def placed(x: Array) -> Array:
-            return scene.logits_fn(place(x))
+            return query.logits_fn(place(x))
 
-        seen, memory = inner.look(
-            scene._replace(key=inner_key, logits_fn=placed), memory
+        seen, memory = inner.estimate(
+            query._replace(key=inner_key, logits_fn=placed), memory
         )
-        return judged_at(scene, seen.grad), memory
+        return judged_at(query, seen.grad), memory
 
-    return Gradient(inner.init, look, inner.forwards + 1, inner.backwards)
+    return Gradient(inner.init, estimate, inner.forwards + 1, inner.backwards)
 
 
 @factory("kernel_size")
@@ -95,17 +106,22 @@ def translation_invariance(
     References: Dong et al., "Evading Defenses to Transferable Adversarial Examples by
         Translation-Invariant Attacks", CVPR 2019. Differs from the authors' code in:
         nothing.
+
+    >>> smooth = rj.attacks.translation_invariance(5, rj.attacks.input_diversity())
+    >>> smooth, smooth.forwards
+    (translation_invariance(kernel_size=5, inner=input_diversity(probability=0.5,
+    lowest_share=0.906)), 2)
     """
     checks.positive_integer("kernel_size", kernel_size)
     if kernel_size % 2 == 0:
         raise ValueError(f"kernel_size={kernel_size}; expected an odd integer")
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        seen, memory = inner.look(scene, memory)
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
+        seen, memory = inner.estimate(query, memory)
         return seen._replace(grad=_smoothed(seen.grad, kernel_size)), memory
 
-    return Gradient(inner.init, look, inner.forwards, inner.backwards)
+    return Gradient(inner.init, estimate, inner.forwards, inner.backwards)
 
 
 @factory("copies")
@@ -123,138 +139,36 @@ def scale_invariance(copies: int = 5, inner: Gradient | None = None) -> Gradient
     References: Lin et al., "Nesterov Accelerated Gradient and Scale Invariance for
         Adversarial Attacks", ICLR 2020, Alg. 1. Differs from the authors' code in:
         pixels of [0, 1] are scaled, towards black, where theirs of [-1, 1] go to grey.
+
+    >>> rj.attacks.scale_invariance(copies=3).backwards
+    3
+    >>> rj.attacks.mim(gradient=rj.attacks.scale_invariance(copies=3))
+    mim(steps=10, relative_step=0.1, decay=1.0, gradient=scale_invariance(copies=3))
     """
     checks.positive_integer("copies", copies)
     inner = inner or exact()
 
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        def look_at(key: Key, scale: Array, memory: Any) -> tuple[Look, Any]:
+    def estimate(query: Query, memory: Any) -> tuple[Estimate, Any]:
+        def estimate_at(key: Key, scale: Array, memory: Any) -> tuple[Estimate, Any]:
             def darker(x: Array) -> Array:
-                return scene.logits_fn(
+                return query.logits_fn(
                     jax.tree.map(lambda leaf: (scale * leaf).astype(leaf.dtype), x)
                 )
 
-            return inner.look(scene._replace(key=key, logits_fn=darker), memory)
+            return inner.estimate(query._replace(key=key, logits_fn=darker), memory)
 
-        keys = jax.random.split(scene.key, copies)
+        keys = jax.random.split(query.key, copies)
         scales = jnp.float32(2.0) ** -jnp.arange(copies, dtype=jnp.int32)
-        looks, memory = jax.vmap(look_at)(keys, scales, memory)
-        grad = jax.tree.map(lambda g: jnp.mean(g, axis=0), looks.grad)
-        return Look(looks.value[0], looks.logits[0], grad), memory
+        estimates, memory = jax.vmap(estimate_at)(keys, scales, memory)
+        grad = jax.tree.map(lambda g: jnp.mean(g, axis=0), estimates.grad)
+        return Estimate(estimates.value[0], estimates.logits[0], grad), memory
 
     return Gradient(
-        _one_memory_each(inner, copies),
-        look,
+        memory_each(inner, copies),
+        estimate,
         copies * inner.forwards,
         copies * inner.backwards,
     )
-
-
-@factory("samples")
-def expectation(
-    draw: Draw, samples: int = 20, inner: Gradient | None = None
-) -> Gradient:
-    """EOT: value, logits and gradient averaged over random versions of the model.
-
-    `draw(key, logits_fn)` gives one version: behind a random change of the input,
-    `lambda key, f: lambda x: f(x + noise(key, x.shape))`, or with randomness of its
-    own. A randomised net is passed to the attack as a function `net(x, key=FIXED)`,
-    whose calls without a key judge the clean input, and drawn by
-    `lambda key, net: lambda x: net(x, key)`.
-    Guarantees: deterministic in key; fresh draws at every look. Iterates are judged
-    by the mean logits: put it outermost, since transforms that look at x themselves
-    would ask `logits_fn` as it came.
-    Edge cases: one sample with non-finite logits makes the mean so. Each sample has a
-    memory of its own. Samples are a batch: memory of the device grows with them.
-
-    Args:
-        draw: (key, logits_fn) -> logits_fn, pure; a named function, not a lambda
-            written at the call, shares compiled programs between calls.
-        samples: versions per look, >= 1.
-        inner: the estimator asked of each version; `exact()` by default.
-    Raises: ValueError: if samples is not an integer >= 1.
-    References: Athalye et al., "Synthesizing Robust Adversarial Examples", ICML 2018.
-        Differs from AutoAttack's code in: value and logits are means too, where it
-        takes those of the last sample.
-    """
-    checks.positive_integer("samples", samples)
-    inner = inner or exact()
-
-    def look(scene: Scene, memory: Any) -> tuple[Look, Any]:
-        def look_at(key: Key, memory: Any) -> tuple[Look, Any]:
-            version_key, inner_key = jax.random.split(key)
-            version = draw(version_key, scene.logits_fn)
-            return inner.look(scene._replace(key=inner_key, logits_fn=version), memory)
-
-        keys = jax.random.split(scene.key, samples)
-        looks, memory = jax.vmap(look_at)(keys, memory)
-        return jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), looks), memory
-
-    return Gradient(
-        _one_memory_each(inner, samples),
-        look,
-        samples * inner.forwards,
-        samples * inner.backwards,
-    )
-
-
-def straight_through(
-    part: Callable[[Any], Any], surrogate: Callable[[Any], Any] | None = None
-) -> Callable[[Any], Any]:
-    """BPDA: a part of the model with its own values and a surrogate's derivative.
-
-    For what has no useful derivative: `lambda x: net(straight_through(quantise)(x))`
-    is a model for every attack. `part` is never differentiated.
-    Guarantees: the values are those of `part`, bit by bit; any order of derivatives,
-    forward or reverse, is that of `surrogate` with respect to x.
-
-    Args:
-        part: x -> array or pytree of floats, the part as the model computes it.
-        surrogate: x -> the same shapes, differentiable, near `part`; identity by
-            default.
-    Raises: ValueError: while tracing, if the shapes differ.
-    References: Athalye et al., "Obfuscated Gradients Give a False Sense of Security",
-        ICML 2018, Sec. 4.1.
-    """
-
-    def passed(x: Any) -> Any:
-        values = part(jax.lax.stop_gradient(x))
-        slopes = x if surrogate is None else surrogate(x)
-        shapes, others = (
-            jax.tree.map(jnp.shape, values),
-            jax.tree.map(jnp.shape, slopes),
-        )
-        if shapes != others:
-            raise ValueError(
-                f"part(x) has shape {shapes} and surrogate(x) {others}; expected the "
-                "same; pass a differentiable surrogate of this shape"
-            )
-        return jax.tree.map(
-            lambda v, s: _value_of(v, s.astype(v.dtype)), values, slopes
-        )
-
-    return passed
-
-
-def judged_at(scene: Scene, grad: Array) -> Look:
-    """A look that shows x itself, by one forward, beside a gradient found elsewhere."""
-    logits = scene.logits_fn(scene.x)
-    return Look(scene.climb(logits), logits, grad)
-
-
-@jax.custom_jvp
-def _value_of(value: Array, slope: Array) -> Array:
-    return value
-
-
-_value_of.defjvp(lambda primals, tangents: (primals[0], tangents[1]))
-
-
-def _one_memory_each(inner: Gradient, count: int) -> Callable[[Array], Any]:
-    def init(x: Array) -> Any:
-        return jax.tree.map(lambda m: jnp.stack([m] * count), inner.init(x))
-
-    return init
 
 
 def _spatial_axes(x: Array) -> tuple[int, ...]:

@@ -9,8 +9,8 @@ from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     NearState,
-    Sight,
     along,
     minimum_norm,
     unit_or_random,
@@ -20,7 +20,7 @@ from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key, Threat
 from robust_jax.losses import objectives
 
-_CHECK_EVERY = 10  # Steps between looks at the penalty; the paper's M.
+_CHECK_EVERY = 10  # Steps between checks of the penalty; the paper's M.
 _IMPROVED = 0.95  # The paper's tau.
 _GROWTH = 1.2  # Of the penalty parameter; the paper's gamma.
 _MULTIPLIER = (1e-6, 1e12)
@@ -77,6 +77,9 @@ def alma(
     References: Rony et al., "Augmented Lagrangian Adversarial Attacks", ICCV 2021,
         Alg. 1. Differs from the authors' code in: the first step is measured without
         the coordinates that the box holds, rather than searched for.
+
+    >>> rj.attacks.alma(steps=100, first_distance=0.5)  # As the paper does in L1.
+    alma(steps=100, first_distance=0.5, final_step=0.01, decay=0.9)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("first_distance", first_distance)
@@ -94,9 +97,9 @@ def alma(
         never = jnp.asarray(steps + 1, jnp.int32)
         return x, _Own(one, one, one, never, one, ones, zeros)
 
-    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, _Own]:
-        own = _multipliers(state, sight, decay)
-        slope = _slope(threat, state, sight, own)
+    def move(threat: Threat, state: NearState, at: Evaluated) -> tuple[Array, _Own]:
+        own = _multipliers(state, at, decay)
+        slope = _slope(threat, state, at, own)
         size = first_distance / _movable_size(threat, slope, state.x)
         own = own._replace(step_size=jnp.where(state.i == 0, size, own.step_size))
         since = jnp.maximum(state.i - own.found_at, 0)
@@ -117,9 +120,9 @@ def alma(
     return minimum_norm(objectives.dlr, start, move, steps=steps, gradient=gradient)
 
 
-def _multipliers(state: NearState, sight: Sight, decay: float) -> _Own:
+def _multipliers(state: NearState, at: Evaluated, decay: float) -> _Own:
     """Penalty parameter and multiplier, with what this call saw."""
-    own, violation = state.own, _TOLERANCE - sight.look.value
+    own, violation = state.own, _TOLERANCE - at.value
     found_before = own.found_at <= state.i
     due, first = (state.i + 1) % _CHECK_EVERY == 0, state.i == 0
     stuck = ~found_before & (violation >= _IMPROVED * own.violation)
@@ -128,7 +131,7 @@ def _multipliers(state: NearState, sight: Sight, decay: float) -> _Own:
     target = _penalty_slope(violation, penalty, own.multiplier)
     multiplier = decay * own.multiplier + (1 - decay) * target
     multiplier = jnp.where(first, own.multiplier, jnp.clip(multiplier, *_MULTIPLIER))
-    won = (sight.margin >= 0) & ~found_before
+    won = (at.margin >= 0) & ~found_before
     found_at = jnp.where(won, state.i, own.found_at)
     return own._replace(
         multiplier=multiplier, penalty=penalty, violation=known, found_at=found_at
@@ -142,19 +145,19 @@ def _penalty_slope(y: Array, rho: Array, mu: Array) -> Array:
     return jnp.where(y >= 0, above, below)
 
 
-def _slope(threat: Threat, state: NearState, sight: Sight, own: _Own) -> Array:
+def _slope(threat: Threat, state: NearState, at: Evaluated, own: _Own) -> Array:
     """The gradient of distance + penalty; at first, of the penalty alone."""
-    weight = _penalty_slope(_TOLERANCE - sight.look.value, own.penalty, own.multiplier)
+    weight = _penalty_slope(_TOLERANCE - at.value, own.penalty, own.multiplier)
     weight = jnp.where(jnp.isfinite(weight), weight, 0)
     distance = jax.grad(lambda iterate: threat.distance(iterate, state.x))
     pull = distance(state.iterate)
-    slope = jax.tree.map(lambda d, g: d - weight * g, pull, sight.look.grad)
-    way_out = unit_or_random(state, sight.look.grad)
+    slope = jax.tree.map(lambda d, g: d - weight * g, pull, at.grad)
+    way_out = unit_or_random(state, at.grad)
     blind = jax.tree.reduce(
-        jnp.logical_and, jax.tree.map(lambda g: jnp.all(g == 0), sight.look.grad)
+        jnp.logical_and, jax.tree.map(lambda g: jnp.all(g == 0), at.grad)
     )
     first = jax.tree.map(
-        lambda g, u: -jnp.where(blind, u, weight * g), sight.look.grad, way_out
+        lambda g, u: -jnp.where(blind, u, weight * g), at.grad, way_out
     )
     return chosen(state.i == 0, first, slope)
 

@@ -68,6 +68,9 @@ def minimise_radius(
     Raises: ValueError: for arguments outside these ranges.
     References: minimal-APGD in Rony's adversarial-library. Differs from it in: rounds
         grow before they halve; the distance of a success counts, not its radius.
+
+    >>> rj.attacks.minimise_radius(rj.attacks.apgd(steps=20), rounds=10)
+    minimise_radius(attack=apgd(steps=20, radii=(1.0,)), rounds=10)
     """
     checks.positive_integer("rounds", rounds)
     if first_radius is not None:
@@ -124,7 +127,11 @@ def minimal_apgd(
     rounds: int = 20,
     first_radius: float | None = None,
 ) -> Attack:
-    """The least radius at which APGD succeeds. See `minimise_radius` and `apgd`."""
+    """The least radius at which APGD succeeds. See `minimise_radius` and `apgd`.
+
+    >>> rj.attacks.minimal_apgd(steps=20, rounds=10).steps
+    210
+    """
     return minimise_radius(apgd(objective, steps), rounds, first_radius)
 
 

@@ -10,10 +10,10 @@ from jax.typing import ArrayLike
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as boundary
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     NearState,
-    Sight,
     box_ends,
     minimum_norm,
 )
@@ -75,6 +75,10 @@ def brendel_bethge(
         depend on the batch and falls at every step rather than 20 times by half; the
         step is exact to rounding, by nested bisection; gradients are averaged over
         steps.
+
+    >>> rj.attacks.brendel_bethge(steps=100, step_size=0.1)
+    brendel_bethge(steps=100, step_size=0.1, last_step=3e-05, momentum=0.8,
+    overshoot=1.1)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)
@@ -84,17 +88,17 @@ def brendel_bethge(
     first = at_the_input if start is None else start
 
     def begin(key: Key, threat: Threat, x: Array) -> tuple[Array, Array]:
-        linearised_boundary.check_use("Brendel & Bethge", threat)
+        boundary.check_use("Brendel & Bethge", threat)
         return first(key, threat, x), jax.tree.map(jnp.zeros_like, x)
 
-    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, Array]:
+    def move(threat: Threat, state: NearState, at: Evaluated) -> tuple[Array, Array]:
         fresh = jnp.where(state.i == 0, 1, 1 - momentum)
         normal = jax.tree.map(
             lambda old, new: (old + fresh * (new - old)).astype(old.dtype),
             state.own,
-            sight.look.grad,
+            at.grad,
         )
-        lead = sight.look.value
+        lead = at.value
         missing = -jnp.where(lead < 0, overshoot, 2 - overshoot) * lead
         size = sum(leaf.size for leaf in jax.tree.leaves(state.x))
         done = state.i / jnp.maximum(steps - 1, 1)

@@ -9,10 +9,10 @@ from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.nearest import tanh_box
+from robust_jax.attacks.nearest import _tanh_box as tanh_box
 from robust_jax.attacks.nearest.carlini_wagner_linf import check_largest_const
 from robust_jax.attacks.skeletons.common import chosen
-from robust_jax.attacks.skeletons.minimum_norm import NearState, Sight, minimum_norm
+from robust_jax.attacks.skeletons.minimum_norm import Evaluated, NearState, minimum_norm
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key, Threat
@@ -35,7 +35,7 @@ class _Settings(NamedTuple):
 class _Own(NamedTuple):
     """What the attack remembers of one example."""
 
-    walk: tanh_box.Walk
+    adam: tanh_box.AdamState
     free: Array  # [*S] bool: may still change
     const: Array  # []
     iteration: Array  # [] int32, with this const and these free coordinates
@@ -97,6 +97,10 @@ def cw_l0(
         0, not 0.01; the number of steps is bounded; the distance is measured from x;
         every adversarial iterate counts for what is returned; Adam starts anew with
         every const, too; the loss is divided by 1 + const, to which Adam is blind.
+
+    >>> rj.attacks.by_name("cw_l0").short()
+    cw_l0(steps=498, iterations=30, step_size=0.1, first_const=1.0,
+    largest_const=2000000.0, slack=0.1)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("iterations", iterations)
@@ -111,7 +115,7 @@ def cw_l0(
             name = type(threat).__name__
             raise ValueError(f"threat={name}; expected threats.L0 for cw_l0")
         return x, _Own(
-            walk=tanh_box.at_start(x),
+            adam=tanh_box.at_start(x),
             free=jax.tree.map(lambda a: jnp.ones(a.shape, bool), x),
             const=jnp.full((), first_const, jnp.float32),
             iteration=jnp.zeros((), jnp.int32),
@@ -129,27 +133,27 @@ def cw_l0(
 
 
 def _move(
-    settings: _Settings, threat: Threat, state: NearState, sight: Sight
+    settings: _Settings, threat: Threat, state: NearState, at: Evaluated
 ) -> tuple[Array, _Own]:
-    own, const, grad = state.own, state.own.const, sight.look.grad
+    own, const, grad = state.own, state.own.const, at.grad
     away = jax.tree.map(jnp.subtract, state.iterate, state.x)
-    weight = jnp.where(sight.look.value < 0, const, 0)
+    weight = jnp.where(at.value < 0, const, 0)
     slope = jax.tree.map(lambda a, g: (2 * a - weight * g) / (1 + const), away, grad)
-    walk = tanh_box.stepped(
-        threat, state.x, own.walk, slope, settings.step_size, settings.slack
+    adam = tanh_box.stepped(
+        threat, state.x, own.adam, slope, settings.step_size, settings.slack
     )
-    solved = sight.margin >= 0
+    solved = at.margin >= 0
     failed = ~solved & (own.iteration + 1 >= settings.iterations)
     free = chosen(solved, _still_free(own.free, away, grad), own.free)
-    shift = chosen(solved, own.walk.shift, walk.shift)
+    shift = chosen(solved, own.adam.shift, adam.shift)
     shift = jax.tree.map(lambda a, keep: jnp.where(keep, a, 0), shift, free)
     new = solved | failed
-    walk = chosen(new, tanh_box.forgetful(shift), walk._replace(shift=shift))
+    adam = chosen(new, tanh_box.restarted(shift), adam._replace(shift=shift))
     const = jnp.where(failed, 2 * const, const)
     nothing = ~jax.tree.reduce(jnp.logical_or, jax.tree.map(jnp.any, free))
     iterate = tanh_box.inside(threat, state.x, shift, settings.slack)
     return iterate, _Own(
-        walk=walk,
+        adam=adam,
         free=free,
         const=const,
         iteration=jnp.where(new, 0, own.iteration + 1),

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     NearState,
-    Sight,
     along,
     half_cosine,
     in_box,
@@ -58,6 +58,11 @@ def ddn(
         Gradient-Based L2 Adversarial Attacks and Defenses", CVPR 2019, Alg. 1. Differs
         from the authors' code in: what the box cuts off is made up for by the other
         coordinates, so that the radius is met; no rounding by default.
+
+    >>> rj.attacks.ddn(steps=50), rj.attacks.ddn(50).steps
+    (ddn(steps=50, gamma=0.05, first_radius=1.0), 51)
+    >>> rj.attacks.by_name("ddn").norms
+    ('l2',)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("first_radius", first_radius)
@@ -73,11 +78,11 @@ def ddn(
         most = largest_radius(threat, x)
         return x, jnp.minimum(first_radius, most)
 
-    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, Array]:
+    def move(threat: Threat, state: NearState, at: Evaluated) -> tuple[Array, Array]:
         most = largest_radius(threat, state.x)
-        factor = jnp.where(sight.margin >= 0, 1 - gamma, 1 + gamma)
+        factor = jnp.where(at.margin >= 0, 1 - gamma, 1 + gamma)
         radius = jnp.minimum(state.own * factor, most)
-        climb = unit_or_random(state, sight.look.grad)
+        climb = unit_or_random(state, at.grad)
         ahead = along(state.iterate, half_cosine(0.01, steps, state.i), climb)
         length = threat.distance(ahead, state.x)
         far = _FAR * radius / jnp.where(length > 0, length, 1)

@@ -5,8 +5,8 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.gradients.estimator import Gradient, Look, exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, exact
+from robust_jax.attacks.nearest import _linearised_boundary as boundary
 from robust_jax.attacks.skeletons.common import until_won
 from robust_jax.attacks.skeletons.minimum_norm import (
     NearState,
@@ -68,6 +68,9 @@ def deepfool(
         net had a median of 18.9 in L2, cut 6.6); every step overshoots, theirs the sum
         of all; all classes, ten gradients at a time, not the 10 that lead; Linf and L1
         likewise; nothing is added to the distance.
+
+    >>> rj.attacks.deepfool(steps=20).steps  # The last call judges the last iterate.
+    21
     """
     checks.positive_integer("steps", steps)
     checks.non_negative_number("overshoot", overshoot)
@@ -77,17 +80,17 @@ def deepfool(
         key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
     ) -> NearState:
         state = first_state(estimator, x, (), key, x, goal)
-        linearised_boundary.check_use("DeepFool", threat, goal, state.memory)
+        boundary.check_use("DeepFool", threat, goal, state.memory)
         return state
 
     def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         geometry, here = cast(NormBall, threat), state.iterate
         key = jax.random.fold_in(state.key, state.i)
-        scene = linearised_boundary.Nearby(key, logits_fn, geometry, here, state.goal)
-        look, memory, paid = linearised_boundary.nearest(estimator, scene, state.memory)
-        margin = verdict(look.logits, state.goal)
+        query = boundary.BoundaryQuery(key, logits_fn, geometry, here, state.goal)
+        plane, memory, paid = boundary.nearest(estimator, query, state.memory)
+        margin = verdict(plane.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, state.x))
-        ahead = in_box(threat, along(here, 1 + overshoot, _way(geometry, look, here)))
+        ahead = in_box(threat, along(here, 1 + overshoot, _way(geometry, plane, here)))
         ball = threat.replace(eps=largest_radius(threat, state.x))
         return state._replace(
             iterate=ball.project(ahead, state.x),
@@ -101,12 +104,12 @@ def deepfool(
     return until_won(init, step, calls)
 
 
-def _way(threat: NormBall, look: Look, here: Array) -> Array:
+def _way(threat: NormBall, plane: Estimate, here: Array) -> Array:
     """The shortest way to the linearised boundary in the box, cut where it is long."""
-    value = jnp.where(jnp.isfinite(look.value), look.value, 0)
-    way = threat.cross(look.grad, -value, here)
+    value = jnp.where(jnp.isfinite(plane.value), plane.value, 0)
+    way = threat.cross(plane.grad, -value, here)
     length = threat.distance(along(here, 1, way), here)
-    dual = threat.dual(look.grad)
+    dual = threat.dual(plane.grad)
     most = _REACH * jnp.abs(value) / jnp.where(dual > 0, dual, 1)
     share = jnp.where(length > most, most / jnp.where(length > 0, length, 1), 1)
     return jax.tree.map(lambda a: (share * a).astype(a.dtype), way)

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.nearest import const_search
+from robust_jax.attacks.nearest import _const_search as const_search
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     Keep,
     NearState,
-    Sight,
     box_ends,
     in_box,
     minimum_norm,
@@ -87,6 +87,9 @@ def ead(
         point ahead is judged, where the gradient is taken, which saves a forward per
         iteration, and it is clipped to the box; early abort per example, not per batch,
         by the loss that includes L1; the default rule is L1.
+
+    >>> rj.attacks.ead(rounds=4, iterations=200, beta=0.01).steps
+    800
     """
     schedule = const_search.checked(rounds, iterations, first_const, abort_early)
     checks.positive_number("step_size", step_size)
@@ -100,9 +103,9 @@ def ead(
             raise ValueError(f"threat={name}; expected threats.L1 for ead")
         return x, _Own(x, const_search.begin(schedule))
 
-    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(threat: Threat, state: NearState, at: Evaluated) -> tuple[Array, _Own]:
         own, search = state.own, state.own.search
-        hinge = jnp.maximum(confidence - sight.look.value, 0)
+        hinge = jnp.maximum(confidence - at.value, 0)
         size = _elastic_net(beta, state.iterate, state.x)
         done = search.iteration / iterations
         length = step_size * jnp.sqrt(1 - done)
@@ -111,12 +114,12 @@ def ead(
             lambda y, x, g: y - length * (2 * (y - x) - weight * g),
             state.iterate,
             state.x,
-            sight.look.grad,
+            at.grad,
         )
         point = _shrunk(threat, stepped, state.x, beta)
         momentum = search.iteration / (search.iteration + 3.0)
         ahead = jax.tree.map(lambda a, b: a + momentum * (a - b), point, own.point)
-        loss, won = size + search.const * hinge, sight.margin >= confidence
+        loss, won = size + search.const * hinge, at.margin >= confidence
         search, anew = const_search.advance(schedule, search, loss, won)
         ahead, point = chosen(anew, (state.x, state.x), (in_box(threat, ahead), point))
         return ahead, _Own(point, search)

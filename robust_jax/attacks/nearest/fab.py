@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Gradient, Look, exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, exact
+from robust_jax.attacks.nearest import _linearised_boundary as boundary
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.projected import Start, at_the_input
@@ -103,6 +103,9 @@ def fab(
         a random start is judged; a tie of logits is a success; untargeted takes K - 1
         gradients, not K, ten at a time. As there, a point that was pulled back is not
         judged, and there is no final search.
+
+    >>> rj.attacks.fab(steps=50, alpha_max=0.2)
+    fab(steps=50, alpha_max=0.2, eta=1.05, beta=0.9)
     """
     checks.positive_integer("steps", steps)
     checks.holds("alpha_max", alpha_max, lambda v: 0 <= v <= 1, "a weight in [0, 1]")
@@ -120,13 +123,13 @@ def fab(
             state.iterate,
         )
         key = jax.random.fold_in(state.key, state.i)
-        scene = linearised_boundary.Nearby(key, logits_fn, geometry, here, state.goal)
-        look, memory, paid = linearised_boundary.nearest(estimator, scene, state.memory)
-        ahead = _across(geometry, look, here, x, alpha_max, eta)
+        query = boundary.BoundaryQuery(key, logits_fn, geometry, here, state.goal)
+        plane, memory, paid = boundary.nearest(estimator, query, state.memory)
+        ahead = _across(geometry, plane, here, x, alpha_max, eta)
         margin = verdict(logits_fn(ahead), state.goal)
         # Later iterates are as judged before, or pulled back: see the differences.
         first_margin = jnp.where(
-            state.i == 0, verdict(look.logits, state.goal), -jnp.inf
+            state.i == 0, verdict(plane.logits, state.goal), -jnp.inf
         )
         best = state.best
         for point, score in ((here, first_margin), (ahead, margin)):
@@ -183,7 +186,7 @@ def _first_state(
 ) -> FabState:
     chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     memory = estimator.init(x)
-    linearised_boundary.check_use("FAB", threat, goal, memory)
+    boundary.check_use("FAB", threat, goal, memory)
     return FabState(
         x=x,
         goal=goal,
@@ -196,17 +199,17 @@ def _first_state(
 
 def _across(
     threat: NormBall,
-    look: Look,
+    plane: Estimate,
     here: Array,
     x: Array,
     alpha_max: float,
     eta: float,
 ) -> Array:
     """Alg. 1: the point beyond the boundary that a step goes to, [*S] in the box."""
-    value = jnp.where(jnp.isfinite(look.value), look.value, 0)  # No plane: no way.
-    value_at_x = value + linearised_boundary.climbed(look.grad, x, here)
-    from_here = threat.cross(look.grad, -value, here)
-    from_x = threat.cross(look.grad, -value_at_x, x)
+    value = jnp.where(jnp.isfinite(plane.value), plane.value, 0)  # No plane: no way.
+    value_at_x = value + boundary.climbed(plane.grad, x, here)
+    from_here = threat.cross(plane.grad, -value, here)
+    from_x = threat.cross(plane.grad, -value_at_x, x)
     zeros = jax.tree.map(jnp.zeros_like, x)
     short, long = threat.distance(from_here, zeros), threat.distance(from_x, zeros)
     total = short + long

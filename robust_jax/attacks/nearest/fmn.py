@@ -5,8 +5,8 @@ import jax.numpy as jnp
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     NearState,
-    Sight,
     along,
     half_cosine,
     largest_radius,
@@ -59,6 +59,11 @@ def fmn(
         together; in L2 theirs clips the displacement at one in place of its scale, so
         that points inside the ball are pushed to its surface; the first radius is a
         hair beyond the boundary, where rounding would decide.
+
+    >>> rj.attacks.fmn(steps=50, step_size=0.5).steps
+    51
+    >>> rj.attacks.by_name("fmn").norms
+    ('linf', 'l2', 'l1', 'l0')
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)
@@ -70,12 +75,12 @@ def fmn(
         known = isinstance(threat, threats.L0)
         return x, jnp.asarray(1.0 if known else jnp.inf, jnp.float32)
 
-    def move(threat: NormBall, state: NearState, sight: Sight) -> tuple[Array, Array]:
+    def move(threat: NormBall, state: NearState, at: Evaluated) -> tuple[Array, Array]:
         follow = _next_count if isinstance(threat, threats.L0) else _next_radius
         most = largest_radius(threat, state.x)
         change = gamma * half_cosine(0.02, steps, state.i)
-        radius = jnp.minimum(follow(threat, state.own, sight, change), most)
-        climb = unit_or_random(state, sight.look.grad)
+        radius = jnp.minimum(follow(threat, state.own, at, change), most)
+        climb = unit_or_random(state, at.grad)
         length = step_size * half_cosine(0.01, steps, state.i)
         ahead = along(state.iterate, length, climb)
         ball = threat.replace(eps=radius)
@@ -84,20 +89,20 @@ def fmn(
     return minimum_norm(objectives.margin, start, move, steps=steps, gradient=gradient)
 
 
-def _next_radius(threat: NormBall, radius: Array, sight: Sight, gamma: Array) -> Array:
+def _next_radius(threat: NormBall, radius: Array, at: Evaluated, gamma: Array) -> Array:
     """Of a norm that measures lengths."""
-    dual = threat.dual(sight.look.grad)
-    gap = jnp.abs(sight.look.value) / jnp.where(dual > 0, dual, 1)
-    found = sight.best.margin >= 0
-    reach = _BEYOND * (sight.distance + jnp.where(dual > 0, gap, jnp.inf))
+    dual = threat.dual(at.grad)
+    gap = jnp.abs(at.value) / jnp.where(dual > 0, dual, 1)
+    found = at.best.margin >= 0
+    reach = _BEYOND * (at.distance + jnp.where(dual > 0, gap, jnp.inf))
     grown = jnp.where(found, radius * (1 + gamma), reach)
-    shrunk = jnp.minimum(radius * (1 - gamma), sight.best.distance)
-    return jnp.where(sight.margin >= 0, shrunk, grown)
+    shrunk = jnp.minimum(radius * (1 - gamma), at.best.distance)
+    return jnp.where(at.margin >= 0, shrunk, grown)
 
 
-def _next_count(threat: Threat, radius: Array, sight: Sight, gamma: Array) -> Array:
+def _next_count(threat: Threat, radius: Array, at: Evaluated, gamma: Array) -> Array:
     """Of L0: whole coordinates."""
     grown = jnp.maximum(radius + 1, jnp.floor(radius * (1 + gamma)))
     shrunk = jnp.minimum(radius - 1, jnp.floor(radius * (1 - gamma)))
-    shrunk = jnp.maximum(jnp.minimum(shrunk, sight.best.distance), 0)
-    return jnp.where(sight.margin >= 0, shrunk, grown)
+    shrunk = jnp.maximum(jnp.minimum(shrunk, at.best.distance), 0)
+    return jnp.where(at.margin >= 0, shrunk, grown)

@@ -8,7 +8,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
+from robust_jax.attacks.gradients.estimator import Gradient, Query, exact
 from robust_jax.attacks.skeletons.common import chosen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import NearState, box_ends, first_state
 from robust_jax.core import checks, incumbent
@@ -59,6 +59,9 @@ def greedy_l0(
     References: of the kind of Hajri et al., "Stochastic sparse adversarial attacks",
         ICTAI 2021 (FGA). Differs from it in: several coordinates are asked, each moved
         all the way, where theirs moves one by several random lengths.
+
+    >>> rj.attacks.greedy_l0(steps=20, candidates=10)
+    greedy_l0(steps=20, candidates=10)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("candidates", candidates)
@@ -66,22 +69,22 @@ def greedy_l0(
 
     def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         key, here = jax.random.fold_in(state.key, state.i), state.iterate
-        scene = Scene(
+        query = Query(
             key,
             logits_fn,
             threat,
             lambda logits: objectives.margin(logits, state.goal),
             here,
         )
-        look, memory = estimator.look(scene, state.memory)
-        points = _moved(threat, state.x, here, look.grad, candidates)
+        estimate, memory = estimator.estimate(query, state.memory)
+        points = _moved(threat, state.x, here, estimate.grad, candidates)
         margins = jax.vmap(lambda x: verdict(logits_fn(x), state.goal))(points)
         first = jnp.argmax(margins)
         ahead = jax.tree.map(lambda a: a[first], points)
         distance = threat.distance(ahead, state.x)
         best = state.best
         for x, margin in (
-            (here, verdict(look.logits, state.goal)),
+            (here, verdict(estimate.logits, state.goal)),
             (ahead, margins[first]),
         ):
             judged = Incumbent(x, margin, threat.distance(x, state.x))

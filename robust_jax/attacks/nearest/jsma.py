@@ -9,7 +9,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Gradient, Look, Scene, exact
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, Query, exact
 from robust_jax.attacks.skeletons.common import until_won
 from robust_jax.attacks.skeletons.minimum_norm import NearState, box_ends, first_state
 from robust_jax.core import checks, incumbent
@@ -136,6 +136,9 @@ def jsma(
         coordinates; theirs ends where no saliency is positive, which happens to any net
         if all its logits rise together, where here what raises the target over the mean
         of the others most moves; one coordinate moves where a pair does not fit.
+
+    >>> rj.attacks.jsma(steps=20, changes=(1.0, -1.0))
+    jsma(steps=20, changes=(1.0, -1.0,))
     """
     checks.positive_integer("steps", steps)
     if not (isinstance(changes, tuple) and changes and all(map(_is_change, changes))):
@@ -153,10 +156,10 @@ def jsma(
 
     def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         here, key = state.iterate, jax.random.fold_in(state.key, state.i)
-        looks = _look_twice(estimator, key, logits_fn, threat, state)
-        margin = verdict(looks.logits[0], state.goal)
+        estimates = _estimates_of_both(estimator, key, logits_fn, threat, state)
+        margin = verdict(estimates.logits[0], state.goal)
         distance = threat.distance(here, state.x)
-        candidates = _candidates(threat, state, looks, changes)
+        candidates = _candidates(threat, state, estimates, changes)
         some, chosen = choose(candidates, jnp.floor(threat.eps) - distance)
         moves = jnp.repeat(jnp.asarray(changes), candidates.rise.size // len(changes))
         ahead = _moved(threat, here, candidates.place[chosen], moves[chosen])
@@ -174,13 +177,13 @@ def jsma(
     return until_won(init, step, calls)
 
 
-def _look_twice(
+def _estimates_of_both(
     estimator: Gradient, key: Key, logits_fn: LogitsFn, threat: Threat, state: NearState
-) -> Look:
-    """Looks at the target's logit and at the sum of all others, [2] of each field."""
+) -> Estimate:
+    """Of the target's logit and of the sum of all others, [2] of each field."""
     goal = state.goal
 
-    def looking(others: Array) -> Look:
+    def estimated(others: Array) -> Estimate:
         def climb(logits: Array) -> Array:
             classes = jnp.arange(logits.size)
             if isinstance(goal, Untargeted):
@@ -190,20 +193,20 @@ def _look_twice(
                 target = jnp.asarray(goal.target)
             return jnp.sum(jnp.where((classes == target) != others, logits, 0))
 
-        scene = Scene(key, logits_fn, threat, climb, state.iterate)
-        return estimator.look(scene, state.memory)[0]
+        query = Query(key, logits_fn, threat, climb, state.iterate)
+        return estimator.estimate(query, state.memory)[0]
 
-    return jax.vmap(looking)(jnp.asarray([False, True]))
+    return jax.vmap(estimated)(jnp.asarray([False, True]))
 
 
 def _candidates(
-    threat: Threat, state: NearState, looks: Look, changes: tuple[float, ...]
+    threat: Threat, state: NearState, estimates: Estimate, changes: tuple[float, ...]
 ) -> Candidates:
-    """Every change of every coordinate, by the two looks."""
-    slopes = jax.vmap(lambda tree: ravel_pytree(tree)[0])(looks.grad)
+    """Every change of every coordinate, by the two estimates."""
+    slopes = jax.vmap(lambda tree: ravel_pytree(tree)[0])(estimates.grad)
     largest = jnp.max(jnp.abs(slopes))  # So that no product underflows.
     rise, others = slopes / jnp.where(largest > 0, largest, 1)
-    lead = rise - others / (looks.logits.shape[1] - 1)
+    lead = rise - others / (estimates.logits.shape[1] - 1)
     here, x, low, high = (
         ravel_pytree(tree)[0]
         for tree in (state.iterate, state.x, *box_ends(threat, state.x))

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Gradient, Scene, exact
+from robust_jax.attacks.gradients.estimator import Gradient, Query, exact
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.facts import NEAREST, attack
@@ -109,6 +109,10 @@ def lbfgs(
         Sec. 4.1, which gives no code. Differs from the paper in: the square of the
         length, which is smooth at x, as in cleverhans and advertorch; the largest c is
         sought, for the paper's smallest gives the largest delta.
+
+    >>> rj.attacks.lbfgs(steps=400, iterations=50)
+    lbfgs(steps=400, iterations=50, memory=10, ftol=0.0001, penalty=1.0, decades=8,
+    halvings=8)
     """
     for name, value in (("steps", steps), ("decades", decades), ("halvings", halvings)):
         checks.positive_integer(name, value)
@@ -124,12 +128,14 @@ def lbfgs(
     def step(logits_fn: LogitsFn, threat: Threat, state: LbfgsState) -> LbfgsState:
         key = jax.random.fold_in(state.key, state.i)
         climb = lambda logits: objective(logits, state.goal)  # noqa: E731
-        scene = Scene(key, logits_fn, threat, climb, state.iterate)
-        look, kept = estimator.look(scene, state.memory)
-        margin = verdict(look.logits, state.goal)
+        query = Query(key, logits_fn, threat, climb, state.iterate)
+        estimate, kept = estimator.estimate(query, state.memory)
+        margin = verdict(estimate.logits, state.goal)
         distance = threat.distance(state.iterate, state.x)
         judged = Incumbent(state.iterate, margin, distance)
-        moved, over = _move(threat, state, look.value, look.grad, margin, options)
+        moved, over = _move(
+            threat, state, estimate.value, estimate.grad, margin, options
+        )
         spent = (moved.penalty.solves > decades) | (moved.penalty.halvings >= halvings)
         return moved._replace(
             memory=kept,

@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
-from robust_jax.attacks.skeletons.minimum_norm import NearState, Sight, minimum_norm
+from robust_jax.attacks.skeletons.minimum_norm import Evaluated, NearState, minimum_norm
 from robust_jax.core import checks
 from robust_jax.core.facts import NEAREST, attack
 from robust_jax.core.types import Array, Attack, Key, Threat
@@ -68,6 +68,9 @@ def pdpgd(
         Adversarial Attack", 2021. Differs from the authors' code in: the proximal
         operator of L_{2/3} is that of its global minimum; a tie of logits is a success;
         in L0 eps caps the iterates.
+
+    >>> rj.attacks.pdpgd(steps=100, step_size=0.3)
+    pdpgd(steps=100, step_size=0.3, final_step=0.01, first_ratio=0.01, proximal_steps=5)
     """
     checks.positive_integer("steps", steps)
     checks.holds("steps", steps, lambda v: v >= 2, "an integer >= 2")
@@ -83,12 +86,12 @@ def pdpgd(
         return x, _Own(zeros, zeros, -jnp.log(ratio), ratio / (1 + ratio))
 
     def move(
-        threat: threats.Ball, state: NearState, sight: Sight
+        threat: threats.Ball, state: NearState, at: Evaluated
     ) -> tuple[Array, _Own]:
         x, restore = ravel_pytree(state.x)
         here, box = ravel_pytree(state.iterate)[0] - x, _box(threat, state.x)
         # The slope of softplus(-margin).
-        slope = -jax.nn.sigmoid(-sight.look.value) * ravel_pytree(sight.look.grad)[0]
+        slope = -jax.nn.sigmoid(-at.value) * ravel_pytree(at.grad)[0]
         own, direction, metric = _adam(state.own, slope, state.i)
         length = step_size * final_step ** (state.i / steps)
         ahead = jnp.clip(x + here - length * direction, *box) - x
@@ -100,7 +103,7 @@ def pdpgd(
         ahead = restore(x + moved)
         if isinstance(threat, threats.L0):
             ahead = threat.project(ahead, state.x)  # Else all coordinates would move.
-        return ahead, _next_weights(own, sight.margin, state.i, steps)
+        return ahead, _next_weights(own, at.margin, state.i, steps)
 
     return minimum_norm(objectives.margin, start, move, steps=steps, gradient=gradient)
 

@@ -9,8 +9,8 @@ import optax
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     NearState,
-    Sight,
     along,
     half_cosine,
     in_box,
@@ -64,6 +64,9 @@ def sigma_zero(
         Adversarial Examples", ICLR 2025, Alg. 1. Differs from the authors' code in: a
         tie of logits is a success; eps, of which theirs knows nothing, caps the
         coordinates of every iterate if it is finite.
+
+    >>> rj.attacks.sigma_zero(steps=100, threshold=0.1)
+    sigma_zero(steps=100, step_size=1.0, sigma=0.001, threshold=0.1, adaptation=0.01)
     """
     checks.positive_integer("steps", steps)
     checks.positive_number("step_size", step_size)
@@ -80,22 +83,22 @@ def sigma_zero(
             )
         return x, _Own(adam.init(x), jnp.asarray(threshold, jnp.float32))
 
-    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, _Own]:
+    def move(threat: Threat, state: NearState, at: Evaluated) -> tuple[Array, _Own]:
         delta = jax.tree.map(jnp.subtract, state.iterate, state.x)
         size = sum(leaf.size for leaf in jax.tree.leaves(delta))
-        lost = sight.look.value < 0  # The label leads.
+        lost = at.value < 0  # The label leads.
 
         def descent(grad: Array, d: Array) -> Array:
             count = 2 * sigma * d / (d**2 + sigma) ** 2 / size
             return count - jnp.where(lost, grad, 0)
 
-        slope = unit_linf(jax.tree.map(descent, sight.look.grad, delta))
+        slope = unit_linf(jax.tree.map(descent, at.grad, delta))
         direction, memory = adam.update(slope, state.own.adam)
         # The first two steps have the full size, as in the authors' code.
         length = step_size * half_cosine(0.1, steps, jnp.maximum(state.i - 1, 0))
         ahead = in_box(threat, along(state.iterate, -length, direction))
         change = adaptation * step_size * half_cosine(0.1, steps, state.i)
-        level = state.own.threshold + jnp.where(sight.margin >= 0, change, -change)
+        level = state.own.threshold + jnp.where(at.margin >= 0, change, -change)
         level = jnp.clip(level, 0, 1)
         sparse = jax.tree.map(
             lambda a, x: jnp.where(jnp.abs(a - x) < level, x, a), ahead, state.x

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from robust_jax import threats
 from robust_jax.attacks.gradients.estimator import Gradient, exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.nearest import _linearised_boundary as boundary
 from robust_jax.attacks.skeletons.common import chosen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import (
     NearState,
@@ -84,6 +84,9 @@ def sparsefool(
         the next round starts from the sparse point with its overshoot, which saves a
         look; the threat is L0, the number that it is made for, in channels, not in
         pixels of three; eps caps the sparse points.
+
+    >>> rj.attacks.sparsefool(steps=30, past=1.0)
+    sparsefool(steps=30, deepfool_steps=50, past=1.0, overshoot=0.02)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("deepfool_steps", deepfool_steps)
@@ -96,17 +99,17 @@ def sparsefool(
         own, x, here = state.own, state.x, state.iterate
         l2 = threats.L2(jnp.inf, threat.lower, threat.upper)
         key = jax.random.fold_in(state.key, state.i)
-        scene = linearised_boundary.Nearby(key, logits_fn, l2, here, state.goal)
-        look, memory, paid = linearised_boundary.crossed(estimator, scene, state.memory)
-        margin = verdict(look.logits, state.goal)
+        query = boundary.BoundaryQuery(key, logits_fn, l2, here, state.goal)
+        plane, memory, paid = boundary.crossed(estimator, query, state.memory)
+        margin = verdict(plane.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
         won, on_base = margin >= 0, own.turn == 0
-        value = jnp.where(jnp.isfinite(look.value), look.value, 0)
-        across = along(here, 1 + overshoot, l2.cross(look.grad, -value, here))
+        value = jnp.where(jnp.isfinite(plane.value), plane.value, 0)
+        across = along(here, 1 + overshoot, l2.cross(plane.grad, -value, here))
         there = ~on_base & (won | (own.turn >= deepfool_steps))
         base = chosen(
             there,
-            _sparse(threat, x, own.base, here, look.grad, (past, 1 + overshoot)),
+            _sparse(threat, x, own.base, here, plane.grad, (past, 1 + overshoot)),
             own.base,
         )
         return state._replace(
@@ -133,7 +136,7 @@ def _first(
     own = _Own(x, jnp.zeros((), jnp.int32))
     state = first_state(estimator, x, own, key, x, goal)
     inner = threats.L2(threat.eps)
-    linearised_boundary.check_use("SparseFool", inner, goal, state.memory)
+    boundary.check_use("SparseFool", inner, goal, state.memory)
     return state
 
 
@@ -156,7 +159,7 @@ def _sparse(
     past, longer = factors
     l1 = threats.L1(jnp.inf, threat.lower, threat.upper)
     # A plane behind the point, which a curved boundary may have, is met in front.
-    gap = past * jnp.abs(linearised_boundary.climbed(normal, here, base))
+    gap = past * jnp.abs(boundary.climbed(normal, here, base))
     moved = along(base, 1, l1.cross(normal, gap, base))
     delta = jax.tree.map(jnp.subtract, moved, x)
     ahead = in_box(threat, along(x, longer, delta))

@@ -6,8 +6,8 @@ from typing import NamedTuple, cast
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.gradients.estimator import Gradient, Look, exact
-from robust_jax.attacks.nearest import linearised_boundary
+from robust_jax.attacks.gradients.estimator import Estimate, Gradient, exact
+from robust_jax.attacks.nearest import _linearised_boundary as boundary
 from robust_jax.attacks.skeletons.common import chosen, until_won
 from robust_jax.attacks.skeletons.minimum_norm import (
     NearState,
@@ -91,6 +91,9 @@ def superdeepfool(
         of DeepFool serves the projection, theirs is taken again; the bisection is on,
         off in theirs, and each of its points is a look with gradients; Linf and L1
         likewise.
+
+    >>> rj.attacks.superdeepfool(steps=50, deepfool_steps=3)
+    superdeepfool(steps=50, deepfool_steps=3, projections=1, overshoot=0.02, search=10)
     """
     checks.positive_integer("steps", steps)
     checks.positive_integer("projections", projections)
@@ -106,9 +109,9 @@ def superdeepfool(
         geometry = cast(NormBall, threat)
         own, x, here = state.own, state.x, state.iterate
         key = jax.random.fold_in(state.key, state.i)
-        scene = linearised_boundary.Nearby(key, logits_fn, geometry, here, state.goal)
-        look, memory, paid = linearised_boundary.crossed(estimator, scene, state.memory)
-        margin = verdict(look.logits, state.goal)
+        query = boundary.BoundaryQuery(key, logits_fn, geometry, here, state.goal)
+        plane, memory, paid = boundary.crossed(estimator, query, state.memory)
+        margin = verdict(plane.logits, state.goal)
         judged = Incumbent(here, margin, threat.distance(here, x))
         best = incumbent.closest(state.best, judged, threat.eps)
         own, halfway = _searched(own, judged, state.i >= steps, x)
@@ -116,8 +119,8 @@ def superdeepfool(
         turn = jnp.where(crossing, own.turn, jnp.maximum(own.turn, most)) + 1
         ahead = chosen(
             crossing,
-            _across(geometry, look, here, 1 + overshoot),
-            _shortest_way(geometry, look, here, x),
+            _across(geometry, plane, here, 1 + overshoot),
+            _shortest_way(geometry, plane, here, x),
         )
         iterate = chosen(own.searched > 0, halfway, ahead)
         return state._replace(
@@ -139,20 +142,20 @@ def _first(
     zero = jnp.zeros((), jnp.int32)
     own = _Own(zero, incumbent.nothing_yet(x), jnp.zeros((), jnp.float32), zero)
     state = first_state(estimator, x, own, key, x, goal)
-    linearised_boundary.check_use("SuperDeepFool", threat, goal, state.memory)
+    boundary.check_use("SuperDeepFool", threat, goal, state.memory)
     return state
 
 
-def _across(threat: NormBall, look: Look, here: Array, factor: float) -> Array:
+def _across(threat: NormBall, plane: Estimate, here: Array, factor: float) -> Array:
     """DeepFool's step: across the linearised boundary, from the iterate."""
-    value = jnp.where(jnp.isfinite(look.value), look.value, 0)
-    return along(here, factor, threat.cross(look.grad, -value, here))
+    value = jnp.where(jnp.isfinite(plane.value), plane.value, 0)
+    return along(here, factor, threat.cross(plane.grad, -value, here))
 
 
-def _shortest_way(threat: NormBall, look: Look, here: Array, x: Array) -> Array:
-    """The point of the plane through the iterate, with the look's normal, next to x."""
-    gap = linearised_boundary.climbed(look.grad, here, x)
-    return along(x, 1, threat.cross(look.grad, gap, x))
+def _shortest_way(threat: NormBall, plane: Estimate, here: Array, x: Array) -> Array:
+    """The point next to x of the plane through the iterate, normal to the gradient."""
+    gap = boundary.climbed(plane.grad, here, x)
+    return along(x, 1, threat.cross(plane.grad, gap, x))
 
 
 def _searched(

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.decision import (
-    Answer,
     Bracket,
+    Decision,
     between,
     decision_based,
     unit_bracket,
@@ -89,17 +89,21 @@ def boundary_attack(
         authors' code in: a start is bisected towards x first; sizes follow shares of 10
         and 30 answers since the last change, theirs the last 100 and 30; the attack
         does not end when steps are small.
+
+    >>> attack = rj.attacks.boundary_attack(queries=1000)
+    >>> attack.steps, rj.attacks.by_name("boundary_attack").sees
+    (1000, 'labels')
     """
     checks.positive_number("sphere_step", sphere_step)
     checks.positive_number("source_step", source_step)
     checks.holds("adaptation", adaptation, lambda v: v > 1, "a number > 1")
 
-    def first(threat: Threat, answer: Answer) -> BoundaryState:
+    def first(threat: Threat, decision: Decision) -> BoundaryState:
         checks.threat("boundary_attack", threat, "l2")
-        zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
+        zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(decision.x)
         return BoundaryState(
             phase=zero + _BISECT,
-            point=answer.asked,
+            point=decision.asked,
             bracket=bracket,
             sphere_step=jnp.full_like(bracket.low, sphere_step),
             source_step=jnp.full_like(bracket.low, source_step),
@@ -108,13 +112,13 @@ def boundary_attack(
             steps=zero,
         )
 
-    def learn(threat: Threat, own: BoundaryState, answer: Answer) -> BoundaryState:
+    def learn(threat: Threat, own: BoundaryState, decision: Decision) -> BoundaryState:
         asked_whole = own.phase == _STEP
-        started = _bisected(own, answer)
-        on_sphere = own._replace(on_sphere=own.on_sphere.after(answer.adversarial))
+        started = _bisected(own, decision)
+        on_sphere = own._replace(on_sphere=own.on_sphere.after(decision.adversarial))
         stepped = own._replace(
-            point=jnp.where(answer.adversarial, answer.asked, own.point),
-            towards=own.towards.after(answer.adversarial),
+            point=jnp.where(decision.adversarial, decision.asked, own.point),
+            towards=own.towards.after(decision.adversarial),
             steps=own.steps + 1,
         )
         walked = chosen(asked_whole, stepped, on_sphere)
@@ -126,12 +130,12 @@ def boundary_attack(
     return decision_based(first, learn, _ask, queries=queries)
 
 
-def _bisected(own: BoundaryState, answer: Answer) -> BoundaryState:
+def _bisected(own: BoundaryState, decision: Decision) -> BoundaryState:
     """After a question on the way from the start to x."""
-    bracket = own.bracket.halved(answer.adversarial)
+    bracket = own.bracket.halved(decision.adversarial)
     narrow = bracket.high - bracket.low <= 2.0**-_HALVINGS
     # `point` stays the start's until the end: shares are of the way to it.
-    end = answer.x + bracket.high * (own.point - answer.x)
+    end = decision.x + bracket.high * (own.point - decision.x)
     return own._replace(
         bracket=bracket,
         point=jnp.where(narrow, end.astype(own.point.dtype), own.point),

@@ -26,6 +26,11 @@ def exemplars(
         goal: fields of shape [B].
     Returns: shape [B, *S].
     Raises: ValueError: shapes that do not fit together.
+
+    >>> pool = np.array([[0.2, 0.8], [0.4, 0.6]], np.float32)
+    >>> goal = rj.core.types.Untargeted(labels[:1])
+    >>> rj.attacks.exemplars(pool, np.array([1, 1]), images[:1], goal)
+    array([[0.4, 0.6]], dtype=float32)
     """
     pool, images, classes = np.asarray(pool), np.asarray(images), np.asarray(classes)
     if pool.shape[1:] != images.shape[1:] or len(classes) != len(pool):

@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from robust_jax.attacks.queries import frequencies
-from robust_jax.attacks.skeletons.decision import Answer, between, decision_based
+from robust_jax.attacks.queries import _frequencies as frequencies
+from robust_jax.attacks.skeletons.decision import Decision, between, decision_based
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.normal_estimates import gaussian, no_probes
 from robust_jax.attacks.skeletons.normal_walk import (
@@ -64,6 +64,9 @@ def geoda(
         attacks", CVPR 2020, Alg. 1. Differs from the authors' code in: the way starts
         at the last distance; the nearer boundary point is kept; answers have a
         baseline, see `normals`; L1 is left out.
+
+    >>> rj.attacks.geoda(queries=1000, side=8)
+    geoda(queries=1000, side=8, sigma=0.0002, tolerance=0.0001, share=0.6)
     """
     if side is not None:
         checks.positive_integer("side", side)
@@ -71,26 +74,26 @@ def geoda(
     for name, value in (("tolerance", tolerance), ("share", share)):
         checks.holds(name, value, lambda v: 0 < v <= 1, "a number in (0, 1]")
 
-    def bisected(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
-        bracket, distance = own.bracket.halved(answer.adversarial), threat.distance
+    def bisected(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
+        bracket, distance = own.bracket.halved(decision.adversarial), threat.distance
         narrow = bracket.high - bracket.low <= tolerance
-        here = between(threat, answer.x, own.far, bracket.high)
-        nearer = distance(here, answer.x) < distance(own.anchor, answer.x)
+        here = between(threat, decision.x, own.far, bracket.high)
+        nearer = distance(here, decision.x) < distance(own.anchor, decision.x)
         return own._replace(
             bracket=bracket,
             anchor=jnp.where(narrow & nearer, here, own.anchor),
             phase=jnp.where(narrow, PROBE, BISECT),
-            probes=no_probes(answer.x),
+            probes=no_probes(decision.x),
         )
 
-    def probed(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
-        displacement = (answer.asked - own.anchor) / sigma
-        probes = own.probes.after(answer.adversarial, displacement)
+    def probed(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
+        displacement = (decision.asked - own.anchor) / sigma
+        probes = own.probes.after(decision.adversarial, displacement)
         wanted = probes_of_round(queries, share, own.round)
         return own._replace(
             probes=probes,
             phase=jnp.where(probes.asked >= wanted, MOVE, PROBE),
-            length=threat.distance(own.anchor, answer.x),
+            length=threat.distance(own.anchor, decision.x),
             tries=jnp.zeros_like(own.tries),
         )
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.skeletons.decision import Answer, between, decision_based
+from robust_jax.attacks.skeletons.decision import Decision, between, decision_based
 from robust_jax.attacks.skeletons.minimum_norm import box_ends, in_box
 from robust_jax.attacks.skeletons.normal_estimates import gaussian, no_probes, unit
 from robust_jax.attacks.skeletons.normal_walk import (
@@ -57,32 +57,35 @@ def hop_skip_jump(
         Attack", S&P 2020, Alg. 1 and 2, with the constants of the authors' code.
         Differs from it in: the bisection's tolerance is relative in L2 too; the start
         is bisected as any other point is.
+
+    >>> rj.attacks.hop_skip_jump(queries=1000).steps
+    1000
     """
     checks.positive_integer("first_probes", first_probes)
     checks.positive_integer("most_probes", most_probes)
     checks.positive_number("gamma", gamma)
 
-    def bisected(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
-        bracket = own.bracket.halved(answer.adversarial)
-        narrow = bracket.high - bracket.low <= gamma * _tolerance(threat, answer.x)
+    def bisected(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
+        bracket = own.bracket.halved(decision.adversarial)
+        narrow = bracket.high - bracket.low <= gamma * _tolerance(threat, decision.x)
         return own._replace(
             bracket=bracket,
-            anchor=between(threat, answer.x, own.far, bracket.high),
+            anchor=between(threat, decision.x, own.far, bracket.high),
             phase=jnp.where(narrow, PROBE, BISECT),
-            probes=no_probes(answer.x),
+            probes=no_probes(decision.x),
         )
 
-    def probed(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
-        size = _probe_size(threat, own, answer.x)
+    def probed(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
+        size = _probe_size(threat, own, decision.x)
         size = jnp.where(size > 0, size, 1)
-        displacement = (answer.asked - own.anchor) / size
-        probes = own.probes.after(answer.adversarial, displacement)
+        displacement = (decision.asked - own.anchor) / size
+        probes = own.probes.after(decision.adversarial, displacement)
         rounds = (own.round + 1).astype(size.dtype)
         wanted = jnp.minimum(first_probes * jnp.sqrt(rounds), most_probes)
         return own._replace(
             probes=probes,
             phase=jnp.where(probes.asked >= wanted.astype(int), MOVE, PROBE),
-            length=threat.distance(own.anchor, answer.x) / jnp.sqrt(rounds),
+            length=threat.distance(own.anchor, decision.x) / jnp.sqrt(rounds),
             tries=jnp.zeros_like(own.tries),
         )
 

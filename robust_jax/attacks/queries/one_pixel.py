@@ -81,6 +81,9 @@ def one_pixel(
     References: Su et al., "One Pixel Attack for Fooling Deep Neural Networks", IEEE
         Trans. Evolutionary Computation 2019, Sec. III. Differs from it in: the
         logarithm of the probability is climbed, the same order.
+
+    >>> rj.attacks.one_pixel(generations=50, population=100, pixels=3)
+    one_pixel(generations=50, population=100, pixels=3)
     """
     for name, value in (("generations", generations), ("pixels", pixels)):
         checks.positive_integer(name, value)

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from robust_jax.attacks.gradients.estimator import without
-from robust_jax.attacks.skeletons.decision import Answer, Bracket
+from robust_jax.attacks.skeletons.decision import Bracket, Decision
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     NearState,
-    Sight,
     in_box,
     largest_radius,
     minimum_norm,
@@ -61,6 +61,9 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
     References: Chen & Gu, "RayS: A Ray Searching Method for Hard-label Adversarial
         Attack", KDD 2020, Alg. 1 and 3. Differs from the authors' code in: blocks
         whose lengths differ by one at most, theirs leave the last one short.
+
+    >>> rj.attacks.rays(queries=1000, tolerance=0.01)
+    rays(queries=1000, tolerance=0.01)
     """
     checks.positive_integer("queries", queries)
     checks.positive_number("tolerance", tolerance)
@@ -81,9 +84,11 @@ def rays(queries: int = 10_000, tolerance: float = _TOLERANCE) -> Attack:
         )
         return _question(threat, own, x), own
 
-    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, RaysState]:
-        answer = Answer(state.iterate, sight.margin >= 0, state.x)
-        own = _learnt(threat, state.own, answer, tolerance)
+    def move(
+        threat: Threat, state: NearState, at: Evaluated
+    ) -> tuple[Array, RaysState]:
+        decision = Decision(state.iterate, at.margin >= 0, state.x)
+        own = _learnt(threat, state.own, decision, tolerance)
         return _question(threat, own, state.x), own
 
     return minimum_norm(
@@ -105,19 +110,19 @@ def _reach(threat: Threat, x: Array) -> Array:
 
 
 def _learnt(
-    threat: Threat, own: RaysState, answer: Answer, tolerance: float
+    threat: Threat, own: RaysState, decision: Decision, tolerance: float
 ) -> RaysState:
     """After an answer to `_question`."""
-    radius = jnp.minimum(own.radius, _reach(threat, answer.x))
-    better = own.checking & answer.adversarial
+    radius = jnp.minimum(own.radius, _reach(threat, decision.x))
+    better = own.checking & decision.adversarial
     opened = Bracket(jnp.zeros_like(own.bracket.low), radius)
-    halved = own.bracket.halved(answer.adversarial)
+    halved = own.bracket.halved(decision.adversarial)
     bracket = jax.tree.map(
         lambda new, old: jnp.where(own.checking, new, old), opened, halved
     )
-    length = (bracket.high - bracket.low) * np.prod(answer.x.shape) ** 0.5
+    length = (bracket.high - bracket.low) * np.prod(decision.x.shape) ** 0.5
     measured = ~own.checking & (length <= tolerance)
-    done = measured | (own.checking & ~answer.adversarial)
+    done = measured | (own.checking & ~decision.adversarial)
     known = better | ~own.checking
     signs = jnp.where(better, own.flipped, own.signs)
     own = own._replace(

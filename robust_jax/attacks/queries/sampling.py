@@ -55,6 +55,9 @@ def worst_of(queries: int = 10) -> Attack:
     Raises: ValueError: queries is not an integer >= 1.
     References: "worst-of-k" of Engstrom et al., "Exploring the Landscape of Spatial
         Robustness", ICML 2019 (k = 10), here for any threat.
+
+    >>> rj.attacks.worst_of(queries=100)
+    worst_of(queries=100)
     """
     checks.positive_integer("queries", queries)
 
@@ -81,6 +84,9 @@ def grid(counts: tuple[int, ...] = (31, 5, 5)) -> Attack:
     Raises: ValueError: a count that is not an integer >= 1; while tracing, counts for
         another number of parameters.
     References: Engstrom et al., ICML 2019, Sec. 4.2. For `through`.
+
+    >>> rj.attacks.grid(counts=(3, 3, 5)).steps
+    45
     """
     for count in counts:
         checks.positive_integer("counts", count)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from robust_jax.attacks.skeletons.common import chosen
-from robust_jax.attacks.skeletons.decision import Answer, Bracket, decision_based
+from robust_jax.attacks.skeletons.decision import Bracket, Decision, decision_based
 from robust_jax.attacks.skeletons.minimum_norm import in_box
 from robust_jax.attacks.skeletons.normal_estimates import (
     Probes,
@@ -78,16 +78,19 @@ def sign_opt(
         is bisected from zero, theirs within a growing 1 %; answers
         have a baseline, see `normals`; smoothing is bounded below; the start is one of
         the rays.
+
+    >>> rj.attacks.sign_opt(queries=1000, probes=50)
+    sign_opt(queries=1000, probes=50, step_size=0.2, smoothing=0.001)
     """
     checks.positive_integer("probes", probes)
     checks.positive_number("step_size", step_size)
     checks.positive_number("smoothing", smoothing)
 
-    def first(threat: Threat, answer: Answer) -> SignOptState:
+    def first(threat: Threat, decision: Decision) -> SignOptState:
         checks.threat("sign_opt", threat, "l2")
-        radius = threat.distance(answer.asked, answer.x)
+        radius = threat.distance(decision.asked, decision.x)
         zero, no = jnp.zeros((), jnp.int32), jnp.zeros((), bool)
-        ray = unit(answer.asked - answer.x)
+        ray = unit(decision.asked - decision.x)
         return SignOptState(
             ray=ray,
             radius=radius,
@@ -95,7 +98,7 @@ def sign_opt(
             bracket=Bracket(jnp.zeros_like(radius), radius),
             measuring=~no,
             starts=zero + _DIRECTIONS,
-            probes=no_probes(answer.x),
+            probes=no_probes(decision.x),
             base=ray,
             shrinking=no,
             tried=zero,
@@ -104,11 +107,13 @@ def sign_opt(
             smoothing=jnp.full_like(radius, smoothing),
         )
 
-    def learn(threat: Threat, own: SignOptState, answer: Answer) -> SignOptState:
-        probing = chosen(own.starts > 0, _started(own, answer), _probed(own, answer))
-        searched = _searched(own, answer)
+    def learn(threat: Threat, own: SignOptState, decision: Decision) -> SignOptState:
+        probing = chosen(
+            own.starts > 0, _started(own, decision), _probed(own, decision)
+        )
+        searched = _searched(own, decision)
         asked = chosen(_searching(own, probes), searched, probing)
-        return chosen(own.measuring, _measured(own, answer), asked)
+        return chosen(own.measuring, _measured(own, decision), asked)
 
     def ask(noise: Array, threat: Threat, own: SignOptState, x: Array) -> Array:
         noise = unit(gaussian(noise))
@@ -127,12 +132,12 @@ def _searching(own: SignOptState, probes: int) -> Array:
     return (own.starts == 0) & (own.probes.asked >= probes)
 
 
-def _opened(own: SignOptState, answer: Answer) -> SignOptState:
+def _opened(own: SignOptState, decision: Decision) -> SignOptState:
     """The ray that was asked about is to be measured: it is better, as far as the box.
 
     A point that the box has cut lies on a ray of its own, and nearer.
     """
-    offset = answer.asked - answer.x
+    offset = decision.asked - decision.x
     size = jnp.sqrt(jnp.sum(offset**2)).astype(own.radius.dtype)
     bracket = Bracket(jnp.zeros_like(size), jnp.minimum(size, own.radius))
     return own._replace(
@@ -140,18 +145,18 @@ def _opened(own: SignOptState, answer: Answer) -> SignOptState:
     )
 
 
-def _started(own: SignOptState, answer: Answer) -> SignOptState:
+def _started(own: SignOptState, decision: Decision) -> SignOptState:
     """After a question about a random ray."""
     counted = own._replace(starts=own.starts - 1)
-    return chosen(answer.adversarial, _opened(counted, answer), counted)
+    return chosen(decision.adversarial, _opened(counted, decision), counted)
 
 
-def _probed(own: SignOptState, answer: Answer) -> SignOptState:
+def _probed(own: SignOptState, decision: Decision) -> SignOptState:
     """After a question about a ray near the best one; the next may begin a search."""
-    change = (unit(answer.asked - answer.x) - own.ray) / own.smoothing
+    change = (unit(decision.asked - decision.x) - own.ray) / own.smoothing
     no, zero = jnp.zeros((), bool), jnp.zeros((), jnp.int32)
     return own._replace(
-        probes=own.probes.after(answer.adversarial, change.astype(own.ray.dtype)),
+        probes=own.probes.after(decision.adversarial, change.astype(own.ray.dtype)),
         base=own.ray,
         shrinking=no,
         tried=zero,
@@ -159,9 +164,9 @@ def _probed(own: SignOptState, answer: Answer) -> SignOptState:
     )
 
 
-def _searched(own: SignOptState, answer: Answer) -> SignOptState:
+def _searched(own: SignOptState, decision: Decision) -> SignOptState:
     """After a question about a ray of the line search."""
-    better = _opened(own, answer)
+    better = _opened(own, decision)
     turns = ~own.shrinking & ~own.won
     smaller = own._replace(
         shrinking=own.shrinking | turns,
@@ -170,13 +175,13 @@ def _searched(own: SignOptState, answer: Answer) -> SignOptState:
     )
     over = (~own.shrinking & own.won) | (smaller.tried >= _LONGEST)
     return chosen(
-        answer.adversarial, better, chosen(over, _search_ended(smaller), smaller)
+        decision.adversarial, better, chosen(over, _search_ended(smaller), smaller)
     )
 
 
-def _measured(own: SignOptState, answer: Answer) -> SignOptState:
+def _measured(own: SignOptState, decision: Decision) -> SignOptState:
     """After a question about the radius of a better ray."""
-    bracket = own.bracket.halved(answer.adversarial)
+    bracket = own.bracket.halved(decision.adversarial)
     narrow = bracket.high - bracket.low <= _TOLERANCE * own.radius
     own = own._replace(bracket=bracket)
     known = own._replace(

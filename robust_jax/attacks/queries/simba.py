@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.queries import frequencies
+from robust_jax.attacks.queries import _frequencies as frequencies
 from robust_jax.attacks.skeletons.random_search import SearchState, random_search
 from robust_jax.core import checks
 from robust_jax.core.facts import SCORES, attack
@@ -54,6 +54,9 @@ def simba(
     References: Guo et al., "Simple Black-box Adversarial Attacks", ICML 2019, Alg. 1.
         Differs from the authors' code in: steps are projected onto the threat; waves
         are drawn from a fixed block of low frequencies, which theirs lets grow.
+
+    >>> rj.attacks.simba(queries=1000, side=8)  # Low frequencies alone.
+    simba(queries=1000, step_size=0.2, side=8)
     """
     checks.positive_number("step_size", step_size)
     if side is not None:

@@ -43,6 +43,9 @@ def sparse_rs(
     References: Croce et al., "Sparse-RS: a versatile framework for query-efficient
         sparse black-box adversarial attacks", AAAI 2022, Alg. 2. Differs from the
         authors' code in: eps counts channels, theirs pixels.
+
+    >>> rj.attacks.sparse_rs(queries=1000).steps
+    1000
     """
     wanted = "a share in (0, 1]; 0.3 is the authors' for L0"
     checks.holds("initial_share", initial_share, lambda v: 0 < v <= 1, wanted)

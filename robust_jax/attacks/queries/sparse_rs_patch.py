@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.queries import square_patterns as patterns
+from robust_jax.attacks.queries import _square_patterns as patterns
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.random_search import SearchState, random_search
 from robust_jax.core import checks
@@ -59,6 +59,9 @@ def sparse_rs_patch(
         sparse black-box adversarial attacks", AAAI 2022, Alg. 3. Differs from the
         authors' code in: starts from stripes, one of its options, by default it paints
         1,000 squares; changes of a single channel are left out.
+
+    >>> rj.attacks.by_name("sparse_rs_patch").norms
+    ('patch',)
     """
     wanted = "a share in (0, 1]; 0.4 is the authors' for patches"
     checks.holds("initial_share", initial_share, lambda v: 0 < v <= 1, wanted)

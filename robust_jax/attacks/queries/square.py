@@ -1,56 +1,37 @@
 """The Square Attack: random search by windows of one colour, without gradients."""
 
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from robust_jax.attacks.queries import (
-    square_l2_l1,
-    square_linf,
-    square_patterns as patterns,
+    _square_l2_l1 as square_l2_l1,
+    _square_linf as square_linf,
+    _square_patterns as patterns,
+)
+from robust_jax.attacks.queries._square_proposals import drawn_ahead, proposed, widened
+from robust_jax.attacks.queries._square_search import (
+    MEMORY,
+    Plan,
+    SquareState,
+    searched,
 )
 from robust_jax.attacks.skeletons.common import nothing_seen, until_won
-from robust_jax.core import checks, images, incumbent
+from robust_jax.core import checks, images
 from robust_jax.core.factories import factory
 from robust_jax.core.facts import SCORES, attack
-from robust_jax.core.margin import verdict
-from robust_jax.core.narrow import counted, counted_up
 from robust_jax.core.types import (
     Array,
     Attack,
     Goal,
-    Incumbent,
     Key,
     LogitsFn,
     Threat,
 )
 from robust_jax.losses import objectives
-
-_MEMORY = 256  # Late in a search hundreds of proposals in a row are refused.
-
-
-class SquareState(NamedTuple):
-    """State of one example; `ahead` is what the next call evaluates."""
-
-    x: Array  # [*S]
-    goal: Goal
-    key: Key  # query i is drawn with fold_in(key, i); query 0 is the start
-    ahead: Array  # [proposals, *S], feasible
-    numbers: Array  # [proposals] int32, their queries, rising; > queries: ignored
-    codes: Array  # [proposals] int32, equal for equal changes; -1: never equal
-    accepted: Array  # [*S], the point that proposals change
-    value: Array  # [] its objective
-    refused: Array  # [_MEMORY] int32, codes of proposals to `accepted`, or -1
-    refusals: Array  # [] int32, how many there were
-    best: Incumbent
-    i: Array  # [] int32, the first of `numbers`, at most queries + 1
-    forwards: Array  # [] int32
-    backwards: Array  # [] int32, 0
 
 
 @attack(
@@ -112,6 +93,10 @@ def square(
         would change no pixel, or that the same point has refused already, costs no
         forward (the same search); proposals may be evaluated side by side (the same
         search up to rounding).
+
+    >>> attack = rj.attacks.square(queries=1000, horizon=1000)
+    >>> attack, attack.steps  # The start is evaluated besides.
+    (square(queries=1000, initial_share=0.8, horizon=1000, proposals=1), 1001)
     """
     checks.positive_integer("queries", queries)
     checks.positive_integer("horizon", horizon)
@@ -133,7 +118,7 @@ def _square(
     objective: objectives.Objective,
     proposals: int,
 ) -> Attack:
-    plan = _Plan(queries, halvings, patterns.shares(initial_share), proposals)
+    plan = Plan(queries, halvings, patterns.shares(initial_share), proposals)
 
     def init(
         key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
@@ -143,10 +128,10 @@ def _square(
     def step(logits_fn: LogitsFn, threat: Threat, state: SquareState) -> SquareState:
         moves = _moves(plan, threat, state.x)
         logits = jax.vmap(logits_fn)(state.ahead)
-        state = _search(plan, objective, threat, state, logits)
-        draws = _draw_ahead(plan, moves, threat, state)
+        state = searched(plan, objective, threat, state, logits)
+        draws = drawn_ahead(plan, moves, threat, state)
         return state._replace(
-            ahead=jax.vmap(lambda draw: _point(moves, threat, state, draw))(draws),
+            ahead=jax.vmap(lambda draw: proposed(moves, threat, state, draw))(draws),
             numbers=draws.number,
             codes=jax.vmap(moves.code)(draws),
             i=jnp.minimum(draws.number[0], queries + 1),
@@ -156,21 +141,12 @@ def _square(
     return until_won(init, step, queries + 1)
 
 
-class _Plan(NamedTuple):
-    """What a search follows, see `square`."""
-
-    queries: int
-    halvings: tuple[int, ...]  # see `square_patterns.halvings`
-    shares: list[float]
-    proposals: int
-
-
 def _first_state(
-    plan: _Plan, key: Key, threat: Threat, x: Array, goal: Goal
+    plan: Plan, key: Key, threat: Threat, x: Array, goal: Goal
 ) -> SquareState:
     chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
     _check_input(x)
-    wide, zero = _wide(x), jnp.zeros((), jnp.int32)
+    wide, zero = widened(x), jnp.zeros((), jnp.int32)
     start = _moves(plan, threat, x).start(jax.random.fold_in(key, 0), threat, wide)
     start = start.astype(x.dtype)
     never = plan.queries + 1
@@ -182,117 +158,11 @@ def _first_state(
         numbers=jnp.full(plan.proposals, never, jnp.int32).at[0].set(0),
         codes=jnp.full(plan.proposals, -1, jnp.int32),
         accepted=start,
-        refused=jnp.full(_MEMORY, -1, jnp.int32),
+        refused=jnp.full(MEMORY, -1, jnp.int32),
         refusals=zero,
         value=jnp.full((), -jnp.inf, wide.dtype),
         **nothing_seen(x),
     )
-
-
-def _search(
-    plan: _Plan,
-    objective: objectives.Objective,
-    threat: Threat,
-    state: SquareState,
-    logits: Array,
-) -> SquareState:
-    """The state after what was evaluated, in order, up to the first one accepted.
-
-    Args:
-        logits: at `state.ahead`, shape [proposals, K].
-    Returns: with `i` the last query gone through; `ahead` and `numbers` are old.
-    """
-
-    def judged(point: Array, logits: Array) -> tuple[Incumbent, Array]:
-        score = verdict(logits, state.goal)
-        value = objective(logits, state.goal).astype(state.value.dtype)
-        return Incumbent(point, score, threat.distance(point, state.x)), value
-
-    found, values = jax.vmap(judged)(state.ahead, logits)
-    # Later successes must rise too: else a run to the end would stray from them.
-    first_success = (found.margin >= 0) & (state.best.margin < 0)
-    inside = state.numbers <= plan.queries
-    accept = inside & ((values > state.value) | first_success)
-    seen = inside & (counted_up(accept) - accept == 0)
-    accept, moved = accept & seen, jnp.any(accept)
-    margins = jnp.where(seen, found.margin, -jnp.inf)
-    top = jnp.arange(plan.proposals) == jnp.argmax(margins)
-    here = jax.tree.map(functools.partial(_row, top), found._replace(margin=margins))
-    return _remembered(state, moved, seen & (state.codes >= 0))._replace(
-        accepted=jnp.where(moved, _row(accept, state.ahead), state.accepted),
-        value=jnp.where(moved, _row(accept, values), state.value),
-        best=incumbent.strongest(state.best, here),
-        i=jnp.max(jnp.where(seen, state.numbers, state.i)),
-    )
-
-
-def _remembered(state: SquareState, moved: Array, refused: Array) -> SquareState:
-    """With the memory of refusals: emptied by a move, else with those just made."""
-    place = counted_up(refused) - refused + state.refusals
-    is_at = jnp.arange(_MEMORY)[:, None] == (place % _MEMORY)[None]
-    new = jnp.max(jnp.where(is_at & refused[None], state.codes[None], -1), axis=1)
-    memory = jnp.where(new >= 0, new, state.refused)
-    return state._replace(
-        refused=jnp.where(moved, -1, memory),
-        refusals=jnp.where(moved, 0, state.refusals + counted(refused)),
-    )
-
-
-def _row(mask: Array, rows: Array) -> Array:
-    """The row that the mask marks; anything if it marks none. A gather is slower."""
-    mask = mask.reshape(mask.shape + (1,) * (rows.ndim - 1))
-    return jnp.max(jnp.where(mask, rows, -jnp.inf), axis=0)
-
-
-def _draw_ahead(
-    plan: _Plan, moves: patterns.Moves, threat: Threat, state: SquareState
-) -> patterns.Draw:
-    """The next proposals after `state.i`, [proposals]; idle ones passed over.
-
-    As many more are drawn as `moves.spare` says; if more than that are idle, the last
-    of them are evaluated.
-    """
-    shape, spare = images.image_shape(state.x.shape), moves.spare(plan.proposals)
-
-    def draw(number: Array) -> patterns.Draw:
-        key = jax.random.fold_in(state.key, number)
-        stage = patterns.stage(plan.halvings, number - 1)
-        sides = jnp.asarray(moves.sides)[stage]
-        windows = patterns.draw_windows(key, sides, shape)
-        return patterns.Draw(number, stage, sides, windows)
-
-    def idle(draw: patterns.Draw) -> Array:
-        changed = _point(moves, threat, state, draw) != state.accepted
-        code = moves.code(draw)
-        again = jnp.any(state.refused == code) & (code >= 0)
-        return (~jnp.any(changed) | again) & (draw.number <= plan.queries)
-
-    ahead = jnp.arange(1, 1 + plan.proposals + spare, dtype=jnp.int32)
-    draws = jax.vmap(draw)(state.i + ahead)
-    return _without(jax.vmap(idle)(draws), spare, draws) if spare else draws
-
-
-def _point(
-    moves: patterns.Moves, threat: Threat, state: SquareState, draw: patterns.Draw
-) -> Array:
-    """What the accepted point becomes by one proposal."""
-    x, accepted = _wide(state.x), _wide(state.accepted)
-    return moves.paint(threat, x, accepted, draw).astype(state.x.dtype)
-
-
-def _without(idle: Array, most: int, draws: Any) -> Any:
-    """All but the first `most` idle rows, and of the others as many as surely remain.
-
-    Args:
-        idle: shape [n].
-        most: how many to leave out, in [0, n).
-        draws: a pytree of rows, shape [n, ...].
-    Returns: the same with n - most rows, in order.
-    """
-    kept = ~idle | (counted_up(idle) > most)
-    rows = np.arange(idle.shape[0] - most)[:, None]
-    index = counted(counted_up(kept)[None] <= rows, axis=1)
-    return jax.tree.map(lambda a: a[index], draws)
 
 
 _MovesOf = Callable[[list[float], tuple[int, int, int]], patterns.Moves]
@@ -303,7 +173,7 @@ _MOVES: dict[str, _MovesOf] = {
 }
 
 
-def _moves(plan: _Plan, threat: Threat, x: Array) -> patterns.Moves:
+def _moves(plan: Plan, threat: Threat, x: Array) -> patterns.Moves:
     norm = getattr(threat, "name", type(threat).__name__)
     if norm not in _MOVES:
         raise ValueError(
@@ -325,7 +195,3 @@ def _check_input(x: Any) -> None:
             f"x.shape={x.shape}; expected [D], [H, W], [H, W, C] or [T, H, W, C] of "
             "one example; reshape inside the model"
         )
-
-
-def _wide(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

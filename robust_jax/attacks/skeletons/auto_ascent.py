@@ -11,11 +11,17 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from robust_jax.attacks.gradients.estimator import Climb, Gradient, Scene, exact
+from robust_jax.attacks.gradients.estimator import Climb, Gradient, Query, exact
+from robust_jax.attacks.skeletons._step_size import (
+    Checkpoint,
+    StepControl,
+    advanced,
+    first_control,
+    review,
+)
 from robust_jax.attacks.skeletons.common import chosen, judging, nothing_seen, until_won
 from robust_jax.attacks.skeletons.projected import Start
 from robust_jax.attacks.skeletons.radius_schedule import (
-    Call,
     Radii,
     call,
     check,
@@ -38,43 +44,22 @@ from robust_jax.losses import objectives
 
 Project = Callable[[Threat, Array, Array], Array]  # (threat, x, x0) -> feasible
 
-_FIRST_STEP = 2.0  # Croce & Hein (2020), Sec. 3.1: eta_0 = 2 eps.
-_RHO = 0.75  # Sec. 3.1, condition 1: a share of the steps that must rise.
-_FIRST_WINDOW, _SHRINK, _LAST_WINDOW = 22, 3, 6  # Sec. 3.1, percent of the steps
 
-
-class Course(NamedTuple):
+class DirectionRule(NamedTuple):
     """How the direction of a step follows from the gradients seen so far."""
 
     init: Callable[[Array], Any]  # x [*S] -> memory
-    turn: Callable[[Array, Any], tuple[Array, Any]]
+    update: Callable[[Array, Any], tuple[Array, Any]]
     # (grad [*S], memory) -> (direction [*S], memory)
 
 
-class Peak(NamedTuple):
+class HighestPoint(NamedTuple):
     """The highest point so far, with what is needed to go on from it."""
 
     x: Array  # [*S]
     value: Array  # [] the objective there
     grad: Array  # [*S] the gradient there
-    course: Any  # memory of the course on arrival
-
-
-class Pace(NamedTuple):
-    """The step size, and how the objective went since the last checkpoint."""
-
-    relative_step: Array  # [] times eps
-    last: Array  # [] the objective at the previous iterate
-    rises: Array  # [] int32, steps since the checkpoint that climbed
-    peak: Array  # [] the highest value, as of the checkpoint
-    halved: Array  # [] bool, at the checkpoint
-
-
-class Clock(NamedTuple):
-    """Where the next review of the step size is due."""
-
-    window: Array  # [] int32, the length of the window that ends there
-    due: Array  # [] int32, a place in the stage
+    rule: Any  # memory of the rule on arrival
 
 
 class AutoState(NamedTuple):
@@ -85,69 +70,15 @@ class AutoState(NamedTuple):
     key: Key
     iterate: Array  # [*S], feasible
     previous: Array  # [*S], where the last move began
-    course: Any
-    highest: Peak
-    clock: Clock
-    pace: Pace
+    rule: Any  # memory of the direction's rule
+    highest: HighestPoint
+    checkpoint: Checkpoint
+    control: StepControl
     memory: Any  # of the gradient's estimator
     best: Incumbent
     i: Array  # [] int32
     forwards: Array  # [] int32
     backwards: Array  # [] int32
-
-
-def tick(clock: Clock, now: Call) -> tuple[Clock, Array]:
-    """The clock after one more evaluation, and the window that ends with it, else 0.
-
-    In a stage of 100 moves windows of 22, 19, 16, ... end at the iterates 22, 41, 57,
-    70, 80, 87, 93, 99.
-
-    Args:
-        clock: anything, if a stage starts now.
-        now: the call.
-    References: Croce & Hein (2020), Sec. 3.1; rounding as in the authors' code.
-    """
-    first, shrink, least = (
-        jnp.maximum(percent * now.length // 100, 1)
-        for percent in (_FIRST_WINDOW, _SHRINK, _LAST_WINDOW)
-    )
-    window = jnp.where(now.starts, first, clock.window)
-    due = jnp.where(now.starts, first, clock.due)
-    ends = now.place == due
-    shorter = jnp.where(ends, jnp.maximum(window - shrink, least), window)
-    after = jnp.where(ends, due + shorter, due)
-    return Clock(shorter, after), jnp.where(ends, window, 0)
-
-
-def review(
-    pace: Pace, value: Array, peak: Array, is_first: Array, window: Array
-) -> tuple[Pace, Array]:
-    """The pace after one more evaluation, and whether it was halved just now.
-
-    At the end of a window the step is halved if at most 3/4 of its steps climbed, or
-    if the last checkpoint left the step alone and the peak has not risen since.
-
-    Args:
-        pace: before the evaluation.
-        value: [] the objective at the iterate just evaluated.
-        peak: [] the highest value so far, this one included.
-        is_first: [] whether this is the start, which ends no step.
-        window: [] the length of the window that ends here, 0 if none does.
-    Returns: the new pace; [] bool.
-    """
-    rises = pace.rises + (~is_first & (value > pace.last))
-    ends = window > 0
-    few = rises <= _RHO * window
-    stuck = ~pace.halved & (pace.peak >= peak)
-    halve = ends & (few | stuck)
-    reviewed = Pace(
-        relative_step=jnp.where(halve, pace.relative_step / 2, pace.relative_step),
-        last=value,
-        rises=jnp.where(ends, 0, rises),
-        peak=jnp.where(ends | is_first, peak, pace.peak),
-        halved=jnp.where(ends, halve, pace.halved),
-    )
-    return reviewed, halve
 
 
 def exact_projection(threat: Threat, x: Array, x0: Array) -> Array:
@@ -158,7 +89,7 @@ def exact_projection(threat: Threat, x: Array, x0: Array) -> Array:
 @factory()
 def auto_ascent(
     objective: objectives.Objective,
-    course: Course,
+    rule: DirectionRule,
     start: Start,
     *,
     steps: int,
@@ -180,7 +111,7 @@ def auto_ascent(
 
     Args:
         objective: (logits [K], goal) -> [], the quantity to climb.
-        course: makes directions of gradients.
+        rule: makes directions of gradients.
         start: (key, threat, x) -> the first iterate, shape [*S], feasible.
         steps: moves, >= 1.
         inertia: share of the previous displacement in each move, in [0, 1).
@@ -197,30 +128,30 @@ def auto_ascent(
         key: Key, threat: Threat, x: Array, goal: Goal, logits: Array
     ) -> AutoState:
         first = start(key, scaled(threat, radii[0]) if is_staged else threat, x)
-        return _first_state(key, x, goal, first, course.init(x), estimator.init(x))
+        return _first_state(key, x, goal, first, rule.init(x), estimator.init(x))
 
     def step(logits_fn: LogitsFn, threat: Threat, state: AutoState) -> AutoState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
         now = call(steps, radii, state.i)
-        scene = Scene(key, logits_fn, threat, _climbing(objective, state.goal), x)
-        look, memory = estimator.look(scene, state.memory)
+        query = Query(key, logits_fn, threat, _climbing(objective, state.goal), x)
+        (value, logits, grad), memory = estimator.estimate(query, state.memory)
         ball = scaled(threat, now.radius) if is_staged else threat
-        here = judged(threat, now.radius, state, look.logits)
-        value = look.value.astype(state.pace.last.dtype)
-        arrived = Peak(x, value, look.grad, state.course)
+        here = judged(threat, now.radius, state, logits)
+        control, value = state.control, value.astype(state.control.last.dtype)
+        arrived = HighestPoint(x, value, grad, state.rule)
         highest = chosen(value > state.highest.value, arrived, state.highest)
-        clock, window = tick(state.clock, now)
-        pace, halved = review(state.pace, value, highest.value, now.starts, window)
+        checkpoint, window = advanced(state.checkpoint, now)
+        control, halved = review(control, value, highest.value, now.starts, window)
         base = chosen(halved, highest, arrived)
-        direction, turned = course.turn(base.grad, base.course)
+        direction, rule_state = rule.update(base.grad, base.rule)
         kept = jnp.where(now.starts, 0.0, inertia)
         moved = state._replace(
-            iterate=_moved(ball, project, state, base.x, direction, pace, kept),
+            iterate=_moved(ball, project, state, base.x, direction, control, kept),
             previous=base.x,
-            course=turned,
+            rule=rule_state,
             highest=highest,
-            clock=clock,
-            pace=pace,
+            checkpoint=checkpoint,
+            control=control,
             memory=memory,
             best=incumbent.strongest(state.best, here),
             i=state.i + 1,
@@ -229,7 +160,7 @@ def auto_ascent(
         )
         if is_staged:
             inner = project(scaled(threat, now.next_radius), highest.x, state.x)
-            moved = chosen(now.ends, _restarted(moved, inner, course), moved)
+            moved = chosen(now.ends, _restarted(moved, inner, rule), moved)
         return moved
 
     return until_won(init, step, steps + len(radii), judging(estimator))
@@ -263,53 +194,41 @@ def _climbing(objective: objectives.Objective, goal: Goal) -> Climb:
 
 
 def _first_state(
-    key: Key, x: Array, goal: Goal, first: Array, course: Any, memory: Any
+    key: Key, x: Array, goal: Goal, first: Array, rule: Any, memory: Any
 ) -> AutoState:
     chex.assert_rank(jax.tree.leaves(goal), 0)  # One example; vmap makes many.
-    pace = _first_pace(x)
-    lowest, zero = pace.last, pace.rises
+    control = first_control(x)
+    lowest, zero = control.last, control.rises
     return AutoState(
         x=x,
         goal=goal,
         key=jax.random.fold_in(key, OfItem.NOISE),
         iterate=first,
         previous=first,
-        course=course,
-        highest=Peak(first, lowest, jax.tree.map(jnp.zeros_like, x), course),
-        clock=Clock(zero, zero),
-        pace=pace,
+        rule=rule,
+        highest=HighestPoint(first, lowest, jax.tree.map(jnp.zeros_like, x), rule),
+        checkpoint=Checkpoint(zero, zero),
+        control=control,
         memory=memory,
         **nothing_seen(x),
     )
 
 
-def _first_pace(x: Array) -> Pace:
-    wide = jnp.promote_types(jax.tree.leaves(x)[0].dtype, jnp.float32)
-    lowest = jnp.full((), -jnp.inf, wide)
-    return Pace(
-        relative_step=jnp.full_like(lowest, _FIRST_STEP),
-        last=lowest,
-        rises=jnp.zeros((), jnp.int32),
-        peak=lowest,
-        halved=jnp.ones((), bool),  # So that the first checkpoint asks for rises only.
-    )
-
-
-def _restarted(state: AutoState, iterate: Array, course: Course) -> AutoState:
-    """The state before the first look of a stage: what was learned is of another."""
-    pace = _first_pace(state.x)
+def _restarted(state: AutoState, iterate: Array, rule: DirectionRule) -> AutoState:
+    """The state before the first call of a stage: what was learned is of another."""
+    control = first_control(state.x)
     return state._replace(
         iterate=iterate,
-        course=course.init(state.x),
-        highest=state.highest._replace(value=pace.peak),
-        pace=pace,
+        rule=rule.init(state.x),
+        highest=state.highest._replace(value=control.highest),
+        control=control,
     )
 
 
-def _moved(threat, project, state, x, direction, pace, inertia):
+def _moved(threat, project, state, x, direction, control, inertia):
     """The next iterate: a projected step from x, mixed with the last displacement."""
     step = threat.steepest(direction, x)
-    ahead = jax.tree.map(lambda a, d: a + pace.relative_step * d, x, step)
+    ahead = jax.tree.map(lambda a, d: a + control.relative_step * d, x, step)
     z = project(threat, _like(ahead, x), state.x)
 
     def mix(x, z, previous):

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from robust_jax.attacks.gradients.estimator import without
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.minimum_norm import (
+    Evaluated,
     NearState,
-    Sight,
     box_ends,
     in_box,
     minimum_norm,
@@ -27,7 +27,7 @@ from robust_jax.losses import objectives
 _TRIES = 100  # Noise images before an example is given up, as in the attacks' codes.
 
 
-class Answer(NamedTuple):
+class Decision(NamedTuple):
     """What one query said."""
 
     asked: Array  # [*S] the point
@@ -35,12 +35,12 @@ class Answer(NamedTuple):
     x: Array  # [*S] the clean input
 
 
-First = Callable[[Any, Answer], Any]  # (threat, answer) -> own; the answer was yes
-Learn = Callable[[Any, Any, Answer], Any]  # (threat, own, answer) -> own
+First = Callable[[Any, Decision], Any]  # (threat, answer) -> own; the answer was yes
+Learn = Callable[[Any, Any, Decision], Any]  # (threat, own, answer) -> own
 Ask = Callable[[Array, Any, Any, Array], Array]  # (noise, threat, own, x) -> [*S]
 
 
-class Hunt(NamedTuple):
+class DecisionState(NamedTuple):
     """What a decision-based attack remembers."""
 
     started: Array  # [] bool: an adversarial point is known
@@ -72,25 +72,27 @@ def decision_based(first: First, learn: Learn, ask: Ask, *, queries: int) -> Att
     checks.positive_integer("queries", queries)
     checks.holds("queries", queries, lambda v: v >= 2, "an integer >= 2")
 
-    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, Hunt]:
+    def start(key: Key, threat: Threat, x: Array) -> tuple[Array, DecisionState]:
         _check_input(x)
         zero = jnp.zeros((), jnp.int32)
-        own = first(threat, Answer(x, jnp.zeros((), bool), x))
+        own = first(threat, Decision(x, jnp.zeros((), bool), x))
         point = _start(_draw(key, x), threat, x, zero)
-        return point, Hunt(jnp.zeros((), bool), zero, own)
+        return point, DecisionState(jnp.zeros((), bool), zero, own)
 
-    def move(threat: Threat, state: NearState, sight: Sight) -> tuple[Array, Hunt]:
-        hunt = state.own
-        answer = Answer(state.iterate, sight.margin >= 0, state.x)
-        begun = chosen(answer.adversarial, first(threat, answer), hunt.own)
-        own = chosen(hunt.started, learn(threat, hunt.own, answer), begun)
-        started = hunt.started | answer.adversarial
-        tries = hunt.tries + ~started
+    def move(
+        threat: Threat, state: NearState, at: Evaluated
+    ) -> tuple[Array, DecisionState]:
+        search = state.own
+        decision = Decision(state.iterate, at.margin >= 0, state.x)
+        begun = chosen(decision.adversarial, first(threat, decision), search.own)
+        own = chosen(search.started, learn(threat, search.own, decision), begun)
+        started = search.started | decision.adversarial
+        tries = search.tries + ~started
         noise = _draw(jax.random.fold_in(state.key, state.i), state.x)
         question = ask(noise, threat, own, state.x).astype(state.x.dtype)
         other = _start(noise, threat, state.x, tries)
         ahead = chosen(started, question, other)
-        return ahead, Hunt(started, tries, own)
+        return ahead, DecisionState(started, tries, own)
 
     return minimum_norm(
         objectives.margin,
@@ -98,7 +100,7 @@ def decision_based(first: First, learn: Learn, ask: Ask, *, queries: int) -> Att
         move,
         steps=queries - 1,
         gradient=without(),
-        over=lambda hunt: hunt.tries >= _TRIES,
+        over=lambda search: search.tries >= _TRIES,
     )
 
 

@@ -13,7 +13,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Climb, Gradient, Look, Scene, exact
+from robust_jax.attacks.gradients.estimator import (
+    Climb,
+    Gradient,
+    Query,
+    exact,
+)
 from robust_jax.attacks.skeletons.common import chosen, nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.margin import verdict
@@ -29,7 +34,7 @@ from robust_jax.core.types import (
 )
 from robust_jax.losses import objectives
 
-_HAIR = 1e-5  # Of eps; float32 rounds a displacement of 0.1 by less.
+_ROUNDING = 1e-5  # Of eps; float32 rounds a displacement of 0.1 by less.
 
 
 class NearState(NamedTuple):
@@ -47,17 +52,18 @@ class NearState(NamedTuple):
     backwards: Array  # [] int32
 
 
-class Sight(NamedTuple):
-    """What a call saw at the iterate, and what is known with it."""
+class Evaluated(NamedTuple):
+    """What a call found at the iterate, and what is known with it."""
 
-    look: Look
+    value: Array  # [] of the objective
+    grad: Array  # [*S] a direction that climbs it
     margin: Array  # [] of the iterate, adversarial iff >= 0
     distance: Array  # [] of the iterate
     best: Incumbent  # with the iterate judged
 
 
 Start = Callable[[Key, Any, Array], tuple[Array, Any]]  # -> iterate, own
-Move = Callable[[Any, NearState, Sight], tuple[Array, Any]]  # -> iterate, own
+Move = Callable[[Any, NearState, Evaluated], tuple[Array, Any]]  # -> iterate, own
 Keep = Callable[[Any, Array, Incumbent, Incumbent], Incumbent]  # see `minimum_norm`
 
 
@@ -74,11 +80,11 @@ def minimum_norm(
     """An attack that keeps the nearest adversarial iterate within eps.
 
     Args:
-        objective: what a look differentiates.
+        objective: what is differentiated.
         start: (key, threat, x) -> the first iterate and what the attack remembers.
-        move: (threat, state, sight) -> the next iterate, which is clipped to the box,
+        move: (threat, state, at) -> the next iterate, which is clipped to the box,
             and what the attack remembers. `state.i` counts the moves before.
-        steps: moves, >= 1, each of one look; one more call judges the last iterate.
+        steps: moves, >= 1, each of one estimate; one more call judges the last iterate.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
         keep: (threat, x, best, judged) -> which of the two incumbents stays; the
             nearest adversarial one within eps by default.
@@ -99,13 +105,14 @@ def minimum_norm(
     def step(logits_fn: LogitsFn, threat: Threat, state: NearState) -> NearState:
         climb: Climb = lambda logits: objective(logits, state.goal)  # noqa: E731
         key = jax.random.fold_in(state.key, state.i)
-        scene = Scene(key, logits_fn, threat, climb, state.iterate)
-        look, memory = estimator.look(scene, state.memory)
-        margin = verdict(look.logits, state.goal)
+        query = Query(key, logits_fn, threat, climb, state.iterate)
+        (value, logits, grad), memory = estimator.estimate(query, state.memory)
+        margin = verdict(logits, state.goal)
         distance = threat.distance(state.iterate, state.x)
         judged = Incumbent(state.iterate, margin, distance)
         best = kept(threat, state.x, state.best, judged)
-        iterate, own = move(threat, state, Sight(look, margin, distance, best))
+        at = Evaluated(value, grad, margin, distance, best)
+        iterate, own = move(threat, state, at)
         return state._replace(
             iterate=in_box(threat, iterate),
             own=own,
@@ -161,15 +168,15 @@ def box_ends(threat: Threat, x: Array) -> tuple[Array, Array]:
 def largest_radius(threat: Threat, x: Array) -> Array:
     """The radius that an iterate around x may have, shape [].
 
-    A hair below eps, so that rounding does not carry it out; at most the distance to
+    Slightly below eps, so that rounding does not carry it out; at most the distance to
     the farthest corner of the box.
     """
     low, high = box_ends(threat, x)
     corner = jax.tree.map(
         lambda a, down, up: jnp.where(a - down > up - a, down, up), x, low, high
     )
-    hair = 0 if isinstance(threat, threats.L0) else _HAIR
-    return jnp.minimum((1 - hair) * threat.eps, threat.distance(corner, x))
+    rounding = 0 if isinstance(threat, threats.L0) else _ROUNDING
+    return jnp.minimum((1 - rounding) * threat.eps, threat.distance(corner, x))
 
 
 def along(x: Array, length: ArrayLike, direction: Array) -> Array:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.attacks.skeletons.decision import (
-    Answer,
     Bracket,
+    Decision,
     First,
     Learn,
     between,
@@ -37,21 +37,21 @@ class WalkState(NamedTuple):
     tries: Array  # [] int32, lengths of this move that were tried
 
 
-Phase = Callable[[Any, WalkState, Answer], WalkState]  # (threat, own, answer) -> own
+Phase = Callable[[Any, WalkState, Decision], WalkState]  # (threat, own, answer) -> own
 
 
 def first_of(name: str) -> First:
     """What is remembered when a start succeeds; refuses norms but L2 and Linf."""
 
-    def first(threat: Threat, answer: Answer) -> WalkState:
+    def first(threat: Threat, decision: Decision) -> WalkState:
         checks.threat(name, threat, "l2", "linf")
-        zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(answer.x)
+        zero, bracket = jnp.zeros((), jnp.int32), unit_bracket(decision.x)
         return WalkState(
             phase=zero + BISECT,
-            anchor=answer.asked,
-            far=answer.asked,
+            anchor=decision.asked,
+            far=decision.asked,
             bracket=bracket,
-            probes=no_probes(answer.x),
+            probes=no_probes(decision.x),
             round=zero,
             length=jnp.zeros_like(bracket.low),
             tries=zero,
@@ -69,22 +69,22 @@ def learning(bisected: Phase, probed: Phase, factor: float, most: int) -> Learn:
         most: lengths, after which a move is given up and the anchor probed anew.
     """
 
-    def moved(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
+    def moved(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
         tries = own.tries + 1
-        failed = ~answer.adversarial & (tries >= most)
+        failed = ~decision.adversarial & (tries >= most)
         return own._replace(
-            phase=jnp.select([answer.adversarial, failed], [BISECT, PROBE], MOVE),
-            far=jnp.where(answer.adversarial, answer.asked, own.far),
-            bracket=unit_bracket(answer.x),
+            phase=jnp.select([decision.adversarial, failed], [BISECT, PROBE], MOVE),
+            far=jnp.where(decision.adversarial, decision.asked, own.far),
+            bracket=unit_bracket(decision.x),
             length=own.length * factor,
             tries=tries,
-            round=own.round + (answer.adversarial | failed),
-            probes=chosen(failed, no_probes(answer.x), own.probes),
+            round=own.round + (decision.adversarial | failed),
+            probes=chosen(failed, no_probes(decision.x), own.probes),
         )
 
-    def learn(threat: Threat, own: WalkState, answer: Answer) -> WalkState:
+    def learn(threat: Threat, own: WalkState, decision: Decision) -> WalkState:
         def typed(phase: Phase, own: WalkState) -> WalkState:
-            learnt = phase(threat, own, answer)  # Half floats, and a wider threat.
+            learnt = phase(threat, own, decision)  # Half floats, and a wider threat.
             return jax.tree.map(lambda a, b: b.astype(a.dtype), own, learnt)
 
         branches = (bisected, probed, moved)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from robust_jax import optim
-from robust_jax.attacks.gradients.estimator import Climb, Gradient, Scene, exact
+from robust_jax.attacks.gradients.estimator import Climb, Gradient, Query, exact
 from robust_jax.attacks.skeletons.common import judging, nothing_seen, until_won
 from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
@@ -74,6 +74,12 @@ def projected_ascent(
         steps: moves, >= 1.
         gradient: the estimator of the gradient; `gradients.exact()` by default.
     Raises: ValueError: if steps is not an integer >= 1.
+
+    >>> from robust_jax.attacks.skeletons.projected import at_random
+    >>> climbed, rule = rj.losses.objectives.margin, rj.optim.steepest(0.1)
+    >>> rj.attacks.projected_ascent(climbed, rule, at_random, steps=20)
+    projected_ascent(objective=margin, rule=steepest(relative_step=0.1),
+    start=at_random, steps=20)
     """
 
     def climb_of(state: ProjectedState) -> Climb:
@@ -123,11 +129,11 @@ def ascent(
     ) -> ProjectedState:
         key, x = jax.random.fold_in(state.key, state.i), state.iterate
         climb = climb_of(state)
-        scene = Scene(key, logits_fn, threat, climb, x)
-        look, memory = estimator.look(scene, state.memory)
-        score = verdict(look.logits, state.goal)
+        query = Query(key, logits_fn, threat, climb, x)
+        estimate, memory = estimator.estimate(query, state.memory)
+        score = verdict(estimate.logits, state.goal)
         here = Incumbent(x, score, threat.distance(x, state.x))
-        descent = jax.tree.map(jnp.negative, look.grad)  # Optax descends.
+        descent = jax.tree.map(jnp.negative, estimate.grad)  # Optax descends.
         update, rule_state = rule(threat).update(descent, state.rule, x)
         ahead = jax.tree.map(jnp.add, x, update)
         return state._replace(

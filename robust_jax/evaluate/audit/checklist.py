@@ -54,6 +54,11 @@ class Audit:
 
     `str` gives a table of the checks, a sentence and a remedy for each flag, and one
     line of summary.
+
+    >>> finding = rj.evaluate.Finding(1, "repeats", "pass", 0.0, "0", "Equal.", "None.")
+    >>> audit = rj.evaluate.Audit((finding,), 16, forwards=32, backwards=0, seconds=0.1)
+    >>> audit.passed, audit.flags
+    (True, ())
     """
 
     findings: tuple[Finding, ...]

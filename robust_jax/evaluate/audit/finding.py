@@ -10,7 +10,12 @@ PASS, FLAG, SKIPPED = "pass", "flag", "skipped"
 
 
 class Finding(NamedTuple):
-    """The answer of one check."""
+    """The answer of one check.
+
+    >>> finding = rj.evaluate.Finding(1, "repeats", "pass", 0.0, "0", "Equal.", "None.")
+    >>> finding.name, finding.verdict
+    ('repeats', 'pass')
+    """
 
     number: int  # of the check
     name: str

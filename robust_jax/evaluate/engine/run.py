@@ -31,6 +31,9 @@ class Layout:
             the back end is not the CPU.
     Raises: ValueError: tile, tiles or chunk below 1, tile beyond 65,536. TypeError: no
         tuple, no flag.
+
+    >>> rj.evaluate.Layout(tile=128, chunk=10)
+    Layout(tile=128, tiles=2, chunk=10, devices=None, loops=None)
     """
 
     tile: int = 64

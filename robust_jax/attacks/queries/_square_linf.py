@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.queries import square_patterns as patterns
+from robust_jax.attacks.queries import _square_patterns as patterns
 from robust_jax.core import images
 from robust_jax.core.types import Array, Key, Threat
 

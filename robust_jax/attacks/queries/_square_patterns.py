@@ -54,7 +54,7 @@ class Moves(NamedTuple):
     paint: Callable[
         [Threat, Array, Array, Draw], Array
     ]  # (.., x, accepted, ..) -> [*S]
-    spare: Callable[[int], int]  # draws beside those evaluated, lest some are idle
+    spare: Callable[[int], int]  # draws beside those evaluated, as some are idle
     code: Callable[[Draw], Array]  # [] int32: equal for equal changes; -1: never equal
 
 

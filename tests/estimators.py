@@ -1,11 +1,11 @@
-"""Looks through an estimator of the gradient, with all that the model sees noted."""
+"""Asks an estimator of the gradient, with all that the model sees noted."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from robust_jax import threats
-from robust_jax.attacks.gradients.estimator import Scene
+from robust_jax.attacks.gradients.estimator import Query
 from robust_jax.core.types import Untargeted
 from robust_jax.losses import objectives
 from tests import victims
@@ -47,18 +47,18 @@ def spied(model, seen):
     return lambda x: model(noted(x))
 
 
-def look_at(gradient, points, model=NET, threat=THREAT, climb=climb):
-    """Looks at the points in turn: the answers [T], and what the model saw in each."""
+def estimate_at(gradient, points, model=NET, threat=THREAT, climb=climb):
+    """Asks at the points in turn: the answers [T], and what the model saw in each."""
     seen, answers, visited = {"at": [], "grads": []}, [], []
 
     @jax.jit
-    def look(key, x, memory):
-        scene = Scene(key, spied(model, seen), threat, climb, x)
-        return gradient.look(scene, memory)
+    def estimate(key, x, memory):
+        query = Query(key, spied(model, seen), threat, climb, x)
+        return gradient.estimate(query, memory)
 
     memory = gradient.init(jnp.asarray(points[0]))
     for t, x in enumerate(points):
-        found, memory = look(jax.random.key(t), x, memory)
+        found, memory = estimate(jax.random.key(t), x, memory)
         jax.block_until_ready(memory)
         jax.effects_barrier()
         assert len(seen["at"]) == gradient.forwards
@@ -70,9 +70,9 @@ def look_at(gradient, points, model=NET, threat=THREAT, climb=climb):
     return jax.tree.map(lambda *each: np.stack(each), *answers), visited
 
 
-def assert_judged_at(points, look):
+def assert_judged_at(points, estimate):
     """Value and logits are those of the points themselves."""
     logits = np.array([reference.logits(WEIGHTS, x) for x in points])
-    np.testing.assert_allclose(look.logits, logits, atol=1e-5)
+    np.testing.assert_allclose(estimate.logits, logits, atol=1e-5)
     values = [oracle_climb(x) for x in points]
-    np.testing.assert_allclose(look.value, values, atol=1e-5)
+    np.testing.assert_allclose(estimate.value, values, atol=1e-5)

@@ -14,7 +14,7 @@ _ADAM = optax.scale_by_adam()  # 0.9, 0.999 and 1e-8, as in the authors' code
 _LEAST_SLACK = 1e-6  # With less, float32 would put a face at infinity.
 
 
-class Walk(NamedTuple):
+class AdamState(NamedTuple):
     """Where Adam is in the variable of tanh."""
 
     shift: Array  # [*S] from x, float32 at least
@@ -63,27 +63,32 @@ def pulled_back(
     return jax.tree.map(scaled, x, shift, *box_ends(threat, x), grad)
 
 
-def at_start(x: Array) -> Walk:
+def at_start(x: Array) -> AdamState:
     """At x, with nothing remembered."""
     shift = jax.tree.map(
         lambda a: jnp.zeros(a.shape, jnp.promote_types(a.dtype, jnp.float32)), x
     )
-    return forgetful(shift)
+    return restarted(shift)
 
 
-def forgetful(shift: Array) -> Walk:
+def restarted(shift: Array) -> AdamState:
     """At that shift, with Adam's moments of a new start."""
-    return Walk(shift, _ADAM.init(shift))
+    return AdamState(shift, _ADAM.init(shift))
 
 
 def stepped(
-    threat: Threat, x: Array, walk: Walk, slope: Array, step_size: float, slack: float
-) -> Walk:
+    threat: Threat,
+    x: Array,
+    adam: AdamState,
+    slope: Array,
+    step_size: float,
+    slack: float,
+) -> AdamState:
     """One step of Adam against the slope [*S] of a loss at `inside(...)`."""
-    slope = pulled_back(threat, x, walk.shift, slack, slope)
-    direction, moments = _ADAM.update(slope, walk.moments)
-    shift = jax.tree.map(lambda a, d: a - step_size * d, walk.shift, direction)
-    return Walk(shift, moments)
+    slope = pulled_back(threat, x, adam.shift, slack, slope)
+    direction, moments = _ADAM.update(slope, adam.moments)
+    shift = jax.tree.map(lambda a, d: a - step_size * d, adam.shift, direction)
+    return AdamState(shift, moments)
 
 
 def _variable(x: Array, low: Array, high: Array, slack: float) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.attacks.gradients.estimator import Climb, Gradient, Look, Scene
+from robust_jax.attacks.gradients.estimator import Climb, Estimate, Gradient, Query
 from robust_jax.attacks.skeletons.common import chosen
 from robust_jax.core.types import (
     Array,
@@ -23,8 +23,8 @@ from robust_jax.losses import classification, objectives
 _BLOCK = 10  # Classes whose gradients are in memory at a time.
 
 
-class Nearby(NamedTuple):
-    """Where one example is, and what it wants. As `gradients.Scene`, for any class."""
+class BoundaryQuery(NamedTuple):
+    """What is asked of an example's boundaries. As `gradients.Query`, for any class."""
 
     key: Key
     logits_fn: LogitsFn
@@ -34,75 +34,80 @@ class Nearby(NamedTuple):
 
 
 class Passes(NamedTuple):
-    """What looks have cost."""
+    """What estimates have cost."""
 
     forwards: int
     backwards: int
 
 
 def nearest(
-    estimator: Gradient, scene: Nearby, memory: Any
-) -> tuple[Look, Any, Passes]:
-    """The look at the boundary to go to, the memory and what was paid.
+    estimator: Gradient, query: BoundaryQuery, memory: Any
+) -> tuple[Estimate, Any, Passes]:
+    """The estimate of the boundary to go to, the memory and what was paid.
 
-    `Untargeted` looks at the boundaries to all other classes, K - 1 gradients, and
+    `Untargeted` asks for the boundaries to all other classes, K - 1 gradients, and
     takes the one that is nearest in the threat's norm; `Towards` that between label and
-    target; `Reach` that between the target and the best other class. The look's value
-    is the lead of the other class: below zero on this side of its boundary.
+    target; `Reach` that between the target and the best other class. The value is
+    the lead of the other class: below zero on this side of its boundary.
     No more than ten gradients are in memory at a time, however many classes there are;
     each ten of them need a forward of their own.
     """
-    return _chosen(estimator, scene, memory, lambda looks: _distance(scene, looks))
+    return _chosen(
+        estimator, query, memory, lambda estimates: _distance(query, estimates)
+    )
 
 
 def crossed(
-    estimator: Gradient, scene: Nearby, memory: Any
-) -> tuple[Look, Any, Passes]:
+    estimator: Gradient, query: BoundaryQuery, memory: Any
+) -> tuple[Estimate, Any, Passes]:
     """As `nearest`; once other classes lead, the boundary to the one that leads most.
 
     That is the boundary which an adversarial point has crossed.
     """
 
-    def rank(looks: Look) -> Array:
-        leads = jnp.isfinite(looks.value) & (looks.value >= 0)
-        return jnp.where(leads, -looks.value, _distance(scene, looks))
+    def rank(estimates: Estimate) -> Array:
+        leads = jnp.isfinite(estimates.value) & (estimates.value >= 0)
+        return jnp.where(leads, -estimates.value, _distance(query, estimates))
 
-    return _chosen(estimator, scene, memory, rank)
+    return _chosen(estimator, query, memory, rank)
 
 
-def _distance(scene: Nearby, looks: Look) -> Array:
+def _distance(query: BoundaryQuery, estimates: Estimate) -> Array:
     """How far the boundaries are in the threat's norm; inf where that is not known."""
-    dual = jax.vmap(scene.threat.dual)(looks.grad)
-    known = (dual > 0) & jnp.isfinite(looks.value)
-    distance = jnp.abs(looks.value) / jnp.where(known, dual, 1)
+    dual = jax.vmap(query.threat.dual)(estimates.grad)
+    known = (dual > 0) & jnp.isfinite(estimates.value)
+    distance = jnp.abs(estimates.value) / jnp.where(known, dual, 1)
     return jnp.where(known, distance, jnp.inf)
 
 
 def _chosen(
-    estimator: Gradient, scene: Nearby, memory: Any, rank: Callable[[Look], Array]
-) -> tuple[Look, Any, Passes]:
-    """What `nearest` says; of all other classes' looks the one of the least rank."""
-    goal = scene.goal
+    estimator: Gradient,
+    query: BoundaryQuery,
+    memory: Any,
+    rank: Callable[[Estimate], Array],
+) -> tuple[Estimate, Any, Passes]:
+    """What `nearest` says; of all other classes' estimates that of the least rank."""
+    goal = query.goal
 
-    def looking(climb: Climb) -> tuple[Look, Any]:
-        at = Scene(scene.key, scene.logits_fn, scene.threat, climb, scene.here)
-        return estimator.look(at, memory)
+    def estimated(climb: Climb) -> tuple[Estimate, Any]:
+        at = Query(query.key, query.logits_fn, query.threat, climb, query.here)
+        return estimator.estimate(at, memory)
 
     if not isinstance(goal, Untargeted):
-        look, memory = looking(lambda logits: objectives.margin(logits, goal))
-        return look, memory, Passes(estimator.forwards, estimator.backwards)
-    count = jax.eval_shape(scene.logits_fn, scene.here).shape[0] - 1
+        estimate, memory = estimated(lambda logits: objectives.margin(logits, goal))
+        return estimate, memory, Passes(estimator.forwards, estimator.backwards)
+    count = jax.eval_shape(query.logits_fn, query.here).shape[0] - 1
 
-    def towards(other: Array) -> Look:
-        return looking(
+    def towards(other: Array) -> Estimate:
+        return estimated(
             lambda logits: classification.logit_difference(logits, goal.label, other)
         )[0]
 
-    def least(others: Array) -> tuple[Array, Look]:
-        looks = jax.vmap(towards)(others)  # What no class decides runs once.
-        ranks = rank(looks)
+    def least(others: Array) -> tuple[Array, Estimate]:
+        estimates = jax.vmap(towards)(others)  # What no class decides runs once.
+        ranks = rank(estimates)
         index = jnp.argmin(ranks)
-        return jax.tree.map(lambda a: a[index], (ranks, looks))
+        return jax.tree.map(lambda a: a[index], (ranks, estimates))
 
     blocks = -(-count // _BLOCK)
     paid = Passes(blocks * estimator.forwards, count * estimator.backwards)
@@ -111,16 +116,16 @@ def _chosen(
         places = np.minimum(np.arange(blocks * _BLOCK), count - 1)
         places = places.reshape(blocks, _BLOCK)
     others = (goal.label + 1 + places.astype(np.int32)) % (count + 1)
-    look = least(others)[1] if blocks == 1 else _least_of_blocks(least, others)
-    return look, memory, paid
+    estimate = least(others)[1] if blocks == 1 else _least_of_blocks(least, others)
+    return estimate, memory, paid
 
 
 def _least_of_blocks(
-    least: Callable[[Array], tuple[Array, Look]], blocks: Array
-) -> Look:
-    """The look of the least rank, a block at a time; of equal ones the first."""
+    least: Callable[[Array], tuple[Array, Estimate]], blocks: Array
+) -> Estimate:
+    """The estimate of the least rank, a block at a time; of equal ones the first."""
 
-    def further(best: tuple[Array, Look], others: Array) -> tuple[Any, None]:
+    def further(best: tuple[Array, Estimate], others: Array) -> tuple[Any, None]:
         new = least(others)
         return chosen(best[0] <= new[0], best, new), None
 
