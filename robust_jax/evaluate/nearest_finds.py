@@ -1,31 +1,15 @@
 """What minimum-norm attacks find nearest, made nearer and looked at again (host)."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from robust_jax.core import lift
-from robust_jax.core.types import LogitsFn, Threat
 from robust_jax.evaluate.batch import run_on
 from robust_jax.evaluate.claims import Claims, confirm
-from robust_jax.evaluate.engine import Examples
 from robust_jax.evaluate.nearest_plans import NearestPlan
-from robust_jax.evaluate.polish import polished, refined
+from robust_jax.evaluate.polish import Part, polished, refined
 from robust_jax.evaluate.stages import goals_of
-
-
-class Part(NamedTuple):
-    """Examples of a net, M of them."""
-
-    model: LogitsFn
-    threat: Threat
-    of: Examples
-
-    def take(self, rows: np.ndarray) -> "Part":
-        threat = lift.threat_of(self.threat, self.of.images, rows)
-        return Part(self.model, threat, self.of.take(rows))
 
 
 class Find(NamedTuple):
@@ -90,21 +74,13 @@ def made_nearer(
         rows = np.flatnonzero(np.isfinite(find.distance))
         if plan.refine is None or len(rows) == 0:
             continue
-        some = part.take(rows)
-        more = refined(
-            plan.refine, lift.item_keys(seed, some.of.ids), some.model, some.threat,
-            some.of.images, find.x_adv[rows], some.of.labels, tile,
-        )  # fmt: skip
+        more = refined(plan.refine, part.take(rows), find.x_adv[rows], seed, tile)
         calls += more.forwards.sum() + len(rows), more.backwards.sum()
         size = np.where(more.margin >= 0, more.distance, np.inf)
         _keep_nearer(nearer, rows, size, more.x_adv)
     rows = np.flatnonzero(np.isfinite(best.distance))
     if plan.polish and len(rows):
-        some = part.take(rows)
-        x_adv[rows], each = polished(
-            some.model, some.threat, some.of.images, x_adv[rows], some.of.labels,
-            plan.polish, tile,
-        )  # fmt: skip
+        x_adv[rows], each = polished(part.take(rows), x_adv[rows], plan.polish, tile)
         calls += each * len(rows)
     return x_adv, calls
 
@@ -117,23 +93,18 @@ def held(
     Polish goes so near the boundary that another batch layout may see the other side.
     The nearer points that do not hold are replaced in place.
     """
-    look = functools.partial(audited, part.model, part.threat, part.of.images)
-    seen, claims = look(nearer, part.of.labels, np.isfinite(best))
-    lost = np.isfinite(best) & np.isinf(seen)
-    lost[np.flatnonzero(np.isfinite(best))[claims.unconfirmed]] = True
+    found = np.isfinite(best)
+    seen, claims = audited(part, nearer, found)
+    lost = found & np.isinf(seen)
+    lost[np.flatnonzero(found)[claims.unconfirmed]] = True
     if lost.any():
         nearer[lost] = x_adv[lost]
-        seen, claims = look(nearer, part.of.labels, np.isfinite(best))
+        seen, claims = audited(part, nearer, found)
     return seen, claims
 
 
 def audited(
-    model: LogitsFn,
-    threat: Threat,
-    images: np.ndarray,
-    x_adv: np.ndarray,
-    labels: np.ndarray,
-    found: np.ndarray,
+    part: Part, x_adv: np.ndarray, found: np.ndarray
 ) -> tuple[np.ndarray, Claims]:
     """Distances in float64 of what holds under an independent look, inf elsewhere.
 
@@ -143,9 +114,10 @@ def audited(
         found: shape [M] bool, of which examples something is claimed.
     """
     rows = np.flatnonzero(found)
-    part = lift.threat_of(threat, images, rows)
-    looked = confirm(model, part, images[rows], x_adv[rows], labels[rows])
-    distance = np.full(len(images), np.inf)
+    some = part.take(rows)
+    given = some.of.images, x_adv[rows], some.of.labels
+    looked = confirm(some.model, some.threat, *given)
+    distance = np.full(len(found), np.inf)
     distance[rows] = looked.size
     wrong = np.union1d(looked.outside, looked.refuted)
     distance[rows[wrong]] = np.inf

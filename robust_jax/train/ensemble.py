@@ -8,7 +8,7 @@ from robust_jax.core.types import Attack, LogitsFn
 from robust_jax.models import BatchMode
 from robust_jax.train import combinators, helpers
 from robust_jax.train.helpers import ThreatFn
-from robust_jax.train.objectives import standard
+from robust_jax.train.objectives import moved, standard
 from robust_jax.train.state import ApplyFn, Objective
 
 
@@ -59,18 +59,13 @@ def ensemble_adversarial(
     perturbs = [helpers.perturber(fn, attack, threat_fn, mode) for fn, mode in nets]
     clean = standard(apply_fn, mode=mode)
 
-    def objective(variables, batch, key, step):
-        x_adv = batch.attacked
-        if x_adv is None:
-            # Only what all branches need, held: no gradient flows through the attack.
-            held = jax.lax.stop_gradient(variables)
-            plain = batch._replace(memory=None)
-            index = jax.random.randint(helpers.second_key(key), (), 0, len(perturbs))
-            x_adv = jax.lax.switch(index, perturbs, held, plain, key, step)
-        loss, aux = clean(variables, batch._replace(images=x_adv), key, step)
-        return loss, aux._replace(attacked=x_adv)
+    def perturb(frozen, batch, key, step):
+        plain = batch._replace(memory=None)  # Only what all branches need.
+        index = jax.random.randint(helpers.second_key(key), (), 0, len(perturbs))
+        return jax.lax.switch(index, perturbs, frozen, plain, key, step)
 
-    return combinators.mixed(objective, clean, clean_share)
+    on_moved = moved(helpers.once(perturb), clean)
+    return combinators.mixed(on_moved, clean, clean_share)
 
 
 def _static(logits_fn: LogitsFn) -> ApplyFn:

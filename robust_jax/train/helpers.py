@@ -111,16 +111,27 @@ def perturber(
     """
     run = lift.over_examples(drive.last_iterate(attack), axis_name=AXIS)
 
-    def perturb(variables, batch, key, step):
-        if batch.attacked is not None:
-            return jax.lax.stop_gradient(batch.attacked)
-        frozen = jax.lax.stop_gradient(variables)
+    def perturb(frozen, batch, key, step):
         logits_fn = lambda x: apply_fn(frozen, x, mode)[0]  # noqa: E731
         keys, goal = example_keys(key, batch), Untargeted(batch.labels)
-        x_adv = run(keys, logits_fn, threat_fn(step), batch.images, goal)
+        return run(keys, logits_fn, threat_fn(step), batch.images, goal)
+
+    return once(perturb)
+
+
+def once(perturb: Perturb) -> Perturb:
+    """What moves images, of weights held fixed; no gradient flows through.
+
+    A batch that brings `attacked` is not attacked again.
+    """
+
+    def held(variables, batch, key, step):
+        x_adv = batch.attacked
+        if x_adv is None:
+            x_adv = perturb(jax.lax.stop_gradient(variables), batch, key, step)
         return jax.lax.stop_gradient(x_adv)
 
-    return perturb
+    return held
 
 
 def check_smoothing(smoothing: float) -> None:

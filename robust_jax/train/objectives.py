@@ -79,7 +79,11 @@ def adversarial(
     >>> objective = rj.train.adversarial(apply_fn, rj.attacks.pgd(10), threat_fn)
     """
     perturb = helpers.perturber(apply_fn, attack, threat_fn, attack_mode)
-    clean = standard(apply_fn, smoothing=smoothing, mode=mode)
+    return moved(perturb, standard(apply_fn, smoothing=smoothing, mode=mode))
+
+
+def moved(perturb: helpers.Perturb, clean: Objective) -> Objective:
+    """An objective of clean images on those that `helpers.once` or the like moves."""
 
     def objective(variables, batch, key, step):
         x_adv = perturb(variables, batch, key, step)

@@ -108,7 +108,7 @@ def vat(
     checks.positive_integer("power_steps", power_steps)
     divergence = jax.vmap(classification.kl_divergence)
 
-    def sensitive(variables, batch, key):
+    def beyond(variables, batch, key, step):
         p, _ = apply_fn(variables, batch.images, attack_mode)
         keys = helpers.example_keys(key, batch)
         draw = lambda k, x: jax.random.normal(k, x.shape, x.dtype)  # noqa: E731
@@ -120,14 +120,12 @@ def vat(
         direction = _unit(jax.vmap(draw)(keys, batch.images))
         for _ in range(power_steps):
             direction = _unit(jax.grad(away)(direction))
-        return direction
+        return batch.images + eps * direction
+
+    perturb = helpers.once(beyond)
 
     def objective(variables, batch, key, step):
-        moved = batch.attacked
-        if moved is None:
-            frozen = jax.lax.stop_gradient(variables)
-            moved = batch.images + eps * sensitive(frozen, batch, key)
-        moved = jax.lax.stop_gradient(moved)
+        moved = perturb(variables, batch, key, step)
         first_key, second_key = jax.random.split(helpers.dropout_key(key))
         clean, variables = apply_fn(variables, batch.images, mode, first_key)
         there, variables = apply_fn(variables, moved, mode, second_key)

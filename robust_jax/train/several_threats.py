@@ -10,8 +10,8 @@ from robust_jax.core.types import Attack
 from robust_jax.losses import classification
 from robust_jax.models import BatchMode
 from robust_jax.train import helpers
-from robust_jax.train.helpers import Perturb, ThreatFn
-from robust_jax.train.objectives import standard
+from robust_jax.train.helpers import ThreatFn
+from robust_jax.train.objectives import moved, standard
 from robust_jax.train.state import ApplyFn, Objective
 
 
@@ -49,16 +49,15 @@ def worst_of(
         raise ValueError("pairs=(); expected at least one")
     perturbs = [helpers.perturber(apply_fn, *pair, attack_mode) for pair in pairs]
 
-    def perturb(variables, batch, key, step):
-        frozen = jax.lax.stop_gradient(variables)
-        points = [each(variables, batch, key, step) for each in perturbs]
+    def perturb(frozen, batch, key, step):
+        points = [each(frozen, batch, key, step) for each in perturbs]
         worst = jnp.stack(
             [_losses(apply_fn, frozen, batch, x, attack_mode) for x in points]
         )
         choice = jnp.argmax(worst, axis=0)
         return _picked(jnp.stack(points), choice)
 
-    return _on(apply_fn, perturb, mode)
+    return moved(helpers.once(perturb), standard(apply_fn, mode=mode))
 
 
 def multi_steepest_descent(
@@ -98,8 +97,7 @@ def multi_steepest_descent(
     for relative_step, _ in threats:
         checks.positive_number("relative_step", relative_step)
 
-    def perturb(variables, batch, key, step):
-        frozen = jax.lax.stop_gradient(variables)
+    def perturb(frozen, batch, key, step):
         balls = [(size, threat_fn(step)) for size, threat_fn in threats]
 
         def losses(x):
@@ -121,21 +119,7 @@ def multi_steepest_descent(
 
         return jax.lax.fori_loop(0, steps, move, batch.images)
 
-    return _on(apply_fn, perturb, mode)
-
-
-def _on(apply_fn: ApplyFn, perturb: Perturb, mode: BatchMode) -> Objective:
-    clean = standard(apply_fn, mode=mode)
-
-    def objective(variables, batch, key, step):
-        x_adv = batch.attacked
-        if x_adv is None:
-            x_adv = perturb(variables, batch, key, step)
-        x_adv = jax.lax.stop_gradient(x_adv)
-        loss, aux = clean(variables, batch._replace(images=x_adv), key, step)
-        return loss, aux._replace(attacked=x_adv)
-
-    return objective
+    return moved(helpers.once(perturb), standard(apply_fn, mode=mode))
 
 
 def _losses(apply_fn, variables, batch, images, mode):

@@ -127,7 +127,8 @@ def test_polish_that_goes_too_far_loses_nothing(monkeypatch, short_of_it):
     plan = NearestPlan("fab", (FAB,), polish=3)
     plain, calls = found(plan._replace(polish=0)), np.zeros(2)
 
-    def across(model, threat, x, x_adv, labels, points, tile):
+    def across(part, x_adv, points, tile):
+        x, labels = part.of.images, part.of.labels
         rows = np.arange(len(x))
         lead = np.array(
             [_margin(at, label) for at, label in zip(x, labels, strict=True)]

@@ -1,6 +1,5 @@
 """The default plan of a norm: near the boundary, within its budget; the line search."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +7,8 @@ from jax.tree_util import Partial
 
 from robust_jax import attacks, evaluate, threats
 from robust_jax.attacks.catalog import SHORT_BUDGET
-from robust_jax.evaluate.polish import drawn_in, pruned, refined
+from robust_jax.evaluate.engine import Examples
+from robust_jax.evaluate.polish import Part, drawn_in, pruned, refined
 from tests import victims
 from tests.reference import nearest_boundary
 
@@ -41,6 +41,11 @@ def test_an_unknown_norm_is_refused():
         evaluate.nearest("l3")
 
 
+def _part(model, threat, x, labels):
+    ids = np.arange(len(x), dtype=np.uint64)
+    return Part(model, threat, Examples(x, labels, ids, np.zeros((len(x), 1))))
+
+
 def _half(x):
     """Of the second class from a mean of 1/2 on, of no class beyond 0.9."""
     lead = jnp.mean(x) - 0.5
@@ -53,7 +58,7 @@ def test_points_are_drawn_to_the_boundary_but_not_across(halvings, left):
     x_adv = np.full((2, 4), [[0.8], [0.6]], np.float32)
     threat = threats.L2(np.inf, 0.0, np.full((2, 4), 0.8))
     labels = np.zeros(2, np.int32)
-    near = drawn_in(Partial(_half), threat, x, x_adv, labels, halvings, 4)
+    near = drawn_in(_part(Partial(_half), threat, x, labels), x_adv, halvings, 4)
     beyond = near.mean(axis=1, dtype=np.float64) - 0.5
     assert (beyond >= 0).all() and beyond[0] <= left + 1e-6
     assert near.dtype == np.float32 and (halvings > 0 or (near == x_adv).all())
@@ -62,7 +67,8 @@ def test_points_are_drawn_to_the_boundary_but_not_across(halvings, left):
 def test_ties_and_answers_that_are_no_number_stay_adversarial():
     x, labels = np.full((2, 4), 0.2, np.float32), np.zeros(2, np.int32)
     x_adv = np.full((2, 4), [[0.5], [1.0]], np.float32)
-    tie = drawn_in(Partial(_half), threats.L2(np.inf), x, x_adv, labels, 3, 4)
+    part = _part(Partial(_half), threats.L2(np.inf), x, labels)
+    tie = drawn_in(part, x_adv, 3, 4)
     assert tie[0].mean() == 0.5  # Its own place: everything nearer is right.
     assert tie[1].mean() == pytest.approx(0.5, abs=1e-6)  # 0.6 is wrong, 0.4 is not.
 
@@ -73,9 +79,9 @@ def test_coordinates_are_dropped_while_the_others_go_to_the_faces():
     )
     x, labels = np.array([[0, 0, 1, 0]] * 3, np.float32), np.zeros(3, np.int32)
     x_adv = np.array([[0.9, 0.8, 0.5, 0.9], [1, 1, 0, 0], [1, 0.9, 1, 1]], np.float32)
-    threat, out = threats.L0(np.inf), []
+    part, out = _part(model, threats.L0(np.inf), x, labels), []
     for points in (0, 1, 2, 3):
-        out.append(pruned(model, threat, x, x_adv, labels, points, 4))
+        out.append(pruned(part, x_adv, points, 4))
     assert (out[0] == x_adv).all()
     # 4, 3, 2 and 1 climb: 7.5 by all, and 5.5 (from -2 at x) is needed.
     assert (out[1][0] == [1, 1, 0, 0]).all() and (out[1][2] == [1, 1, 1, 0]).all()
@@ -91,11 +97,9 @@ def _three(x):
 def test_an_attack_goes_on_from_the_find_towards_its_class():
     x, labels = np.full((2, 4), 0.2, np.float32), np.zeros(2, np.int32)
     find = np.full((2, 4), [[0.8], [0.6]], np.float32)
-    keys = jax.random.split(jax.random.key(0), 2)
     still = attacks.fab(2)  # Where the net is flat, it only draws back a little.
-    found = refined(
-        still, keys, Partial(_three), threats.L2(np.inf), x, find, labels, 4
-    )
+    part = _part(Partial(_three), threats.L2(np.inf), x, labels)
+    found = refined(still, part, find, 0, 4)
     assert (found.margin >= 0).all() and (found.x_adv >= 0.5).all()
     assert (found.distance < [1.2, 0.8]).all()
 
@@ -103,10 +107,8 @@ def test_an_attack_goes_on_from_the_find_towards_its_class():
     wrong = victims.predicted(MODEL, far) != LABELS
     images, far, labels = IMAGES[wrong], far[wrong], LABELS[wrong]
     assert len(far) > 0
-    keys = jax.random.split(jax.random.key(0), len(far))
-    found = refined(
-        attacks.fab(30), keys, MODEL, threats.L2(np.inf), images, far, labels, 4
-    )
+    part = _part(MODEL, threats.L2(np.inf), images, labels)
+    found = refined(attacks.fab(30), part, far, 0, 4)
     weights, bias = (np.asarray(a, np.float64) for a in MODEL.args)
     seen, rows = victims.predicted(MODEL, far), np.arange(len(far))
     gap = (weights @ images[..., None].astype(np.float64))[..., 0] + bias
