@@ -91,7 +91,7 @@ def trades(
     ... )
     """
     checks.positive_number("beta", beta)
-    helpers.check_smoothing(smoothing)
+    helpers.check_share("smoothing", smoothing)
 
     def loss(clean, moved, truth):
         divergence = classification.kl_divergence(clean, moved)
@@ -215,7 +215,7 @@ def score(
     ... )
     """
     checks.positive_number("beta", beta)
-    helpers.check_smoothing(smoothing)
+    helpers.check_share("smoothing", smoothing)
 
     def loss(clean, moved, truth):
         target = helpers.distribution(clean, truth)
