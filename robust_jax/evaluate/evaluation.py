@@ -187,7 +187,8 @@ class Evaluation:
 
         def on_look(left: float) -> None:
             self.began = self.began or time.perf_counter()
-            self._report(number, attacked, 1 - left / wanted.sum(), found)
+            taken = () if self.model.is_random else attacked[list(found.x_adv)]
+            self._tell(number + 1, 1 - left / wanted.sum(), stage.name, taken)
             self.limit.reserved = self._seconds_of_claims(found)
 
         if queue.left and self._are_ready(programs):
@@ -253,12 +254,6 @@ class Evaluation:
         of = self.examples, attacked, goals, restarts, self.threat
         work = Work(*of, self.found.seed, number)
         return work, Queue(allowed), Ledger.nothing(*allowed.shape)
-
-    def _report(
-        self, number: int, attacked: np.ndarray, share: float, found: Ledger
-    ) -> None:
-        taken = () if self.model.is_random else attacked[list(found.x_adv)]
-        self._tell(number + 1, share, self.plan[number].name, taken)
 
     def tell_audit(self, share: float) -> None:
         """Tells how far the audit is."""

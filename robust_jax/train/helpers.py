@@ -81,6 +81,12 @@ def accuracy(logits: Array, labels: Array) -> Array:
     return jnp.mean(jax.vmap(margin)(logits, Untargeted(labels)) < 0)
 
 
+def accuracies(clean: Array, moved: Array, labels: Array) -> dict[str, Array]:
+    """The metrics of an objective that asks at images and at adversarial ones."""
+    own, other = accuracy(moved, labels), accuracy(clean, labels)
+    return {"accuracy": own, "clean_accuracy": other}
+
+
 def example_keys(key: Key, batch: Batch) -> Key:
     """One key per example: its place in the batch does not matter."""
     return jax.vmap(lambda p: jax.random.fold_in(key, p))(batch.positions)
