@@ -68,8 +68,7 @@ def sparse_autoencoder(
     checks.positive_number("rate", rate)
     checks.non_negative_number("weight", weight)
     checks.non_negative_number("decay", decay)
-    if not 0 < sparsity < 1:
-        raise ValueError(f"sparsity={sparsity}; expected a share in (0, 1)")
+    checks.holds("sparsity", sparsity, lambda v: 0 < v < 1, "a share in (0, 1)")
     if len(images) < _BATCH:
         raise ValueError(f"{len(images)} images; expected at least {_BATCH}")
     flat = jnp.asarray(np.reshape(images, (len(images), -1)), jnp.float32)

@@ -21,12 +21,7 @@ from robust_jax.core.types import Attack, LogitsFn, Threat
 from robust_jax.evaluate.batch import named
 from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.examples import checked
-from robust_jax.evaluate.nearest_finds import (
-    found_by,
-    held,
-    made_nearer,
-    nearest_of,
-)
+from robust_jax.evaluate.nearest_finds import found_by, held, made_nearer, nearest_of
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.polish import Part
 from robust_jax.evaluate.stages import Stage

@@ -10,10 +10,9 @@ import numpy as np
 from robust_jax.core import facts
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.records import PathLike
-from robust_jax.core.types import AttackResult, Threat
+from robust_jax.core.types import AttackResult
 from robust_jax.evaluate.engine import (
     Entry,
-    Examples,
     Item,
     Journal,
     Ledger,
@@ -28,11 +27,8 @@ from robust_jax.evaluate.engine.estimate import speed
 from robust_jax.evaluate.engine.programs import Compiled
 from robust_jax.evaluate.forecast import Forecast, Work as StageWork
 from robust_jax.evaluate.identity import identity
-from robust_jax.evaluate.known import Known, stage_result
-from robust_jax.evaluate.model import Model
-from robust_jax.evaluate.options import Run
+from robust_jax.evaluate.known import Judged, Known, stage_result
 from robust_jax.evaluate.results import HOLDS, StageResult, Verdicts
-from robust_jax.evaluate.stages import Plan
 
 _TELLS = 0.2  # Seconds between two words on compilation.
 
@@ -43,8 +39,7 @@ class Evaluation:
     A context, in which no other run may use the journal.
 
     Args:
-        model, examples, threat, plan, seed: of the evaluation, checked.
-        options: how it runs.
+        of: what is judged.
         limit: counts from the user's call; what is reserved of it is what the clean
             images took to be asked.
 
@@ -55,31 +50,21 @@ class Evaluation:
     Raises: ValueError: a journal of another evaluation, damaged or in use.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        examples: Examples,
-        threat: Threat,
-        plan: Plan,
-        seed: int,
-        options: Run,
-        limit: Limit,
-    ) -> None:
-        self.model, self.examples, self.threat = model, examples, threat
-        self.plan, self.options, self.limit = plan, options, limit
-        self._known = Known(model, examples, threat, plan, seed, options)
+    def __init__(self, of: Judged, limit: Limit) -> None:
+        self.model, self.examples, self.threat, self.plan, _, self.options = of
+        self.limit, self._known = limit, Known(of)
         self.found = self._known.found
         self.began: float | None = None
         self._forecast: Forecast | None = None
         self._first_look = limit.reserved  # Seconds until its program is made.
         self.plan = tuple(
-            dataclasses.replace(s, attack=of_now(s.attack, model.logits_fn, work))
-            for s, work in zip(plan, self._works_of_one(), strict=True)
+            dataclasses.replace(s, attack=of_now(s.attack, of.model.logits_fn, work))
+            for s, work in zip(of.plan, self._works_of_one(), strict=True)
         )
         self._journal: Journal | None = None
         self._kept: dict[int, list[Entry]] = {}
-        if options.journal is not None:
-            self._keep(options.journal)
+        if self.options.journal is not None:
+            self._keep(self.options.journal)
 
     def __enter__(self) -> "Evaluation":
         return self
@@ -187,7 +172,8 @@ class Evaluation:
 
         def on_look(left: float) -> None:
             self.began = self.began or time.perf_counter()
-            self._report(number, attacked, 1 - left / wanted.sum(), found)
+            taken = () if self.model.is_random else attacked[list(found.x_adv)]
+            self._tell(number + 1, 1 - left / wanted.sum(), stage.name, taken)
             self.limit.reserved = self._seconds_of_claims(found)
 
         if queue.left and self._are_ready(programs):
@@ -253,12 +239,6 @@ class Evaluation:
         of = self.examples, attacked, goals, restarts, self.threat
         work = Work(*of, self.found.seed, number)
         return work, Queue(allowed), Ledger.nothing(*allowed.shape)
-
-    def _report(
-        self, number: int, attacked: np.ndarray, share: float, found: Ledger
-    ) -> None:
-        taken = () if self.model.is_random else attacked[list(found.x_adv)]
-        self._tell(number + 1, share, self.plan[number].name, taken)
 
     def tell_audit(self, share: float) -> None:
         """Tells how far the audit is."""

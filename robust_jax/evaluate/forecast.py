@@ -69,11 +69,8 @@ class Forecast:
         audit_share: float,
         on_progress: OnProgress | None,
     ) -> None:
-        self.seconds_of_tile, self._on_progress, self._told = (
-            pace.seconds,
-            on_progress,
-            0.0,
-        )
+        self.seconds_of_tile, self._told = pace.seconds, 0.0
+        self._on_progress = on_progress
         attacks = [
             pace.call(stage.programs[0].sketches["step"])
             * stage.calls

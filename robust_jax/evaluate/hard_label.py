@@ -18,15 +18,7 @@ from robust_jax.core import checks, incumbent
 from robust_jax.core.factories import factory
 from robust_jax.core.margin import verdict
 from robust_jax.core.narrow import counted
-from robust_jax.core.types import (
-    Array,
-    Attack,
-    Goal,
-    Incumbent,
-    Key,
-    LogitsFn,
-    Threat,
-)
+from robust_jax.core.types import Array, Attack, Goal, Incumbent, Key, LogitsFn, Threat
 
 QUERIES = 300  # Of a plan's search by labels, and of an audit's.
 _HALVINGS = 7  # Of the radius on a better ray: known to 1 % of it, then the next ray.

@@ -1,5 +1,7 @@
 """What an evaluation knows of each example, and what a stage adds to it."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from robust_jax.core import lift
@@ -14,26 +16,30 @@ from robust_jax.evaluate.results import HOLDS, WRONG, StageResult, Verdicts
 from robust_jax.evaluate.stages import History, Plan, allowed, goals_of
 
 
+class Judged(NamedTuple):
+    """What an evaluation is of, checked."""
+
+    model: Model
+    examples: Examples
+    threat: Threat
+    plan: Plan
+    seed: int
+    options: Run  # how it runs
+
+
 class Known:
     """What is known of each example while the stages of a plan run.
 
     Args:
-        model, examples, threat, plan, seed, options: see `Evaluation`.
+        of: what is judged.
 
     Attributes:
         found: its arrays are written to as stages end.
         goals: of each stage, what its attacks aim at.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        examples: Examples,
-        threat: Threat,
-        plan: Plan,
-        seed: int,
-        options: Run,
-    ) -> None:
+    def __init__(self, of: Judged) -> None:
+        model, examples, threat, plan, seed, options = of
         self._model, self._examples, self._threat = model, examples, threat
         self._plan, self._retire = plan, options.retire
         (n, num_classes), clean, share = examples.logits.shape, examples.right, None

@@ -20,11 +20,7 @@ class Find(NamedTuple):
 
 
 def found_by(
-    plan: NearestPlan,
-    part: Part,
-    seed: int,
-    tile: int,
-    on_items: Callable[[int], None],
+    plan: NearestPlan, part: Part, seed: int, tile: int, on_items: Callable[[int], None]
 ) -> tuple[list[Find], np.ndarray]:
     """Of each restart of each stage the nearest find; forwards and backwards, [2]."""
     finds, calls, x = [], np.zeros(2), part.of.images
@@ -60,12 +56,7 @@ def _keep_nearer(best: Find, rows: np.ndarray, distance: Any, x_adv: Any) -> Non
 
 
 def made_nearer(
-    plan: NearestPlan,
-    part: Part,
-    best: Find,
-    finds: list[Find],
-    seed: int,
-    tile: int,
+    plan: NearestPlan, part: Part, best: Find, finds: list[Find], seed: int, tile: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The finds refined and polished, [M, *S]; forwards and backwards of all, [2]."""
     nearer, calls = Find(best.distance.copy(), best.x_adv.copy()), np.zeros(2)

@@ -64,10 +64,7 @@ def _short_apgd(objective: objectives.Objective) -> Attack:
     return attacks.minimal_apgd(objective, 10, 8)
 
 
-_REFINE = {
-    "linf": attacks.brendel_bethge(58, 0.1, 3e-4),
-    "l2": attacks.fab(40),
-}
+_REFINE = {"linf": attacks.brendel_bethge(58, 0.1, 3e-4), "l2": attacks.fab(40)}
 _STAGES = {
     "linf": (
         Stage("apgd", _short_apgd(objectives.cross_entropy), restarts=2),

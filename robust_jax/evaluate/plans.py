@@ -28,13 +28,7 @@ from robust_jax.evaluate.plan_parts import (
     name_away,
     name_towards,
 )
-from robust_jax.evaluate.stages import (
-    Goals,
-    Plan,
-    Stage,
-    basic,
-    likeliest_targets,
-)
+from robust_jax.evaluate.stages import Goals, Plan, Stage, basic, likeliest_targets
 from robust_jax.evaluate.swift_plan import swift
 from robust_jax.losses import objectives
 from robust_jax.losses.objectives import Objective

@@ -18,6 +18,7 @@ from robust_jax.evaluate.auditing import (
 from robust_jax.evaluate.engine import Limit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import asked, given
+from robust_jax.evaluate.known import Judged
 from robust_jax.evaluate.model import Model, adapted
 from robust_jax.evaluate.options import Options, Run
 from robust_jax.evaluate.report import Report
@@ -98,8 +99,8 @@ def robustness(
         plan = _stages(plan, net, of.threat.name, examples.logits.shape[1])
         # What the clean images took to be asked, the last look will take again.
         limit.reserved = made.so_far.seconds
-        judged = net, examples, of.threat, plan, seed, run, limit
-        with Evaluation(*judged) as evaluation:
+        judged = Judged(net, examples, of.threat, plan, seed, run)
+        with Evaluation(judged, limit) as evaluation:
             found = evaluation.run(AUDIT_SHARE if audit else 0.0)
         report = Report(**vars(found), evaluation=evaluation)
         if audit:

@@ -87,9 +87,7 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
         Stage("margin 100", other, only=near(share.margin)),
         Stage(f"{towards} 100", full, targets, only=leading_targets(share.full, 0.15)),
         Stage(
-            "square 2000",
-            attacks.square(2000, horizon=2000),
-            only=near(share.square),
+            "square 2000", attacks.square(2000, horizon=2000), only=near(share.square)
         ),
         Stage(
             "square 5000",
@@ -97,10 +95,7 @@ def swift(norm: str, num_classes: int = 10) -> Plan:
             only=near(share.long_square),
         ),
         Stage(
-            "apgd-ce 100",
-            _apgd(norm, ce, 100),
-            restarts=2,
-            only=near(share.restarts),
+            "apgd-ce 100", _apgd(norm, ce, 100), restarts=2, only=near(share.restarts)
         ),
         labels_alone(),
     )

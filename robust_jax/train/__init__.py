@@ -22,13 +22,7 @@ from robust_jax.train.methods import Method
 from robust_jax.train.objectives import adversarial, standard
 from robust_jax.train.paired import logit_pairing, mart, score, trades
 from robust_jax.train.pool import Pool, SplitNet, pooled, pooled_at
-from robust_jax.train.recipe_parts import (
-    Ball,
-    Data,
-    Descent,
-    Inner,
-    Weights,
-)
+from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.regularised import consistency, grad_align, helper_based, vat
 from robust_jax.train.setup import Setup, module_for, set_up

@@ -145,8 +145,7 @@ def mixed(objective: Objective, clean: Objective, clean_share: float) -> Objecti
     >>> mixture = rj.train.mixed(clean, clean, clean_share=0.5)
     >>> learner = rj.train.Learner(mixture, optax.adam(1e-3))
     """
-    if not 0 < clean_share < 1:
-        raise ValueError(f"clean_share={clean_share}; expected a number in (0, 1)")
+    checks.share("clean_share", clean_share)
     return weighted_sum((objective, clean), (1 - clean_share, clean_share))
 
 

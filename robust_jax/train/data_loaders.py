@@ -142,7 +142,7 @@ class _Reader(NamedTuple):
         rows = StepExamples(
             data.on_device(), None if extra is None else extra.on_device()
         )
-        return rows if self.mesh is None else devices.replicate(rows, self.mesh)
+        return devices.replicate(rows, self.mesh)
 
 
 def fits_the_device(*datasets: Dataset | None) -> bool:

@@ -44,8 +44,10 @@ def mesh_for(batch_size: int, mesh: Mesh | None = None) -> Mesh | None:
     return mesh
 
 
-def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Arrays that every process has, as one copy on each device of the mesh."""
+def replicate(tree: Any, mesh: Mesh | None) -> Any:
+    """Arrays that every process has, as one copy on each device of a mesh, if any."""
+    if mesh is None:
+        return tree
     sharding = NamedSharding(mesh, PartitionSpec())
 
     def place(a: Any) -> jax.Array:

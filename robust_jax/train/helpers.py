@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from robust_jax.core import drive, lift
+from robust_jax.core import checks, drive, lift
 from robust_jax.core.margin import margin
 from robust_jax.core.streams import OfTraining
 from robust_jax.core.types import Array, Attack, Key, Threat, Untargeted
@@ -81,6 +81,12 @@ def accuracy(logits: Array, labels: Array) -> Array:
     return jnp.mean(jax.vmap(margin)(logits, Untargeted(labels)) < 0)
 
 
+def accuracies(clean: Array, moved: Array, labels: Array) -> dict[str, Array]:
+    """The metrics of an objective that asks at images and at adversarial ones."""
+    own, other = accuracy(moved, labels), accuracy(clean, labels)
+    return {"accuracy": own, "clean_accuracy": other}
+
+
 def example_keys(key: Key, batch: Batch) -> Key:
     """One key per example: its place in the batch does not matter."""
     return jax.vmap(lambda p: jax.random.fold_in(key, p))(batch.positions)
@@ -134,7 +140,6 @@ def once(perturb: Perturb) -> Perturb:
     return held
 
 
-def check_smoothing(smoothing: float) -> None:
-    """Raises ValueError unless `smoothing` is in [0, 1)."""
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"smoothing={smoothing}; expected a share in [0, 1)")
+def check_share(name: str, value: float) -> None:
+    """Raises ValueError unless a number is in [0, 1)."""
+    checks.holds(name, value, lambda v: 0 <= v < 1, "a share in [0, 1)")

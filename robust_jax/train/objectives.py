@@ -32,7 +32,7 @@ def standard(
     >>> loss.shape, sorted(aux.metrics)
     ((), ['accuracy'])
     """
-    helpers.check_smoothing(smoothing)
+    helpers.check_share("smoothing", smoothing)
     nats = jax.vmap(
         lambda logits, truth: helpers.cross_entropy(logits, truth, smoothing)
     )

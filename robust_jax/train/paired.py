@@ -49,10 +49,7 @@ def paired(
         clean_key, noise_key = jax.random.split(helpers.dropout_key(key))
         clean, variables = apply_fn(variables, batch.images, mode, clean_key)
         moved, variables = apply_fn(variables, x_adv, mode, noise_key)
-        metrics = {
-            "accuracy": helpers.accuracy(moved, batch.labels),
-            "clean_accuracy": helpers.accuracy(clean, batch.labels),
-        }
+        metrics = helpers.accuracies(clean, moved, batch.labels)
         losses = jax.vmap(loss_fn)(clean, moved, helpers.truth(batch))
         return jnp.mean(losses), Aux(metrics, variables, x_adv)
 
@@ -91,7 +88,7 @@ def trades(
     ... )
     """
     checks.positive_number("beta", beta)
-    helpers.check_smoothing(smoothing)
+    helpers.check_share("smoothing", smoothing)
 
     def loss(clean, moved, truth):
         divergence = classification.kl_divergence(clean, moved)
@@ -215,7 +212,7 @@ def score(
     ... )
     """
     checks.positive_number("beta", beta)
-    helpers.check_smoothing(smoothing)
+    helpers.check_share("smoothing", smoothing)
 
     def loss(clean, moved, truth):
         target = helpers.distribution(clean, truth)

@@ -171,10 +171,7 @@ def n_fgsm(relative_noise: float = 2.0) -> Attack:
         return _scaled(threat, relative_noise / reach).sample(key, x)
 
     inner = projected.projected_ascent(
-        projected.objectives.cross_entropy,
-        optim.steepest(1 / reach),
-        start,
-        steps=1,
+        projected.objectives.cross_entropy, optim.steepest(1 / reach), start, steps=1
     )
 
     def init(key, threat, x, goal, logits):

@@ -256,5 +256,4 @@ def _check(splits, size, share, replaced, taken):
         checks.positive_integer(name, value)
     if replaced > size:
         raise ValueError(f"replaced={replaced}; expected at most size={size}")
-    if not 0 <= share < 1:
-        raise ValueError(f"share={share}; expected a share in [0, 1)")
+    helpers.check_share("share", share)

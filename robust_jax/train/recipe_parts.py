@@ -11,7 +11,7 @@ from robust_jax.core import array_checks, checks
 from robust_jax.core.types import Array, Attack, Threat
 from robust_jax.models import BatchMode
 from robust_jax.train import perturbations
-from robust_jax.train.helpers import ThreatFn
+from robust_jax.train.helpers import ThreatFn, check_share
 
 Rates = Literal["cosine", "piecewise", "triangular", "one_cycle", "constant"]
 _RATES = ("cosine", "piecewise", "triangular", "one_cycle", "constant")
@@ -110,13 +110,10 @@ class Descent:
         checks.positive_integer("accumulate", self.accumulate)
         for name in ("weight_decay", "clip_norm"):
             checks.non_negative_number(name, getattr(self, name))
-        for name in ("warm_up", "momentum"):
-            if not 0 <= getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise ValueError(f"{name}={value}; expected a share in [0, 1)")
-        if not 0 <= self.final_rate <= 1:
-            value = self.final_rate
-            raise ValueError(f"final_rate={value}; expected a share in [0, 1]")
+        check_share("warm_up", self.warm_up)
+        check_share("momentum", self.momentum)
+        within = "a share in [0, 1]"
+        checks.holds("final_rate", self.final_rate, lambda v: 0 <= v <= 1, within)
         if len(self.drops) != len(self.factors):
             raise ValueError(
                 f"drops={self.drops}, factors={self.factors}; expected as many factors "
@@ -141,9 +138,7 @@ class Data:
     def __post_init__(self) -> None:
         checks.positive_integer("batch_size", self.batch_size)
         checks.positive_integer("replays", self.replays)
-        if not 0 <= self.extra_share < 1:
-            value = self.extra_share
-            raise ValueError(f"extra_share={value}; expected a share in [0, 1)")
+        check_share("extra_share", self.extra_share)
 
 
 @dataclasses.dataclass(frozen=True)

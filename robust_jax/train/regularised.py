@@ -186,10 +186,7 @@ def helper_based(
         losses = jax.vmap(helpers.cross_entropy)(clean, helpers.truth(batch))
         losses += beta * jax.vmap(classification.kl_divergence)(clean, moved)
         losses += gamma * jax.vmap(classification.cross_entropy)(helped, answer)
-        metrics = {
-            "accuracy": helpers.accuracy(moved, batch.labels),
-            "clean_accuracy": helpers.accuracy(clean, batch.labels),
-        }
+        metrics = helpers.accuracies(clean, moved, batch.labels)
         return jnp.mean(losses), Aux(metrics, variables, x_adv)
 
     return objective

@@ -59,9 +59,7 @@ class Setup:
         variables = models.init(self.module, self.init_key, self.shape)
         keeps_best = self.recipe.weights.keep == "best"
         state = new_state(self.learner, variables)
-        if self.mesh is not None:
-            variables = devices.replicate(variables, self.mesh)
-            state = devices.replicate(state, self.mesh)
+        variables, state = devices.replicate((variables, state), self.mesh)
         # Copies: a step on the host reuses the memory of its state.
         state = jax.tree.map(jnp.copy, state)
         return RunState(state, variables if keeps_best else None, TrainingProgress())
@@ -209,4 +207,4 @@ def _on_device(
     loader = DeviceLoader(
         train.on_device(), None if extra is None else extra.on_device()
     )
-    return loader if mesh is None else devices.replicate(loader, mesh)
+    return devices.replicate(loader, mesh)

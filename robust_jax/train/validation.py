@@ -45,18 +45,17 @@ def validated(
     Returns: validation_accuracy and robust_validation_accuracy, shares; both are None
         without data, and the second one without a radius.
     """
+    clean, robust = "validation_accuracy", "robust_validation_accuracy"
     if data is None:
-        return {"validation_accuracy": None, "robust_validation_accuracy": None}
+        return {clean: None, robust: None}
     few = data.take(np.arange(min(len(data), IMAGES)))
     threat = threats.by_name(ball.norm)(ball.eps)
     given = logits_fn, few.pixels(), few.labels, threat
     if not ball.eps:  # Nothing is attacked.
         right = checked(*given, few.ids, 0, lift.TILE)[1].right
-        clean = Proportion(int(right.sum()), len(right)).value
-        return {"validation_accuracy": clean, "robust_validation_accuracy": None}
+        share = Proportion(int(right.sum()), len(right)).value
+        return {clean: share, robust: None}
     plan = quick(ball.norm, data.num_classes)
     report = evaluate.robustness(*given, plan=plan, ids=few.ids, audit=False)
-    return {
-        "validation_accuracy": report.clean_accuracy.value,
-        "robust_validation_accuracy": report.robust_accuracy.value,
-    }
+    shares = report.clean_accuracy.value, report.robust_accuracy.value
+    return dict(zip((clean, robust), shares, strict=True))

@@ -83,9 +83,8 @@ class Probes(NamedTuple):
     def still(self) -> np.ndarray:
         """[M] bool: neither walk changes the margin by more than float32 rounds."""
         changes = [np.abs(w[0].change[:, 0]) for w in (self.to_random, self.uphill)]
-        return (
-            np.max(changes, axis=0) <= _KNOWN * self.float32[:, 0]
-        )  # NaN is no stillness.
+        largest = np.max(changes, axis=0)  # NaN is no stillness.
+        return largest <= _KNOWN * self.float32[:, 0]
 
 
 def probes(bench: Bench) -> Probes:

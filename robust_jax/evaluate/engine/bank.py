@@ -88,11 +88,7 @@ class Bank:
         least = int(self._budget[live].min()) - self.compiled.judges
         count = min(chunk, max(least, _LEAST_CALLS))
         self._slots = self.compiled.chunk(
-            self._attack,
-            self._logits_fn,
-            self._slots,
-            self._placed(live),
-            count,
+            self._attack, self._logits_fn, self._slots, self._placed(live), count
         )
         self.calls += count * len(live)
         return count

@@ -23,9 +23,7 @@ _FORMAT = 2
 _HEADER, _PARTS = "journal.json", "part-*"
 _TEMPORARY = (".part-*", ".journal.*")  # Of a write that was killed.
 _DIGITS = 32  # Of a digest, in hexadecimal.
-_EVERY = (
-    30.0  # Seconds: what a kill loses at most, besides the items that were running.
-)
+_EVERY = 30.0  # Seconds: what a kill loses at most, besides items that were running.
 _COLUMNS = ("stage", "position", "place", "margin", "forwards", "backwards")
 
 

@@ -92,12 +92,6 @@ class Queue:
         places = np.arange(self._places)
         return int((self._unended & (places < self._won[:, None])).sum())
 
-    def unfinished(self) -> np.ndarray:
-        """[N] bool: examples that some wanted item has not decided."""
-        places = np.arange(self._places)
-        wanted = self._unended & (places < self._won[:, None])
-        return np.asarray(wanted.any(axis=1))
-
     def _next(self, row: int) -> int | None:
         places = np.flatnonzero(self._unstarted[row, : self._won[row]])
         return int(places[0]) if len(places) else None

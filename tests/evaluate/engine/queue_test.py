@@ -36,7 +36,6 @@ def test_a_success_cancels_later_items_only():
     assert queue.take() is None
     queue.settle(first, won=True)
     assert queue.winner(0) == 0 and queue.left == 0
-    assert not queue.unfinished().any()
 
 
 def test_interrupted_items_start_again():
