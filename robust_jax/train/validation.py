@@ -55,7 +55,9 @@ def validated(
         clean = Proportion(int(right.sum()), len(right)).value
         return {"validation_accuracy": clean, "robust_validation_accuracy": None}
     plan = quick(ball.norm, data.num_classes)
-    report = evaluate.robustness(*given, plan=plan, ids=few.ids, audit=False)
+    report = evaluate.robustness(
+        *given, plan=plan, ids=few.ids, audit=False, progress=False
+    )
     return {
         "validation_accuracy": report.clean_accuracy.value,
         "robust_validation_accuracy": report.robust_accuracy.value,
