@@ -12,9 +12,10 @@ from absl import app, flags, logging
 
 import robust_jax
 from experiments.shared import failures
-from robust_jax import datasets, evaluate, models, report
+from robust_jax import datasets, models, report
 from robust_jax.core import checks
 from robust_jax.datasets.types import Dataset
+from robust_jax.evaluate.bars import EvaluationBar as EvaluationBar
 
 OUT = flags.DEFINE_string(
     "out", None, "Directory for record, page and figures; default out/EXPERIMENT."
@@ -80,29 +81,6 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 counted: Callable[..., report.Progress[None]] = report.progress  # Of a total of items.
-
-
-class EvaluationBar:
-    """Shows how far an evaluation is: `on_progress` of `evaluate.robustness`."""
-
-    def __init__(self, description: str) -> None:
-        self._description, self._done = description, 0
-        self._bar: report.Progress[None] | None = None
-
-    def __call__(self, progress: evaluate.Progress) -> None:
-        if self._bar is None:
-            self._bar = counted(100, self._description, "%")
-        robust, percent = progress.robust.value, int(100 * progress.share)
-        self._bar.set(stage=progress.stage, robust=f"<= {100 * robust:.1f} %")
-        self._bar.update(percent - self._done)
-        self._done = percent
-
-    def __enter__(self) -> "EvaluationBar":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
 
 
 def load(name: str, split: str, count: int | None = None) -> Dataset:

@@ -92,6 +92,12 @@ def flag(name: str, value: Any) -> None:
     instance(name, value, bool | np.bool_, "True or False")
 
 
+def optional_flag(name: str, value: Any) -> None:
+    """Raises TypeError unless `value` is True or False; None leaves it open."""
+    if value is not None:
+        flag(name, value)
+
+
 def attack(name: str, value: Any) -> None:
     """Raises TypeError unless `value` has the functions of an attack."""
     _parts(name, value, "finish", "an attack, such as attacks.pgd()")

@@ -17,6 +17,7 @@ from robust_jax.core.types import (
     Untargeted,
 )
 from robust_jax.evaluate.examples import checked
+from robust_jax.report.progress import of_a_call
 
 
 @own_settings()
@@ -33,6 +34,7 @@ def attack(
     seed: int = 0,
     to_the_end: bool | None = None,
     unvouched: bool = False,
+    progress: bool | None = None,
 ) -> AttackResult:
     """What an attack makes of each image of a batch.
 
@@ -56,13 +58,14 @@ def attack(
             the least distance; by default of minimum-norm attacks, and where the
             radius is infinite.
         unvouched: whether to run it under a threat that nobody vouches for.
+        progress: whether a bar shows how far it is; by default on a terminal.
     Returns: `x_adv` [B, *S], `margin`, adversarial if >= 0, `distance`, `forwards` and
         `backwards`, each [B]; NumPy arrays.
     Raises: ValueError, TypeError: bad arguments, in one sentence.
     """
     attack = named(attack, unvouched)
-    if to_the_end is not None:
-        checks.flag("to_the_end", to_the_end)
+    checks.optional_flag("to_the_end", to_the_end)
+    checks.optional_flag("progress", progress)
     boxes.check_kind(threat)
     facts.check_use(attack, threat)
     radii = array_checks.numbers_of("eps", threat.eps, "a radius, or one per image")
@@ -78,7 +81,9 @@ def attack(
         known = facts.of(attack)
         to_the_end = is_open or (known is not None and known.finds == facts.NEAREST)
     given = of.ids, net.logits_fn, threat, of.images, goal
-    return run_on(attack, *given, seed=seed, to_the_end=bool(to_the_end))
+    with of_a_call(len(of.labels), "attack", "image", progress) as bar:
+        how: dict[str, Any] = {"seed": seed, "to_the_end": bool(to_the_end)}
+        return run_on(attack, *given, **how, on_tile=bar.update)
 
 
 def named(attack: Attack | str, unvouched: bool = False) -> Attack:

@@ -11,6 +11,7 @@ from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, LogitsFn, Threat, Untargeted
+from robust_jax.evaluate.bars import nobody, told
 from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.examples import checked
 
@@ -63,7 +64,8 @@ def curve(
     ids: Any = None,
     seed: int = 0,
     tile: int = lift.TILE,
-    on_items: Callable[[int], None] = lambda n: None,
+    on_items: Callable[[int], None] = nobody,
+    progress: bool | None = None,
     unvouched: bool = False,
 ) -> Curve:
     """Attacks every example at every radius; the radius is data of the one program.
@@ -79,6 +81,8 @@ def curve(
         radii: in the norm's units, finite and >= 0.
         attack: a fixed-budget attack, or a name of `attacks.list()`.
         on_items: called with the number of finished pairs (radius, example).
+        progress: whether a bar shows how far it is, if there is no `on_items`; by
+            default on a terminal.
         unvouched: whether to run it under a threat that nobody vouches for.
     Raises: ValueError: bad images, labels, radii or model, in one sentence.
 
@@ -96,19 +100,21 @@ def curve(
     attack = named(attack, unvouched)
     facts.check_use(attack, threat)
     checks.function("on_items", on_items)
+    checks.optional_flag("progress", progress)
     array_checks.eps(threat.name, values, most=np.inf)
     largest = threat.replace(eps=values.max())
     net, examples, threat = checked(model, images, labels, largest, ids, seed, tile)
     right = np.flatnonzero(examples.right)
     broken = np.ones((len(values), len(examples.labels)), bool)
-    on_items(len(values) * (len(examples.labels) - len(right)))
-    if len(right) == 0:
-        return Curve(threat.name, values, broken, 0, 0)
     item = np.tile(right, len(values))
     eps = np.repeat(values, len(right)).astype(np.float32)
     goal, every = Untargeted(examples.labels[item]), threat.replace(eps=eps)
     given = examples.ids[item], net.logits_fn, every, examples.images[item], goal
-    result = run_on(attack, *given, seed=seed, tile=tile, on_tile=on_items)
+    with told(on_items, broken.size, ("curve", "pair"), progress) as tell:
+        tell(broken.size - len(item))
+        if len(right) == 0:
+            return Curve(threat.name, values, broken, 0, 0)
+        result = run_on(attack, *given, seed=seed, tile=tile, on_tile=tell)
     broken[:, right] = (result.margin >= 0).reshape(len(values), -1)
     cost = int(result.forwards.sum()), int(result.backwards.sum())
     return Curve(threat.name, values, broken, *cost)

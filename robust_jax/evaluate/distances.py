@@ -18,13 +18,14 @@ from robust_jax.core.compiling import own_settings
 from robust_jax.core.factories import Product
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import Attack, LogitsFn, Threat
+from robust_jax.evaluate.bars import nobody, told
 from robust_jax.evaluate.batch import named
 from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.nearest_finds import found_by, held, made_nearer, nearest_of
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.polish import Part
-from robust_jax.evaluate.stages import Stage
+from robust_jax.evaluate.stages import Stage, work_items
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,8 @@ def distances(
     ids: Any = None,
     seed: int = 0,
     tile: int = lift.TILE,
-    on_items: Callable[[int], None] = lambda n: None,
+    on_items: Callable[[int], None] = nobody,
+    progress: bool | None = None,
 ) -> Distances:
     """Runs minimum-norm attacks to their end on examples that the model gets right.
 
@@ -111,6 +113,8 @@ def distances(
             goals and restarts; its `only` is not asked. An attack, or the name of one,
             is a stage by itself.
         on_items: called with the number of finished items.
+        progress: whether a bar shows how far it is, if there is no `on_items`; by
+            default on a terminal.
     Raises: ValueError: bad images, labels, radius or model, in one sentence.
 
     >>> given = net, images, labels, rj.threats.Linf(1.0)
@@ -122,6 +126,7 @@ def distances(
     if not isinstance(plan, Stage | NearestPlan | None):
         plan = _stage_of(plan)
     checks.function("on_items", on_items)
+    checks.optional_flag("progress", progress)
     _check_plan(plan, threat)
     net, examples, threat = checked(
         model, images, labels, threat, ids, seed, tile, cap=True
@@ -132,7 +137,9 @@ def distances(
     right = np.flatnonzero(examples.right)
     part = Part(net.logits_fn, threat, examples).take(right)
     start = time.perf_counter()
-    finds, calls = found_by(whole, part, seed, tile, on_items)
+    items = len(right) * work_items(whole.stages, examples.logits.shape[1])
+    with told(on_items, items, ("distances", "item"), progress) as tell:
+        finds, calls = found_by(whole, part, seed, tile, tell)
     best = nearest_of(finds)
     nearer, spent = made_nearer(whole, part, best, finds, seed, tile)
     seconds = time.perf_counter() - start

@@ -28,6 +28,7 @@ class Options(TypedDict, total=False):
     limit_minutes: float | None
     on_estimate: Callable[[Estimate], None] | None
     on_progress: OnProgress | None
+    progress: bool | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Run:
             a few forward passes.
         on_progress: called while programs compile, at every look of the host, and after
             every check of the audit.
+        progress: whether a bar shows how far it is, if there is no `on_progress`; by
+            default on a terminal.
     Raises: ValueError, TypeError: what can be refused without the images.
 
     >>> run = rj.evaluate.Run(subset=slice(100), limit_minutes=10.0)
@@ -83,11 +86,13 @@ class Run:
     limit_minutes: float | None = None
     on_estimate: Callable[[Estimate], None] | None = None
     on_progress: OnProgress | None = None
+    progress: bool | None = None
 
     def __post_init__(self) -> None:
         checks.instance("layout", self.layout, Layout, "an evaluate.Layout")
         checks.instance("name", self.name, str, "a text")
         checks.flag("retire", self.retire)
+        checks.optional_flag("progress", self.progress)
         for option in ("on_estimate", "on_progress"):
             if getattr(self, option) is not None:
                 checks.function(option, getattr(self, option))

@@ -15,6 +15,7 @@ from robust_jax.evaluate.auditing import (
     check_points,
     settled,
 )
+from robust_jax.evaluate.bars import shown
 from robust_jax.evaluate.engine import Limit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import asked, given
@@ -66,7 +67,7 @@ def robustness(
             parameters, such as `threats.RotationTranslation`.
         options: the fields of `evaluate.Run`: samples, subset, layout, retire, points,
             surrogate, certified, name, journal, limit_minutes, on_estimate,
-            on_progress.
+            on_progress, progress.
     Raises: ValueError, TypeError: bad images, labels, radius, plan, option or model, in
         one sentence; a journal of another evaluation, damaged, or in use by another.
 
@@ -86,7 +87,7 @@ def robustness(
     checks.flag("audit", audit)
     _check_plan(plan)
     check_points(run.points, audit)
-    with compilation.recorded() as made:
+    with compilation.recorded() as made, shown(run) as run:
         of = given(
             images, labels, threat, ids, certified=run.certified, subset=run.subset
         )

@@ -1,6 +1,8 @@
 """Progress: a bar on a terminal, a log line now and then elsewhere."""
 
+import os
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +13,8 @@ T = TypeVar("T")
 
 _BAR_SECONDS = 0.1
 _LOG_SECONDS = 10.0
+_PATIENCE = 1.0  # Seconds before the bar of a call that nobody asked to show one.
+_OPEN: "weakref.WeakSet[Progress[Any]]" = weakref.WeakSet()  # What is shown now.
 
 
 class Progress(Generic[T]):
@@ -18,6 +22,8 @@ class Progress(Generic[T]):
 
     def __init__(self, bar: Any) -> None:
         self._bar = bar
+        if not bar.disable:
+            _OPEN.add(self)
 
     def update(self, n: int = 1) -> None:
         """Counts n more items."""
@@ -30,6 +36,7 @@ class Progress(Generic[T]):
     def close(self) -> None:
         """Shows the last state; further calls do nothing."""
         self._bar.close()
+        _OPEN.discard(self)
 
     def __iter__(self) -> Iterator[T]:
         with self:  # The last line also appears when the loop is left early.
@@ -48,6 +55,7 @@ def progress(
     unit: str = "it",
     *,
     is_shown: bool = True,
+    patience: float = 0.0,
 ) -> Progress[T]:
     """Shows on stderr how far a loop is.
 
@@ -59,6 +67,7 @@ def progress(
         description: a word or two, shown first.
         unit: what an item is.
         is_shown: False shows nothing, as for all but one of several processes.
+        patience: seconds before a bar appears.
     """
     if isinstance(iterable_or_total, int):
         source: dict[str, Any] = {"total": iterable_or_total}
@@ -66,6 +75,7 @@ def progress(
         source = {"iterable": iterable_or_total}
     if sys.stderr.isatty():
         place: dict[str, Any] = {"mininterval": _BAR_SECONDS, "dynamic_ncols": True}
+        place["delay"] = patience
     else:
         # A width of 0 leaves the figures and drops the bar; miniters=1 looks at the
         # clock at every item, so that a slow one cannot delay a line that is due.
@@ -74,6 +84,26 @@ def progress(
     return Progress(
         tqdm.tqdm(desc=description, unit=unit, disable=not is_shown, **source, **place)
     )
+
+
+def is_wanted(asked: bool | None) -> bool:
+    """Whether a slow function of the library shows how far it is.
+
+    Without being asked on a terminal alone, if no bar of the caller's is there already;
+    never in tests.
+    """
+    if asked is not None:
+        return asked
+    is_test = "PYTEST_CURRENT_TEST" in os.environ
+    return sys.stderr.isatty() and not _OPEN and not is_test
+
+
+def of_a_call(
+    total: int, description: str, unit: str, asked: bool | None
+) -> Progress[None]:
+    """The bar of a slow function, see `is_wanted`; unasked it waits a second."""
+    shown, patience = is_wanted(asked), _PATIENCE if asked is None else 0.0
+    return progress(total, description, unit, is_shown=shown, patience=patience)
 
 
 class _LogLines:

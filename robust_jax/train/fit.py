@@ -13,8 +13,9 @@ import numpy as np
 from jax.sharding import Mesh
 
 from robust_jax import models
-from robust_jax.core import exports
+from robust_jax.core import checks, exports
 from robust_jax.datasets.types import Dataset
+from robust_jax.report.progress import of_a_call
 from robust_jax.train import catalog, validation as validations
 from robust_jax.train.recipes import Recipe
 from robust_jax.train.run_state import (
@@ -74,6 +75,7 @@ def fit(
     on_start: Callable[[int], None] = lambda steps: None,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[EpochMetrics], None] = lambda row: None,
+    progress: bool | None = None,
 ) -> Trained:
     """Trains from scratch, or on from the newest checkpoint.
 
@@ -93,6 +95,8 @@ def fit(
         on_start: called once with the steps done by earlier processes.
         on_step: called after each step, or for many that were one program.
         on_epoch: called with the epoch's row of the history.
+        progress: whether a bar shows how far it is; by default on a terminal, unless
+            the caller has one there.
     Raises: ValueError: an unknown model or option; a loss that is not finite.
         Stopped: the checkpointer was asked to stop.
 
@@ -101,20 +105,22 @@ def fit(
     Traceback (most recent call last):
     ValueError: seed=-1; expected an integer from 0 to 2**32 - 1
     """
+    checks.optional_flag("progress", progress)
     checkpointer = checkpointer or NullCheckpointer()
 
     def stepped() -> bool:
         on_step()
+        bar.update()
         return checkpointer.is_asked_to_stop()
 
+    how: dict[str, Any] = {"seed": seed, "mesh": mesh, "progress": progress}
     nets = [
         fit(
             catalog.recipe(name),
             train,
             validation,
-            seed=seed,
             checkpointer=checkpointer.within(name),
-            mesh=mesh,
+            **how,
         )
         for name in recipe.teachers
     ]
@@ -133,16 +139,30 @@ def fit(
     run = setup.fresh()
     run = checkpointer.restore(run, _identity(recipe, seed, named)) or run
     on_start(int(run.state.step))
-    while run.progress.epoch < recipe.epochs:
-        begun = time.perf_counter()
-        run = _advanced(setup, run, checkpointer)
-        if len(run.progress.steps) == setup.per_epoch:
-            run = _epoch_over(setup, run, validation, begun)
-            on_epoch(run.progress.history[-1])
-        else:
-            run.progress.seconds += time.perf_counter() - begun
-        _keep(setup, run, checkpointer)
+    with of_a_call(recipe.epochs * setup.per_epoch, "train", "step", progress) as bar:
+        bar.update(int(run.state.step))
+        while run.progress.epoch < recipe.epochs:
+            run = _further(setup, run, validation, checkpointer, on_epoch)
     return _trained(setup, run)
+
+
+def _further(
+    setup: Setup,
+    run: RunState,
+    validation: Dataset,
+    checkpointer: Checkpointer,
+    on_epoch: Callable[[EpochMetrics], None],
+) -> RunState:
+    """After some steps, all that is due then done."""
+    begun = time.perf_counter()
+    run = _advanced(setup, run, checkpointer)
+    if len(run.progress.steps) == setup.per_epoch:
+        run = _epoch_over(setup, run, validation, begun)
+        on_epoch(run.progress.history[-1])
+    else:
+        run.progress.seconds += time.perf_counter() - begun
+    _keep(setup, run, checkpointer)
+    return run
 
 
 def _advanced(setup: Setup, run: RunState, checkpointer: Checkpointer) -> RunState:

@@ -56,6 +56,8 @@ def validated(
         share = Proportion(int(right.sum()), len(right)).value
         return {clean: share, robust: None}
     plan = quick(ball.norm, data.num_classes)
-    report = evaluate.robustness(*given, plan=plan, ids=few.ids, audit=False)
+    report = evaluate.robustness(
+        *given, plan=plan, ids=few.ids, audit=False, progress=False
+    )
     shares = report.clean_accuracy.value, report.robust_accuracy.value
     return dict(zip((clean, robust), shares, strict=True))

@@ -109,7 +109,7 @@ def of_evaluations() -> dict[str, Call]:
         **examples, **ball, **draws, "plan": (STAGE,), "takes": "example", "samples": 5,
         "subset": None, "layout": Layout(tile=8), "retire": True, "audit": False,
         "surrogate": None, "certified": None, "name": "model", "limit_minutes": None,
-        "on_estimate": None, "on_progress": None,
+        "on_estimate": None, "on_progress": None, "progress": False,
     }  # fmt: skip
     near = {**examples, **ball, "plan": Stage("fab", attacks.fab(2)), **tiled}
     curved = {**examples, **ball, "radii": [0.1], "attack": BIM, **tiled}
