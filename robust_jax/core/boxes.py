@@ -114,6 +114,9 @@ def inside(
             f"{names} are not on the threat's lattice of steps {float(lattice):.6g}; "
             "round them, or leave lattice out"
         )
+    if lattice is not None:
+        steps = np.rint(1 / np.float32(lattice)).astype(np.float32)
+        single = np.rint(single * steps) / steps
     low, high = lower.astype(np.float32), upper.astype(np.float32)
     is_beyond = (single < low).any() or (single > high).any()
     return np.clip(single, low, high) if is_beyond else single

@@ -57,6 +57,12 @@ def check_set(
     if not _is_array(x):
         raise TypeError(f"x={checks.shown(x)}; expected an array of floats [N, *S]")
     _count(x)
+    lattice = getattr(threat, "lattice", None)
+    if lattice is not None:
+        raise ValueError(
+            f"lattice={checks.shown(lattice)}; expected None for an attack that "
+            "many examples share; round what it finds"
+        )
     _check_keys("key", key, (), "one key, such as jax.random.key(0)")
     _check_examples(logits_fn, threat, x, goal)
 
@@ -145,6 +151,12 @@ def _check_threat(threat: Threat, x: Any) -> None:
     boxes.check_kind(threat)
     _refuse_list("eps", threat.eps)
     leaves, faces = jax.tree.leaves(x), []
+    narrow = [n for n in ("mask", "scale") if getattr(threat, n, None) is not None]
+    if narrow and not _is_array(x):
+        raise TypeError(
+            f"x={checks.shown(x)} with {narrow[0]} in the threat; expected one array "
+            "[B, *S]; close what may not change by the box instead, lower = upper = x"
+        )
     for side in ("lower", "upper"):
         face = getattr(threat, side)
         if _is_array(x):

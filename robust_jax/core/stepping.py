@@ -122,6 +122,6 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
             lambda _, s: _stepped(attack, logits_fn, threat, s),
             state,
         )
-        return state.iterate
+        return faces.snapped(getattr(threat, "lattice", None), state.iterate, x)
 
     return run_one

@@ -69,17 +69,17 @@ def attack(
     boxes.check_kind(threat)
     facts.check_use(attack, threat)
     radii = array_checks.numbers_of("eps", threat.eps, "a radius, or one per image")
-    is_open = bool(np.isinf(radii).any())
+    is_open, known = bool(np.isinf(radii).any()), facts.of(attack)
+    is_cap = is_open or (known is not None and known.finds == facts.NEAREST)
     net, of, threat = checked(
-        model, images, labels, threat, ids, seed, lift.TILE, cap=is_open, takes=takes
+        model, images, labels, threat, ids, seed, lift.TILE, cap=is_cap, takes=takes
     )
     goal: Untargeted | Reach = Untargeted(of.labels)
     if targets is not None:
         array_checks.labels(targets, len(of.labels), of.logits.shape[1], name="targets")
         goal = Reach(np.asarray(targets, np.int32))
     if to_the_end is None:
-        known = facts.of(attack)
-        to_the_end = is_open or (known is not None and known.finds == facts.NEAREST)
+        to_the_end = is_cap
     given = of.ids, net.logits_fn, threat, of.images, goal
     with of_a_call(len(of.labels), "attack", "image", progress) as bar:
         how: dict[str, Any] = {"seed": seed, "to_the_end": bool(to_the_end)}
@@ -93,7 +93,14 @@ def named(attack: Attack | str, unvouched: bool = False) -> Attack:
     """
     checks.flag("unvouched", unvouched)
     if isinstance(attack, str):
-        attack = attacks.by_name(attack).make()
+        entry = attacks.by_name(attack)
+        if entry.targets > 1:
+            raise ValueError(
+                f"attack={attack!r} is run towards {entry.targets} targets in turn; "
+                "expected one run; pass evaluate.Stage with goals=likeliest_targets("
+                f"{entry.targets}) where stages are taken, or targets="
+            )
+        attack = entry.make()
     checks.attack("attack", attack)
     return facts.unvouched(attack) if unvouched else attack
 

@@ -108,7 +108,8 @@ def curve(
     broken = np.ones((len(values), len(examples.labels)), bool)
     item = np.tile(right, len(values))
     eps = np.repeat(values, len(right)).astype(np.float32)
-    goal, every = Untargeted(examples.labels[item]), threat.replace(eps=eps)
+    every = lift.threat_of(threat, examples.images, item).replace(eps=eps)
+    goal = Untargeted(examples.labels[item])
     given = examples.ids[item], net.logits_fn, every, examples.images[item], goal
     with told(on_items, broken.size, ("curve", "pair"), progress) as tell:
         tell(broken.size - len(item))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from robust_jax import attacks
 from robust_jax.core import boxes, checks, facts, lift
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
@@ -19,13 +20,12 @@ from robust_jax.core.factories import Product
 from robust_jax.core.metrics import Median, Proportion, median
 from robust_jax.core.types import Attack, LogitsFn, Threat
 from robust_jax.evaluate.bars import nobody, told
-from robust_jax.evaluate.batch import named
 from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.examples import checked
 from robust_jax.evaluate.nearest_finds import found_by, held, made_nearer, nearest_of
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.polish import Part
-from robust_jax.evaluate.stages import Stage, work_items
+from robust_jax.evaluate.stages import Stage, likeliest_targets, untargeted, work_items
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,7 +168,9 @@ def _check_plan(plan: Stage | NearestPlan | None, threat: Threat) -> None:
 def _stage_of(plan: Any) -> Stage:
     """The stage of an attack, or of a name."""
     if isinstance(plan, str):
-        return Stage(plan, named(plan))
+        entry = attacks.by_name(plan)
+        several = likeliest_targets(entry.targets) if entry.targets > 1 else untargeted
+        return Stage(plan, entry.make(), several)
     wanted = "a Stage, a minimum-norm attack, the name of one, or None"
     checks.instance("plan", plan, Attack | Product, wanted)
     return Stage(checks.shown(plan), plan)

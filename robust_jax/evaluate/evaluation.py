@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core import facts
+from robust_jax.core import facts, lift
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.records import PathLike
 from robust_jax.core.types import AttackResult
@@ -149,7 +149,8 @@ class Evaluation:
                   self.options.layout)  # fmt: skip
         kept = made.x_adv.get(0, (place, self.examples.images[position]))
         cost = made.forwards[0, place], made.backwards[0, place]
-        distance = self.threat.distance(kept[1], self.examples.images[position])
+        threat = lift.threat_of(self.threat, self.examples.images, np.asarray(position))
+        distance = threat.distance(kept[1], self.examples.images[position])
         return AttackResult(kept[1], made.margin[0, place], distance, *cost)
 
     def _stage(self, number: int, programs: list[Compiled]) -> StageResult:

@@ -128,4 +128,10 @@ def whole_box(threat: Threat, shape: tuple[int, ...]) -> float:
     lower, upper = bounds
     width = np.broadcast_to(upper - lower, np.broadcast_shapes(np.shape(upper), shape))
     width = width.reshape(-1, int(np.prod(shape))).max(axis=0)
-    return float(threat.measured(width.reshape(1, *shape))[0])
+    width = width.reshape(1, *shape)
+    narrow = (getattr(threat, name, None) for name in ("mask", "scale"))
+    fields = [np.asarray(field) for field in narrow if field is not None]
+    if not fields:
+        return float(threat.measured(width)[0])
+    count = max((len(f) for f in fields if f.ndim > len(shape)), default=1)
+    return threat.largest(np.broadcast_to(width, (count, *shape)))[0]

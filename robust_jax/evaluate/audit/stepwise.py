@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from robust_jax.core import drive, factories, lift
+from robust_jax.core import drive, faces, factories, lift
 from robust_jax.core.types import Attack, AttackResult, LogitsFn
 from robust_jax.evaluate.audit import drivers
 from robust_jax.evaluate.claims import margins, predict
@@ -35,9 +35,11 @@ def path(attack: Attack) -> Callable[..., Path]:
 
     def run(keys, model, threat, x, goal):
         model, threat = drive.as_partial(model), lift.threat_on_host(threat, x)
+        lattice, x = getattr(threat, "lattice", None), np.asarray(x)
         state, seen = programs.begin(product, keys, model, threat, x, goal, ()), []
         for _ in range(attack.steps):
-            found, size = _judged(model, np.asarray(state.iterate), goal.label)
+            seen_by_it = faces.snapped(lattice, np.asarray(state.iterate), x, np)
+            found, size = _judged(model, seen_by_it, goal.label)
             now = programs.advance(product, model, threat, state, (), True)
             seen.append((np.where(np.asarray(now.was_inside), found, np.nan), size))
             state = now.state
