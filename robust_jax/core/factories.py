@@ -111,7 +111,7 @@ class Product:
             return vars(self.structure.function)["factory"], dict(given)
 
     def known_as(self, by: Callable[..., Any], *args: Any, **kwargs: Any) -> "Product":
-        """The same, made by a function that derived the numbers of others."""
+        """The same, made by a function that derived its numbers."""
         bound = inspect.signature(by).bind(*args, **kwargs)
         bound.apply_defaults()
         copy = Product(self.structure, self.numbers)
@@ -142,12 +142,12 @@ class Product:
 
     def __repr__(self) -> str:
         usual = inspect.signature(self.written_by).parameters
-        shown = ", ".join(
+        given = [
             f"{name}={_shown(value)}"
             for name, value in self.written.items()
             if _is_number(value) or value is not usual[name].default
-        )
-        return f"{self.written_by.__name__}({shown})"
+        ]
+        return f"{self.written_by.__name__}({', '.join(given)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made_again, (self.written_by, self.written, self.structure.unvouched)
@@ -163,17 +163,16 @@ class Product:
 def factory(*fixed: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
     """A decorator: gives a factory's products numbers that programs need not know.
 
-    Integers and floats among the arguments, in tuples and in products too, become
-    leaves; functions, names and switches are structure. Equal arguments, however they
-    are written, give equal products, mostly the same object; `True` and `1.0` do not
-    pass for `1`. So
+    Integers and floats among the arguments, in tuples and products too, become leaves;
+    functions, names and switches are structure. Equal arguments, however written, give
+    equal products, mostly the same object; `True` and `1.0` do not pass for `1`. So
 
         @factory()
         def pgd(steps: int = 40, relative_step: float = 1 / 30): ...
 
-    lets `pgd(10)` run the compiled programs of `pgd(40)`. The body is run once, with
-    the numbers given, when the factory is called, and again with traced ones in each
-    trace: what it derives of them is JAX, and `core.checks` lets traced numbers pass.
+    lets `pgd(10)` run the programs of `pgd(40)`. The body is run once, when the factory
+    is called, and again with traced numbers, which `core.checks` lets pass, in each
+    trace: what it derives of them is JAX.
 
     Args:
         fixed: arguments whose numbers decide shapes or the text of the program, such
@@ -291,7 +290,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _checked(product: Product) -> Product:
-    _ = product.made  # Bad arguments are refused by the body, at once.
+    _ = product.made  # The body refuses bad arguments at once.
     return product
 
 

@@ -18,7 +18,7 @@ from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.factories import Product
 from robust_jax.core.metrics import Median, Proportion, median
-from robust_jax.core.types import Attack, LogitsFn, Threat
+from robust_jax.core.types import Attack, LogitsFn, ParametricThreat, Threat
 from robust_jax.evaluate.bars import nobody, told
 from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.examples import checked
@@ -158,6 +158,11 @@ def distances(
 
 def _check_plan(plan: Stage | NearestPlan | None, threat: Threat) -> None:
     """Before anything is asked."""
+    if isinstance(threat, ParametricThreat):
+        raise ValueError(
+            f"threat={type(threat).__name__} limits parameters; expected a norm, "
+            "such as threats.L2(float('inf')): distances are those of pixels"
+        )
     if plan is None:
         nearest(threat.name)  # A norm without a plan.
         return

@@ -71,6 +71,12 @@ def test_plans_have_what_is_vouched_for(name, norm):
         facts.check_use(stage.attack, threats.by_name(norm)(1.0))
 
 
+def test_distances_are_those_of_pixels():
+    stage = Stage("a", attacks.through(attacks.bim(3)), unvouched=True)
+    with pytest.raises(ValueError, match="^threat=ColourShift limits parameters"):
+        evaluate.distances(MODEL, IMAGES, LABELS, threats.ColourShift(0.5), stage)
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])
 def test_plans_of_distances_have_what_minimises(norm):
     for stage in evaluate.nearest(norm).stages:
