@@ -46,10 +46,12 @@ def snapped(lattice: Any, x: _Tree, x0: _Tree, numpy: Any = jnp) -> _Tree:
         steps = numpy.rint(1 / numpy.asarray(lattice, np.float32)).astype(wide)
         start = numpy.rint(x0 * steps)
         way = x * steps - start
-        found = start + numpy.trunc(way + _HAIR * numpy.sign(way))
-        return (found / steps if numpy is np else _divided(found, steps)).astype(
+        moved = numpy.trunc(way + _HAIR * numpy.sign(way))
+        found = start + moved
+        near = (found / steps if numpy is np else _divided(found, steps)).astype(
             x.dtype
         )
+        return numpy.where(moved == 0, x0, near)  # Which may be an ulp beside it.
 
     return jax.tree.map(one, x, x0)
 

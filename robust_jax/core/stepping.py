@@ -115,6 +115,7 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
     """
 
     def run_one(key, logits_fn, threat, x, goal):
+        facts.check_use(attack, threat)
         state = attack.init(key, threat, x, goal, logits_fn(x))
         state = jax.lax.fori_loop(
             0,

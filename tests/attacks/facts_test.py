@@ -2,16 +2,20 @@
 
 import functools
 import pickle
+import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from robust_jax import attacks, threats
-from robust_jax.core import drive, facts, lift
-from robust_jax.core.types import Attack, Untargeted
+from robust_jax.core import drive, facts, lift, stepping
+from robust_jax.core.types import Attack, Towards, Untargeted
 from robust_jax.losses import objectives
 from tests import victims
+from tests.attacks.small_budgets import small
+from tests.attacks.table import RADII
 
 ENTRIES = {entry.name: entry for entry in attacks.list()}
 # What a user imports to type an attack in again.
@@ -76,6 +80,22 @@ def test_a_pair_that_nobody_vouches_for_is_refused(name, norm):
     assert facts.is_unvouched(attack, threat)
 
 
+@pytest.mark.parametrize(("name", "norm"), OUTSIDE)
+def test_unvouched_it_runs_or_ends_in_a_sentence(name, norm):
+    entry = ENTRIES[name]
+    attack = facts.unvouched(entry.make(**small(entry)))
+    model, x = victims.two_layer_victim((4, 3, 2), 10), jnp.full((4, 3, 2), 0.5)
+    goal = Towards(0, 1) if entry.targets > 1 else Untargeted(0)
+    threat = threats.by_name(norm)(RADII[norm])
+    run = functools.partial(drive.run(attack), jax.random.key(0), model, threat)
+    try:
+        found = jax.eval_shape(lambda x: run(x, goal), x)
+    except ValueError as error:
+        assert re.match(r"threat(\.name)?=\S+; expected", str(error))
+    else:
+        assert found.x_adv.shape == x.shape
+
+
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_pairs_of_the_catalog_are_vouched_for(name):
     for norm in ENTRIES[name].norms:
@@ -109,6 +129,13 @@ def test_a_run_inside_a_trace_asks_too():
             lambda x: run(jax.random.key(0), model, threats.L0(2.0), x, Untargeted(0)),
             x[0],
         )
+
+
+def test_training_asks_too():
+    x, model = jnp.full(4, 0.5), victims.affine_victim((4,), 3)
+    run = stepping.last_iterate(attacks.di_fgsm(2))
+    with pytest.raises(ValueError, match=r"threat=L1; expected threats\.Linf"):
+        run(jax.random.key(0), model, threats.L1(1.0), x, Untargeted(0))
 
 
 def test_unvouched_is_one_argument():

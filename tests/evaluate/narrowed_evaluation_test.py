@@ -54,6 +54,17 @@ def test_images_by_another_rounding_are_put_on_the_lattice():
         assert report.claims.passed, report.claims
 
 
+def test_a_driver_leaves_what_it_does_not_move_to_the_last_bit():
+    pixels = np.arange(60, dtype=np.float32).reshape(10, SIZE) + 90
+    x = pixels * np.float32(1 / 255)
+    labels = victims.predicted(MODEL, x)
+    keys = lift.item_keys(0, np.arange(10, dtype=np.uint64))
+    run = drive.hosted(attacks.pgd(3), to_the_end=True)
+    found = run(keys, MODEL, threats.L0(2.0, lattice=1 / 255), x, Untargeted(labels))
+    moved = (found.x_adv != x).sum(axis=1)
+    assert (moved <= 2).all() and moved.max() > 0
+
+
 @pytest.mark.parametrize(
     "fields",
     [
