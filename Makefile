@@ -30,14 +30,14 @@ help:
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.quickstart --out=out/demo $(FLAGS)
 
-quick: lint
+quick: lint $(VENV)/interop
 	$(BIN)/python tools/quick.py $(SINCE)
 
-test: lint
+test: lint $(VENV)/interop
 	$(PYTEST) $(FLAGS)
 
 # Nothing compiled earlier counts, and SEED=N draws the examples of an earlier run.
-test-full: lint
+test-full: lint $(VENV)/interop
 	@echo 'make test-full SEED=$(SEED) draws these examples again.'
 	XLA_FLAGS= JAX_ENABLE_COMPILATION_CACHE=false $(PYTEST) -m '' \
 		-o faulthandler_timeout=3600 \
@@ -64,6 +64,10 @@ clean:
 # The stamp is written last: a half-made environment does not count as installed.
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml tools/make_venv.sh
 	@tools/make_venv.sh $(PYTHON) $(VENV) requirements.txt --no-deps --no-build-isolation --editable .
+
+# The libraries whose models come in; jax2onnx, which wants another Orbax, for itself.
+$(VENV)/interop: $(VENV)/installed interop-requirements.txt jax2onnx-requirements.txt
+	@tools/add_interop.sh $(VENV)
 
 $(PEERS)/installed: peers-requirements.txt tools/make_venv.sh
 	@tools/make_venv.sh $(PYTHON) $(PEERS) peers-requirements.txt

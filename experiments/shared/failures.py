@@ -23,7 +23,7 @@ def reported() -> Iterator[None]:
         sys.exit(130)
     except BrokenPipeError:
         _leave(141)
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, ImportError, OSError, MemoryError) as error:
         logging.debug("where the error came from", exc_info=True)
         print(f"error: {_sentence(error)}", file=sys.stderr)
         _leave(2)
