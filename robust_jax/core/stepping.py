@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from robust_jax.core import faces, facts, incumbent
+from robust_jax.core import checks, faces, facts, incumbent
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -117,6 +117,11 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
     def run_one(key, logits_fn, threat, x, goal):
         facts.check_use(attack, threat)
         state = attack.init(key, threat, x, goal, logits_fn(x))
+        if not hasattr(state, "iterate"):
+            raise ValueError(
+                f"attack={checks.shown(attack)}; expected one whose state has an "
+                "iterate, such as attacks.pgd(10)"
+            )
         state = jax.lax.fori_loop(
             0,
             attack.steps - 1,

@@ -20,6 +20,7 @@ from robust_jax.train.free import free_adversarial
 from robust_jax.train.helpers import StatefulObjective
 from robust_jax.train.methods import Method
 from robust_jax.train.objectives import adversarial, standard
+from robust_jax.train.own_loops import adversarial_loss
 from robust_jax.train.paired import logit_pairing, mart, score, trades
 from robust_jax.train.pool import Pool, SplitNet, pooled, pooled_at
 from robust_jax.train.recipe_parts import Ball, Data, Descent, Inner, Weights
@@ -55,6 +56,7 @@ __all__ = [
     "Trained",
     "Weights",
     "adversarial",
+    "adversarial_loss",
     "augment",
     "average_of",
     "awp",
