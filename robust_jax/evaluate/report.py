@@ -2,18 +2,20 @@
 
 import dataclasses
 import pathlib
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from robust_jax.core import records
 from robust_jax.core.compilation import Compilation
 from robust_jax.core.metrics import wilson
-from robust_jax.evaluate import auditing
+from robust_jax.evaluate import auditing, eight_bit, robustbench
 from robust_jax.evaluate.audit import Audit
+from robust_jax.evaluate.eight_bit import EightBit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.failures import Failure, failure
 from robust_jax.evaluate.results import HOLDS, Verdicts
+from robust_jax.evaluate.robustbench import About
 from robust_jax.report import table
 
 _INTERVAL = 23  # The check of how wide it is.
@@ -235,6 +237,47 @@ class Report(Verdicts):
         }
         with records.atomic_path(path) as temporary:
             np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+    def write_images(self, out: records.PathLike) -> EightBit:
+        """Writes the broken images as PNG, and whether they survive their 8 bits.
+
+        `00012_clean.png` and `00012_adversarial.png` of the example at position 12, and
+        verdicts.csv. Values are rounded towards the clean image's, so that no norm
+        grows; a threat with `lattice=1/255` finds images that lose nothing.
+        Guarantees: a fresh look judges the very values of the files.
+
+        Args:
+            out: the folder.
+        Returns: which are still adversarial, and in the threat set.
+        Raises: ValueError: images that are not [N, H, W, 1] or [N, H, W, 3] in [0, 1];
+            a folder that cannot be written; a report not made by `robustness`.
+
+        >>> print(report.write_images("out/images"))  # doctest: +SKIP
+        of 67 adversarial images 66 are adversarial in 8 bits and 67 in the threat set:
+        robust accuracy 34.0 % [25.5, 43.7]
+        """
+        return eight_bit.write_images(self._run, self, out)
+
+    def to_robustbench(
+        self, out: records.PathLike, *, dataset: str, name: str, **about: Unpack[About]
+    ) -> pathlib.Path:
+        """Writes a claim for RobustBench: its issue's text, model_info, the images.
+
+        issue.md; NAME.json, in which the accuracy stands as AutoAttack's only if the
+        plan is its standard one; adversarial.pt, a float32 tensor [N, C, H, W] in the
+        order of the images, clean ones where nothing broke.
+
+        Args:
+            out: the folder.
+            dataset: "cifar10", "cifar100" or "imagenet".
+            name: of the model, such as "Author2026Title".
+            about: paper, url, authors, venue, architecture, additional_data,
+                checkpoint; what is left out is to be filled in.
+        Returns: the folder.
+        Raises: ImportError: no PyTorch. ValueError: an unknown data set or field;
+            another threat than Linf or L2 of one radius; a random net.
+        """
+        return robustbench.write(self._run, self, out, dataset, name, about)
 
     def save(self, out: records.PathLike) -> pathlib.Path:
         """Writes record.json and adversarial.npz (x_adv, winner, clean, ids) to `out`.
