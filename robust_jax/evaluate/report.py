@@ -143,6 +143,7 @@ class Report(Verdicts):
 
     def __str__(self) -> str:
         lines = [] if self.distrust is None else [self.distrust]
+        lines += [] if self.origin is None else [f"{self.model}: {self.origin}"]
         lines += [table.format_table(self.rows(), COLUMNS), f"claims: {self.claims}"]
         if self.audit is not None:
             lines.append(str(self.audit))
@@ -199,6 +200,7 @@ class Report(Verdicts):
         """What a record keeps of this report: rows and audit, no images."""
         return {
             "model": self.model,
+            "origin": None if self.origin is None else self.origin.to_json(),
             "threat": self.threat,
             "rows": self.rows(),
             "claims": {

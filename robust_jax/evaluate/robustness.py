@@ -20,7 +20,7 @@ from robust_jax.evaluate.engine import Limit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import asked, given
 from robust_jax.evaluate.known import Judged
-from robust_jax.evaluate.model import Model, adapted
+from robust_jax.evaluate.model import Model, adapted, admitted
 from robust_jax.evaluate.options import Options, Run
 from robust_jax.evaluate.report import Report
 from robust_jax.evaluate.stages import Plan, Stage
@@ -87,10 +87,10 @@ def robustness(
     checks.flag("audit", audit)
     _check_plan(plan)
     check_points(run.points, audit)
+    model, said = admitted(model)
+    some = {"certified": run.certified, "subset": run.subset}
     with compilation.recorded() as made, shown(run) as run:
-        of = given(
-            images, labels, threat, ids, certified=run.certified, subset=run.subset
-        )
+        of = given(images, labels, threat, ids, **some, said=said)
         _check_threat(of.threat, plan, audit)
         surrogate = settled(run.surrogate, of.images, seed)
         run = dataclasses.replace(run, surrogate=surrogate, certified=of.certified)
@@ -117,6 +117,7 @@ def robustness(
     began = evaluation.began
     return dataclasses.replace(
         report,
+        x_adv=net.outward(report.x_adv),
         compilation=made.so_far,
         seconds_to_first_step=None if began is None else began - start,
     )

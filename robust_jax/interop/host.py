@@ -13,6 +13,8 @@ from jax.tree_util import Partial
 from numpy.typing import NDArray
 
 from robust_jax.core import checks
+from robust_jax.core.layout import declared
+from robust_jax.core.origin import Origin
 from robust_jax.core.types import Array
 
 BatchFn = Callable[[NDArray[Any]], Any]  # [B, *S] -> [B, K] scores or [B] classes
@@ -86,11 +88,9 @@ def from_host(
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}; expected an integer >= 2")
     check_answers(answers)
-    if name is not None and not (isinstance(name, str) and name):
-        raise ValueError(
-            f"name={checks.shown(name)}; expected a text that is not empty"
-        )
-    return on_host(batch_fn, num_classes, answers, lambda: name)
+    check_name(name)
+    said = Origin("a function on the host" + f" ({name})" * (name is not None))
+    return on_host(batch_fn, num_classes, answers, lambda: name, said)
 
 
 def on_host(
@@ -98,6 +98,7 @@ def on_host(
     num_classes: int,
     answers: Answers,
     name: Callable[[], str | None],
+    said: Origin,
 ) -> Partial:
     """As `from_host`, of arguments that are checked; the name is asked when needed."""
 
@@ -123,7 +124,7 @@ def on_host(
             "such as square or hop_skip_jump, or gradient=attacks.estimates.nes()"
         )
 
-    return Partial(ask)
+    return declared(ask, said)
 
 
 def check_answers(answers: Any) -> None:
@@ -131,6 +132,14 @@ def check_answers(answers: Any) -> None:
     if not isinstance(answers, str) or answers not in ("scores", "labels"):
         said = checks.shown(answers)
         raise ValueError(f"answers={said}; expected 'scores' or 'labels'")
+
+
+def check_name(name: Any) -> None:
+    """Raises ValueError for what is no name, nor None."""
+    if name is not None and not (isinstance(name, str) and name):
+        raise ValueError(
+            f"name={checks.shown(name)}; expected a text that is not empty"
+        )
 
 
 def _called_back(asked: _Asked, num_classes: int, x: Array) -> Array:

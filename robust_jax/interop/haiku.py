@@ -1,0 +1,81 @@
+"""Haiku's transformed functions as logit functions."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jax.tree_util import Partial
+
+from robust_jax.core import checks, extras, origin
+from robust_jax.core.layout import declared
+from robust_jax.core.origin import Layout
+from robust_jax.core.types import Array
+
+
+@dataclasses.dataclass(frozen=True)
+class _Apply:
+    """The `apply` of a transformed function, without a key."""
+
+    apply: Callable[..., Any]
+    takes_key: bool
+    is_stateful: bool
+    options: tuple[tuple[str, Any], ...]
+
+    def __call__(self, params: Any, state: Any, x: Array) -> Array:
+        key = (None,) if self.takes_key else ()
+        options = dict(self.options)
+        if self.is_stateful:
+            return self.apply(params, state, *key, x, **options)[0]
+        return self.apply(params, *key, x, **options)
+
+
+def from_haiku(
+    transformed: Any,
+    params: Any,
+    state: Any = None,
+    *,
+    layout: Layout | None = None,
+    **options: Any,
+) -> Partial:
+    """A transformed function of Haiku and its parameters as one function of x.
+
+    Haiku has no mode of its own: pass what makes yours deterministic, such as
+    is_training=False. A net that draws fails when it is asked, for it gets no key; one
+    that needs a batch axis goes through `per_example`.
+    Guarantees: new parameters do not retrace.
+
+    Args:
+        transformed: of `haiku.transform`, or of `transform_with_state`.
+        params: its parameters.
+        state: of `transform_with_state`.
+        layout: of the images that it takes, "HWC" or "CHW"; see `channels_first`.
+        options: constant keyword arguments of the function.
+    Returns: what the function takes to logits.
+    Raises: TypeError: no transformed function. ValueError: a state too many, or none
+        where there must be one; another layout.
+
+    >>> import haiku as hk
+    >>> net = hk.transform(lambda x: hk.Linear(3)(x))
+    >>> params = net.init(jax.random.key(0), images[0])
+    >>> rj.interop.from_haiku(net, params)(images[0]).shape
+    (3,)
+    """
+    hk = extras.needed("haiku", "haiku", "interop.from_haiku")
+    kinds = hk.Transformed, hk.TransformedWithState
+    checks.instance("transformed", transformed, kinds, "what haiku.transform gives")
+    is_stateful = isinstance(transformed, hk.TransformedWithState)
+    if is_stateful != (state is not None):
+        wanted = "the state" if is_stateful else "None"
+        raise ValueError(
+            f"state={checks.shown(state)} with a haiku."
+            f"{type(transformed).__name__}; expected {wanted}"
+        )
+    takes_key = "rng" in inspect.signature(transformed.apply).parameters
+    chosen = tuple(sorted(options.items()))
+    how = ", ".join(f"{name}={value!r}" for name, value in chosen)
+    mode = f"with {how}" if how else "by its defaults"
+    named = getattr(transformed.apply, "_original_fn", transformed.apply)
+    said = origin.said_of("Haiku", named, layout, mode)
+    apply = _Apply(transformed.apply, takes_key, is_stateful, chosen)
+    return declared(Partial(apply, params, state), said)
