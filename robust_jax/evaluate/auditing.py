@@ -1,6 +1,5 @@
 """From an evaluation to its audit, and to further ones with more points."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -71,7 +70,6 @@ def again(
 ) -> Audit:
     """As `audited`, of what a user gives; see `Report.audit_again`."""
     check_points(points, True)
-    found = dataclasses.replace(found, x_adv=run.model.inward(found.x_adv))
     if certified is not None:
         certified = array_checks.marks("certified", certified, len(run.examples.labels))
     surrogate = settled(surrogate, run.examples.images, found.seed)

@@ -122,6 +122,13 @@ def test_an_evaluation_gives_the_same_verdicts(tmp_path):
     assert (theirs.forwards, theirs.backwards) == (ours.forwards, ours.backwards)
     theirs.write_examples(tmp_path / "found.npz")
     assert np.load(tmp_path / "found.npz")["x_adv"].shape == FIRST.shape
+    for report, folder in ((ours, "ours"), (theirs, "theirs")):
+        report.write_images(tmp_path / folder)
+    files = sorted(path.name for path in (tmp_path / "ours").iterdir())
+    assert len(files) > 2
+    for file in files:
+        one, other = (tmp_path / folder / file for folder in ("ours", "theirs"))
+        assert one.read_bytes() == other.read_bytes()
     for fail, ours_fail in zip(theirs.failures(), ours.failures(), strict=True):
         assert np.array_equal(fail.x, FIRST[fail.position])
         assert np.array_equal(fail.x_adv, theirs.x_adv[fail.position])
