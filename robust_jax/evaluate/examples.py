@@ -9,13 +9,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_jax.core import array_checks, boxes, checks, layout, lift
+from robust_jax.core import array_checks, boxes, checks, closures, layout, lift
 from robust_jax.core.ids import example_ids
 from robust_jax.core.origin import Origin
 from robust_jax.core.types import LogitsFn, Threat
 from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.engine import Examples
 from robust_jax.evaluate.model import SAMPLES, Model, adapted, admitted
+from robust_jax.interop.callbacks import refuse_waiting
 
 
 class Given(NamedTuple):
@@ -79,6 +80,7 @@ def asked(net: LogitsFn, of: Given, tile: int) -> Examples:
     Raises: ValueError: answers that are no logits, labels that the net does not have;
         a net that fails when it is asked.
     """
+    refuse_waiting(closures.as_partial(net), of.images[0], tile)
     logits = _answers(net, of.images, tile)
     array_checks.clean_logits(logits)
     array_checks.labels(of.labels, len(of.images), logits.shape[1])

@@ -39,10 +39,20 @@ def name_of(callback: Any) -> str | None:
     Args:
         callback: the function in the program, or a wrapper of it, JAX's or our own.
     """
+    asked = _asked_by(callback)
+    return None if asked is None else asked.name()
+
+
+def is_ours(callback: Any) -> bool:
+    """Whether what a program calls back is a model of `from_host`; see `name_of`."""
+    return _asked_by(callback) is not None
+
+
+def _asked_by(callback: Any) -> _Asked | None:
     function = getattr(callback, "callback_func", callback)
     cells = getattr(function, "__closure__", None) or ()
     held = (function, *(cell.cell_contents for cell in cells))
-    return next((one.name() for one in held if isinstance(one, _Asked)), None)
+    return next((one for one in held if isinstance(one, _Asked)), None)
 
 
 @dataclasses.dataclass(frozen=True)
