@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from jax.tree_util import Partial
 
 from robust_jax.core import checks, extras, origin
@@ -26,8 +27,20 @@ class _Apply:
         key = (None,) if self.takes_key else ()
         options = dict(self.options)
         if self.is_stateful:
-            return self.apply(params, state, *key, x, **options)[0]
+            logits, after = self.apply(params, state, *key, x, **options)
+            _check_unchanged(state, after)
+            return logits
         return self.apply(params, *key, x, **options)
+
+
+def _check_unchanged(state: Any, after: Any) -> None:
+    """Raises ValueError for a net in training mode."""
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=False)
+    if any(new is not old for old, new in pairs):
+        raise ValueError(
+            "the function updates its state, as statistics in training; pass "
+            "from_haiku(..., is_training=False), or what yours calls it"
+        )
 
 
 def from_haiku(
@@ -41,7 +54,7 @@ def from_haiku(
     """A transformed function of Haiku and its parameters as one function of x.
 
     Haiku has no mode of its own: pass what makes yours deterministic, such as
-    is_training=False. A net that draws fails when it is asked, for it gets no key; one
+    is_training=False. A net that draws or updates its state fails when it is asked; one
     that needs a batch axis goes through `per_example`.
     Guarantees: new parameters do not retrace.
 

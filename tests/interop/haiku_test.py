@@ -29,6 +29,11 @@ def plain(x):
     return hk.Linear(3)(x)
 
 
+AVERAGED = hk.transform_with_state(
+    lambda x: hk.Linear(3)(hk.BatchNorm(True, True, 0.9)(x, True))
+)
+
+
 def test_it_is_the_net_with_its_statistics():
     wanted, _ = NET.apply(PARAMS, STATE, None, X, False)
     one = interop.from_haiku(NET, PARAMS, STATE, is_training=False)
@@ -69,8 +74,11 @@ def test_what_does_not_fit_gets_one_sentence():
         interop.from_haiku(hk.transform(plain), {}, {})
     with pytest.raises(TypeError, match="transformed="):
         interop.from_haiku(plain, {})
+    trained = interop.from_haiku(AVERAGED, *AVERAGED.init(jax.random.key(0), X))
+    with pytest.raises(ValueError, match="the function updates its state, as statist"):
+        rj.attack("fgsm", interop.per_example(trained), X, LABELS, threats.Linf(0.1))
     draws = interop.per_example(
         interop.from_haiku(NET, PARAMS, STATE, is_training=True)
     )
-    with pytest.raises(ValueError, match="the model fails on a float32 input"):
+    with pytest.raises(ValueError, match="it draws or keeps statistics, as in trai"):
         rj.attack("fgsm", draws, X, LABELS, threats.Linf(0.1))

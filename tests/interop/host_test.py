@@ -7,7 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn import ensemble, neighbors, pipeline, preprocessing, svm
+from sklearn import (
+    ensemble,
+    model_selection,
+    multiclass,
+    naive_bayes,
+    neighbors,
+    pipeline,
+    preprocessing,
+    svm,
+)
 
 from robust_jax import attacks, datasets, evaluate, interop, threats
 from robust_jax.core import closures, drive, lift
@@ -119,6 +128,36 @@ def test_what_is_judged_answers_as_predict_does(shape):
     logits = np.asarray(jax.vmap(interop.from_sklearn(estimator))(pixels))
     np.testing.assert_array_equal(logits.argmax(axis=1), says)
     assert (says == labels).mean() > 0.99
+
+
+def _pipe(estimator):
+    return pipeline.make_pipeline(preprocessing.StandardScaler(), estimator)
+
+
+PAIRS = svm.SVC(decision_function_shape="ovo")
+KINDS = {
+    "searched": model_selection.GridSearchCV(_pipe(PAIRS), {"svc__C": [1, 2]}, cv=2),
+    "pairs": multiclass.OneVsOneClassifier(svm.LinearSVC()),
+    "ties": _pipe(neighbors.KNeighborsClassifier(4)),
+    "few trees": ensemble.RandomForestClassifier(4, random_state=0),
+    "votes": ensemble.VotingClassifier([("a", PAIRS), ("b", naive_bayes.GaussianNB())]),
+}
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", KINDS)
+def test_every_kind_of_classifier_answers_as_predict_does(name, classes):
+    """Far from the data too, where scores are equal, and none of them leads."""
+    pixels, labels = _three_digits()
+    pixels, labels = pixels[labels < classes][:80], labels[labels < classes][:80]
+    estimator = KINDS[name].fit(pixels.reshape(len(pixels), -1), labels)
+    noise = np.random.default_rng(0).normal(0, 0.5, pixels.shape)
+    shown = np.clip(pixels + noise, 0, 1).astype(np.float32)
+    logits = np.asarray(jax.vmap(interop.from_sklearn(estimator))(shown))
+    says = estimator.predict(shown.reshape(len(shown), -1))
+    np.testing.assert_array_equal(logits.argmax(axis=1), says)
+    best = np.sort(logits, axis=1)
+    assert logits.shape[1] == classes and (best[:, -1] > best[:, -2]).all()
 
 
 def test_scores_that_seldom_say_what_predict_says_are_refused():
