@@ -6,6 +6,7 @@ front doors turn images by the layout, reports keep source and parity.
 
 import dataclasses
 import typing
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from jax.tree_util import Partial
@@ -124,5 +125,14 @@ def of(model: Any) -> Origin | None:
     said = getattr(model.func if isinstance(model, Partial) else model, "origin", None)
     if isinstance(said, Origin) or not isinstance(model, Partial):
         return said if isinstance(said, Origin) else None
-    inner = (of(held) for held in model.args if isinstance(held, Partial))
+    inner = (of(held) for held in _held(model.args))
     return next((found for found in inner if found is not None), None)
+
+
+def _held(parts: Iterable[Any]) -> Iterator[Partial]:
+    """The models among arguments, an ensemble's too."""
+    for part in parts:
+        if isinstance(part, Partial):
+            yield part
+        elif isinstance(part, tuple | list):
+            yield from _held(part)

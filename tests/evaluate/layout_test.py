@@ -236,10 +236,14 @@ def pasted(images):
 
 
 def test_forms_of_a_net():
-    """Of a batch, of (x, key), and one that a wrapper holds."""
+    """Of a batch, of (x, key), in a wrapper, of several."""
     batch = interop.channels_first(jax.vmap(Partial(first, WEIGHTS)))
     wanted = short(CHANNELS_FIRST, FIRST, plan=FGSM)
-    for model, takes in ((batch, "batch"), (interop.per_example(batch), "example")):
+    two = attacks.ensemble((CHANNELS_FIRST, CHANNELS_FIRST))
+    forms = (batch, "batch"), (interop.per_example(batch), "example"), (two, None)
+    with pytest.raises(ValueError, match="channels-first images beside others"):
+        attacks.ensemble((CHANNELS_FIRST, LAST))
+    for model, takes in forms:
         found = short(model, FIRST, plan=FGSM, takes=takes)
         np.testing.assert_array_equal(found.winner, wanted.winner)
     noisy = interop.channels_first(
