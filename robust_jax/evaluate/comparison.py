@@ -36,6 +36,7 @@ class Comparison:
     def __str__(self) -> str:
         lines = [table.format_table(self.rows(), COLUMNS)]
         for name, report in self.reports.items():
+            lines += [] if report.origin is None else [f"{name}: {report.origin}"]
             lines.append(f"{name}: {report.citation()}")
             lines.append(f"{name}, claims: {report.claims}")
             if report.audit is not None:

@@ -4,6 +4,7 @@ Its images, boxes and masks are in its own layout, and so is what comes back; at
 and threats see channels last. Sides differ, so that no turn goes unnoticed.
 """
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -307,7 +308,7 @@ def test_what_is_said_decides():
     np.testing.assert_array_equal(back(IMAGES[0]), CHANNELS_FIRST(FIRST[0]))
     there = interop.channels_first(back)
     np.testing.assert_array_equal(there(FIRST[0]), CHANNELS_FIRST(FIRST[0]))
+    with pytest.raises(ValueError, match=r"surrogate=\.\.\. says no layout, and"):
+        short(CHANNELS_FIRST, FIRST, surrogate=Partial(first, WEIGHTS), audit=True)
     with pytest.raises(TypeError, match="a module of Flax Linen without its weights"):
-        import flax.linen as nn
-
         interop.channels_first(nn.Dense(3))
