@@ -31,8 +31,8 @@ class _Declared:
 
     origin: Origin
 
-    def __call__(self, model: Partial, *given: Any) -> Any:
-        return model(*given)
+    def __call__(self, model: Partial, *given: Any, **named: Any) -> Any:
+        return model(*given, **named)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,8 +43,8 @@ class _Turned:
     source: int
     to: int
 
-    def __call__(self, model: Partial, x: Any, *given: Any) -> Any:
-        return model(jnp.moveaxis(x, self.source, self.to), *given)
+    def __call__(self, model: Partial, x: Any, *given: Any, **named: Any) -> Any:
+        return model(jnp.moveaxis(x, self.source, self.to), *given, **named)
 
 
 def declared(model: Callable[..., Any], said: Origin) -> Partial:

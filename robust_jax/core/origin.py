@@ -122,10 +122,12 @@ def of(model: Any) -> Origin | None:
     >>> print(origin.of(rj.interop.channels_first(net)))
     a function, channels first
     """
-    said = getattr(model.func if isinstance(model, Partial) else model, "origin", None)
-    if isinstance(said, Origin) or not isinstance(model, Partial):
-        return said if isinstance(said, Origin) else None
-    inner = (of(held) for held in _held(model.args))
+    said = getattr(model, "origin", None)
+    if isinstance(said, Origin):
+        return said
+    if not (hasattr(model, "func") and hasattr(model, "args")):  # No `Partial`.
+        return None
+    inner = map(of, (model.func, *_held(model.args)))
     return next((found for found in inner if found is not None), None)
 
 
