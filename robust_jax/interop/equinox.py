@@ -51,7 +51,7 @@ def from_equinox(
         layout: of the images that it takes; "HWC" or "CHW".
     Returns: one example to its logits.
     Raises: TypeError: what is no module. ValueError: layers that keep statistics, and
-        no state; another layout.
+        no state; fields that cannot be compared, such as sets; another layout.
 
     >>> import equinox as eqx
     >>> linear = eqx.nn.Linear(2, 3, key=jax.random.key(0))
@@ -71,6 +71,7 @@ def from_equinox(
     arrays = [leaf for leaf in leaves if _is_array(leaf)]
     fixed = tuple(_ARRAY if _is_array(leaf) else leaf for leaf in leaves)
     apply = _Apply(structure, fixed, state is not None)
+    checks.hashable(f"module={type(module).__name__}", apply)
     return declared(Partial(apply, arrays), said)
 
 

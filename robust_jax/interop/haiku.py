@@ -66,7 +66,7 @@ def from_haiku(
         options: constant keyword arguments of the function.
     Returns: what the function takes to logits.
     Raises: TypeError: no transformed function. ValueError: a state too many, or none
-        where there must be one; another layout.
+        where there must be one; options that cannot be compared; another layout.
 
     >>> import haiku as hk
     >>> net = hk.transform(lambda x: hk.Linear(3)(x))
@@ -91,4 +91,5 @@ def from_haiku(
     named = getattr(transformed.apply, "_original_fn", transformed.apply)
     said = origin.said_of("Haiku", named, layout, mode)
     apply = _Apply(transformed.apply, takes_key, is_stateful, chosen)
+    checks.hashable(f"options={checks.shown(options)}", apply)
     return declared(Partial(apply, params, state), said)

@@ -84,7 +84,13 @@ CASES = {  # An attack and a threat; further fields as an image [H, W, C] has th
 }
 
 
-MORE = "sparse-rs", "a box", "rows", "colours"  # Fields by themselves: core's tests.
+MORE = (
+    "square",
+    "sparse-rs",
+    "a box",
+    "rows",
+    "colours",
+)  # Fields by themselves: core's tests.
 
 
 @pytest.mark.parametrize("name", in_full(CASES, MORE))
@@ -174,7 +180,7 @@ DRIVERS = {
 }
 
 
-@pytest.mark.parametrize("name", in_full(DRIVERS, ("traced", "last")))
+@pytest.mark.parametrize("name", in_full(DRIVERS, ("hosted", "traced", "last")))
 def test_drivers_turn_what_they_are_given(name):
     attack = attacks.pgd(2) if name == "last" else attacks.square(5)
     run, goal = DRIVERS[name](attack), Untargeted(LABELS)

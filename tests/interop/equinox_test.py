@@ -36,6 +36,11 @@ class Net(eqx.Module):
         return self.dense(x), state
 
 
+class Listed(eqx.Module):
+    dense: eqx.nn.Linear
+    widths: set
+
+
 def net(seed, classes=3):
     module, state = eqx.nn.make_with_state(Net)(jax.random.key(seed), classes)
     moved = jax.random.uniform(jax.random.key(seed), (2, 4), minval=0.5)
@@ -101,5 +106,8 @@ def test_statistics_need_their_state():
         interop.from_equinox(module)
     with pytest.raises(ValueError, match=r"module=Net has layers that keep statistics"):
         rj.attack("fgsm", module, X, np.zeros(4, int), threats.Linf(0.1))
+    kept = Listed(eqx.nn.Linear(2, 3, key=jax.random.key(0)), {1})
+    with pytest.raises(ValueError, match="module=Listed; expected hashable attributes"):
+        interop.from_equinox(kept)
     with pytest.raises(TypeError, match="module="):
         interop.from_equinox(jnp.tanh)
