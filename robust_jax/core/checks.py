@@ -87,6 +87,17 @@ def function(name: str, value: Any) -> None:
         raise TypeError(f"{name}={shown(value)}; expected a function")
 
 
+def hashable(name: str, value: Any) -> None:
+    """Raises ValueError for the structure of a net that cannot be compared."""
+    try:
+        hash(value)
+    except TypeError as error:
+        raise ValueError(
+            f"{name}; expected hashable attributes and options; pass tuples instead of "
+            "lists and arrays"
+        ) from error
+
+
 def flag(name: str, value: Any) -> None:
     """Raises TypeError unless `value` is True or False."""
     instance(name, value, bool | np.bool_, "True or False")

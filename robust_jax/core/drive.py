@@ -22,6 +22,7 @@ from robust_jax.core import (
     factories,
     facts,
     given,
+    layout,
     lift,
     outputs,
 )
@@ -73,9 +74,7 @@ def hosted(
         _asked(attack, to_the_end, unvouched),
     )
 
-    @own_settings()
     def run_many(keys, logits_fn, threat, x, goal, start=None):
-        given.check(keys, logits_fn, threat, x, goal)
         facts.check_use(product, threat)
         logits_fn = _now(logits_fn, x, goal)
         now = _attack_now(product, keys, logits_fn, threat, x, goal)
@@ -90,7 +89,7 @@ def hosted(
                 break
         return programs.finish(now, threat, state)
 
-    return run_many
+    return _checked(run_many)
 
 
 def traced(
@@ -102,14 +101,25 @@ def traced(
         _asked(attack, to_the_end, unvouched),
     )
 
-    @own_settings()
     def run_many(keys, logits_fn, threat, x, goal):
-        given.check(keys, logits_fn, threat, x, goal)
         facts.check_use(product, threat)
         logits_fn = _now(logits_fn, x, goal)
         threat = jax.tree.map(_strong, threat)
         now = _attack_now(product, keys, logits_fn, threat, x, goal)
         return program(now, keys, logits_fn, threat, x, goal)
+
+    return _checked(run_many)
+
+
+def _checked(run: Callable[..., AttackResult]) -> RunMany:
+    """A run of channels-last images, which takes what a user gives."""
+    turned = layout.turning(run)
+
+    @functools.wraps(run)
+    @own_settings()
+    def run_many(keys, logits_fn, threat, x, goal, *start, **named):
+        given.check(keys, logits_fn, threat, x, goal)
+        return turned(keys, logits_fn, threat, x, goal, *start, **named)
 
     return run_many
 
@@ -143,6 +153,7 @@ def shared(attack: SharedAttack, batch: int = 64) -> Callable[..., Array]:
     @own_settings()
     def run_set(key, logits_fn, threat, x, goal):
         given.check_set(key, logits_fn, threat, x, goal)
+        layout.refuse_first(logits_fn, x)
         advance = _shared_program(min(batch, len(x)))
         logits_fn, x = _now(logits_fn, x, goal), jnp.asarray(x)
         threat, goal = jax.tree.map(jnp.asarray, (threat, goal))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from robust_jax.core import checks, faces
+from robust_jax.core import checks, faces, layout
 from robust_jax.core.closures import as_of_now
 from robust_jax.core.compiling import compiled, own_settings
 from robust_jax.core.types import Array, Key, Threat
@@ -211,7 +211,7 @@ def in_tiles(
                 on_tile(real)
         return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
 
-    return run_any
+    return layout.turning(run_any)
 
 
 def threat_of(threat: _Threat, x: Any, index: np.ndarray) -> _Threat:

@@ -5,9 +5,13 @@ front doors turn images by the layout, reports keep source and parity.
 """
 
 import dataclasses
+import typing
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from jax.tree_util import Partial
+
+from robust_jax.core import checks
 
 Layout = Literal["HWC", "CHW"]  # Where the channels of an image are.
 CLOSE = 1e-4  # A larger difference of logits, relative to the largest, is another net.
@@ -32,11 +36,17 @@ class Parity:
     same_class: int
     gradients: float | None = None
     differs: str | None = None
+    is_accepted: bool = False  # by the user, though it is not close
 
     @property
     def is_close(self) -> bool:
         """Whether logits differ by rounding alone."""
         return self.logits <= CLOSE
+
+    @property
+    def is_admitted(self) -> bool:
+        """Whether evaluations take the net."""
+        return self.is_close or self.is_accepted
 
     def __str__(self) -> str:
         gradients = (
@@ -44,8 +54,17 @@ class Parity:
         )
         return (
             f"logits differ by {self.logits:.1e} of the largest{gradients}, the same "
-            f"class on {self.same_class} of {self.images} images"
+            f"class on {self.same_class} of {self.images} images{self._where}"
         )
+
+    @property
+    def _where(self) -> str:
+        first = (
+            ""
+            if self.differs is None
+            else f"; the first layer that differs is {self.differs}"
+        )
+        return first + "; accepted" * self.is_accepted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,18 +81,60 @@ class Origin:
     layout: Layout | None = None
     parity: Parity | None = dataclasses.field(default=None, compare=False)
 
+    def __str__(self) -> str:
+        where = {None: "", "HWC": ", channels last", "CHW": ", channels first"}
+        parity = "" if self.parity is None else f": {self.parity}"
+        return f"{self.source}{where[self.layout]}{parity}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What a record keeps of it."""
+        return dataclasses.asdict(self)
+
+
+def said_of(
+    library: str,
+    of: Any,
+    layout: Layout | None,
+    mode: str = "in inference mode",
+) -> Origin:
+    """What an adapter says of a net of another library.
+
+    Args:
+        library: its name.
+        of: what the net is of, a class or a function.
+        layout: what the user says.
+        mode: how it is called.
+    Raises: ValueError: another layout.
+    """
+    if layout is not None and layout not in typing.get_args(Layout):
+        raise ValueError(
+            f"layout={checks.shown(layout)}; expected 'HWC', 'CHW', or None where "
+            "images are channels last or are none"
+        )
+    module, name = (getattr(of, a, None) for a in ("__module__", "__qualname__"))
+    return Origin(" ".join(filter(None, (library, f"{module}.{name}", mode))), layout)
+
 
 def of(model: Any) -> Origin | None:
     """What is known of a model, through wrappers that hold it; None of plain functions.
 
     >>> from robust_jax.core import origin
-    >>> origin.of(rj.interop.from_host(lambda batch: batch, 2)) is None
-    True
+    >>> print(origin.of(rj.interop.channels_first(net)))
+    a function, channels first
     """
-    if not isinstance(model, Partial):
-        return getattr(model, "origin", None)
-    known = getattr(model.func, "origin", None)
-    if known is not None:
-        return known
-    inner = (of(held) for held in model.args if isinstance(held, Partial))
+    said = getattr(model, "origin", None)
+    if isinstance(said, Origin):
+        return said
+    if not (hasattr(model, "func") and hasattr(model, "args")):  # No `Partial`.
+        return None
+    inner = map(of, (model.func, *_held(model.args)))
     return next((found for found in inner if found is not None), None)
+
+
+def _held(parts: Iterable[Any]) -> Iterator[Partial]:
+    """The models among arguments, an ensemble's too."""
+    for part in parts:
+        if isinstance(part, Partial):
+            yield part
+        elif isinstance(part, tuple | list):
+            yield from _held(part)

@@ -19,6 +19,9 @@ _ADVICE = {
     "batch": "wrap it by interop.per_example(model)",
     "example and key": "bind one, as in jax.tree_util.Partial(model, key=key)",
 }
+# What Flax and Haiku raise of a net in training mode, without key or statistics.
+_OF_TRAINING = ("ModifyScopeVariableError", "InvalidRngError", "MissingRNGError")
+_EVALUATE = "pass what turns that off, such as from_linen(..., train=False)"
 _SAY = {takes: f"say takes={takes!r}" for takes in _ADVICE}
 
 
@@ -142,8 +145,13 @@ def _remedy(
         with contextlib.suppress(Exception):
             shapes(model, *given, jax.random.key(0))
             return f"it takes a key, too; {advice['example and key']}"
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said[:_SAID]}{'...' * (len(said) > _SAID)}"
+    said, kind = " ".join(str(error).split()), type(error).__name__
+    shown = f"{kind}: {said[:_SAID]}{'...' * (len(said) > _SAID)}"
+    if kind in _OF_TRAINING or "Dropout" in said:
+        return f"it draws or keeps statistics, as in training; {_EVALUATE} ({shown})"
+    if kind == "ScopeCollectionNotFound":
+        return f"pass all its variables, batch statistics too ({shown})"
+    return shown
 
 
 def _instead(shape: tuple[int, ...], takes: str | None) -> str:

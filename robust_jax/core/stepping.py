@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from robust_jax.core import checks, faces, facts, incumbent
+from robust_jax.core import checks, faces, facts, incumbent, layout
 from robust_jax.core.types import (
     Array,
     Attack,
@@ -90,7 +90,7 @@ def run(attack: Attack, *, to_the_end: bool = False) -> RunOne:
         )
         return faces.finishing(attack.finish)(threat, state)
 
-    return run_one
+    return layout.turning(run_one, lead=0)
 
 
 def run_unrolled(attack: Attack, *, to_the_end: bool = False) -> RunOne:
@@ -102,7 +102,7 @@ def run_unrolled(attack: Attack, *, to_the_end: bool = False) -> RunOne:
             state = advance(attack, logits_fn, threat, state, to_the_end=to_the_end)
         return faces.finishing(attack.finish)(threat, state)
 
-    return run_one
+    return layout.turning(run_one, lead=0)
 
 
 def last_iterate(attack: Attack) -> Callable[..., Array]:
@@ -130,4 +130,4 @@ def last_iterate(attack: Attack) -> Callable[..., Array]:
         )
         return faces.snapped(getattr(threat, "lattice", None), state.iterate, x)
 
-    return run_one
+    return layout.turning(run_one, lead=0)

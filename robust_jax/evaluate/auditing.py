@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import array_checks, checks
+from robust_jax.core import array_checks, checks, layout, origin
+from robust_jax.core.origin import Origin
 from robust_jax.evaluate.audit import POINTS, Audit, Subject, run_audit
 from robust_jax.evaluate.audit.subject import why_no_gradient
 from robust_jax.evaluate.engine import Examples
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.model import adapted, classes_of, is_as_it_was
 from robust_jax.evaluate.results import Verdicts
+from robust_jax.interop.modules import as_function
 
 AUDIT_SHARE = 0.25  # Of the plan's cost; what the checks may spend.
 
@@ -72,19 +74,30 @@ def again(
     check_points(points, True)
     if certified is not None:
         certified = array_checks.marks("certified", certified, len(run.examples.labels))
-    surrogate = settled(surrogate, run.examples.images, found.seed)
+    surrogate = settled(surrogate, run.examples.images, found.seed, run.model.origin)
     check_classes(surrogate, run.examples)
     _check_unchanged(run, found)
     return audited(run, found, points, surrogate=surrogate, certified=certified)
 
 
-def settled(surrogate: Any, images: np.ndarray, seed: int) -> Partial | None:
-    """A surrogate as it is now, if there is one.
+def settled(
+    surrogate: Any, images: np.ndarray, seed: int, said: Origin | None
+) -> Partial | None:
+    """A surrogate as it is now, if there is one, on channels-last images.
 
-    Raises: ValueError, TypeError: no net of one image that can be differentiated.
+    Args:
+        said: of the net whose surrogate it is.
+    Raises: ValueError, TypeError: no net of one image that can be differentiated, or
+        one that does not say its layout beside one of channels first.
     """
     if surrogate is None:
         return None
+    theirs = origin.of(as_function(surrogate))
+    if layout.is_first(said) and (theirs is None or theirs.layout is None):
+        raise ValueError(
+            "surrogate=... says no layout, and the model takes channels-first images; "
+            "pass interop.channels_first(surrogate), or channels_last"
+        )
     net = adapted(surrogate, images, None, 1, seed, name="surrogate").logits_fn
     why = why_no_gradient(net, images[0])
     if why is not None:

@@ -83,7 +83,8 @@ def attack(
     given = of.ids, net.logits_fn, threat, of.images, goal
     with of_a_call(len(of.labels), "attack", "image", progress) as bar:
         how: dict[str, Any] = {"seed": seed, "to_the_end": bool(to_the_end)}
-        return run_on(attack, *given, **how, on_tile=bar.update)
+        found = run_on(attack, *given, **how, on_tile=bar.update)
+    return found._replace(x_adv=net.outward(found.x_adv))
 
 
 def named(attack: Attack | str, unvouched: bool = False) -> Attack:

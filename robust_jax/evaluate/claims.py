@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from robust_jax.core import boxes, closures, compiling, lift
+from robust_jax.core import boxes, closures, compiling, layout, lift, origin
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.memo import memoised
@@ -147,6 +147,12 @@ def confirm(
     n = len(images)
     if n == 0:
         return NO_CLAIMS._replace(samples=samples)
+    if layout.is_first(origin.of(logits_fn)):
+        threat, logits_fn = (
+            layout.threat_to_last(threat, images),
+            layout.with_last(logits_fn),
+        )
+        images, x_adv = layout.to_last(images), layout.to_last(x_adv)
     eps = np.broadcast_to(np.asarray(threat.eps, np.float64), (n,))
     if isinstance(threat, ParametricThreat):
         size, box, is_outside = np.full(n, np.nan), np.zeros(n), np.zeros(n, bool)

@@ -5,9 +5,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from robust_jax.core import array_checks, checks, records
+from robust_jax.core import array_checks, checks, layout, records
 from robust_jax.core.types import Threat
-from robust_jax.evaluate.model import SAMPLES, adapted
+from robust_jax.evaluate.model import SAMPLES, adapted, admitted
 from robust_jax.evaluate.report import COLUMNS, Report
 from robust_jax.evaluate.robustness import robustness
 from robust_jax.report import table
@@ -36,6 +36,7 @@ class Comparison:
     def __str__(self) -> str:
         lines = [table.format_table(self.rows(), COLUMNS)]
         for name, report in self.reports.items():
+            lines += [] if report.origin is None else [f"{name}: {report.origin}"]
             lines.append(f"{name}: {report.citation()}")
             lines.append(f"{name}, claims: {report.claims}")
             if report.audit is not None:
@@ -96,7 +97,10 @@ def compare(
             raise ValueError(
                 f"models[{checks.shown(name)}]; expected a name fit for a file"
             )
-        adapted(model, batch, *how, name=f"models[{name!r}]")
+        function, said = admitted(model, f"models[{name!r}]")
+        layout.check_shape(said, batch.shape)
+        inside = layout.to_last(batch) if layout.is_first(said) else batch
+        adapted(function, inside, *how, name=f"models[{name!r}]")
     if journal is not None:
         records.names_a_folder("journal", journal)
     folder = None if journal is None else pathlib.Path(journal)

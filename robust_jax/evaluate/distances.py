@@ -152,7 +152,7 @@ def distances(
     name = facts.noted(plan.name, whole.stages[0].attack, threat)
     return Distances(
         name, threat.name, distance, examples.right, forwards, backwards,
-        seconds, found, claims,
+        seconds, net.outward(found), claims,
     )  # fmt: skip
 
 

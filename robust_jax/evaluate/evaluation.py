@@ -151,7 +151,8 @@ class Evaluation:
         cost = made.forwards[0, place], made.backwards[0, place]
         threat = lift.threat_of(self.threat, self.examples.images, np.asarray(position))
         distance = threat.distance(kept[1], self.examples.images[position])
-        return AttackResult(kept[1], made.margin[0, place], distance, *cost)
+        x_adv = self.model.outward(kept[1], 0)
+        return AttackResult(x_adv, made.margin[0, place], distance, *cost)
 
     def _stage(self, number: int, programs: list[Compiled]) -> StageResult:
         start, stage = time.perf_counter(), self.plan[number]

@@ -9,12 +9,14 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_jax.core import array_checks, boxes, checks, lift
+from robust_jax.core import array_checks, boxes, checks, closures, layout, lift
 from robust_jax.core.ids import example_ids
+from robust_jax.core.origin import Origin
 from robust_jax.core.types import LogitsFn, Threat
 from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.engine import Examples
-from robust_jax.evaluate.model import SAMPLES, Model, adapted
+from robust_jax.evaluate.model import SAMPLES, Model, adapted, admitted
+from robust_jax.interop.callbacks import refuse_waiting
 
 
 class Given(NamedTuple):
@@ -36,17 +38,22 @@ def given(
     certified: Any = None,
     subset: Any = None,
     cap: bool = False,
+    said: Origin | None = None,
 ) -> Given:
     """Images, labels, threat and ids as arrays that fit each other.
 
-    What rounding put beyond the box is put on its face.
+    What rounding put beyond the box is put on its face; images and threat are channels
+    last, whatever the net takes.
 
     Args:
         images, labels, threat, ids, certified, subset: see `robustness`.
         cap: the radius caps a minimum-norm attack.
-    Raises: ValueError, TypeError: see `core.checks` and `core.boxes`.
+        said: of the net, whose layout the images are in.
+    Raises: ValueError, TypeError: see `core.checks` and `core.boxes`; images that look
+        as if they were of another layout.
     """
     images = array_checks.batch(images)
+    layout.check_shape(said, images.shape)
     n = len(images)
     boxes.check(threat, images.shape, cap=cap)
     array_checks.labels(labels, n)
@@ -61,6 +68,8 @@ def given(
         names = None if names is None else names[some]
         marks = None if marks is None else marks[some]
     single = boxes.inside(images, threat)
+    if layout.is_first(said):
+        threat, single = layout.threat_to_last(threat, single), layout.to_last(single)
     names = example_ids(single, labels) if names is None else names
     return Given(single, labels, threat, names, marks)
 
@@ -71,6 +80,7 @@ def asked(net: LogitsFn, of: Given, tile: int) -> Examples:
     Raises: ValueError: answers that are no logits, labels that the net does not have;
         a net that fails when it is asked.
     """
+    refuse_waiting(closures.as_partial(net), of.images[0], tile)
     logits = _answers(net, of.images, tile)
     array_checks.clean_logits(logits)
     array_checks.labels(of.labels, len(of.images), logits.shape[1])
@@ -98,7 +108,8 @@ def checked(
     """
     checks.seed(seed)
     checks.tile(tile)
-    of = given(images, labels, threat, ids, cap=cap)
+    model, said = admitted(model)
+    of = given(images, labels, threat, ids, cap=cap, said=said)
     net = adapted(model, of.images, takes, SAMPLES, seed)
     return net, asked(net.logits_fn, of, tile), of.threat
 

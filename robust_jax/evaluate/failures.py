@@ -50,7 +50,7 @@ def failure(run: Evaluation, found: Verdicts, position: int) -> Failure:
         stage=stage.name,
         target=target,
         restart=restart,
-        x=run.examples.images[position],
+        x=run.model.outward(run.examples.images[position], 0),
         x_adv=found.x_adv[position],
         _evaluation=run,
     )

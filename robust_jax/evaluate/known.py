@@ -58,6 +58,7 @@ class Known:
             tile=options.layout.tile,
             place=np.full(n, -1),
             best_margin=examples.margin.astype(np.float32),
+            origin=model.origin,
             samples=model.samples,
             right_share=share,
         )

@@ -1,6 +1,5 @@
 """The user's net as the engine wants it: a function of one example, float32 logits."""
 
-import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -8,28 +7,67 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jax.tree_util import Partial
+from numpy.typing import NDArray
 
-from robust_jax.core import checks, closures, compiling, drive, lift, outputs
+from robust_jax.core import (
+    checks,
+    closures,
+    compiling,
+    drive,
+    layout,
+    lift,
+    origin,
+    outputs,
+)
 from robust_jax.core.memo import memoised
+from robust_jax.core.origin import Origin
 from robust_jax.core.streams import OfPlan
 from robust_jax.core.types import Array, Key
-from robust_jax.interop import from_linen, from_nnx, per_example
+from robust_jax.interop import per_example
+from robust_jax.interop.modules import as_function
 
 TAKES = ("example", "batch", "example and key")
 SAMPLES = 100  # Answers of a random net, unless the user says otherwise.
 
 
 class Model(NamedTuple):
-    """A net in the forms that an evaluation needs."""
+    """A net in the forms that an evaluation needs; images are channels last."""
 
     logits_fn: Partial  # [*S] -> [K] float32, of one example; of (x, key) if random
     batch_fn: Partial | None  # [B, *S] -> [B, K], if the user gave that
     samples: int  # answers that a random net's verdict is the majority of; else 1
+    origin: Origin | None = None  # what is said of the user's net, its layout too
 
     @property
     def is_random(self) -> bool:
         """Whether the net answers by (x, key)."""
         return self.samples > 1
+
+    def outward(self, images: Any, lead: int = 1) -> Any:
+        """Images in the layout of the user's net; see `core.layout`."""
+        is_first = layout.is_first(self.origin)
+        return layout.to_first(images, lead) if is_first else images
+
+    def inward(self, images: NDArray[Any]) -> NDArray[Any]:
+        """Images of the user's as they are inside."""
+        return layout.to_last(images) if layout.is_first(self.origin) else images
+
+
+def admitted(model: Any, name: str = "model") -> tuple[Any, Origin | None]:
+    """A user's net as a function, and what is said of it.
+
+    Raises: ValueError: it is another net than the one that it was imported from.
+    """
+    model = as_function(model)
+    said = origin.of(model)
+    parity = None if said is None else said.parity
+    if said is not None and parity is not None and not parity.is_admitted:
+        raise ValueError(
+            f"{name} is not the net that it was imported from, {said}; expected logits "
+            f"within {origin.CLOSE:g}; mend the import, or pass "
+            "interop.despite_parity(model) to judge it as it is"
+        )
+    return model, said
 
 
 def adapted(
@@ -49,7 +87,8 @@ def adapted(
         model: see `takes`; weights that are data (`jax.tree_util.Partial`) stay data.
             A module of NNX, Equinox or Linen, the last one bound to its variables, is
             taken in inference mode.
-        images: shape [N, *S], to ask for shapes; the net is not run.
+        images: shape [N, *S], channels last whatever the net takes, to ask for shapes;
+            the net is not run.
         takes: "example", [*S] -> [K]; "batch", [B, *S] -> [B, K]; "example and key",
             (x, key) -> [K], a random net, whose answer without a key is the mean of
             `samples` fixed ones. None: an example, or else a batch.
@@ -66,9 +105,12 @@ def adapted(
         )
     checks.positive_integer("samples", samples)
     checks.seed(seed)
-    model = _as_function(model)
+    model = as_function(model)
+    said = origin.of(model)
     outputs.check_callable(name, model)
-    given, shape = drive.as_partial(model), np.shape(images)[1:]
+    is_turned = layout.is_first(said) and layout.is_image(images)
+    given = layout.with_last(model) if is_turned else drive.as_partial(model)
+    shape = np.shape(images)[1:]
     one = np.zeros(shape, np.float32)
     if takes in (None, "example"):
         try:
@@ -78,32 +120,16 @@ def adapted(
                 raise
             takes = "batch"
         else:
-            return Model(_settled(given, one), None, 1)
+            return Model(_settled(given, one), None, 1, said)
     if takes == "batch":
         outputs.check(given, np.stack([one, one]), takes=takes)
-        return Model(_settled(per_example(given), one), given, 1)
+        return Model(_settled(per_example(given), one), given, 1, said)
     if samples < 2:
         raise ValueError(f"samples={samples}; a random net needs at least 2 answers")
     keys = jax.random.split(jax.random.key(seed, impl="threefry2x32"), samples)
     outputs.check(given, one, keys[0], takes=takes)
     given = closures.as_of_now(given, one, keys[0])
-    return Model(Partial(_random_answer, given, keys), None, samples)
-
-
-def _as_function(model: Any) -> Any:
-    """A module with its variables as a function in inference mode; others as they are.
-
-    Equinox is not imported unless the user has done so.
-    """
-    kind = type(model)
-    if outputs.is_module(kind, "flax.nnx"):
-        return from_nnx(model)
-    if outputs.is_module(kind, "flax.linen") and model.scope is not None:
-        return from_linen(*model.unbind())
-    if outputs.is_module(kind, "equinox"):
-        net = sys.modules["equinox"].nn.inference_mode(model)
-        return lambda x: net(x)
-    return model
+    return Model(Partial(_random_answer, given, keys), None, samples, said)
 
 
 def _takes_batches(model: Partial, one: np.ndarray) -> bool:

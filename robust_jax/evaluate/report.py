@@ -64,7 +64,7 @@ class Report(Verdicts):
             since; a report that was not made by `robustness`.
         """
         more = {"surrogate": surrogate, "certified": certified}
-        return self.audited(auditing.again(self._run, self, points, **more))
+        return self.audited(auditing.again(self._run, self._inside, points, **more))
 
     @property
     def distrust(self) -> str | None:
@@ -102,6 +102,11 @@ class Report(Verdicts):
                 "evaluate again, from the journal if there is one"
             )
         return self.evaluation
+
+    @property
+    def _inside(self) -> "Report":
+        """With channels-last images, whatever the net takes."""
+        return dataclasses.replace(self, x_adv=self._run.model.inward(self.x_adv))
 
     @property
     def passed(self) -> bool:
@@ -143,6 +148,7 @@ class Report(Verdicts):
 
     def __str__(self) -> str:
         lines = [] if self.distrust is None else [self.distrust]
+        lines += [] if self.origin is None else [f"{self.model}: {self.origin}"]
         lines += [table.format_table(self.rows(), COLUMNS), f"claims: {self.claims}"]
         if self.audit is not None:
             lines.append(str(self.audit))
@@ -199,6 +205,7 @@ class Report(Verdicts):
         """What a record keeps of this report: rows and audit, no images."""
         return {
             "model": self.model,
+            "origin": None if self.origin is None else self.origin.to_json(),
             "threat": self.threat,
             "rows": self.rows(),
             "claims": {
@@ -249,14 +256,14 @@ class Report(Verdicts):
         Args:
             out: the folder.
         Returns: which are still adversarial, and in the threat set.
-        Raises: ValueError: images that are not [N, H, W, 1] or [N, H, W, 3] in [0, 1];
-            a folder that cannot be written; a report not made by `robustness`.
+        Raises: ValueError: images that are not of one or three channels in [0, 1]; a
+            folder that cannot be written; a report not made by `robustness`.
 
         >>> print(report.write_images("out/images"))  # doctest: +SKIP
         of 67 adversarial images 66 are adversarial in 8 bits and 67 in the threat set:
         robust accuracy 34.0 % [25.5, 43.7]
         """
-        return eight_bit.write_images(self._run, self, out)
+        return eight_bit.write_images(self._run, self._inside, out)
 
     def to_robustbench(
         self, out: records.PathLike, *, dataset: str, name: str, **about: Unpack[About]
@@ -277,7 +284,7 @@ class Report(Verdicts):
         Raises: ImportError: no PyTorch. ValueError: an unknown data set or field;
             another threat than Linf or L2 of one radius; a random net.
         """
-        return robustbench.write(self._run, self, out, dataset, name, about)
+        return robustbench.write(self._run, self._inside, out, dataset, name, about)
 
     def save(self, out: records.PathLike) -> pathlib.Path:
         """Writes record.json and adversarial.npz (x_adv, winner, clean, ids) to `out`.

@@ -7,6 +7,7 @@ import numpy as np
 
 from robust_jax.core.brief import brief
 from robust_jax.core.metrics import Proportion
+from robust_jax.core.origin import Origin
 from robust_jax.evaluate.claims import NO_CLAIMS, Claims
 
 HOLDS, WRONG = -1, -2  # Winners of examples that no stage has broken.
@@ -77,10 +78,10 @@ class StageResult:
 class Verdicts:
     """Clean accuracy, what each stage left, and the worst case over all stages.
 
-    Arrays are per example in the caller's order. `x_adv` of an example that no stage
-    broke is the clean input; `winner` is the stage that broke it (-1 none, -2 the
-    model was wrong without an attack), `place` its target * restarts + restart;
-    `best_margin` is the largest that any stage reached.
+    Arrays are per example in the caller's order, images in the layout that the model
+    takes. `x_adv` of an example that no stage broke is the clean input; `winner` is the
+    stage that broke it (-1 none, -2 the model was wrong without an attack), `place` its
+    target * restarts + restart; `best_margin` is the largest that any stage reached.
     """
 
     model: str
@@ -98,6 +99,7 @@ class Verdicts:
     samples: int = 1  # of a random net's verdict
     right_share: np.ndarray | None = None  # [N] of a random net's fresh answers, at
     # x_adv where there is a winner, at the clean image otherwise
+    origin: Origin | None = dataclasses.field(default=None, kw_only=True)  # the model's
 
     @property
     def unfinished(self) -> int:

@@ -20,7 +20,7 @@ from robust_jax.evaluate.engine import Limit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import asked, given
 from robust_jax.evaluate.known import Judged
-from robust_jax.evaluate.model import Model, adapted
+from robust_jax.evaluate.model import Model, adapted, admitted
 from robust_jax.evaluate.options import Options, Run
 from robust_jax.evaluate.report import Report
 from robust_jax.evaluate.stages import Plan, Stage
@@ -53,7 +53,9 @@ def robustness(
             variables)`, as the adapters of `interop` do, so that new ones do not
             compile again. K >= 2 logits. A module of NNX, Equinox or Linen, the last
             one bound to its variables, is taken as it is, in inference mode.
-        images: shape [N, *S], floats inside the threat's box.
+        images: shape [N, *S], floats inside the threat's box; channels last, unless the
+            model says "channels first" (`interop.channels_first`), and then the
+            threat's fields and what comes back are so, too.
         labels: shape [N], integers in [0, K).
         threat: such as `threats.Linf(8 / 255)`.
         plan: a name (standard, plus, rand, swift, strongest, basic) or a tuple of
@@ -69,7 +71,8 @@ def robustness(
             surrogate, certified, name, journal, limit_minutes, on_estimate,
             on_progress, progress.
     Raises: ValueError, TypeError: bad images, labels, radius, plan, option or model, in
-        one sentence; a journal of another evaluation, damaged, or in use by another.
+        one sentence; an import that differs from its original, see
+        `interop.despite_parity`; a journal of another evaluation, damaged, or in use.
 
     >>> given = net, images, labels, rj.threats.Linf(0.25)
     >>> plan = (rj.evaluate.Stage("fgsm", rj.attacks.fgsm()),)
@@ -87,12 +90,12 @@ def robustness(
     checks.flag("audit", audit)
     _check_plan(plan)
     check_points(run.points, audit)
+    model, said = admitted(model)
+    some = {"certified": run.certified, "subset": run.subset}
     with compilation.recorded() as made, shown(run) as run:
-        of = given(
-            images, labels, threat, ids, certified=run.certified, subset=run.subset
-        )
+        of = given(images, labels, threat, ids, **some, said=said)
         _check_threat(of.threat, plan, audit)
-        surrogate = settled(run.surrogate, of.images, seed)
+        surrogate = settled(run.surrogate, of.images, seed, said)
         run = dataclasses.replace(run, surrogate=surrogate, certified=of.certified)
         net = adapted(model, of.images, takes, run.samples, seed)
         examples = asked(net.logits_fn, of, run.layout.tile)
@@ -117,6 +120,7 @@ def robustness(
     began = evaluation.began
     return dataclasses.replace(
         report,
+        x_adv=net.outward(report.x_adv),
         compilation=made.so_far,
         seconds_to_first_step=None if began is None else began - start,
     )

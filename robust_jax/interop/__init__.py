@@ -1,9 +1,23 @@
 """Other people's nets as functions that the library attacks; imported on use."""
 
+from robust_jax.interop.declared import channels_first, channels_last, despite_parity
+from robust_jax.interop.equinox import from_equinox
+from robust_jax.interop.haiku import from_haiku
 from robust_jax.interop.host import from_host
 from robust_jax.interop.layout import per_example
 from robust_jax.interop.linen import from_linen
 from robust_jax.interop.nnx import from_nnx
 from robust_jax.interop.sklearn import from_sklearn
 
-__all__ = ["from_host", "from_linen", "from_nnx", "from_sklearn", "per_example"]
+__all__ = [
+    "channels_first",
+    "channels_last",
+    "despite_parity",
+    "from_equinox",
+    "from_haiku",
+    "from_host",
+    "from_linen",
+    "from_nnx",
+    "from_sklearn",
+    "per_example",
+]

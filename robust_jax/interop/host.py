@@ -13,6 +13,8 @@ from jax.tree_util import Partial
 from numpy.typing import NDArray
 
 from robust_jax.core import checks
+from robust_jax.core.layout import declared
+from robust_jax.core.origin import Origin
 from robust_jax.core.types import Array
 
 BatchFn = Callable[[NDArray[Any]], Any]  # [B, *S] -> [B, K] scores or [B] classes
@@ -37,10 +39,20 @@ def name_of(callback: Any) -> str | None:
     Args:
         callback: the function in the program, or a wrapper of it, JAX's or our own.
     """
+    asked = _asked_by(callback)
+    return None if asked is None else asked.name()
+
+
+def is_ours(callback: Any) -> bool:
+    """Whether what a program calls back is a model of `from_host`; see `name_of`."""
+    return _asked_by(callback) is not None
+
+
+def _asked_by(callback: Any) -> _Asked | None:
     function = getattr(callback, "callback_func", callback)
     cells = getattr(function, "__closure__", None) or ()
     held = (function, *(cell.cell_contents for cell in cells))
-    return next((one.name() for one in held if isinstance(one, _Asked)), None)
+    return next((one for one in held if isinstance(one, _Asked)), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,11 +98,9 @@ def from_host(
     if num_classes < 2:
         raise ValueError(f"num_classes={num_classes}; expected an integer >= 2")
     check_answers(answers)
-    if name is not None and not (isinstance(name, str) and name):
-        raise ValueError(
-            f"name={checks.shown(name)}; expected a text that is not empty"
-        )
-    return on_host(batch_fn, num_classes, answers, lambda: name)
+    check_name(name)
+    said = Origin("a function on the host" + f" ({name})" * (name is not None))
+    return on_host(batch_fn, num_classes, answers, lambda: name, said)
 
 
 def on_host(
@@ -98,6 +108,7 @@ def on_host(
     num_classes: int,
     answers: Answers,
     name: Callable[[], str | None],
+    said: Origin,
 ) -> Partial:
     """As `from_host`, of arguments that are checked; the name is asked when needed."""
 
@@ -123,7 +134,7 @@ def on_host(
             "such as square or hop_skip_jump, or gradient=attacks.estimates.nes()"
         )
 
-    return Partial(ask)
+    return declared(ask, said)
 
 
 def check_answers(answers: Any) -> None:
@@ -131,6 +142,14 @@ def check_answers(answers: Any) -> None:
     if not isinstance(answers, str) or answers not in ("scores", "labels"):
         said = checks.shown(answers)
         raise ValueError(f"answers={said}; expected 'scores' or 'labels'")
+
+
+def check_name(name: Any) -> None:
+    """Raises ValueError for what is no name, nor None."""
+    if name is not None and not (isinstance(name, str) and name):
+        raise ValueError(
+            f"name={checks.shown(name)}; expected a text that is not empty"
+        )
 
 
 def _called_back(asked: _Asked, num_classes: int, x: Array) -> Array:

@@ -5,7 +5,9 @@ from typing import Any
 
 from jax.tree_util import Partial
 
-from robust_jax.core import checks
+from robust_jax.core import checks, origin
+from robust_jax.core.layout import declared
+from robust_jax.core.origin import Layout
 from robust_jax.core.types import Array
 
 
@@ -22,7 +24,7 @@ class _Apply:
         return nnx.merge(self.graphdef, state, copy=True)(x)
 
 
-def from_nnx(module: Any) -> Partial:
+def from_nnx(module: Any, *, layout: Layout | None = None) -> Partial:
     """An NNX module as one function of x, a pytree, in evaluation mode.
 
     Guarantees: the module itself stays as it is, mode included; later changes of it do
@@ -31,8 +33,9 @@ def from_nnx(module: Any) -> Partial:
 
     Args:
         module: a `flax.nnx.Module` that is called with x alone.
+        layout: of the images that it takes, "HWC" or "CHW"; see `channels_first`.
     Returns: what the module takes to logits.
-    Raises: TypeError: what is no such module.
+    Raises: TypeError: what is no such module. ValueError: another layout.
     """
     from flax import nnx
 
@@ -40,4 +43,5 @@ def from_nnx(module: Any) -> Partial:
     evaluation = nnx.clone(module)
     evaluation.eval()
     graphdef, state = nnx.split(evaluation)
-    return Partial(_Apply(graphdef), state)
+    said = origin.said_of("NNX", type(module), layout)
+    return declared(Partial(_Apply(graphdef), state), said)

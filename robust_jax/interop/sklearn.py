@@ -9,7 +9,8 @@ import numpy as np
 from jax.tree_util import Partial
 from numpy.typing import NDArray
 
-from robust_jax.interop.host import Answers, BatchFn, check_answers, from_host, on_host
+from robust_jax.core import origin
+from robust_jax.interop.host import Answers, BatchFn, check_answers, check_name, on_host
 
 # Fewer images do not tell, and more of them do, that scores are of something else.
 _ENOUGH, _SELDOM = 8, 0.5
@@ -59,10 +60,10 @@ def from_sklearn(
     asked = estimator.predict
     if kind == "scores" and score is not None:
         asked = _leading(score, estimator.predict)
-    if name is not None:
-        return from_host(_flattened(asked), len(classes), answers=kind, name=name)
-    pickled = functools.partial(_pickled, estimator)
-    return on_host(_flattened(asked), len(classes), kind, pickled)
+    check_name(name)
+    known = functools.partial(_pickled, estimator) if name is None else lambda: name
+    said = origin.said_of("scikit-learn", type(estimator), None, "")
+    return on_host(_flattened(asked), len(classes), kind, known, said)
 
 
 def _pickled(estimator: Any) -> str | None:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from robust_jax.core import flops as flops_of
+from robust_jax.core import checks, flops as flops_of
 from robust_jax.core.compiling import compiled
 from robust_jax.core.types import Array, Key
 from robust_jax.models.normalisation import BatchMode
@@ -117,13 +117,7 @@ def logits_fn(module: nn.Module, variables: Variables, **options: Any) -> Partia
     (3,)
     """
     apply = Apply(module, tuple(sorted(options.items())))
-    try:
-        hash(apply)
-    except TypeError as error:
-        raise ValueError(
-            f"module={type(module).__name__}; expected hashable attributes and "
-            "options; pass tuples instead of lists and arrays"
-        ) from error
+    checks.hashable(f"module={type(module).__name__}", apply)
     return Partial(apply, variables)
 
 

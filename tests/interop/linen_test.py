@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+import robust_jax as rj
 from robust_jax.interop import from_linen, per_example
 
 
@@ -49,6 +50,27 @@ def test_batch_nets_one_by_one_without_retracing():
     assert len(traces) == 1
     gradients(per_example(from_linen(Net(7), variables_of(Net(7), 0), train=False)), x)
     assert len(traces) == 2
+
+
+class Dropped(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=True):
+        return nn.Dense(3)(nn.Dropout(0.5, deterministic=not train)(x))
+
+
+def test_a_net_in_training_mode_gets_one_sentence():
+    images, labels = np.full((2, 4, 4, 1), 0.5, np.float32), np.zeros(2, int)
+    variables = variables_of(Net(), 0)
+    dropped = Dropped().init(jax.random.key(0), images[0, 0, 0], False)
+    bare = {"params": variables["params"]}
+    for said, model, x in (
+        ("as in training; pass .* train=False", from_linen(Net(), variables), images),
+        ("pass all its variables", from_linen(Net(), bare, train=False), images),
+        ("as in training", from_linen(Dropped(), dropped), images[:, 0, 0]),
+    ):
+        model = per_example(model)
+        with pytest.raises(ValueError, match=said):
+            rj.attack("fgsm", model, x, labels, rj.threats.Linf(0.1))
 
 
 def test_plain_functions_of_a_batch():

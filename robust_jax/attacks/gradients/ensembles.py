@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from robust_jax.core.drive import as_partial
+from robust_jax.core import layout, origin
+from robust_jax.core.closures import as_partial
 from robust_jax.core.types import Array, LogitsFn
 
 
@@ -19,7 +20,8 @@ def ensemble(models: Sequence[LogitsFn], weights: Sequence[float] = ()) -> Parti
     Args:
         models: one example [*S] -> logits [K], of one K.
         weights: one for each model, > 0; equal by default. They are scaled to sum to 1.
-    Raises: ValueError: no model; weights of another number or not > 0.
+    Raises: ValueError: no model; weights of another number or not > 0; models that take
+        other layouts (`interop.channels_first`).
     References: Dong et al., "Boosting Adversarial Attacks with Momentum", CVPR 2018,
         Sec. 3.4: fusing logits transferred better than fusing probabilities or losses.
 
@@ -33,6 +35,11 @@ def ensemble(models: Sequence[LogitsFn], weights: Sequence[float] = ()) -> Parti
     if len(given) != len(models) or min(given) <= 0:
         raise ValueError(
             f"weights={given}; expected {len(models)} numbers > 0, one for each model"
+        )
+    if len(set(map(layout.is_first, map(origin.of, models)))) > 1:
+        raise ValueError(
+            "models of channels-first images beside others; expected one layout: pass "
+            "interop.channels_last(model) for the former"
         )
     shares = jnp.asarray(given) / sum(given)
     return Partial(_mean, tuple(as_partial(m) for m in models), shares)
