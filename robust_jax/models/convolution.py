@@ -8,10 +8,11 @@ barrier around those made no difference.) Other platforms keep the standard grad
 which they map to kernels of their own.
 """
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -28,6 +29,15 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Up to this many pixels per patch one matmul of patches took 0.25 to 0.7 of the time of
 # the convolution (forward and input gradient, 2 CPU cores); no gain was left at 144.
 _LARGEST_PATCH = 64
+_PLAIN = jax.make_user_context(False)  # Of this thread; compiled functions know it.
+
+
+def plain_convolutions() -> contextlib.AbstractContextManager[None]:
+    """Within it, `conv2d` is JAX's own convolution, as those who export nets want it.
+
+    Nothing that is traced within it, or outside, is taken for the other.
+    """
+    return cast(contextlib.AbstractContextManager[None], _PLAIN(True))
 
 
 def conv2d(
@@ -62,7 +72,9 @@ def conv2d(
     window = _window(x, kernel, stride, padding)
     batch = x.shape[:-3]
     x = x.reshape(math.prod(batch), *x.shape[-3:])
-    if _is_few_pixels(kernel, window):
+    if _PLAIN.value:
+        y = _standard(x, kernel, window)
+    elif _is_few_pixels(kernel, window):
         y = _matmul_of_patches(x, kernel, window)
     else:
         y = _convolve(x, kernel, window)
