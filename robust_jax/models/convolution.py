@@ -9,10 +9,11 @@ which they map to kernels of their own.
 """
 
 import contextlib
+import contextvars
 import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -29,15 +30,30 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Up to this many pixels per patch one matmul of patches took 0.25 to 0.7 of the time of
 # the convolution (forward and input gradient, 2 CPU cores); no gain was left at 144.
 _LARGEST_PATCH = 64
-_PLAIN = jax.make_user_context(False)  # Of this thread; compiled functions know it.
+_IS_PLAIN = contextvars.ContextVar("plain_convolutions", default=False)
 
 
-def plain_convolutions() -> contextlib.AbstractContextManager[None]:
-    """Within it, `conv2d` is JAX's own convolution, as those who export nets want it.
+@functools.cache
+def _apart() -> Any:
+    """What keeps JAX's memory of traced functions apart.
 
-    Nothing that is traced within it, or outside, is taken for the other.
+    Made at its first use: when there is a new one, JAX traces everything anew, once.
     """
-    return cast(contextlib.AbstractContextManager[None], _PLAIN(True))
+    return jax.make_user_context(False)
+
+
+@contextlib.contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Within it `conv2d` is JAX's own convolution, as those who export nets want it.
+
+    Of this thread alone; nothing traced within it is taken for what is traced outside.
+    """
+    before = _IS_PLAIN.set(True)
+    try:
+        with _apart()(True):
+            yield
+    finally:
+        _IS_PLAIN.reset(before)
 
 
 def conv2d(
@@ -72,7 +88,7 @@ def conv2d(
     window = _window(x, kernel, stride, padding)
     batch = x.shape[:-3]
     x = x.reshape(math.prod(batch), *x.shape[-3:])
-    if _PLAIN.value:
+    if _IS_PLAIN.get():
         y = _standard(x, kernel, window)
     elif _is_few_pixels(kernel, window):
         y = _matmul_of_patches(x, kernel, window)

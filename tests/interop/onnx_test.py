@@ -13,7 +13,7 @@ import pytest
 
 from robust_jax.core import origin
 from robust_jax.interop import from_onnx
-from robust_jax.interop.onnx import runtimes
+from robust_jax.interop.onnx import runtimes, structure
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 SHAPE = (3, 8, 8)
@@ -300,3 +300,34 @@ def test_without_onnx_a_sentence_says_what_to_install(residual, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"pip install 'robust_jax\[onnx\]'"):
         from_onnx(residual)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_same"),
+    [
+        ("k = Constant<value = int64[1] {1}>() y = ReduceSum(x, k)", True),
+        ("k = Constant<value = int64[1] {0}>() y = ReduceSum(x, k)", False),
+        ("k = Constant<value = int64[1] {1}>() y = ReduceMean(x, k)", False),
+        (
+            "k = Constant<value = int64[1] {1}>() y = ReduceSum<keepdims=0>(x, k)",
+            False,
+        ),
+    ],
+)
+def test_graphs_are_equal_if_they_compute_the_same(body, is_same):
+    first = graph_of("k = Constant<value = int64[1] {1}>() y = ReduceSum(x, k)")
+    graph, _ = structure.graph_of(first)
+    other, _ = structure.graph_of(graph_of(body))
+    assert (graph == other) == is_same
+    assert (hash(graph) == hash(other)) == is_same
+
+
+def test_functions_of_the_file_are_part_of_it(tmp_path):
+    text = """<ir_version: 10, opset_import: ["" : 17, "own" : 1]>
+    g (float[N,4] x) => (float[N,4] y) { y = own.Twice(x) }
+    <domain: "own", opset_import: ["" : 17]>
+    Twice (x) => (y) { y = Add(x, x) }"""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(onnx.parser.parse_model(text).SerializeToString())
+    x = jnp.arange(4.0)
+    np.testing.assert_array_equal(from_onnx(path)(x), 2 * x)
