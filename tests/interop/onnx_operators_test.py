@@ -90,6 +90,8 @@ CASES = [  # A body and an opset, 17 where none is said.
     "y = ConvTranspose<output_shape=[11, 12], strides=[2, 2]>(x, up)",
     "y = MaxPool<kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1]>(x)",
     "y = MaxPool<kernel_shape=[2, 2], strides=[3, 4], ceil_mode=1>(x)",
+    "y = MaxPool<kernel_shape=[2, 2], strides=[3, 4], pads=[0, 0, 1, 1], ceil_mode=1>"
+    "(x)",
     "y = MaxPool<kernel_shape=[2, 2], dilations=[2, 3]>(x)",
     "y = AveragePool<kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]>(x)",
     "y = AveragePool<kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], "

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from robust_jax.core import origin
+from robust_jax.core import compilation, origin
 from robust_jax.interop import from_onnx
 from robust_jax.interop.onnx import runtimes, structure
 
@@ -122,21 +122,16 @@ def test_it_has_them_in_64_bits(kind, tmp_path):
 
 
 def test_other_weights_of_the_same_graph_compile_nothing(residual, tmp_path):
-    traced = 0
-
-    @jax.jit
-    def asked(net, x):
-        nonlocal traced
-        traced += 1
-        return net(x)
-
+    asked = jax.jit(lambda net, x: net(x))
     module = module_of(Residual, seed=1)
+    other = export(module, tmp_path / "other.onnx")
     x = np.random.default_rng(2).random(SHAPE, np.float32)
     asked(from_onnx(residual), x)
-    found = asked(from_onnx(export(module, tmp_path / "other.onnx")), x)
+    with compilation.recorded() as made:
+        found = asked(from_onnx(other), x)
+    assert made.so_far.lowered == 0
     wanted = module(torch.tensor(x)[None])[0].detach().numpy()
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
-    assert traced == 1
 
 
 def test_a_batch_of_one_is_called_for_each_example(residual, tmp_path):

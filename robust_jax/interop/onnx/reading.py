@@ -1,6 +1,7 @@
 """A graph of ONNX as a function of JAX, compared with what a runtime computes."""
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
@@ -121,7 +122,7 @@ def _parity(
         raise ValueError(
             f"{runtime.name} cannot compute the graph: {reason}"
         ) from error
-    found = np.asarray(compiled(jax.vmap(net), brief=True)(batch))
+    found = answers(net, batch)
     parity = Parity(
         len(batch),
         relative_difference(found, wanted),
@@ -132,6 +133,17 @@ def _parity(
     return dataclasses.replace(
         parity, differs=_first_difference(model, net, asked[:_TOLD])
     )
+
+
+@functools.cache
+def _over_batch() -> Any:
+    """The net is an argument: other weights of the same graph compile nothing."""
+    return compiled(lambda net, batch: jax.vmap(net)(batch), brief=True)
+
+
+def answers(net: Partial, batch: NDArray[Any]) -> NDArray[Any]:
+    """The logits of a batch."""
+    return np.asarray(_over_batch()(net, batch))
 
 
 def relative_difference(found: Any, wanted: Any) -> float:

@@ -12,11 +12,10 @@ from jax.extend import core as jex
 from numpy.typing import NDArray
 
 from robust_jax.core import checks, extras, records
-from robust_jax.core.closures import traced_now
-from robust_jax.core.compiling import compiled
+from robust_jax.core.closures import as_partial, traced_now
 from robust_jax.core.types import Array
 from robust_jax.interop.onnx import runtimes
-from robust_jax.interop.onnx.reading import COMPARED, relative_difference
+from robust_jax.interop.onnx.reading import COMPARED, answers, relative_difference
 from robust_jax.interop.onnx.replaying import operations, replay
 from robust_jax.interop.onnx.tidying import tidy
 
@@ -120,7 +119,7 @@ def _largest_difference(model: Any, net: Any, shape: tuple[int, ...]) -> float:
     images: NDArray[Any] = np.random.default_rng(0).random(
         (COMPARED, *shape), np.float32
     )
-    wanted = np.asarray(compiled(jax.vmap(net), brief=True)(images))
+    wanted = answers(as_partial(net), images)
     try:
         runtime = runtimes.in_onnxruntime(model)
         found = [runtime.asked(images, one_by_one) for one_by_one in (False, True)]
