@@ -88,6 +88,8 @@ def test_layers_are_those_that_verifiers_know(exported):
     assert fast["Conv"] == 2 and fast["Relu"] == 3 and fast["Gemm"] == 2
     wide = operators(folder / "wide_resnet.onnx")
     assert wide["Conv"] == 9 and wide["Relu"] == 7
+    vit = operators(folder / "vit.onnx")  # One block: the values' sum stays.
+    assert vit["MatMul"] == 7 and vit["Einsum"] == 1
     for found in (fast, wide):
         unlike = {"Einsum", "Max", "Shape", "Concat", "Slice", "Expand", "Sqrt"}
         assert not unlike.intersection(found)

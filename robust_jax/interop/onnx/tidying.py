@@ -7,6 +7,7 @@ import numpy as np
 from robust_jax.interop.onnx import structure
 from robust_jax.interop.onnx.graph import OPERATORS, computed
 from robust_jax.interop.onnx.pools import with_image_pools
+from robust_jax.interop.onnx.products import with_matrix_products
 from robust_jax.interop.onnx.values import Call
 
 
@@ -26,6 +27,7 @@ def tidy(model: Any) -> Any:
     tensors = copy.graph.initializer
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in tensors}
     nodes = with_image_pools(list(copy.graph.node), constants)
+    nodes = with_matrix_products(nodes, constants)
     made_by = {name: node for node in nodes for name in node.output}
     sides, renamed = _sides(copy), dict[str, str]()
     for node in nodes:
@@ -36,9 +38,8 @@ def tidy(model: Any) -> Any:
             constants[node.output[0]] = known
         elif node.op_type in ("Reshape", "Expand"):
             new = _shape_of_free_batch(node, made_by, constants)
-            before = made_by.get(node.input[0])
-            if before is not None and before.op_type == node.op_type == "Reshape":
-                node.input[0] = before.input[0]
+            if new is not None and node.op_type == "Reshape":
+                _skip_reshape(node, made_by)
             if new is not None and sides.get(node.input[0]) == (None, *new):
                 renamed[node.output[0]] = node.input[0]
     _keep_what_is_used(copy, nodes, constants)
@@ -53,7 +54,10 @@ def _known(node: Any, constants: dict[str, np.ndarray]) -> np.ndarray | None:
     if node.op_type not in OPERATORS:
         return None
     call = Call(structure.node_of(node), structure.NEWEST, np.dtype(np.float32))
-    value = np.asarray(computed(call, given)[0])
+    try:
+        value = np.asarray(computed(call, given)[0])
+    except ValueError:  # What is not read stays as it is.
+        return None
     return value if value.size <= sum(np.size(v) for v in given) else None
 
 
@@ -96,6 +100,13 @@ def _shape_of_free_batch(
     constants[name] = np.array([start, *rest], np.int64)
     node.input[1] = name
     return tuple(int(side) for side in rest)
+
+
+def _skip_reshape(node: Any, made_by: dict[str, Any]) -> None:
+    """A reshape of a reshape is one of what that was given."""
+    before = made_by.get(node.input[0])
+    if before is not None and before.op_type == "Reshape":
+        node.input[0] = before.input[0]
 
 
 def _keep_what_is_used(
