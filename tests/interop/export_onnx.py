@@ -80,6 +80,7 @@ NETS = {
     "nnx": lambda: (rj.interop.from_nnx(NnxNet()), COLOUR),
     "by_hand": lambda: (by_hand, GRAY),
     "called_back": lambda: (called_back, GRAY),
+    "failing": lambda: (lambda x: x @ jnp.ones((3, 2)), GRAY),
     "batch": lambda: (lambda x: x.reshape(2, -1), GRAY),
 }
 

@@ -221,6 +221,7 @@ REFUSED = [
     ("y = SpaceToDepth<blocksize=2, mode='CRD'>(x)", "mode='CRD'"),
     ("y = IsInf<detect_negative=0>(x)", "detect_negative=0, which is not read"),
     ("s = Cast<to=7>(x) y = Expand(x, s)", "takes its shape from values of the images"),
+    ("y = Gather<axis=1>(x, i4)", "index 4 is out of bounds"),
     ("y = Cast<to=8>(x)", "ONNX's type 8"),
     ("y = MatMul(x, kernel)", r"cannot be computed of inputs of shape \[\(2, 4, 5, 6"),
     ("y = DepthToSpace(x)", "has no attribute 'blocksize'"),

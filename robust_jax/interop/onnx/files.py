@@ -12,6 +12,7 @@ import numpy as np
 
 from robust_jax.core import checks, extras
 from robust_jax.core.origin import Layout
+from robust_jax.interop.onnx.values import in_a_line
 
 _FLOATS = {1: np.float32, 10: np.float16, 11: np.float64}  # By ONNX's numbers.
 
@@ -49,10 +50,9 @@ def read(path: Any) -> Any:
                 f"path={os.fspath(path)!r} keeps weights in the file {missing!r}, "
                 "which is not beside it; copy both"
             ) from error
-        reason = " ".join(str(error).split())
         raise ValueError(
             f"path={os.fspath(path)!r} keeps weights in a file that cannot be read: "
-            f"{reason}"
+            f"{in_a_line(error)}"
         ) from error
     return model
 

@@ -18,7 +18,13 @@ from robust_jax.interop.onnx import (
     shapes,
     windows,
 )
-from robust_jax.interop.onnx.values import Call, Node, UnsupportedError, Value
+from robust_jax.interop.onnx.values import (
+    Call,
+    Node,
+    UnsupportedError,
+    Value,
+    in_a_line,
+)
 
 OPERATORS = {
     name: function
@@ -78,10 +84,10 @@ def computed(call: Call, given: list[Value]) -> tuple[Value, ...]:
     except UnsupportedError as error:
         raise ValueError(f"{call.node} {error}") from error
     except Exception as error:  # Whatever NumPy and JAX say of shapes and types.
-        reason = " ".join(str(error).split())
         shapes = [np.shape(value) for value in given if value is not None]
         raise ValueError(
-            f"{call.node} cannot be computed of inputs of shape {shapes}: {reason}"
+            f"{call.node} cannot be computed of inputs of shape {shapes}: "
+            f"{in_a_line(error)}"
         ) from error
     return found if isinstance(found, tuple) else (found,)
 

@@ -50,9 +50,12 @@ def gather(call: Call, x: Value, indices: Value) -> Value:
     axis = call.attribute("axis", 0)
     if is_known(x, indices):
         return np.take(x, indices, axis)
-    if is_known(indices) and np.ndim(indices) == 0:
-        return lax.index_in_dim(x, int(indices), axis, keepdims=False)
-    return jnp.take(x, indices, axis)
+    if not is_known(indices):
+        return jnp.take(x, indices, axis)
+    places = np.arange(x.shape[axis])[indices]  # Raises what is out of range.
+    if places.ndim == 0:
+        return lax.index_in_dim(x, int(places), axis, keepdims=False)
+    return jnp.take(x, places, axis, mode="clip")
 
 
 def gather_elements(call: Call, x: Value, indices: Value) -> Value:

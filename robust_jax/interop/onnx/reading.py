@@ -16,6 +16,7 @@ from robust_jax.core.compiling import compiled
 from robust_jax.core.origin import CLOSE, Layout, Origin, Parity
 from robust_jax.interop.onnx import files, runtimes, structure
 from robust_jax.interop.onnx.graph import Apply
+from robust_jax.interop.onnx.values import in_a_line
 
 COMPARED = 64  # Images, for parity.
 _TOLD = 4  # Images of which all values are compared, where logits differ.
@@ -118,10 +119,8 @@ def _parity(
     try:
         (wanted,) = runtime.asked(asked, one_by_one)
     except Exception as error:  # Whatever a runtime says of a graph.
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"{runtime.name} cannot compute the graph: {reason}"
-        ) from error
+        said = in_a_line(error)
+        raise ValueError(f"{runtime.name} cannot compute the graph: {said}") from error
     found = answers(net, batch)
     parity = Parity(
         len(batch),

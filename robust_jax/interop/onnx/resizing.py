@@ -59,7 +59,7 @@ def resize(
         places = _PLACES[named](axis, np.arange(axis.new, dtype=np.float32))
         if mode == "nearest":
             index = np.clip(rounding(places), 0, axis.old - 1).astype(np.int32)
-            x = jnp.take(x, index, along)
+            x = jnp.take(x, index, along, mode="clip")
         else:
             x = _between(x, along, np.clip(places, 0, axis.old - 1))
     return x
@@ -93,7 +93,8 @@ def _between(x: Value, along: int, places: np.ndarray) -> Value:
     sides = [1] * x.ndim
     sides[along] = -1
     share = (places - low).reshape(sides).astype(x.dtype)
-    return jnp.take(x, low, along) * (1 - share) + jnp.take(x, high, along) * share
+    below, above = (jnp.take(x, i, along, mode="clip") for i in (low, high))
+    return below * (1 - share) + above * share
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {"Resize": resize}

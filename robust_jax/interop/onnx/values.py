@@ -14,6 +14,7 @@ import numpy as np
 
 Value = Any  # A NumPy array where it is known, an array of JAX where it is not.
 _MISSING = object()
+_LONGEST = 300  # Characters of what others say.
 
 # The numbers of ONNX's TensorProto.DataType.
 _DTYPES = {
@@ -53,6 +54,12 @@ _HARMLESS = {
     "softmax_precision",
     "stash_type",
 }
+
+
+def in_a_line(error: Exception) -> str:
+    """What an error of another library says, as a sentence may hold it."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 class UnsupportedError(ValueError):

@@ -18,6 +18,7 @@ from robust_jax.interop.onnx import runtimes
 from robust_jax.interop.onnx.reading import COMPARED, answers, relative_difference
 from robust_jax.interop.onnx.replaying import operations, replay
 from robust_jax.interop.onnx.tidying import tidy
+from robust_jax.interop.onnx.values import in_a_line
 
 _LARGEST = 1e-5  # Relative difference of logits.
 
@@ -52,6 +53,8 @@ def to_onnx(net: Callable[[Array], Array], example: Any, path: Any) -> float:
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"path={os.fspath(path)!r}; its folder is not there")
+    if os.path.isdir(path):
+        raise ValueError(f"path={os.fspath(path)!r} is a folder; expected a file")
     jax2onnx = extras.needed("jax2onnx", "onnx-export", "interop.to_onnx")
     extras.needed("onnxruntime", "onnx-export", "interop.to_onnx")
     shape = np.shape(example)
@@ -74,8 +77,13 @@ def _written(jax2onnx: Any, net: Any, example: jax.ShapeDtypeStruct) -> Any:
     """
     from robust_jax.models.convolution import plain_convolutions  # Loads Flax.
 
-    with jax.enable_x64(False), plain_convolutions():
-        closed, shape = traced_now(net, example)
+    try:
+        with jax.enable_x64(False), plain_convolutions():
+            closed, shape = traced_now(net, example)
+    except Exception as error:  # Whatever a net says of a shape.
+        raise ValueError(
+            f"net fails on an example of shape {example.shape}: {in_a_line(error)}"
+        ) from error
     if not hasattr(shape, "shape") or len(shape.shape) != 1:
         raise ValueError(
             f"net gives {shape} for an example of shape {example.shape}; expected "
@@ -92,8 +100,8 @@ def _written(jax2onnx: Any, net: Any, example: jax.ShapeDtypeStruct) -> Any:
     try:
         return jax2onnx.to_onnx(of_batch, [("B", *example.shape)])
     except Exception as error:  # Whatever its many parts raise.
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"net cannot be written by jax2onnx: {reason}") from error
+        said = in_a_line(error)
+        raise ValueError(f"net cannot be written by jax2onnx: {said}") from error
     finally:
         spoken.setLevel(level)
 
@@ -124,6 +132,6 @@ def _largest_difference(model: Any, net: Any, shape: tuple[int, ...]) -> float:
         runtime = runtimes.in_onnxruntime(model)
         found = [runtime.asked(images, one_by_one) for one_by_one in (False, True)]
     except Exception as error:  # Whatever it says of a graph.
-        reason = " ".join(str(error).split())
-        raise ValueError(f"onnxruntime does not take the file: {reason}") from error
+        said = in_a_line(error)
+        raise ValueError(f"onnxruntime does not take the file: {said}") from error
     return max(relative_difference(logits, wanted) for (logits,) in found)
