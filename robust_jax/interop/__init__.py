@@ -7,6 +7,8 @@ from robust_jax.interop.host import from_host
 from robust_jax.interop.layout import per_example
 from robust_jax.interop.linen import from_linen
 from robust_jax.interop.nnx import from_nnx
+from robust_jax.interop.onnx.reading import from_onnx
+from robust_jax.interop.onnx.writing import to_onnx
 from robust_jax.interop.sklearn import from_sklearn
 
 __all__ = [
@@ -18,6 +20,8 @@ __all__ = [
     "from_host",
     "from_linen",
     "from_nnx",
+    "from_onnx",
     "from_sklearn",
     "per_example",
+    "to_onnx",
 ]

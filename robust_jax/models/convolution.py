@@ -8,9 +8,11 @@ barrier around those made no difference.) Other platforms keep the standard grad
 which they map to kernels of their own.
 """
 
+import contextlib
+import contextvars
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -28,6 +30,30 @@ _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 # Up to this many pixels per patch one matmul of patches took 0.25 to 0.7 of the time of
 # the convolution (forward and input gradient, 2 CPU cores); no gain was left at 144.
 _LARGEST_PATCH = 64
+_IS_PLAIN = contextvars.ContextVar("plain_convolutions", default=False)
+
+
+@functools.cache
+def _apart() -> Any:
+    """What keeps JAX's memory of traced functions apart.
+
+    Made at its first use: when there is a new one, JAX traces everything anew, once.
+    """
+    return jax.make_user_context(False)
+
+
+@contextlib.contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Within it `conv2d` is JAX's own convolution, as those who export nets want it.
+
+    Of this thread alone; nothing traced within it is taken for what is traced outside.
+    """
+    before = _IS_PLAIN.set(True)
+    try:
+        with _apart()(True):
+            yield
+    finally:
+        _IS_PLAIN.reset(before)
 
 
 def conv2d(
@@ -62,7 +88,9 @@ def conv2d(
     window = _window(x, kernel, stride, padding)
     batch = x.shape[:-3]
     x = x.reshape(math.prod(batch), *x.shape[-3:])
-    if _is_few_pixels(kernel, window):
+    if _IS_PLAIN.get():
+        y = _standard(x, kernel, window)
+    elif _is_few_pixels(kernel, window):
         y = _matmul_of_patches(x, kernel, window)
     else:
         y = _convolve(x, kernel, window)

@@ -13,6 +13,7 @@ from jax.test_util import check_grads
 
 from robust_jax import models
 from robust_jax.models import Conv, conv2d
+from robust_jax.models.convolution import plain_convolutions
 
 # image, channels, features, kernel, stride, padding
 CASES = {
@@ -183,3 +184,17 @@ def test_module_is_interchangeable_with_flax(padding, use_bias):
 def test_refuses(x, kernel, stride, padding, message):
     with pytest.raises(ValueError, match=message):
         conv2d(jnp.zeros(x), jnp.zeros(kernel), stride, padding)
+
+
+def test_plain_convolutions_are_those_of_jax_in_this_block_alone():
+    x, kernel = jnp.ones((4, 4, 1)), jnp.ones((2, 2, 1, 3))  # Few pixels.
+    asked = jax.jit(lambda x: conv2d(x, kernel, 2))
+
+    def names():
+        text = str(jax.make_jaxpr(asked)(x))
+        return "conv_general_dilated" in text, "dot_general" in text
+
+    assert names() == (False, True)
+    with plain_convolutions():
+        assert names() == (True, False)
+    assert names() == (False, True)

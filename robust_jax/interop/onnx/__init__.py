@@ -1,0 +1,1 @@
+"""ONNX files: graphs read as functions of JAX, and functions written as graphs."""
