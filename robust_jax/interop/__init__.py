@@ -6,12 +6,14 @@ from robust_jax.interop.linen import from_linen
 from robust_jax.interop.nnx import from_nnx
 from robust_jax.interop.sklearn import from_sklearn
 from robust_jax.interop.torch_files import read_state_dict
+from robust_jax.interop.torch_modules import from_torch
 
 __all__ = [
     "from_host",
     "from_linen",
     "from_nnx",
     "from_sklearn",
+    "from_torch",
     "per_example",
     "read_state_dict",
 ]
