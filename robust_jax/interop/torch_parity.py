@@ -19,6 +19,7 @@ from robust_jax.interop.torch_original import Original, array_of, reason_of
 if TYPE_CHECKING:
     from robust_jax.interop.torch_modules import Apply
 
+_TINY = float(np.finfo(np.float32).tiny)
 _IMAGES = 64
 _FEWEST = 4  # Images that gradients are compared on.
 _AT_ONCE = 2e9  # Operations of a batch: what is in memory at a time.
@@ -53,7 +54,7 @@ def measured(apply: "Apply", original: Original, x: np.ndarray) -> Parity:
     at_once = int(np.clip(_AT_ONCE / cost, 1, len(x)))
     theirs = _of_torch(original, _as_theirs(apply, x), at_once)
     ours = _of_jax(model, x, at_once)
-    largest = max(float(np.abs(theirs).max()), np.finfo(np.float32).tiny)
+    largest = max(float(np.abs(theirs).max()), _TINY)
     off = float(np.abs(ours - theirs).max()) / largest
     off = off if np.isfinite(off) else float("inf")
     same = int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
@@ -138,7 +139,7 @@ def _each_gradient(
     ask = compiled(jax.vmap(jax.grad(_margin, 1), (None, 0, 0)), brief=True)
     ours = _as_theirs(apply, np.asarray(ask(model, x, top)))
     away = np.abs(ours - theirs).reshape(len(x), -1).max(axis=1)
-    largest = max(float(np.abs(theirs).max()), np.finfo(np.float32).tiny)
+    largest = max(float(np.abs(theirs).max()), _TINY)
     return np.where(np.isfinite(away), away, np.inf) / largest
 
 
@@ -190,7 +191,7 @@ def _first_that_differs(
 
 
 def _is_close(a: np.ndarray, b: np.ndarray) -> bool:
-    scale = max(float(np.abs(b).max()), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(b).max()), _TINY)
     return bool(np.abs(a - b).max() <= CLOSE * scale)
 
 
