@@ -10,6 +10,8 @@ from robust_jax.interop.nnx import from_nnx
 from robust_jax.interop.onnx.reading import from_onnx
 from robust_jax.interop.onnx.writing import to_onnx
 from robust_jax.interop.sklearn import from_sklearn
+from robust_jax.interop.torch_files import read_state_dict
+from robust_jax.interop.torch_modules import from_torch
 
 __all__ = [
     "channels_first",
@@ -22,6 +24,8 @@ __all__ = [
     "from_nnx",
     "from_onnx",
     "from_sklearn",
+    "from_torch",
     "per_example",
+    "read_state_dict",
     "to_onnx",
 ]
