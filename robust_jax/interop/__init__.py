@@ -6,6 +6,7 @@ from robust_jax.interop.haiku import from_haiku
 from robust_jax.interop.host import from_host
 from robust_jax.interop.layout import per_example
 from robust_jax.interop.linen import from_linen
+from robust_jax.interop.native import load_native
 from robust_jax.interop.nnx import from_nnx
 from robust_jax.interop.onnx.reading import from_onnx
 from robust_jax.interop.onnx.writing import to_onnx
@@ -25,6 +26,7 @@ __all__ = [
     "from_onnx",
     "from_sklearn",
     "from_torch",
+    "load_native",
     "per_example",
     "read_state_dict",
     "to_onnx",

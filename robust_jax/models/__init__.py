@@ -1,6 +1,7 @@
 """Nets in Flax Linen: pixels in [0, 1] in, logits out, normalisation inside."""
 
 from robust_jax.models import fake_catalog, fakes
+from robust_jax.models.bottleneck import ResNet
 from robust_jax.models.catalog import by_name, names
 from robust_jax.models.checkpoints import Checkpoint, load, save
 from robust_jax.models.convolution import Conv, conv2d
@@ -37,6 +38,7 @@ __all__ = [
     "FastCNN",
     "MadryCNN",
     "PreActResNet18",
+    "ResNet",
     "ResNet18",
     "SmallCNN",
     "VisionTransformer",

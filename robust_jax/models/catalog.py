@@ -3,7 +3,7 @@
 from typing import Any
 
 from robust_jax.core import checks
-from robust_jax.models import networks, residual, transformer
+from robust_jax.models import bottleneck, networks, residual, transformer
 from robust_jax.models.networks import Classifier
 
 NETWORKS: dict[str, type[Classifier]] = {
@@ -13,11 +13,14 @@ NETWORKS: dict[str, type[Classifier]] = {
     "madry_cnn": networks.MadryCNN,
     "mlp": networks.MLP,
     "preact_resnet18": residual.PreActResNet18,
+    "resnet": bottleneck.ResNet,
     "resnet18": residual.ResNet18,
     "small_cnn": networks.SmallCNN,
     "vit": transformer.VisionTransformer,
     "wide_resnet": residual.WideResNet,
 }
+# Attributes that came after the first files: written where they are not the usual ones.
+LATER = {"preact_resnet18": ("layout", "activation", "last_norm")}
 
 
 def names() -> list[str]:

@@ -20,6 +20,7 @@ from flax import traverse_util
 from jax.tree_util import Partial
 
 from robust_jax.core import checks
+from robust_jax.core.origin import Origin
 from robust_jax.core.records import PathLike, plain
 from robust_jax.models import catalog, functional, networks, weights_file
 
@@ -33,17 +34,22 @@ class Checkpoint:
         variables: its weights, a tree of arrays.
         input_shape: the shape *S of one example.
         metadata: what the caller of `save` wanted to remember.
+        origin: what `logits_fn` says of itself, of weights from elsewhere.
     """
 
     module: nn.Module
     variables: functional.Variables
     input_shape: tuple[int, ...]
     metadata: dict[str, Any]
+    origin: Origin | None = None
 
     @property
     def logits_fn(self) -> Partial:
         """Examples [*B, *S] to logits [*B, K]; new weights do not recompile."""
-        return functional.logits_fn(self.module, self.variables)
+        functional.logits_fn(self.module, self.variables)  # Refuses what has no hash.
+        return Partial(
+            functional.Apply(self.module, origin=self.origin), self.variables
+        )
 
 
 def save(
@@ -164,14 +170,7 @@ def _check_fit(
     Floats of another width are kept as they are; what is no float in the place of
     floats, or the other way round, is of another net.
     """
-    try:
-        fresh = functional.abstract_variables(module, input_shape)
-    except Exception as error:  # Flax and JAX raise many kinds for what cannot be.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(
-            f"{source}; {type(module).__name__} cannot be built for inputs of shape "
-            f"{input_shape} ({reason:.200}); pass the shape of one example"
-        ) from error
+    fresh = functional.expected_variables(source, module, input_shape)
     fresh = traverse_util.flatten_dict(fresh, sep="/")
     expected, found = (
         {k: v.shape for k, v in some.items()} for some in (fresh, arrays)
@@ -227,9 +226,12 @@ def _name(module: nn.Module) -> str:
 
 
 def _config(module: nn.Module) -> dict[str, Any]:
-    fields = (field.name for field in dataclasses.fields(module))
+    later = catalog.LATER.get(_name(module), ())
     return {
-        name: getattr(module, name) for name in fields if name not in ("parent", "name")
+        field.name: getattr(module, field.name)
+        for field in dataclasses.fields(module)
+        if field.name not in ("parent", "name")
+        and not (field.name in later and getattr(module, field.name) == field.default)
     }
 
 

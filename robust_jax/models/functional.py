@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 from robust_jax.core import checks, flops as flops_of
 from robust_jax.core.compiling import compiled
+from robust_jax.core.origin import Origin
 from robust_jax.core.types import Array, Key
 from robust_jax.models.normalisation import BatchMode
 
@@ -27,6 +28,7 @@ class Apply:
 
     module: nn.Module
     options: tuple[tuple[str, Any], ...] = ()
+    origin: Origin | None = dataclasses.field(default=None, compare=False, repr=False)
 
     def __call__(self, variables: Variables, x: Array) -> Array:
         """Logits, shape [*B, K]."""
@@ -147,3 +149,20 @@ def abstract_variables(module: nn.Module, input_shape: tuple[int, ...]) -> Varia
     key = jax.eval_shape(lambda: jax.random.key(0))
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     return jax.eval_shape(module.init, key, x)
+
+
+def expected_variables(
+    source: str, module: nn.Module, input_shape: tuple[int, ...]
+) -> Variables:
+    """As `abstract_variables`, for what a user gives; `source` begins the sentence.
+
+    Raises: ValueError: a module that takes no such input.
+    """
+    try:
+        return abstract_variables(module, input_shape)
+    except Exception as error:  # Flax and JAX raise many kinds for what cannot be.
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ValueError(
+            f"{source}; {type(module).__name__} cannot be built for inputs of shape "
+            f"{input_shape} ({reason:.200}); pass the shape of one example"
+        ) from error

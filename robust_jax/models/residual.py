@@ -4,6 +4,7 @@ All are for images [*B, H, W, C] of any size; convolutions have no bias.
 """
 
 import functools
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -18,21 +19,30 @@ _STAGES = (64, 128, 256, 512)  # ResNet-18's channels
 _FAN_OUT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 _PYTORCH = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
+_LATE: Padding = ((0, 1), (0, 1))  # What "SAME" is for stride two and even sides.
 _ACTIVATIONS = {"relu": nn.relu, "silu": nn.silu}
 
 
 class _PreActBlock(nn.Module):
     features: int
     stride: int
+    layout: str = "rice"
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, x: Array, mode: BatchMode) -> Array:
-        conv = functools.partial(_conv, kernel_init=_PYTORCH)
-        first = nn.relu(BatchNorm()(x, mode))
-        changes = self.stride > 1 or x.shape[-1] != self.features
-        shortcut = conv(self.features, self.stride, 1)(first) if changes else x
-        y = conv(self.features, self.stride)(first)
-        y = conv(self.features)(nn.relu(BatchNorm()(y, mode)))
+        conv = functools.partial(plain_conv, kernel_init=_PYTORCH)
+        activate = _ACTIVATIONS[self.activation]
+        is_deepmind = self.layout == "deepmind"
+        padding = _LATE if is_deepmind and self.stride > 1 else 1
+        first = activate(BatchNorm()(x, mode))
+        shortcut = x
+        if self.stride > 1 or x.shape[-1] != self.features:
+            given = first if self.layout == "rice" else x
+            size, pads = (3, padding) if is_deepmind else (1, 0)
+            shortcut = conv(self.features, self.stride, size, pads)(given)
+        y = conv(self.features, self.stride, padding=padding)(first)
+        y = conv(self.features)(activate(BatchNorm()(y, mode)))
         return y + shortcut
 
 
@@ -42,7 +52,7 @@ class _PostActBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, mode: BatchMode) -> Array:
-        conv = functools.partial(_conv, kernel_init=_PYTORCH)
+        conv = functools.partial(plain_conv, kernel_init=_PYTORCH)
         y = nn.relu(BatchNorm()(conv(self.features, self.stride)(x), mode))
         y = BatchNorm()(conv(self.features)(y), mode)
         if self.stride > 1 or x.shape[-1] != self.features:
@@ -50,30 +60,50 @@ class _PostActBlock(nn.Module):
         return nn.relu(y + x)
 
 
+PostActBlock = _PostActBlock  # Weights on disk go by the first name.
+
+
 class PreActResNet18(Classifier):
     """ResNet-18 with normalisation and ReLU before each convolution, for small images.
 
     Args:
         width: channels of the first stage; 64 is the published one.
+        layout: "rice": where the number of channels changes, a 1x1 convolution of the
+            normalised and activated images is the shortcut; "wong": of the block's
+            images as they are; "deepmind": a 3x3 convolution of these, and all of
+            stride two pad at the bottom and right alone.
+        activation: "relu" or "silu".
+        last_norm: normalise and activate before the head.
     References: He et al., "Identity mappings in deep residual networks", ECCV 2016;
-        the net of Wong et al. (2020) and Rice et al. (2020), whose last normalisation
-        it has. 11.17 M parameters. PyTorch's initial distributions; the head has
-        Flax's.
+        Rice et al. and Wong et al. (2020), as RobustBench has their nets (the latter
+        without `last_norm`); Gowal et al. (2020). 11.17 M parameters. PyTorch's
+        initial distributions; the head has Flax's.
     """
 
     width: int = 64
+    layout: Literal["rice", "wong", "deepmind"] = "rice"
+    activation: Literal["relu", "silu"] = "relu"
+    last_norm: bool = True
 
     @nn.compact
     def __call__(
         self, x: Array, train: bool = False, mode: BatchMode = "eval"
     ) -> Array:
-        """Logits, shape [*B, K]."""
-        x = _conv(self.width, kernel_init=_PYTORCH)(self.normalise(x))
-        for stage, features in enumerate(_STAGES):
+        """Logits, shape [*B, K].
+
+        Raises: ValueError: a layout or activation that there is not.
+        """
+        check_one_of("layout", self.layout, ("rice", "wong", "deepmind"))
+        check_one_of("activation", self.activation, _ACTIVATIONS)
+        x = plain_conv(self.width, kernel_init=_PYTORCH)(self.normalise(x))
+        for stage, share in enumerate(_STAGES):
+            features = share * self.width // 64
             for block in range(2):
                 stride = 2 if stage and not block else 1
-                x = _PreActBlock(features * self.width // 64, stride)(x, mode)
-        x = nn.relu(BatchNorm()(x, mode))
+                options = (features, stride, self.layout, self.activation)
+                x = _PreActBlock(*options)(x, mode)
+        if self.last_norm:
+            x = _ACTIVATIONS[self.activation](BatchNorm()(x, mode))
         return nn.Dense(self.num_classes)(jnp.mean(x, axis=(-3, -2)))
 
 
@@ -94,7 +124,7 @@ class ResNet18(Classifier):
         self, x: Array, train: bool = False, mode: BatchMode = "eval"
     ) -> Array:
         """Logits, shape [*B, K]."""
-        x = _conv(self.width, kernel_init=_PYTORCH)(self.normalise(x))
+        x = plain_conv(self.width, kernel_init=_PYTORCH)(self.normalise(x))
         x = nn.relu(BatchNorm()(x, mode))
         for stage, features in enumerate(_STAGES):
             for block in range(2):
@@ -116,11 +146,11 @@ class _WideBlock(nn.Module):
         activate = _ACTIVATIONS[self.activation]
         first = activate(BatchNorm(self.momentum)(x, mode))
         changes = x.shape[-1] != self.features
-        shortcut = _conv(self.features, self.stride, 1)(first) if changes else x
-        y = _conv(self.features, self.stride, padding=self.padding)(first)
+        shortcut = plain_conv(self.features, self.stride, 1)(first) if changes else x
+        y = plain_conv(self.features, self.stride, padding=self.padding)(first)
         y = activate(BatchNorm(self.momentum)(y, mode))
         y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        return _conv(self.features)(y) + shortcut
+        return plain_conv(self.features)(y) + shortcut
 
 
 class WideResNet(Classifier):
@@ -157,9 +187,9 @@ class WideResNet(Classifier):
         self._check()
         is_trades = self.layout == "trades"
         momentum = 0.9 if is_trades else 0.99
-        narrowing: Padding = 1 if is_trades else ((0, 1), (0, 1))
+        narrowing = 1 if is_trades else _LATE
         activate = _ACTIVATIONS[self.activation]
-        x = _conv(16)(self.normalise(x))
+        x = plain_conv(16)(self.normalise(x))
         for stage, features in enumerate((16, 32, 64)):
             for block in range((self.depth - 4) // 6):
                 stride = 2 if stage and not block else 1
@@ -177,22 +207,24 @@ class WideResNet(Classifier):
     def _check(self) -> None:
         if self.depth < 10 or (self.depth - 4) % 6:
             raise ValueError(f"depth={self.depth}; expected 6 n + 4, such as 28 or 34")
-        for name, known in (
-            ("layout", ("trades", "deepmind")),
-            ("activation", tuple(_ACTIVATIONS)),
-        ):
-            if getattr(self, name) not in known:
-                value = getattr(self, name)
-                raise ValueError(f"{name}={value!r}; expected {' or '.join(known)}")
+        check_one_of("layout", self.layout, ("trades", "deepmind"))
+        check_one_of("activation", self.activation, _ACTIVATIONS)
 
 
-def _conv(
+def check_one_of(name: str, value: str, known: Iterable[str]) -> None:
+    """Raises ValueError for an attribute that there is not."""
+    if value not in known:
+        raise ValueError(f"{name}={value!r}; expected {' or '.join(known)}")
+
+
+def plain_conv(
     features: int,
     stride: int = 1,
     size: int = 3,
     padding: Padding | None = None,
     kernel_init: Any = _FAN_OUT,
 ) -> Conv:
+    """A convolution without a bias; by default it pads half its size on each side."""
     return Conv(
         features,
         (size, size),

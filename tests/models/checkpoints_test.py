@@ -123,6 +123,21 @@ def test_the_numbers_are_kept_however_they_lie_in_memory(tmp_path, order):
     jax.tree.map(np.testing.assert_array_equal, back, variables)
 
 
+def test_attributes_that_came_later_are_written_where_they_are_not_the_usual_ones(
+    tmp_path,
+):
+    """So that earlier releases read the nets that they have."""
+    for layout, written in (("rice", []), ("wong", ["layout"])):
+        module = models.by_name("preact_resnet18", width=4, layout=layout)
+        weights = random_weights(module, (16, 16, 3))
+        models.save(tmp_path / "net", module, weights, input_shape=(16, 16, 3))
+        raw = (tmp_path / "net").read_bytes()
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        config = json.loads(header["__metadata__"]["config"])
+        assert list(config) == ["num_classes", "mean", "std", "width", *written]
+        assert models.load(tmp_path / "net").module == module
+
+
 def test_missing(tmp_path):
     assert_refused(tmp_path / "none", "expected a checkpoint", FileNotFoundError)
 

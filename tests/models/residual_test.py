@@ -195,6 +195,10 @@ def count(name, **config):
         ("wide_resnet", {"depth": 28, "width": 10}, 36_479_194),
         ("wide_resnet", {"depth": 34, "width": 10}, 46_160_474),
         ("wide_resnet", {"depth": 28, "layout": "deepmind"}, 36_479_194),
+        ("resnet", {"depth": 18, "num_classes": 1000}, 11_689_512),
+        ("resnet", {"depth": 50, "num_classes": 1000}, 25_557_032),
+        ("resnet", {"depth": 50, "num_classes": 1000, "inner": 2}, 68_883_240),
+        ("resnet", {"depth": 50, "stem": "small"}, 23_520_842),
     ],
 )
 def test_sizes_are_the_published_ones(name, config, parameters):
@@ -218,6 +222,10 @@ def test_flops_of_a_resnet_are_those_of_its_layers():
         ("wide_resnet", {"depth": 27}, "depth=27; expected 6 n"),
         ("wide_resnet", {"depth": 10, "layout": "keras"}, "layout='keras'; expected"),
         ("wide_resnet", {"depth": 10, "activation": "tanh"}, "activation='tanh'"),
+        ("preact_resnet18", {"layout": "trades"}, "layout='trades'; expected rice or "),
+        ("preact_resnet18", {"activation": "tanh"}, "activation='tanh'; expected relu"),
+        ("resnet", {"depth": 20}, "depth=20; expected one of 18, 34, 50, 101, 152"),
+        ("resnet", {"stem": "large"}, "stem='large'; expected imagenet or small"),
         ("vit", {"patch": 5}, "patch=5 does not divide images of 32x32"),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 
 SMALL = {  # What the larger nets of the catalogue are given, to be compiled soon.
     "preact_resnet18": {"width": 4},
+    "resnet": {"depth": 18, "width": 4},
     "resnet18": {"width": 4},
     "vit": {"depth": 2, "width": 24},
     "wide_resnet": {"depth": 10, "width": 1},
