@@ -2,7 +2,8 @@
 
 The file is in the safetensors format (see `weights_file`), so that other tools read the
 weights and nothing is ever executed. The header's `__metadata__` holds the net's name,
-its configuration, the shape of one example, what the caller wants to remember, and a
+or that of the function that makes it, which is called with leave alone; its
+configuration, the shape of one example, what the caller wants to remember, and a
 SHA-256 of header and arrays.
 """
 
@@ -16,13 +17,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
+from flax import nnx
 from jax.tree_util import Partial
 
 from robust_jax.core import checks
-from robust_jax.core.origin import Origin
+from robust_jax.core.origin import Layout, Origin
 from robust_jax.core.records import PathLike, plain
-from robust_jax.models import catalog, functional, networks, weights_file
+from robust_jax.models import catalog, foreign, functional, weights_file
+from robust_jax.models.fit import Arrays, check_fit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,86 +32,124 @@ class Checkpoint:
     """A net as it comes back from disk.
 
     Args:
-        module: the untrained module, equal to the one that was saved.
+        module: the untrained module, equal to the one that was saved; of NNX, with its
+            weights.
         variables: its weights, a tree of arrays.
         input_shape: the shape *S of one example.
         metadata: what the caller of `save` wanted to remember.
-        origin: what `logits_fn` says of itself, of weights from elsewhere.
+        origin: what `logits_fn` says of itself, of nets and weights from elsewhere.
+        factory: of a net that is none of `models.by_name`, the function that makes it.
+        options: constant keyword arguments of such a net's call.
     """
 
-    module: nn.Module
+    module: nn.Module | nnx.Module
     variables: functional.Variables
     input_shape: tuple[int, ...]
     metadata: dict[str, Any]
     origin: Origin | None = None
+    factory: str | None = None
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def logits_fn(self) -> Partial:
         """Examples [*B, *S] to logits [*B, K]; new weights do not recompile."""
-        functional.logits_fn(self.module, self.variables)  # Refuses what has no hash.
-        return Partial(
-            functional.Apply(self.module, origin=self.origin), self.variables
-        )
+        module, variables = self.module, self.variables
+        if self.factory is None and isinstance(module, nn.Module):
+            net = functional.logits_fn(module, variables)
+            return Partial(functional.Apply(module, origin=self.origin), *net.args)
+        rank = len(self.input_shape)
+        return foreign.logits_fn(module, variables, rank, self.options, self.origin)
 
 
 def save(
     path: PathLike,
-    module: networks.Classifier,
-    variables: functional.Variables,
+    module: nn.Module | nnx.Module,
+    variables: functional.Variables | None = None,
     *,
     input_shape: tuple[int, ...],
     metadata: Mapping[str, Any] | None = None,
+    factory: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a net of `models.by_name` with its weights, whole or not at all.
+    """Writes a net with its weights, whole or not at all.
 
+    A net that is none of `models.by_name`, of Flax Linen or NNX, is written with the
+    name of a function of yours that makes it, which `load` calls if it is allowed to:
+    `save(path, net, variables, input_shape=(32, 32, 3), factory="mynets.resnet:make",
+    config={"depth": 20})`. It is called with batches; NNX's in evaluation mode.
     Guarantees: `load` gives an equal module and bit-equal weights (without 64-bit
     numbers, float64 ones in float32 if they are equal); the bytes depend on the
-    arguments only; an existing file stays as it was on any failure.
+    arguments only; an existing file stays as it was on any failure. What the factory
+    makes of the configuration gives the same logits with these weights.
 
     Args:
         path: the file, by custom named `*.safetensors`, in an existing directory.
         module: the net.
-        variables: its weights.
+        variables: its weights; those of an NNX module are its own by default.
         input_shape: the shape *S of one example, such as (28, 28, 1).
         metadata: JSON data to remember, such as the recipe and the accuracy; NumPy
             values and non-finite numbers are written as in records.
+        factory: a function "package.module:name".
+        config: its keyword arguments, JSON data; lists become tuples.
+        options: constant keyword arguments of a Linen module's call, JSON data, such as
+            {"train": False} where that is not the default.
     Raises: ValueError: a module that has no name, weights that do not fit it, metadata
-        that JSON cannot hold. FileNotFoundError: no such directory.
+        that JSON cannot hold; a factory that fails or makes another net.
+        FileNotFoundError: no such directory. TypeError, ImportError: a factory that is
+        no function, or is not found.
     """
     checks.path("path", path)
-    path, name = pathlib.Path(path), _name(module)
+    path = pathlib.Path(path)
+    name = _name(module) if factory is None else None
     if not path.parent.is_dir():
         raise FileNotFoundError(f"path={path}; expected an existing directory; make it")
+    if variables is None and isinstance(module, nnx.Module):
+        variables = foreign.state_of(module)
     checks.instance("variables", variables, Mapping, "a tree of arrays in dicts")
     checks.instance("input_shape", input_shape, tuple | list, "a tuple of sizes")
     for size in input_shape:
         checks.positive_integer("a size of input_shape", size)
-    if metadata is not None:
-        checks.instance("metadata", metadata, Mapping, "a dict of JSON data")
-    arrays = _arrays(variables)
-    _check_fit(f"module={checks.shown(module)}", module, tuple(input_shape), arrays)
-    described = {
-        "model": name,
-        "config": _json(_config(module)),
-        "input_shape": _json(input_shape),
-        "metadata": _json(dict(metadata or {})),
-    }
+    given = {"metadata": metadata, "config": config, "options": options}
+    for said, value in given.items():
+        if value is not None:
+            checks.instance(said, value, Mapping, "a dict of JSON data")
+    arrays, shape = _arrays(variables), tuple(input_shape)
+    if factory is None:
+        if config or options:
+            raise ValueError("config= or options= without factory=; pass all or none")
+        described = {"model": str(name), "config": _json(_config(module))}
+        check_fit(f"module={checks.shown(module)}", module, shape, arrays)
+    else:
+        described = {"factory": factory, "config": _json(dict(config or {}))}
+        described["options"] = _json(dict(options or {}))
+        net = Checkpoint(
+            module, variables, shape, {}, None, factory, dict(options or {})
+        )
+        _check_factory(net, described["config"], arrays)
+    described["input_shape"] = _json(input_shape)
+    described["metadata"] = _json(dict(metadata or {}))
     weights_file.write(path, weights_file.Content(described, arrays))
 
 
-def load(path: PathLike) -> Checkpoint:
+def load(path: PathLike, *, allow_factory: bool = False) -> Checkpoint:
     """Reads a net that `save` wrote.
 
     Guarantees: every byte was checked; nothing in the file is executed; no weight is
-    another number, whatever its width.
+    another number, whatever its width. A module that a file names as the net's factory
+    is imported, and its function called, if that is allowed, and only then.
 
     Args:
         path: the file.
+        allow_factory: call the function that the file names. Allow it for files of
+            people whom you trust, with code of theirs or yours.
     Raises: FileNotFoundError: no such file. ValueError: a file that is not such a
-        checkpoint, is cut short, damaged or of a later version, or whose weights do not
-        fit the net it names.
+        checkpoint, is cut short, damaged or of a later version, whose weights do not
+        fit the net it names, or that names a factory without leave. TypeError,
+        ImportError: a factory that is no function, or is not found.
     """
     checks.path("path", path)
+    checks.flag("allow_factory", allow_factory)
     path = pathlib.Path(path)
     try:
         described, arrays = weights_file.read(path)
@@ -118,24 +158,47 @@ def load(path: PathLike) -> Checkpoint:
             f"path={path}; expected a checkpoint ({error.strerror}); check the "
             "name, or train a net first"
         ) from error
-    module, input_shape, metadata = _said(path, described)
-    _check_fit(f"path={path}", module, input_shape, arrays)
-    variables = traverse_util.unflatten_dict(
-        {name: _on_device(path, name, array) for name, array in arrays.items()},
-        sep="/",
-    )
-    return Checkpoint(module, variables, input_shape, metadata)
+    net = _said(path, described, allow_factory)
+    is_foreign = net.factory is not None
+    options = net.options if is_foreign else None
+    fresh = check_fit(f"path={path}", net.module, net.input_shape, arrays, options)
+    placed = {name: _on_device(path, name, array) for name, array in arrays.items()}
+    variables = foreign.like(fresh, placed)
+    if isinstance(net.module, nnx.Module):
+        foreign.filled(net.module, variables)
+    return dataclasses.replace(net, variables=variables)
+
+
+def _check_factory(net: Checkpoint, config: str, arrays: Arrays) -> None:
+    """Raises unless a net's factory makes the very net again; see `save`."""
+    module, factory = net.module, str(net.factory)
+    source = f"module={checks.shown(module)}"
+    made = foreign.made(factory, json.loads(config), "factory")
+    if type(made) is not type(module):
+        raise ValueError(
+            f"{source}; factory={factory} makes a {type(made).__name__}; pass the "
+            "function that makes this very net"
+        )
+    fresh = check_fit(source, made, net.input_shape, arrays, net.options)
+    variables = foreign.like(fresh, foreign.named(net.variables))
+    again = dataclasses.replace(net, module=made, variables=variables)
+    foreign.check_calls(source, net.logits_fn, again.logits_fn, net.input_shape)
 
 
 def _said(
-    path: pathlib.Path, described: Mapping[str, str]
-) -> tuple[nn.Module, tuple[int, ...], dict[str, Any]]:
-    """Module, input shape and metadata, as the texts of a file say.
+    path: pathlib.Path, described: Mapping[str, str], allow_factory: bool
+) -> Checkpoint:
+    """What the texts of a file say, without weights.
 
-    Raises: ValueError: texts that say something else, or of no net of this library.
+    Raises: ValueError: texts that say something else, or of no net of this library; a
+        net of a factory without leave.
     """
+    kinds: dict[str, type] = {"config": dict, "input_shape": list, "metadata": dict}
+    factory = described.get("factory")
+    if factory is not None:
+        kinds["options"] = dict
     said = {}
-    for name, kind in (("config", dict), ("input_shape", list), ("metadata", dict)):
+    for name, kind in kinds.items():
         try:
             said[name] = json.loads(described[name])
         except (KeyError, ValueError, RecursionError):
@@ -152,51 +215,42 @@ def _said(
             f"path={path}; the checkpoint's input_shape is {shape!r:.60}; expected "
             "sizes >= 1; write the file again by models.save"
         )
+    layout: Layout | None = "HWC" if len(shape) == 3 else None
+    module, origin = _module(path, described, said["config"], allow_factory), None
+    if factory is not None:
+        origin = Origin(f"flax {factory}", layout)
+    options = {
+        k: tuple(v) if isinstance(v, list) else v
+        for k, v in said.get("options", {}).items()
+    }
+    return Checkpoint(
+        module, {}, tuple(shape), said["metadata"], origin, factory, options
+    )
+
+
+def _module(
+    path: pathlib.Path,
+    described: Mapping[str, str],
+    config: dict[str, Any],
+    allow_factory: bool,
+) -> foreign.Module:
+    factory = described.get("factory")
+    if factory is not None and not allow_factory:
+        raise ValueError(
+            f"path={path}; the net is made by the function {checks.shown(factory)}, "
+            "which would be imported and called; pass allow_factory=True if you trust "
+            "whom the file is from"
+        )
+    if factory is not None:
+        return foreign.made(factory, config, f"path={path}; factory")
     try:
-        module = catalog.by_name(described.get("model", ""), **said["config"])
+        return catalog.by_name(described.get("model", ""), **config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"path={path}; {error}") from error
-    return module, tuple(shape), said["metadata"]
-
-
-def _check_fit(
-    source: str,
-    module: nn.Module,
-    input_shape: tuple[int, ...],
-    arrays: Mapping[str, np.ndarray],
-) -> None:
-    """Raises ValueError unless the arrays are such as the module would start from.
-
-    Floats of another width are kept as they are; what is no float in the place of
-    floats, or the other way round, is of another net.
-    """
-    fresh = functional.expected_variables(source, module, input_shape)
-    fresh = traverse_util.flatten_dict(fresh, sep="/")
-    expected, found = (
-        {k: v.shape for k, v in some.items()} for some in (fresh, arrays)
-    )
-    for name in sorted(expected.keys() | found.keys()):
-        if expected.get(name) != found.get(name):
-            raise ValueError(
-                f"{source}; the weights {name} have shape {found.get(name)}, but "
-                f"{type(module).__name__} on inputs {input_shape} expects "
-                f"{expected.get(name)}; use the weights of this very net"
-            )
-    for name, array in arrays.items():
-        if _kind(array.dtype) != _kind(fresh[name].dtype):
-            raise ValueError(
-                f"{source}; the weights {name} are {array.dtype}, but "
-                f"{type(module).__name__} expects {fresh[name].dtype}; use the weights "
-                "of this very net"
-            )
-
-
-def _kind(dtype: np.dtype) -> str:
-    return "f" if checks.is_floating(dtype) else dtype.kind
 
 
 def _arrays(variables: functional.Variables) -> dict[str, np.ndarray]:
-    flat = traverse_util.flatten_dict(variables, sep="/")
+    flat = foreign.named(variables)
     arrays = {name: np.asarray(flat[name]) for name in sorted(flat)}
     return {
         name: array.astype(array.dtype.newbyteorder("<"), order="C")
@@ -215,17 +269,18 @@ def _on_device(path: pathlib.Path, name: str, array: np.ndarray) -> jax.Array:
     return placed
 
 
-def _name(module: nn.Module) -> str:
+def _name(module: foreign.Module) -> str:
     for name, network in catalog.NETWORKS.items():
         if type(module) is network:
             return name
     raise ValueError(
         f"module={type(module).__name__}; expected a net of models.by_name "
-        f"({', '.join(catalog.names())}); save the weights of others by your own means"
+        f"({', '.join(catalog.names())}); save others with "
+        "factory='package.module:function', which makes them"
     )
 
 
-def _config(module: nn.Module) -> dict[str, Any]:
+def _config(module: Any) -> dict[str, Any]:
     later = catalog.LATER.get(_name(module), ())
     return {
         field.name: getattr(module, field.name)

@@ -144,22 +144,24 @@ def flops(module: nn.Module, input_shape: tuple[int, ...]) -> int:
     return flops_of.nominal(module.apply, variables, x)
 
 
-def abstract_variables(module: nn.Module, input_shape: tuple[int, ...]) -> Variables:
+def abstract_variables(
+    module: nn.Module, input_shape: tuple[int, ...], **options: Any
+) -> Variables:
     """Shapes and dtypes of what `init` gives; nothing is computed."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     x = jax.ShapeDtypeStruct(input_shape, jnp.float32)
-    return jax.eval_shape(module.init, key, x)
+    return jax.eval_shape(lambda key, x: module.init(key, x, **options), key, x)
 
 
 def expected_variables(
-    source: str, module: nn.Module, input_shape: tuple[int, ...]
+    source: str, module: nn.Module, input_shape: tuple[int, ...], **options: Any
 ) -> Variables:
     """As `abstract_variables`, for what a user gives; `source` begins the sentence.
 
     Raises: ValueError: a module that takes no such input.
     """
     try:
-        return abstract_variables(module, input_shape)
+        return abstract_variables(module, input_shape, **options)
     except Exception as error:  # Flax and JAX raise many kinds for what cannot be.
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(

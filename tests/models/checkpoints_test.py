@@ -79,7 +79,7 @@ def test_weights_of_another_kind_are_refused(tmp_path, monkeypatch, dtype):
     if dtype is np.complex64:  # No file can hold them.
         return
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "_check_fit", lambda *given: None)
+        patch.setattr(checkpoints, "check_fit", lambda *given: None)
         models.save(tmp_path / "net", module, changed, input_shape=SHAPE)
     assert_refused(tmp_path / "net", words)
 
