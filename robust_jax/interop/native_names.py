@@ -181,7 +181,9 @@ def _plain(names: Names, shapes: Shapes) -> tuple[str, dict[str, Any]] | None:
         d for d in BLOCKS if BLOCKS[d] == blocks and (d >= BOTTLENECKS) == is_deep
     ]
     width, *_, side = shapes["conv1.weight"]
-    if not depths or "bn1.weight" not in shapes or side != (3 if is_small else 7):
+    if not (depths and width) or side != (3 if is_small else 7):
+        return None
+    if "bn1.weight" not in shapes:
         return None
     if is_small and depths == [18]:
         return "resnet18", {"width": width}

@@ -172,6 +172,11 @@ def changed(**entries):
     return {k: v for k, v in state.items() if v is not None}
 
 
+def deep():
+    net = torch_nets.resnet((3, 4, 6, 3), deep=True, imagenet=True)
+    return dict(net.state_dict())
+
+
 def wrong(state=None, **given):
     return lambda: load(changed() if state is None else state, **{**PLAIN, **given})
 
@@ -222,6 +227,10 @@ WRONG = {
     ),
     "nothing": (wrong({}), "weights of 0 arrays; names and shapes"),
     "shapes of another net": (wrong(changed(conv1__weight=torch.zeros(3))), "no net"),
+    "no channels": (
+        wrong(deep() | {"conv1.weight": torch.zeros(0, 3, 7, 7)}),
+        "no net that this library has",
+    ),
     "no normalisation": (
         lambda: load(wide(), std=1),
         "they do not say mean of models.by_name.'wide_resnet', .*; pass mean=0 and std",
