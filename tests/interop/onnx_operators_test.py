@@ -203,6 +203,7 @@ CASES = [  # A body and an opset, 17 where none is said.
     "y = CumSum(x, i3)",
     "y, i = TopK<axis=1>(x, i3)",
     "v, y = TopK<axis=3>(x, i1)",
+    "y, i = TopK<axis=3, largest=0>(x, i2)",
     "y = DepthToSpace<blocksize=2>(x)",
     "y = DepthToSpace<blocksize=2, mode='CRD'>(x)",
     "c = Slice(x, i0, i4, i2) y = SpaceToDepth<blocksize=2>(c)",

@@ -109,6 +109,12 @@ def _skip_reshape(node: Any, made_by: dict[str, Any]) -> None:
         node.input[0] = before.input[0]
 
 
+def _taken(node: Any) -> set[str]:
+    """The values that a node takes, within loops and branches too."""
+    inner = [n for a in node.attribute if a.HasField("g") for n in a.g.node]
+    return set(node.input).union(*map(_taken, inner))
+
+
 def _keep_what_is_used(
     model: Any, nodes: list[Any], constants: dict[str, np.ndarray]
 ) -> None:
@@ -121,12 +127,12 @@ def _keep_what_is_used(
     for node in reversed(nodes):
         if not wanted.isdisjoint(node.output) and node.output[0] not in constants:
             kept.append(node)
-            wanted.update(node.input)
+            wanted.update(_taken(node))
     copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in reversed(kept)]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(copies)
     graph.initializer.extend(
-        onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+        onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
         for name, value in constants.items()
         if name in wanted
     )
