@@ -87,7 +87,7 @@ def _shape_of_free_batch(
     first, *others = shape.input
     if first in constants or not all(name in constants for name in others):
         return None
-    rest = np.concatenate([constants[other].reshape(-1) for other in others])
+    rest = [int(side) for name in others for side in constants[name].reshape(-1)]
     before = made_by.get(node.input[0])
     if node.op_type == "Expand":
         if before is None or before.op_type != "Reshape":
@@ -99,7 +99,7 @@ def _shape_of_free_batch(
     start = -1 if node.op_type == "Reshape" else 1
     constants[name] = np.array([start, *rest], np.int64)
     node.input[1] = name
-    return tuple(int(side) for side in rest)
+    return tuple(rest)
 
 
 def _skip_reshape(node: Any, made_by: dict[str, Any]) -> None:
