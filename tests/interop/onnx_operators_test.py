@@ -165,7 +165,7 @@ CASES = [  # A body and an opset, 17 where none is said.
     "y = ReduceMean<axes=[1, -1], keepdims=0>(x)",
     ("y = ReduceMean<keepdims=0>(x, i23)", 18),
     "y = ReduceSum<keepdims=0>(x, i23)",
-    "y = ReduceSum<noop_with_empty_axes=1>(x)",
+    "y = ReduceSum<noop_with_empty_axes=1, keepdims=1>(x)",
     "y = ReduceSum(x)",
     "y = ReduceMax<axes=[2]>(x)",
     "y = ReduceMin<axes=[2]>(x)",
