@@ -66,6 +66,14 @@ def by_hand(x):
     return jax.nn.log_softmax(jnp.tanh(x.ravel() - 0.5) @ weights)
 
 
+def loop(x):
+    def step(i, y):
+        return jnp.tanh(2 * y) + offsets[i] + jnp.cumsum(y, 0) / 64
+
+    offsets = jnp.arange(3.0)
+    return jax.lax.fori_loop(0, 3, step, x.ravel())
+
+
 def called_back(x):
     shape = jax.ShapeDtypeStruct((3,), jnp.float32)
     return jax.pure_callback(lambda x: np.ones(3, np.float32), shape, x)
@@ -79,6 +87,7 @@ NETS = {
     "linen": lambda: (of_linen(), GRAY),
     "nnx": lambda: (rj.interop.from_nnx(NnxNet()), COLOUR),
     "by_hand": lambda: (by_hand, GRAY),
+    "loop": lambda: (loop, GRAY),
     "called_back": lambda: (called_back, GRAY),
     "failing": lambda: (lambda x: x @ jnp.ones((3, 2)), GRAY),
     "batch": lambda: (lambda x: x.reshape(2, -1), GRAY),
@@ -109,6 +118,7 @@ def main():
             told[name] = unlike(folder) if name == "unlike" else export(name, folder)
         except (ValueError, FileNotFoundError) as error:
             told[name] = {"error": str(error)}
+    jnp.cumsum(jnp.ones((2, 2)), 1)  # As it was, in spite of jax2onnx.
     sys.stdout.write(json.dumps(told))
 
 

@@ -134,6 +134,14 @@ def test_other_weights_of_the_same_graph_compile_nothing(residual, tmp_path):
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_it_computes_under_the_strictest_settings(residual):
+    net, x = from_onnx(residual), np.ones(SHAPE, np.float32)
+    strict = jax.numpy_dtype_promotion("strict")
+    with strict, jax.numpy_rank_promotion("raise"):
+        found = net(x)
+    np.testing.assert_array_equal(found, net(x))
+
+
 def test_a_batch_of_one_is_called_for_each_example(residual, tmp_path):
     path = export(module_of(Residual), tmp_path / "one.onnx", batch=1, free=False)
     images = np.random.default_rng(3).random((5, *SHAPE), np.float32)
@@ -192,6 +200,15 @@ def test_what_is_no_onnx_file_is_refused(residual, tmp_path):
         from_onnx(7)
 
 
+def test_a_file_that_breaks_the_rules_is_refused_in_a_sentence(residual, tmp_path):
+    model = onnx.load(residual)
+    model.graph.initializer[0].data_type = 0
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match=r"net.onnx' cannot be read: "):
+        from_onnx(path)
+
+
 def graph_of(body, given="float[N,4] x", result="float[N,K] y", opset=17):
     domains = f'"" : {opset}, "com.microsoft" : 1'
     text = f"<ir_version: 10, opset_import: [{domains}]> g ({given}) => ({result})"
@@ -221,6 +238,7 @@ def graph_of(body, given="float[N,4] x", result="float[N,K] y", opset=17):
             graph_of("y = Abs(x) z = Neg(x)", result="float[N,4] y, float[N,4] z"),
             r"has the outputs \['y', 'z'\]; expected one",
         ),
+        (graph_of("y = Abs(x)", result="float[N,4] x"), r"gives its output 'x'"),
         (graph_of("y = Abs(x)", "int64[N,4] x"), r"ONNX's type 7; expected floats"),
         (graph_of("y = Abs(x)", "float x"), r"has no batch axis"),
         (graph_of("y = Abs(x)", "float[N,C] x"), r"has free axes.*give images"),

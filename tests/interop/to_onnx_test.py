@@ -51,7 +51,7 @@ def written(folder, *names):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    return folder, written(folder, *NETS, *REFUSED)
+    return folder, written(folder, *NETS, "loop", *REFUSED)
 
 
 def operators(path):
@@ -99,6 +99,14 @@ def test_layers_are_those_that_verifiers_know(exported):
     for found in (fast, wide):
         unlike = {"Einsum", "Max", "Shape", "Concat", "Slice", "Expand", "Sqrt"}
         assert not unlike.intersection(found)
+
+
+@needs_jax2onnx
+def test_a_loop_goes_out_and_does_not_come_in(exported):
+    folder, said = exported
+    assert said["loop"]["difference"] <= 1e-5
+    with pytest.raises(ValueError, match=r"\(Loop\) is control flow, which is not"):
+        interop.from_onnx(folder / "loop.onnx")
 
 
 @needs_jax2onnx

@@ -2,8 +2,8 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -104,8 +104,7 @@ class Apply:
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             x = x.astype(jnp.float32)
-        found: Any = None
-        for name, value in self.graph.outputs(weights, x[None]):
-            if name == self.graph.output:
-                found = value
-        return jnp.asarray(found)[0]
+        # ONNX broadcasts, whatever the user asks of NumPy's functions.
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            found = dict(self.graph.outputs(weights, x[None]))[self.graph.output]
+            return jnp.asarray(found)[0]

@@ -125,12 +125,11 @@ def cumulative_sum(call: Call, x: Value, axis: Value) -> Value:
 
 
 def largest(call: Call, x: Value, count: Value) -> tuple[Value, Value]:
-    """The largest entries along an axis, and where they are."""
-    call.only("largest", 1, 1)
-    axis = call.attribute("axis", -1)
-    moved = jnp.moveaxis(jnp.asarray(x), axis, -1)
+    """The largest or smallest entries along an axis, and where they are."""
+    axis, sign = call.attribute("axis", -1), 1 if call.attribute("largest", 1) else -1
+    moved = jnp.moveaxis(sign * jnp.asarray(x), axis, -1)
     values, places = lax.top_k(moved, integers(count, "k")[0])
-    return jnp.moveaxis(values, -1, axis), jnp.moveaxis(places, -1, axis)
+    return sign * jnp.moveaxis(values, -1, axis), jnp.moveaxis(places, -1, axis)
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {

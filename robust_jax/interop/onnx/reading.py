@@ -55,11 +55,13 @@ def from_onnx(
     if layout not in (None, "CHW", "HWC"):
         said = checks.shown(layout)
         raise ValueError(f"layout={said}; expected 'CHW', 'HWC' or None")
-    model = files.read(path)
+    model, said = files.read(path), f"path={os.fspath(path)!r}"
     try:
         return _read(model, images, layout)
-    except (ValueError, TypeError) as error:
-        raise type(error)(f"path={os.fspath(path)!r}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{said}: {error}") from error
+    except Exception as error:  # Of a file that breaks ONNX's own rules.
+        raise ValueError(f"{said} cannot be read: {in_a_line(error)}") from error
 
 
 def _read(model: Any, images: Any, layout: Layout | None) -> Partial:

@@ -17,9 +17,9 @@ def _reduction(by: Callable[[Any, Value, Any, bool], Value]) -> Callable[..., Va
         named = integers(axes, "axes") if axes is not None else None
         named = call.attribute("axes", None) if named is None else named
         stays = call.attribute("noop_with_empty_axes", 0)
+        keeps = bool(call.attribute("keepdims", 1))
         if not named and stays:
             return x
-        keeps = bool(call.attribute("keepdims", 1))
         reduced = by(library(x), x, tuple(named) if named else None, keeps)
         return np.asarray(reduced) if is_known(reduced) else reduced
 

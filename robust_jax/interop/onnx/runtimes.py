@@ -65,7 +65,10 @@ def in_onnxruntime(model: Any) -> Runtime:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _QUIET
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(),
+        options,
+        providers=["CPUExecutionProvider"],
+        enable_fallback=0,  # To the same one, of which it prints.
     )
     given = session.get_inputs()[0].name
     return Runtime("onnxruntime", lambda batch: session.run(None, {given: batch}))

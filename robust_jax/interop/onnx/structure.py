@@ -41,6 +41,8 @@ def structure_of(
         model = onnx.inliner.inline_local_functions(model)
     opset = _opset(model)
     nodes = [node_of(n) for n in model.graph.node if n.op_type != "Constant"]
+    if not any(result in node.outputs for node in nodes):
+        raise ValueError(f"no operator of the graph gives its output {result!r}")
     settings = {
         node.inputs[place]
         for node in nodes

@@ -87,7 +87,7 @@ def _shape_of_free_batch(
     first, *others = shape.input
     if first in constants or not all(name in constants for name in others):
         return None
-    rest = np.concatenate([constants[other].reshape(-1) for other in others])
+    rest = [int(side) for name in others for side in constants[name].reshape(-1)]
     before = made_by.get(node.input[0])
     if node.op_type == "Expand":
         if before is None or before.op_type != "Reshape":
@@ -99,7 +99,7 @@ def _shape_of_free_batch(
     start = -1 if node.op_type == "Reshape" else 1
     constants[name] = np.array([start, *rest], np.int64)
     node.input[1] = name
-    return tuple(int(side) for side in rest)
+    return tuple(rest)
 
 
 def _skip_reshape(node: Any, made_by: dict[str, Any]) -> None:
@@ -107,6 +107,12 @@ def _skip_reshape(node: Any, made_by: dict[str, Any]) -> None:
     before = made_by.get(node.input[0])
     if before is not None and before.op_type == "Reshape":
         node.input[0] = before.input[0]
+
+
+def _taken(node: Any) -> set[str]:
+    """The values that a node takes, within loops and branches too."""
+    inner = [n for a in node.attribute if a.HasField("g") for n in a.g.node]
+    return set(node.input).union(*map(_taken, inner))
 
 
 def _keep_what_is_used(
@@ -121,12 +127,12 @@ def _keep_what_is_used(
     for node in reversed(nodes):
         if not wanted.isdisjoint(node.output) and node.output[0] not in constants:
             kept.append(node)
-            wanted.update(node.input)
+            wanted.update(_taken(node))
     copies = [onnx.NodeProto.FromString(n.SerializeToString()) for n in reversed(kept)]
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(copies)
     graph.initializer.extend(
-        onnx.numpy_helper.from_array(np.ascontiguousarray(value), name)
+        onnx.numpy_helper.from_array(np.asarray(value, order="C"), name)
         for name, value in constants.items()
         if name in wanted
     )

@@ -52,6 +52,7 @@ _HARMLESS = {
     "saturate",
     "seed",
     "softmax_precision",
+    "sorted",  # As ours always are.
     "stash_type",
 }
 
