@@ -77,19 +77,25 @@ def test_a_module_is_attacked_with_the_weights_that_it_has():
     y = net(x).argmax(1)
     after = attack(net, x, y)
     assert not torch.equal(before, after)
+    assert ((after - x).abs().amax((1, 2, 3)) > 0.9 * EPS).all()
     margin = net(after).gather(1, y[:, None]) - net(x).gather(1, y[:, None])
     assert (margin <= 1e-6).all()
+
+
+class Negative(nn.Module):
+    def forward(self, x):
+        return -x
 
 
 def test_another_structure_of_the_same_module_is_read_anew():
     net, x, y = problem()
     attack = interop.torch_attack(attacks.fgsm(), threats.Linf(EPS))
     attack(net, x, y)
-    net.append(nn.Softmax(1)).train()
+    net.append(Negative()).train()
     with pytest.raises(ValueError, match="in training mode"):
         attack(net, x, y)
-    net.eval()
-    assert attack(net, x, y).shape == x.shape
+    y = net.eval()(x).argmax(1)
+    assert ((attack(net, x, y) - x).abs().amax((1, 2, 3)) > 0.9 * EPS).all()
 
 
 class Centred(nn.Module):
