@@ -11,8 +11,11 @@ from robust_jax.interop.nnx import from_nnx
 from robust_jax.interop.onnx.reading import from_onnx
 from robust_jax.interop.onnx.writing import to_onnx
 from robust_jax.interop.sklearn import from_sklearn
+from robust_jax.interop.torch_attacks import torch_attack
 from robust_jax.interop.torch_files import read_state_dict
+from robust_jax.interop.torch_host import wrap_torch
 from robust_jax.interop.torch_modules import from_torch
+from robust_jax.interop.torch_weights import load_torch_weights
 
 __all__ = [
     "channels_first",
@@ -27,7 +30,10 @@ __all__ = [
     "from_sklearn",
     "from_torch",
     "load_native",
+    "load_torch_weights",
     "per_example",
     "read_state_dict",
     "to_onnx",
+    "torch_attack",
+    "wrap_torch",
 ]

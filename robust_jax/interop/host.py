@@ -22,15 +22,15 @@ Answers = Literal["scores", "labels"]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What a traced program calls back."""
 
-    on_the_host: Callable[[tuple[int, ...], NDArray[Any]], NDArray[np.float32]]
+    on_the_host: Callable[..., Any]  # (shape, *arrays) to arrays like those announced
     shape: tuple[int, ...]  # of an example
     name: Callable[[], str | None]  # what tells the model from others
 
-    def __call__(self, given: Any) -> NDArray[np.float32]:
-        return self.on_the_host(self.shape, np.array(given))
+    def __call__(self, *given: Any) -> Any:
+        return self.on_the_host(self.shape, *map(np.array, given))
 
 
 def name_of(callback: Any) -> str | None:
@@ -48,21 +48,25 @@ def is_ours(callback: Any) -> bool:
     return _asked_by(callback) is not None
 
 
-def _asked_by(callback: Any) -> _Asked | None:
+def _asked_by(callback: Any) -> Asked | None:
     function = getattr(callback, "callback_func", callback)
     cells = getattr(function, "__closure__", None) or ()
     held = (function, *(cell.cell_contents for cell in cells))
-    return next((one for one in held if isinstance(one, _Asked)), None)
+    return next((one for one in held if isinstance(one, Asked)), None)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Written:
     """The same, of buffers of the CPU device."""
 
-    callback_func: _Asked  # As JAX names it in its own callbacks.
+    callback_func: Asked  # As JAX names it in its own callbacks.
 
-    def __call__(self, context: Any, out: Any, given: Any) -> None:
-        np.asarray(out)[...] = self.callback_func(np.asarray(given))
+    def __call__(self, context: Any, out: Any, *given: Any) -> None:
+        answers = self.callback_func(*map(np.asarray, given))
+        for place, answer in zip(
+            jax.tree.leaves(out), jax.tree.leaves(answers), strict=True
+        ):
+            np.asarray(place)[...] = answer
 
 
 def from_host(
@@ -120,12 +124,13 @@ def on_host(
         return scores.reshape(*lead, num_classes)
 
     @functools.cache
-    def of_shape(shape: tuple[int, ...]) -> _Asked:
-        return _Asked(on_the_host, shape, name)  # The same at every trace.
+    def of_shape(shape: tuple[int, ...]) -> Asked:
+        return Asked(on_the_host, shape, name)  # The same at every trace.
 
     @jax.custom_jvp
     def ask(x: Array) -> Array:
-        return _called_back(of_shape(x.shape), num_classes, x)
+        scores = jax.ShapeDtypeStruct((num_classes,), jnp.float32)
+        return called_back(of_shape(x.shape), scores, x)
 
     @ask.defjvp
     def _(primals: Any, tangents: Any) -> Any:
@@ -152,24 +157,23 @@ def check_name(name: Any) -> None:
         )
 
 
-def _called_back(asked: _Asked, num_classes: int, x: Array) -> Array:
-    """What a model on the host says of x, [K] float32.
+def called_back(asked: Asked, shapes: Any, *given: Array) -> Any:
+    """What a model on the host says, arrays of the shapes and types announced.
 
     JAX's `pure_callback` puts the argument on the CPU device, which a worker thread of
     that device does where the argument is large: of one core's only worker, which waits
     for the callback, for ever. So on the CPU the buffers themselves are read; where the
     program runs is known when it is compiled.
     """
-    shape = jax.ShapeDtypeStruct((num_classes,), jnp.float32)
 
-    def here(x: Array) -> Array:
+    def here(*given: Array) -> Any:
         written = _Written(asked)
-        return buffer_callback(written, shape, vmap_method="broadcast_all")(x)
+        return buffer_callback(written, shapes, vmap_method="broadcast_all")(*given)
 
-    def elsewhere(x: Array) -> Array:
-        return jax.pure_callback(asked, shape, x, vmap_method="broadcast_all")
+    def elsewhere(*given: Array) -> Any:
+        return jax.pure_callback(asked, shapes, *given, vmap_method="broadcast_all")
 
-    return jax.lax.platform_dependent(x, cpu=here, default=elsewhere)
+    return jax.lax.platform_dependent(*given, cpu=here, default=elsewhere)
 
 
 def _scores(

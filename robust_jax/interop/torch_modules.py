@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from robust_jax.core import checks
 from robust_jax.core.origin import Layout, Origin
 from robust_jax.core.types import Array
 from robust_jax.interop import (
@@ -113,17 +112,13 @@ def read(
 
     Raises: as `from_torch`.
     """
-    if layout not in ("CHW", "HWC"):
-        raise ValueError(f"layout={checks.shown(layout)}; expected 'CHW' or 'HWC'")
+    first = torch_original.channels_first(example, layout)
     torchax_reading.libraries()
     is_last = layout == "HWC"
-    if is_last:
-        example = _moved(example)
-    one = torch_original.one_example(original, example)
-    inner = torch_structure.plain(module)
+    one = torch_original.one_example(original, first)
     apply = Apply(
         Origin(f"torch {original.name}", layout if one.ndim == 3 else None),
-        _Structure((torch_structure.structure_of(inner), layout)),
+        structured(module, layout),
         is_last,
         original.empty,
     )
@@ -132,16 +127,10 @@ def read(
     return apply, one
 
 
-def _moved(example: Any) -> Any:
-    """Images with channels last as PyTorch has them."""
-    shape = tuple(getattr(example, "shape", ()))
-    if len(shape) not in (3, 4):
-        raise ValueError(
-            f"layout='HWC' with an example of shape {shape}; expected an image "
-            "[H, W, C] or a batch of them"
-        )
-    array = torch_original.array_of(example) if hasattr(example, "detach") else example
-    return np.moveaxis(np.asarray(array), -1, -3)
+def structured(module: Any, layout: Layout) -> _Structure:
+    """What tells a module from others."""
+    inner = torch_structure.plain(module)
+    return _Structure((torch_structure.structure_of(inner), layout))
 
 
 def _check_trace(apply: Apply, original: Original, one: np.ndarray) -> None:

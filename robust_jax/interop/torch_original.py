@@ -136,7 +136,26 @@ def reason_of(error: Exception) -> str:
     return first if len(first) <= 120 else f"{first[:117]}..."
 
 
-def one_example(original: Original, example: Any) -> np.ndarray:
+def channels_first(example: Any, layout: Any) -> Any:
+    """An example as PyTorch has it, of one in a layout.
+
+    Raises: ValueError: an unknown layout; channels last of what is no image.
+    """
+    if layout not in ("CHW", "HWC"):
+        raise ValueError(f"layout={checks.shown(layout)}; expected 'CHW' or 'HWC'")
+    if layout == "CHW":
+        return example
+    shape = tuple(getattr(example, "shape", ()))
+    if len(shape) not in (3, 4):
+        raise ValueError(
+            f"layout='HWC' with an example of shape {shape}; expected an image "
+            "[H, W, C] or a batch of them"
+        )
+    array = array_of(example) if hasattr(example, "detach") else np.asarray(example)
+    return np.moveaxis(array, -1, -3)
+
+
+def one_example(original: Any, example: Any) -> np.ndarray:
     """One example [*S] of what may be a batch of them.
 
     Images of rank 3 are tried as one first, all else as the batch that the module
@@ -164,7 +183,7 @@ def one_example(original: Original, example: Any) -> np.ndarray:
     raise refused[0]
 
 
-def check_answer(original: Original, batch: np.ndarray) -> None:
+def check_answer(original: Any, batch: np.ndarray) -> None:
     """Raises ValueError unless the module gives logits for a batch, [B, K]."""
     torch = original.torch
     try:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,17 @@ def _of_torch(original: Original, x: np.ndarray, at_once: int) -> np.ndarray:
 
 
 def _of_jax(model: Partial, x: np.ndarray, at_once: int) -> np.ndarray:
-    ask = compiled(jax.vmap(_called, (None, 0)), brief=True)
+    ask = _programs()[0]
     return np.concatenate([ask(model, x[part]) for part in _parts(len(x), at_once)])
+
+
+@functools.cache  # Another net of the same structure compiles nothing.
+def _programs() -> tuple[Any, Any]:
+    """Logits and gradients of a batch."""
+    slope = jax.vmap(jax.grad(_margin, 1), (None, 0, 0))
+    return compiled(jax.vmap(_called, (None, 0)), brief=True), compiled(
+        slope, brief=True
+    )
 
 
 def _called(model: Partial, x: Any) -> Any:
@@ -136,8 +146,7 @@ def _each_gradient(
     theirs = _slopes_of_torch(original, _as_theirs(apply, x), top)
     if theirs is None:
         return None
-    ask = compiled(jax.vmap(jax.grad(_margin, 1), (None, 0, 0)), brief=True)
-    ours = _as_theirs(apply, np.asarray(ask(model, x, top)))
+    ours = _as_theirs(apply, np.asarray(_programs()[1](model, x, top)))
     away = np.abs(ours - theirs).reshape(len(x), -1).max(axis=1)
     largest = max(float(np.abs(theirs).max()), _TINY)
     return np.where(np.isfinite(away), away, np.inf) / largest

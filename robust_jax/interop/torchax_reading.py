@@ -7,8 +7,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
-
 from robust_jax.core.extras import needed
 
 _TELEMETRY = "ENABLE_RUNTIME_UPTIME_TELEMETRY"  # torchax sets it for all of JAX.
@@ -45,7 +43,6 @@ def libraries() -> Libraries:
     # PyTorch would take it for an accelerator to run on.
     torch.jax.is_available, torch.jax.device_count = lambda: False, lambda: 0
     made.get_and_rotate_prng_key = _refuse
-    made.override_op_definition(torch.ops.aten.detach, _without_gradient)
     return Libraries(torch, made, tuple(mended))
 
 
@@ -77,11 +74,6 @@ def _operators_that_went(torch: Any) -> Iterator[list[str]]:
 
 def _refuse(generator: Any = None) -> Any:
     raise Draws
-
-
-def _without_gradient(tensor: Any) -> Any:
-    """Of torchax's own, `detach` lets gradients pass."""
-    return tensor.apply_jax(jax.lax.stop_gradient)
 
 
 def call(
