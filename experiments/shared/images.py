@@ -11,10 +11,10 @@ from robust_jax.core import checks
 from robust_jax.core.origin import Layout
 from robust_jax.datasets import Dataset
 
-_DATASET = flags.DEFINE_string(
+DATASET = flags.DEFINE_string(
     "dataset", None, "Default: the data set that the net was trained on."
 )
-_IMAGES = flags.DEFINE_string(
+IMAGES = flags.DEFINE_string(
     "images", None, "A .npz, or a folder of PNGs and JPEGs by class; for --dataset."
 )
 _LABELS = flags.DEFINE_string(
@@ -45,10 +45,10 @@ def numbers(name: str, texts: list[str] | None) -> tuple[float, ...] | None:
 
 def check_flags() -> None:
     """Raises ValueError for flags that do not go together; nothing is read."""
-    path = _IMAGES.value
-    if path is not None and _DATASET.value is not None:
+    path = IMAGES.value
+    if path is not None and DATASET.value is not None:
         raise ValueError(
-            f"images={path} and dataset={_DATASET.value}; expected one of them"
+            f"images={path} and dataset={DATASET.value}; expected one of them"
         )
     if path is None or pathlib.Path(path).is_dir():
         why = (
@@ -83,14 +83,14 @@ def given(
     Raises: ValueError: no images, or what is wrong with them. FileNotFoundError: they
         are not where they should be.
     """
-    path = _IMAGES.value
+    path = IMAGES.value
     if path is None and checkpoint is not None:
-        return common.load_for(checkpoint, _DATASET.value, split, count)
+        return common.load_for(checkpoint, DATASET.value, split, count)
     if path is None:
-        if _DATASET.value is None:
+        if DATASET.value is None:
             raise ValueError("images=None and dataset=None; pass one of them")
-        return common.load(_DATASET.value, split, count)
-    data = _own(path, split)
+        return common.load(DATASET.value, split, count)
+    data = own(split)
     if checkpoint is not None:
         _check_shape(data, checkpoint.input_shape)
     if count is None or not flags.FLAGS["count"].present:
@@ -98,7 +98,9 @@ def given(
     return common.first(data, count)
 
 
-def _own(path: str, split: str) -> Dataset:
+def own(split: str) -> Dataset:
+    """What --images names; `split` of a .npz that has some."""
+    path = cast(str, IMAGES.value)
     if pathlib.Path(path).is_dir():
         return datasets.from_folder(path)
     return datasets.from_npz(
@@ -111,12 +113,12 @@ def part(data: Dataset, split: str) -> Dataset:
 
     Raises: ValueError: images of the user's without splits.
     """
-    if _IMAGES.value is None:
+    if IMAGES.value is None:
         return common.load(data.name, split)
-    found = _own(_IMAGES.value, split)
+    found = own(split)
     if found.split != split:
         raise ValueError(
-            f"images={_IMAGES.value} has no splits; expected a .npz with x_train, "
+            f"images={IMAGES.value} has no splits; expected a .npz with x_train, "
             "y_train, x_test and y_test, for models that are fitted here"
         )
     return found
@@ -131,7 +133,7 @@ def _check_shape(data: Dataset, wanted: tuple[int, ...]) -> None:
         return
     grey = "; add an axis of channels, images[..., None]" * (wanted == (*shape, 1))
     raise ValueError(
-        f"images={_IMAGES.value} has images of shape {data.images.shape[1:]}; the "
+        f"images={IMAGES.value} has images of shape {data.images.shape[1:]}; the "
         f"checkpoint's net takes {wanted}{grey or '; choose another one'}"
     )
 
@@ -141,6 +143,6 @@ def layout_of(data: Dataset) -> Layout | None:
     shape = data.images.shape[1:]
     if _LAYOUT.value is not None or len(shape) != 3:
         return cast(Layout | None, _LAYOUT.value)
-    if shape[-1] in _CHANNELS or _IMAGES.value is None:
+    if shape[-1] in _CHANNELS or IMAGES.value is None:
         return "HWC"
     return "CHW" if shape[0] in _CHANNELS else None

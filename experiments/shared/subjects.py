@@ -32,6 +32,9 @@ _MEAN = flags.DEFINE_list(
     "mean", None, "Subtracted inside, in units of --input_range; or one per channel."
 )
 _STD = flags.DEFINE_list("std", None, "Divided by inside; one, or one per channel.")
+_ALLOW_FACTORY = flags.DEFINE_bool(
+    "allow_factory", False, "Import the module that a checkpoint names for its net."
+)
 _DESPITE_PARITY = flags.DEFINE_bool(
     "despite_parity", False, "Judge an imported net that differs from the original."
 )
@@ -128,7 +131,7 @@ def _checkpoint(name: str) -> models.Checkpoint:
                 "which has its normalisation inside; leave it out (--image_range is of "
                 "--images)"
             )
-    return models.load(name)
+    return models.load(name, allow_factory=_ALLOW_FACTORY.value)
 
 
 def _loaded(name: str, data: Dataset, options: dict[str, Any]) -> LogitsFn:
@@ -138,6 +141,7 @@ def _loaded(name: str, data: Dataset, options: dict[str, Any]) -> LogitsFn:
         weights=_WEIGHTS.value,
         layout=shared_images.layout_of(data),
         images=some,
+        allow_factory=_ALLOW_FACTORY.value,
         **options,
     )
     if _DESPITE_PARITY.value:

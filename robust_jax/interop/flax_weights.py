@@ -16,15 +16,7 @@ from robust_jax.interop import loaders
 from robust_jax.interop.linen import from_linen
 from robust_jax.interop.nnx import from_nnx
 from robust_jax.interop.torch_files import fitted, read_state_dict
-
-# What modules call the flag that switches randomness of training on, or off.
-_INFERENCE = {
-    "train": False,
-    "training": False,
-    "is_training": False,
-    "deterministic": True,
-    "use_running_average": True,
-}
+from robust_jax.models.user_nets import INFERENCE
 
 
 def with_weights(source: str, module: Any, given: loaders.Given) -> Partial:
@@ -52,7 +44,7 @@ def with_weights(source: str, module: Any, given: loaders.Given) -> Partial:
 
 def _inference(module: nn.Module) -> dict[str, Any]:
     known = inspect.signature(type(module).__call__).parameters
-    return {name: value for name, value in _INFERENCE.items() if name in known}
+    return {name: value for name, value in INFERENCE.items() if name in known}
 
 
 def _linen(

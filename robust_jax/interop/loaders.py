@@ -20,6 +20,7 @@ class Given(NamedTuple):
 
     weights: Any  # A file, or None.
     images: NDArray[Any] | None  # [N, *S], as the net itself sees them.
+    allow_factory: bool = False  # Of a checkpoint.
 
     def one(self, source: str) -> NDArray[Any]:
         """One example.
@@ -37,7 +38,7 @@ def checkpoint(path: str, given: Given) -> Partial:
     """A net of `models.save`."""
     from robust_jax import models  # Loads Flax.
 
-    found = models.load(path)
+    found = models.load(path, allow_factory=given.allow_factory)
     if origin.of(found.logits_fn) is not None:
         return found.logits_fn
     said = origin.Origin(f"robust_jax {type(found.module).__name__}")

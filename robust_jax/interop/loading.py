@@ -50,6 +50,7 @@ def load_model(
     layout: Layout | None = None,
     example: Any = None,
     images: Any = None,
+    allow_factory: bool = False,
 ) -> Partial:
     """A model of images in [0, 1], from wherever it is, in inference mode.
 
@@ -79,6 +80,8 @@ def load_model(
         example: one image in [0, 1], [*S], for libraries that ask for one; by default
             the first of `images`.
         images: some more, [N, *S], on which an imported net is compared.
+        allow_factory: of a checkpoint that names the function that makes its net, call
+            it; see `models.load`.
     Raises: ValueError: an unknown kind, with the known ones; a text of another form; a
         file that is none; weights that do not fit. ImportError: a module or library
         that is missing. FileNotFoundError, TypeError: as their names say.
@@ -97,7 +100,7 @@ def load_model(
     before = normalisation(input_range, mean, std)
     own = (kind.layout(rest) if callable(kind.layout) else kind.layout) or layout
     given = _given(own, weights, layout, before, example, images)
-    model = kind.load(rest, given)
+    model = kind.load(rest, given._replace(allow_factory=allow_factory))
     said = origin.of(model)
     if said is None or said.layout is None:
         source = said.source if said is not None else _source(spec)

@@ -28,6 +28,17 @@ def net(x):
 def first(x):
     return net(x.transpose(1, 2, 0))
 """
+MODULE = """
+import flax.linen as nn
+
+class Net(nn.Module):
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, x, train: bool = True):
+        x = nn.BatchNorm(use_running_average=not train, momentum=0.8)(x)
+        return nn.Dense(self.num_classes)(x.reshape((len(x), -1)))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +119,27 @@ def test_corruptions_of_channels_first_images(folder):
         folder, "corruptions", *CENTRE, "--corruptions=contrast", "--images=photographs"
     )
     assert record["rows"][0]["mean"] == other["rows"][0]["mean"]
+
+
+def test_a_module_of_a_users_is_trained_on_a_users_images(folder):
+    (folder / "ownmodule.py").write_text(MODULE)
+    images = RNG.random((300, 3, 4, 4), dtype=np.float32)
+    labels = RNG.integers(0, 2, 300)
+    images[:, 0] = (images[:, 0] + labels[:, None, None]) / 2  # The red channel tells.
+    np.savez(folder / "many.npz", x=images, y=labels)
+    given = ("--module=ownmodule:Net", "--images=many.npz", "--recipe=digits")
+    _, record = run(
+        folder,
+        "train",
+        *given,
+        "--epochs=40",
+        "--set=data.batch_size=30",
+        "--set=descent.rate=0.01",
+    )
+    assert record["series"]["n"] == 270  # A tenth is for validation.
+    assert record["rows"][-1]["validation_accuracy"] > 0.7
+    asked = ["attack", "--checkpoint=out/train/model.safetensors", "--radii=0"]
+    refused = command_line.run([*asked, "--images=many.npz"], folder)
+    assert refused.code == 2 and "allow_factory" in refused.err
+    _, record = run(folder, *asked, "--images=many.npz", "--allow_factory")
+    assert record["rows"][0]["accuracy"]["value"] > 0.7
