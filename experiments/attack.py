@@ -1,4 +1,4 @@
-"""What does one attack do to a checkpoint, at one radius or along a curve of them?
+"""What does one attack do to a model, at one radius or along a curve of them?
 
     python -m experiments.attack --checkpoint=out/train/model.safetensors \
         --attack=pgd --norm=linf --radii=0,0.05,0.1,0.15,0.2
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.shared import common, distance_plans, distances, recording
-from robust_jax import attacks, evaluate, models, report, threats
+from experiments.shared import common, distance_plans, distances, recording, subjects
+from robust_jax import attacks, evaluate, report, threats
 from robust_jax.core import array_checks, boxes
 from robust_jax.losses import objectives
 
@@ -27,12 +27,6 @@ _OBJECTIVES = {
     "dlr": objectives.dlr,
 }
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
 _COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
 _ATTACK = flags.DEFINE_string("attack", "pgd", "As experiments.list_attacks prints it.")
 _OBJECTIVE = flags.DEFINE_enum(
@@ -66,18 +60,20 @@ _COLUMNS = (
 def main(argv: list[str]) -> None:
     """Attacks at every radius, prints the table, draws the curve."""
     if _COMPARE.value is not None:
-        how, title = (_PRESET.value, _NORM.value), f"Distances from {_CHECKPOINT.value}"
+        how = (_PRESET.value, _NORM.value)
         distance_plans.named(how[1], _COMPARE.value, how[0])  # Bad names.
-        loaded, run = _loaded(), recording.Run("attack")
-        return distances.compare(run, title, _COMPARE.value, *how, *loaded)
+        subject = subjects.given(count=_COUNT.value)
+        run = recording.Run("attack")
+        return distances.compare(run, _COMPARE.value, *how, subject)
     kind, attack, radii = threats.by_name(_NORM.value), _attack(), _radii()
-    threat, (checkpoint, data) = kind(float(radii.max())), _loaded()
+    threat, subject = kind(float(radii.max())), subjects.given(count=_COUNT.value)
+    data = subject.data
     boxes.check(threat, data.images.shape)
     run = recording.Run("attack")
     start = time.perf_counter()
     with common.counted(len(radii) * len(data), _ATTACK.value, "pair") as bar:
         curve = evaluate.curve(
-            checkpoint.logits_fn,
+            subject.model,
             data.pixels(),
             data.labels,
             threat,
@@ -92,21 +88,18 @@ def main(argv: list[str]) -> None:
         row = {"attack": _ATTACK.value, "norm": _NORM.value, "eps": eps}
         run.rows.append({**row, "n": len(data), "accuracy": accuracy})
     print(report.format_table(run.rows, _COLUMNS))
-    _save(run, curve, data.name, len(data), seconds)
+    _save(run, curve, subject, seconds)
 
 
-def _loaded():
-    checkpoint = models.load(_CHECKPOINT.value)
-    return checkpoint, common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
-
-
-def _save(run, curve, name, n, seconds):
+def _save(run, curve, subject, seconds):
     calls = f"{curve.forwards:,} forwards, {curve.backwards:,} backwards"
     run.notes.append(f"{calls}, {seconds:.1f} s with compilation; clean errors apart.")
     print(run.notes[-1])
-    title = f"{_ATTACK.value} on {_CHECKPOINT.value}"
+    title = f"{_ATTACK.value} on {subject.name}"
     run.series = {"curve": curve.to_series()}
-    path = run.figure("curve", title, f"{name} test, n = {n}, 95 % intervals.")
+    subject.note_in(run)
+    what = f"{common.described(subject.data)}, n = {len(subject.data)}"
+    path = run.figure("curve", title, f"{what}, 95 % intervals.")
     series = {_ATTACK.value: curve.to_series()}
     report.figures.robustness_curves(path, series, title, f"{_NORM.value} radius")
     worst = min(curve.accuracies, key=lambda p: p.value)
@@ -147,4 +140,5 @@ def _radii():
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(subjects)
     common.run_main(main)

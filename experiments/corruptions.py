@@ -12,18 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.shared import common, recording
-from robust_jax import evaluate, models, report
+from experiments.shared import common, recording, subjects
+from robust_jax import evaluate, report
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
 from robust_jax.threats import corruptions
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
 _COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
 _CORRUPTIONS = flags.DEFINE_list("corruptions", None, "Names; default: all.")
 
@@ -39,13 +33,13 @@ def main(argv: list[str]) -> None:
     names = _CORRUPTIONS.value or corruptions.names()
     for name in names:
         checks.known_name("corruption", name, corruptions.names())
-    checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    subject = subjects.given(count=_COUNT.value)
+    data = subject.data
     run = recording.Run("corruptions")
     total = len(names) * len(corruptions.SEVERITIES) * len(data)
     with common.counted(total, "corruptions", "image") as bar:
         found = evaluate.corrupted_accuracy(
-            checkpoint.logits_fn,
+            subject.model,
             data.pixels(),
             data.labels,
             names,
@@ -59,9 +53,11 @@ def main(argv: list[str]) -> None:
     run.notes.append(
         f"Mean corruption accuracy {100 * found.mean:.1f} %, clean accuracy {clean}."
     )
+    subject.note_in(run)
     run.show(_COLUMNS)
-    title = f"Common corruptions: {_CHECKPOINT.value}"
-    _draw(run, found, data.pixels()[0], title, f"{data.name} test, n = {len(data)}.")
+    title = f"Common corruptions: {subject.name}"
+    caption = f"{common.described(data)}, n = {len(data)}."
+    _draw(run, found, subject.shown(data.pixels()[:1])[0], title, caption)
     run.save(title, run.notes[0], _COLUMNS)
 
 
@@ -95,4 +91,5 @@ def _draw(
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(subjects)
     common.run_main(main)

@@ -1,7 +1,8 @@
-"""How robust is a checkpoint? Attacks it by a plan, checks and audits what was found.
+"""How robust is a model? Attacks it by a plan, checks and audits what was found.
 
     python -m experiments.evaluate --checkpoint=out/train/model.safetensors --eps=0.3
     python -m experiments.evaluate --plan=swift --eps=0.3 --limit_minutes=10
+    python -m experiments.evaluate --model=python:mynets:net --images=own.npz --eps=0.1
 
 Plans: standard and plus as AutoAttack has them; swift, in Linf as strong as standard at
 less than a tenth of its cost; strongest; basic, FGSM and PGD, a first look.
@@ -18,18 +19,12 @@ import sys
 
 from absl import flags
 
-from experiments.shared import adversary, common, recording
-from robust_jax import evaluate, models, report
+from experiments.shared import adversary, common, recording, subjects
+from robust_jax import evaluate, report
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.engine import Limit, journal
 from robust_jax.evaluate.report import COLUMNS
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
 _SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which.")
 _COUNT = flags.DEFINE_integer("count", None, "The first so many examples; default all.")
 _PLAN = flags.DEFINE_string(
@@ -57,11 +52,10 @@ def main(argv: list[str]) -> None:
     if _PLAN.value == "rand":
         raise ValueError("plan=rand is for random nets, and no checkpoint is of one")
     limit, layout = Limit(_LIMIT.value), evaluate.Layout(tile=_TILE.value)
-    checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, _SPLIT.value, _COUNT.value)
-    threat = adversary.threat_on(data)
+    subject = subjects.given(_SPLIT.value, _COUNT.value)
+    threat = adversary.threat_on(subject.data)
     run = recording.Run("evaluate")
-    result = _evaluated(run, checkpoint, data, threat, limit, layout)
+    result = _evaluated(run, subject, threat, limit, layout)
     print(result)
     print(result.start_up())
     result.write_examples(run.out / "adversarial.npz")
@@ -72,12 +66,13 @@ def main(argv: list[str]) -> None:
         run.notes += [
             f"Check {f.number}: {f.says} {f.remedy}" for f in result.audit.flags
         ]
-    run.series = {"checkpoint": checkpoint.metadata, "evaluation": result.to_json()}
-    _draw(run, data, result, checkpoint)
+    run.series = {"checkpoint": subject.metadata, "evaluation": result.to_json()}
+    subject.note_in(run)
+    _draw(run, subject, result)
     run.save(
-        f"Robustness of {_CHECKPOINT.value}",
+        f"Robustness of {subject.name}",
         f"{'' if result.distrust is None else f'{result.distrust} '}"
-        f"{data.name} {_SPLIT.value}, {result.threat}: clean accuracy "
+        f"{common.described(subject.data)}, {result.threat}: clean accuracy "
         f"{result.clean_accuracy}, robust accuracy {result.robust_accuracy}.",
         COLUMNS,
     )
@@ -92,11 +87,12 @@ def main(argv: list[str]) -> None:
     sys.exit(0 if passed else 3)
 
 
-def _evaluated(run, checkpoint, data, threat, limit, layout):
+def _evaluated(run, subject, threat, limit, layout):
+    data = subject.data
     left = None if limit.minutes is None else max(limit.left / 60, 1e-9)
     with common.EvaluationBar(_PLAN.value) as bar:
         return evaluate.robustness(
-            checkpoint.logits_fn,
+            subject.model,
             data.pixels(),
             data.labels,
             threat,
@@ -106,7 +102,7 @@ def _evaluated(run, checkpoint, data, threat, limit, layout):
             layout=layout,
             audit=_AUDIT.value,
             points=_POINTS.value,
-            name=_CHECKPOINT.value,
+            name=subject.name,
             journal=run.out / "journal",
             limit_minutes=left,
             on_estimate=lambda estimate: print(estimate, flush=True),
@@ -114,11 +110,11 @@ def _evaluated(run, checkpoint, data, threat, limit, layout):
         )
 
 
-def _draw(run, data, result, checkpoint):
+def _draw(run, subject, result):
     broken = (result.winner >= 0).nonzero()[0][:8]
     if len(broken) == 0:
         return
-    clean, found = data.pixels()[broken], result.x_adv[broken]
+    clean, found = subject.data.pixels()[broken], result.x_adv[broken]
     path = run.figure(
         "examples",
         "Adversarial examples",
@@ -127,16 +123,17 @@ def _draw(run, data, result, checkpoint):
     )
     report.figures.adversarial_grid(
         path,
-        clean,
-        found,
-        data.labels[broken],
-        checkpoint.logits_fn(clean).argmax(axis=1),
-        checkpoint.logits_fn(found).argmax(axis=1),
+        subject.shown(clean),
+        subject.shown(found),
+        subject.data.labels[broken],
+        subject.answers(clean),
+        subject.answers(found),
         f"Adversarial examples, {result.threat}",
     )
 
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(subjects)
     flags.adopt_module_key_flags(adversary)
     common.run_main(main)

@@ -14,23 +14,15 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.shared import common, recording
+from experiments.shared import common, images as own, recording, subjects
 from experiments.studies.properties import sklearn_models
-from robust_jax import attacks, interop, models, report, threats
+from robust_jax import attacks, interop, report, threats
 from robust_jax.core import array_checks, checks, lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import AttackResult, Untargeted
 from robust_jax.datasets import Dataset
 from robust_jax.evaluate.batch import run_on
 
-_CHECKPOINTS = flags.DEFINE_list(
-    "checkpoint",
-    ["out/train/model.safetensors"],
-    "Files that experiments.train wrote: the surrogates.",
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
 _EPS = flags.DEFINE_float("eps", 0.2, "Linf radius in pixel units of [0, 1].")
 _VICTIMS = flags.DEFINE_list("victims", None, "Names; default: all.")
@@ -53,11 +45,13 @@ def main(argv: list[str]) -> None:
     for name in _VICTIMS.value or ():
         checks.known_name("victim", name, sklearn_models.NAMES)
     attack = attacks.by_name("rays").of_queries(_QUERIES.value)
-    nets = [models.load(path) for path in _CHECKPOINTS.value]
-    train = common.load_for(nets[0], _DATASET.value, "train", None)
-    data = common.load_for(nets[0], _DATASET.value, "test", _COUNT.value)
+    nets = subjects.all_given(_COUNT.value)
+    data = nets[0].turned(nets[0].data)
+    train = nets[0].turned(own.part(data, "train"))
     run = recording.Run("foreign")
     surrogate = attacks.ensemble([net.logits_fn for net in nets])
+    for net in nets:
+        net.note_in(run)
     made = np.asarray(_found(attacks.di_fgsm(), surrogate, data).x_adv)
     keys = lift.item_keys(common.SEED.value, data.ids)
     sample = jax.vmap(lambda key, x: threats.Linf(_EPS.value).sample(key, x))
@@ -71,8 +65,8 @@ def main(argv: list[str]) -> None:
     run.show(_COLUMNS)
     run.save(
         "Models that are no neural nets",
-        f"{data.name} test, n = {len(data)}, Linf eps = {_EPS.value:g}, RayS with at "
-        f"most {_QUERIES.value:,} queries; accuracy under each.",
+        f"{common.described(data)}, n = {len(data)}, Linf eps = {_EPS.value:g}, RayS "
+        f"with at most {_QUERIES.value:,} queries; accuracy under each.",
         _COLUMNS,
     )
 
@@ -121,4 +115,5 @@ def _right(answers: np.ndarray, data: Dataset) -> int:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(subjects)
     common.run_main(main)

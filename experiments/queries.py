@@ -13,20 +13,13 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.shared import adversary, common, one_attack, recording
-from robust_jax import attacks, evaluate, models, report
+from experiments.shared import adversary, common, one_attack, recording, subjects
+from robust_jax import attacks, evaluate, report
 from robust_jax.attacks import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion, median
 from robust_jax.core.types import Threat
-from robust_jax.datasets import Dataset
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
 _QUERIES = flags.DEFINE_integer("queries", 10_000, "At most, for an image.")
 _ATTACKS = flags.DEFINE_list("attacks", None, "Names; default: all that fit.")
@@ -48,23 +41,20 @@ def main(argv: list[str]) -> None:
     checks.positive_integer("queries", _QUERIES.value)
     entries, budget = _entries(), _QUERIES.value
     made = {entry: entry.of_queries(budget) for entry in entries}
-    checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
-    threat = adversary.threat_on(data)
+    subject = subjects.given(count=_COUNT.value)
+    threat = adversary.threat_on(subject.data)
     run = recording.Run("queries")
     curves: dict[str, Any] = {}
     for entry, attack in made.items():
-        found = one_attack.attacked(
-            entry, attack, checkpoint, data, threat, _CHECKPOINT.value
-        )
+        found = one_attack.attacked(entry, attack, subject, threat)
         used = np.where(found.clean, found.stages[0].forwards, 0)
         needed = np.where(found.stages[0].broken | ~found.clean, used, np.inf)
         run.rows.append(_row(entry, found, needed, budget))
         curves[entry.name] = _curve(needed, budget)
         if not found.claims.passed:
             run.notes.append(f"{entry.name} fails its audit: {found.claims}")
-    run.notes.append(_white_box(checkpoint, data, threat))
-    _save(run, curves, f"{data.name} test, n = {len(data)}")
+    run.notes.append(_white_box(subject, threat))
+    _save(run, curves, subject)
 
 
 def _row(
@@ -96,18 +86,18 @@ def _curve(needed: np.ndarray, budget: int) -> dict[str, list[float]]:
     return {"queries": budgets.tolist(), "robust_accuracy": left}
 
 
-def _white_box(checkpoint: models.Checkpoint, data: Dataset, threat: Threat) -> str:
+def _white_box(subject: subjects.Subject, threat: Threat) -> str:
     entry = attacks.by_name(_WHITE_BOX[adversary.NORM.value])
-    found = one_attack.attacked(
-        entry, entry.make(), checkpoint, data, threat, _CHECKPOINT.value
-    )
+    found = one_attack.attacked(entry, entry.make(), subject, threat)
     return (
         f"{entry.name}, which sees gradients, leaves {found.robust_accuracy} of clean "
         f"{found.clean_accuracy}."
     )
 
 
-def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
+def _save(
+    run: recording.Run, curves: dict[str, Any], subject: subjects.Subject
+) -> None:
     budgets = [q for q in _SHOWN if q <= _QUERIES.value]
     columns = (
         report.Column("attack", "attack"),
@@ -120,9 +110,11 @@ def _save(run: recording.Run, curves: dict[str, Any], what: str) -> None:
         report.Column("seconds", "seconds", report.fixed(1)),
         report.Column("paper", "paper"),
     )
-    run.show(columns)
     run.series = {"curves": curves}
-    title = f"Black-box attacks on {_CHECKPOINT.value}"
+    subject.note_in(run)
+    run.show(columns)
+    title = f"Black-box attacks on {subject.name}"
+    what = f"{common.described(subject.data)}, n = {len(subject.data)}"
     caption = f"{what}, {adversary.described()}; until the first success."
     lines = {
         name: (line["queries"], [100 * y for y in line["robust_accuracy"]])
@@ -145,5 +137,6 @@ def _entries() -> tuple[Entry, ...]:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(subjects)
     flags.adopt_module_key_flags(adversary)
     common.run_main(main)

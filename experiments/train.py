@@ -1,6 +1,7 @@
 """How robust does a recipe make a net? Trains one and writes a checkpoint.
 
     python -m experiments.train --recipe=pgd_mnist --data_dir=DIR --set attack.steps=20
+    python -m experiments.train --module=mynets:Net --images=own.npz
 
 `--recipe=NAME --print_config` shows what can be set. Writes OUT/model.safetensors (the
 net), record.json, index.html, metrics.jsonl, the training curves and checkpoints: a run
@@ -14,16 +15,16 @@ import dataclasses
 
 from absl import flags
 
-from experiments.shared import common, distributed, metrics, recording, resuming
-from robust_jax import datasets, models, report, train
+from experiments.shared import common, distributed, metrics, own, recording, resuming
+from robust_jax import models, report, train
 from robust_jax.train import devices
 
 _PLACES = {"device": False, "host": True}
 _RECIPE = flags.DEFINE_string(
     "recipe", "pgd_digits", f"One of {', '.join(train.RECIPES)}."
 )
-_DATASET = flags.DEFINE_enum(
-    "dataset", None, datasets.names(), "Default: the recipe's data set."
+_MODULE = flags.DEFINE_string(
+    "module", None, "package.module:Net, of Linen, in the place of the recipe's net."
 )
 _EPOCHS = flags.DEFINE_integer("epochs", None, "Passes; default: the recipe's.")
 _EPS = flags.DEFINE_float(
@@ -60,22 +61,18 @@ def main(argv: list[str]) -> None:
     devices.mesh_for(recipe.data.batch_size)  # Refuses before anything is written.
     metrics.check_flags()
     resuming.check_flags()
-    data = common.load(recipe.dataset, "train", _COUNT.value)
-    validation = common.load(recipe.dataset, "validation")
+    data, validation = own.for_training(recipe.dataset, _COUNT.value)
     train.module_for(recipe, data, common.SEED.value)  # Nothing is written before.
     run = recording.Run("train", writes=distributed.is_first())
     with resuming.checkpointing(run.out) as checkpointer:
         trained = _fit(run, recipe, data, validation, checkpointer)
     if not distributed.is_first():
         return
-    shape = data.images.shape[1:]
-    flops = models.flops(trained.module, shape)
+    flops = models.flops(trained.module, shape := data.images.shape[1:])
     metadata = {"recipe": dataclasses.asdict(recipe), "flops": flops}
     metadata |= {"seed": common.SEED.value, "n": len(data), "seconds": trained.seconds}
     path = run.out / "model.safetensors"
-    models.save(
-        path, trained.module, trained.variables, input_shape=shape, metadata=metadata
-    )
+    own.save(path, trained, shape, metadata)
     run.rows = metrics.rows(trained.history)
     print(report.format_table(run.rows, _COLUMNS))
     print(f"wrote {path} ({trained.seconds:.0f} s, {flops / 1e6:.1f} MFLOP an image)")
@@ -84,14 +81,17 @@ def main(argv: list[str]) -> None:
 
 
 def _recipe():
-    changes: dict[str, object] = {"dataset": _DATASET.value, "epochs": _EPOCHS.value}
+    changes: dict[str, object] = {
+        "dataset": own.name(),
+        "epochs": _EPOCHS.value,
+    }
     changes["ball.eps"] = _EPS.value
-    for text in _SET.value:
-        path, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"set={text!r}; expected PART.FIELD=VALUE")
-        changes[path] = value
-    return train.recipe(_RECIPE.value, changes)
+    changes |= own.settings(_SET.value)
+    recipe = train.recipe(_RECIPE.value)
+    if _MODULE.value is not None:  # Of its own attributes, not the named net's.
+        model = own.module_name(_MODULE.value)
+        recipe = dataclasses.replace(recipe, model=model, model_config=())
+    return recipe.changed(changes)
 
 
 def _fit(run, recipe, data, validation, checkpointer):
@@ -145,6 +145,6 @@ def _save(run, recipe, trained, n, n_validation):
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
-    for module in (distributed, metrics, resuming):
+    for module in (distributed, metrics, own, resuming):
         flags.adopt_module_key_flags(module)
     common.run_main(main)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from robust_jax.core.caching import compile_cache as compile_cache
     from robust_jax.evaluate.batch import attack as attack
+    from robust_jax.interop.loading import load_model as load_model
 
 __version__: str  # Of the metadata in setup.cfg.
 _UNKNOWN = "0+not.installed"  # A source tree has no metadata: `pip install -e .`.
@@ -41,7 +42,11 @@ _PACKAGES = (
     "threats",
     "train",
 )
-_FUNCTIONS = {"attack": ".evaluate.batch", "compile_cache": ".core.caching"}
+_FUNCTIONS = {
+    "attack": ".evaluate.batch",
+    "compile_cache": ".core.caching",
+    "load_model": ".interop.loading",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,18 +16,12 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.shared import adversary, common, one_attack, recording
-from robust_jax import attacks, evaluate, models, report
+from experiments.shared import adversary, common, one_attack, recording, subjects
+from robust_jax import attacks, evaluate, report
 from robust_jax.attacks import Entry
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", "out/train/model.safetensors", "File that experiments.train wrote."
-)
-_DATASET = flags.DEFINE_string(
-    "dataset", None, "Default: the data set that the net was trained on."
-)
 _COUNT = flags.DEFINE_integer("count", None, "The first so many test images.")
 _FEW = flags.DEFINE_integer("few", 500, "Of these, for attacks that see no gradients.")
 _ATTACKS = flags.DEFINE_list("attacks", None, "Names; default: all of the norm.")
@@ -53,17 +47,15 @@ def main(argv: list[str]) -> None:
     adversary.threat()  # Bad flags, before anything is loaded.
     entries = _entries()
     checks.positive_integer("few", _FEW.value)
-    checkpoint = models.load(_CHECKPOINT.value)
-    data = common.load_for(checkpoint, _DATASET.value, "test", _COUNT.value)
+    subject = subjects.given(count=_COUNT.value)
+    data = subject.data
     threat = adversary.threat_on(data)
     run, few = recording.Run("compare_attacks"), min(_FEW.value, len(data))
     broken: dict[str, np.ndarray] = {}
     some = {e: len(data) if e.sees == "gradients" else few for e in entries}
     for entry in entries:
-        taken = data.take(np.arange(some[entry]))
-        found = one_attack.attacked(
-            entry, entry.make(), checkpoint, taken, threat, _CHECKPOINT.value
-        )
+        taken = subject._replace(data=data.take(np.arange(some[entry])))
+        found = one_attack.attacked(entry, entry.make(), taken, threat)
         broken[entry.name] = found.stages[0].broken
         run.rows.append(_row(entry, found))
         if not found.claims.passed:
@@ -76,10 +68,11 @@ def main(argv: list[str]) -> None:
         left = Proportion(int((~together).sum()), few)
         run.rows.append({"attack": " + ".join(parts), "n": few, "accuracy": left})
         run.notes.append(_verdict(together, broken, few))
+    subject.note_in(run)
     run.show(_COLUMNS)
     run.save(
-        f"Attacks on {_CHECKPOINT.value}",
-        f"{data.name} test, n = {len(data)}, {adversary.described()}; clean "
+        f"Attacks on {subject.name}",
+        f"{common.described(data)}, n = {len(data)}, {adversary.described()}; clean "
         f"accuracy {run.rows[0]['clean']}. Forwards and backwards are per image.",
         _COLUMNS,
     )
@@ -123,5 +116,6 @@ def _entries() -> tuple[Entry, ...]:
 
 if __name__ == "__main__":
     flags.adopt_module_key_flags(common)
+    flags.adopt_module_key_flags(subjects)
     flags.adopt_module_key_flags(adversary)
     common.run_main(main)

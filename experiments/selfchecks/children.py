@@ -69,8 +69,7 @@ class Children:
         seconds: float = 300.0,
     ) -> Outcome:
         """Runs a command (name, *options) in a directory, with the variables alone."""
-        given = None if variables is None else {**variables}
-        asked = [str(cwd), command, fault, given, seconds]
+        asked = [str(cwd), command, fault, variables and {**variables}, seconds]
         self._server.stdin.write(json.dumps(asked) + "\n")
         self._server.stdin.flush()
         return Outcome(*json.loads(self._server.stdout.readline()))
@@ -86,6 +85,7 @@ def _forked(
             os.dup2(end, descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(folder)
+        sys.path[0] = os.getcwd()  # As -m has it.
         if variables is not None:
             os.environ.clear()
             os.environ.update(variables)

@@ -90,12 +90,25 @@ def load(name: str, split: str, count: int | None = None) -> Dataset:
         FileNotFoundError: a data set that is not prepared.
     """
     dataset = datasets.load(name, split, DATA_DIR.value)
-    if count is None:
-        return dataset
+    return dataset if count is None else first(dataset, count)
+
+
+def first(dataset: Dataset, count: int) -> Dataset:
+    """The first `count` examples.
+
+    Raises: ValueError: more than there are.
+    """
     checks.positive_integer("count", count)
     if count > len(dataset):
-        raise ValueError(f"count={count}; {name} {split} has {len(dataset)} examples")
+        raise ValueError(
+            f"count={count}; {described(dataset)} has {len(dataset)} examples"
+        )
     return dataset.take(np.arange(count))
+
+
+def described(dataset: Dataset) -> str:
+    """A data set's name, and its split if it is one."""
+    return f"{dataset.name} {dataset.split}".rstrip()
 
 
 def load_for(

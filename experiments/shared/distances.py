@@ -1,14 +1,17 @@
 """Minimum-norm attacks on one net, compared by what they find. Used by experiments."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.shared import common, distance_plans, recording
-from robust_jax import evaluate, models, report, threats
+from robust_jax import evaluate, report, threats
 from robust_jax.datasets import Dataset
 from robust_jax.evaluate import Distances, NearestPlan, stages
+
+if TYPE_CHECKING:
+    from experiments.shared.subjects import Subject  # Defines flags.
 
 COLUMNS = (
     report.Column("attack", "attack"),
@@ -25,27 +28,26 @@ _POINTS = 60  # Radii of a curve.
 
 def compare(
     run: recording.Run,
-    title: str,
     names: Sequence[str],
     preset: str,
     norm: str,
-    checkpoint: models.Checkpoint,
-    data: Dataset,
+    subject: "Subject",
 ) -> None:
     """Runs attacks in turn, prints their table, draws their curves, saves the run."""
-    found = {}
+    found, data = {}, subject.data
     for plan in distance_plans.named(norm, names, preset):
-        one = measured(plan, checkpoint.logits_fn, data, norm)
+        one = measured(plan, subject.model, data, norm)
         found[plan.name] = one
         if not one.claims.passed:
             run.notes.append(f"{plan.name}: {one.claims}")
     run.rows = table(found)
     print(report.format_table(run.rows, COLUMNS))
     draw(run, found, norm)
+    subject.note_in(run)
     run.save(
-        title,
-        f"{data.name} test, n = {len(data)}, {norm}, preset {preset}. Distances, "
-        "forwards and backwards are of the images that the net gets right.",
+        f"Distances from {subject.name}",
+        f"{common.described(data)}, n = {len(data)}, {norm}, preset {preset}. "
+        "Distances, forwards and backwards are of the images that the net gets right.",
         COLUMNS,
     )
 

@@ -161,6 +161,22 @@ def non_negative_number(name: str, value: Any) -> None:
     holds(name, value, lambda v: math.isfinite(v) and v >= 0, "a finite number >= 0")
 
 
+def interval(name: str, value: Any) -> tuple[float, float]:
+    """Two finite numbers, the lower one first.
+
+    Raises: ValueError: anything else.
+    """
+    pair = tuple(value) if isinstance(value, tuple | list) else ()
+    if len(pair) == 2 and all(map(is_number, pair)):
+        low, high = map(float, pair)
+        if math.isfinite(low) and math.isfinite(high) and low < high:
+            return low, high
+    raise ValueError(
+        f"{name}={shown(value)}; expected two numbers, the lower one first, such as "
+        "(0, 1), (0, 255) or (-1, 1)"
+    )
+
+
 def share(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is a number in (0, 1)."""
     holds(name, value, lambda v: 0 < v < 1, "a number in (0, 1)")

@@ -4,10 +4,20 @@ import os
 
 from robust_jax.core import checks
 from robust_jax.datasets import digits, tfds_source
+from robust_jax.datasets.arrays import from_arrays
 from robust_jax.datasets.catalog import CATALOG
+from robust_jax.datasets.files import from_folder, from_npz
 from robust_jax.datasets.types import Dataset, OnDevice
 
-__all__ = ["Dataset", "OnDevice", "load", "names"]
+__all__ = [
+    "Dataset",
+    "OnDevice",
+    "from_arrays",
+    "from_folder",
+    "from_npz",
+    "load",
+    "names",
+]
 
 
 def names() -> tuple[str, ...]:

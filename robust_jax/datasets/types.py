@@ -1,7 +1,7 @@
 """What a data set is once it is in memory: images, labels, ids."""
 
 import dataclasses
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,16 +20,17 @@ class Dataset:
     """One split of a data set, in memory.
 
     Images keep their raw integers, a quarter of the memory; `pixels` gives what
-    models, attacks and reports speak: float32 in [0, 1], raw values over `scale`.
+    models, attacks and reports speak: float32 in [0, 1], raw values over `scale`. A
+    user's own may be float32 in [0, 1] already, of `scale` 1, and of any axes.
     """
 
     name: str
     split: str
-    images: NDArray[np.uint8]  # [N, H, W, C], values in 0..scale
+    images: NDArray[Any]  # [N, H, W, C] uint8, values in 0..scale, or float32 in [0, 1]
     labels: NDArray[np.int32]  # [N]
     ids: NDArray[np.uint64]  # [N], see core.ids; equal examples have equal ids
     num_classes: int
-    scale: int  # the raw value of full intensity: 255, or 16 for the digits
+    scale: int  # the raw value of full intensity: 255, 16 for the digits, 1 of floats
 
     __repr__ = brief
 
@@ -72,13 +73,14 @@ class Dataset:
 
 
 class OnDevice(NamedTuple):
-    """A data set on a device, as raw bytes; a pytree, so that it can be an argument.
+    """A data set on a device, as raw values; a pytree, so that it can be an argument.
 
     XLA turns `images / 255` in a compiled program into a product with 1/255, which
-    is one bit off for 126 of the 256 values. The table gives NumPy's bits anywhere.
+    is one bit off for 126 of the 256 values. The table gives NumPy's bits anywhere;
+    images that are floats are pixels already.
     """
 
-    images: "jax.Array"  # [N, H, W, C] uint8
+    images: "jax.Array"  # [N, H, W, C] uint8, or float32
     labels: "jax.Array"  # [N] int32
     table: "jax.Array"  # [256] float32, the pixel of each raw value
 
@@ -89,16 +91,18 @@ class OnDevice(NamedTuple):
             indices: integers, shape [B].
         Returns: pixels, float32, shape [B, H, W, C], and labels, int32, shape [B].
         """
-        return self.table[self.images[indices]], self.labels[indices]
+        rows = self.images[indices]
+        is_raw = rows.dtype == np.uint8
+        return self.table[rows] if is_raw else rows, self.labels[indices]
 
 
-def pixels(images: NDArray[np.integer], scale: int) -> NDArray[np.float32]:
-    """Raw integers as float32 in [0, 1]: correctly rounded quotients by `scale`."""
+def pixels(images: NDArray[Any], scale: int) -> NDArray[np.float32]:
+    """Raw values as float32 in [0, 1]: correctly rounded quotients by `scale`."""
     return images.astype(np.float32) / np.float32(scale)
 
 
 def dataset_ids(
-    images: NDArray[np.uint8], labels: NDArray[np.int32], scale: int
+    images: NDArray[Any], labels: NDArray[np.int32], scale: int
 ) -> NDArray[np.uint64]:
     """The `example_ids` of raw images, with little more memory than the images."""
     parts = [

@@ -8,6 +8,7 @@ from robust_jax.interop.layout import per_example
 from robust_jax.interop.linen import from_linen
 from robust_jax.interop.native import load_native
 from robust_jax.interop.nnx import from_nnx
+from robust_jax.interop.normalised import normalised
 from robust_jax.interop.onnx.reading import from_onnx
 from robust_jax.interop.onnx.writing import to_onnx
 from robust_jax.interop.sklearn import from_sklearn
@@ -31,6 +32,7 @@ __all__ = [
     "from_torch",
     "load_native",
     "load_torch_weights",
+    "normalised",
     "per_example",
     "read_state_dict",
     "to_onnx",

@@ -15,6 +15,7 @@ from robust_jax.core.streams import OfTraining
 from robust_jax.core.types import Key, LogitsFn
 from robust_jax.datasets.types import Dataset
 from robust_jax.models.functional import abstract_variables
+from robust_jax.models.user_nets import user_net
 from robust_jax.train import devices, loop
 from robust_jax.train.batches import Batching
 from robust_jax.train.catastrophic_overfitting import PgdAccuracy, pgd_accuracy
@@ -117,9 +118,8 @@ def module_for(recipe: Recipe, train: Dataset, seed: int) -> models.Classifier:
             f"data.batch_size={size} with {len(train):,} training examples; expected "
             "no more than there are"
         )
-    config: dict[str, Any] = {"num_classes": train.num_classes}
-    module = models.by_name(recipe.model, **config | dict(recipe.model_config))
     shape = train.images.shape[1:]
+    module = _made(recipe, train.num_classes, shape)
     try:
         abstract_variables(module, shape)
     except Exception as error:  # Whatever a layer raises.
@@ -129,6 +129,14 @@ def module_for(recipe: Recipe, train: Dataset, seed: int) -> models.Classifier:
             f"of shape {shape}: {type(error).__name__}: {said}"
         ) from error
     return module
+
+
+def _made(recipe: Recipe, num_classes: int, shape: tuple[int, ...]) -> Any:
+    """The net of a name, or of a user's factory "package.module:name"."""
+    config = dict(recipe.model_config)
+    if ":" in recipe.model:
+        return user_net(recipe.model, config, num_classes, shape)
+    return models.by_name(recipe.model, **{"num_classes": num_classes} | config)
 
 
 def set_up(

@@ -31,6 +31,7 @@ NAMES = (
     "studies.wordvectors",
 )
 GIVEN = "--checkpoint=net.safetensors"
+OWN = "evaluate --eps=0.1 --images=own.npz"
 
 # (command, what the sentence must hold)
 BAD = [
@@ -61,6 +62,10 @@ BAD = [
     (f"evaluate {GIVEN} --eps=0.1 --seed=100000000000000000000", "seed"),
     ("train --set data.batch_size=100000000", "with 1,147 training examples"),
     ("train --set model=resnet", "unknown model 'resnet'"),
+    ("train --module=resnet", "module='resnet'; expected package.module:name"),
+    ("train --module=math:sqrt", "module=math:sqrt; called with config={} it fails"),
+    ("train --images=own.npz --dataset=digits", "images=own.npz and dataset=digits"),
+    ("train --images=own.npz", "own.npz are too few, or too alike, to train and"),
     ("train --epoch=3 --learningrate=1", "Unknown command line flag"),
     ("train pgd_digits", "unexpected argument 'pgd_digits'; options start with --"),
     ("train --dataset=mnist --data_dir=nowhere", "experiments.prepare_data"),
@@ -104,6 +109,43 @@ BAD = [
         "comparisons.compare_queries --norm=l2 --queries=9",
         "queries=9; expected an integer >= 300",
     ),
+    (f"{OWN} {GIVEN} --dataset=digits", "images=own.npz and dataset=digits; expected"),
+    (f"{OWN} {GIVEN} --image_range=0,x", "image_range=0,x; expected numbers"),
+    (f"{OWN} {GIVEN} --image_range=1,0", "(1.0, 0.0); expected two numbers, the lower"),
+    (f"{OWN} {GIVEN} --image_range=2,9", "from 0 to 0.5, outside image_range=2,9"),
+    (f"{OWN} {GIVEN} --labels=z", "own.npz has no array z; it has x, y"),
+    (f"{OWN} {GIVEN} --count=4", "count=4; own.npz has 3 examples"),
+    (f"{OWN} {GIVEN} --weights=w.npz", "with model=net.safetensors, which holds its"),
+    (f"{OWN} {GIVEN} --mean=0.5", "a checkpoint, which has its normalisation inside"),
+    (f"{OWN} --model=large", "(8, 8, 1); the checkpoint's net takes (9, 8, 1); choose"),
+    (f"{OWN} --model=keras:net", "unknown kind 'keras'; expected FILE.safetensors"),
+    (f"{OWN} --model=python:math:sqrt", "the model fails on a float32 input of shape"),
+    (f"{OWN} --model=python:math:pi", "pi is 3.14"),
+    (
+        f"{OWN} --model=python:mynets:net",
+        "no module mynets is found; run the command in",
+    ),
+    (f"{OWN} --model=onnx:absent", "absent"),
+    (
+        f"{OWN} --model=python:jax.nn:relu --std=0",
+        "std=(0.0,); expected finite numbers",
+    ),
+    (f"corruptions --images=none.npz {GIVEN}", "images=none.npz: no such file"),
+    (
+        f"queries --images=cut --eps=0.1 {GIVEN}",
+        "images=cut cannot be read (another kind",
+    ),
+    (
+        f"attack --images=busy {GIVEN}",
+        "images=busy has no sub-folders; expected one per",
+    ),
+    (f"attack --images=busy --labels=y {GIVEN}", "images=busy is a folder, which says"),
+    (f"attack --layout=CHW {GIVEN}", "layout=CHW is of --images, which is not given"),
+    (
+        f"foreign --images=own.npz {GIVEN}",
+        "own.npz has no splits; expected a .npz with",
+    ),
+    ("attack --model=python:jax.nn:relu", "images=None and dataset=None; pass one of"),
     ("attack --checkpoint=missing", "missing"),
     ("attack --checkpoint=cut", "cut short"),
     (f"attack {GIVEN} --attack=pgb", "did you mean 'pgd'"),
@@ -203,6 +245,8 @@ def outcomes(tmp_path_factory):
         shape = (side, 8, 1)
         weights = models.init(net, jax.random.key(0), shape)
         models.save(path, net, weights, input_shape=shape, metadata=remembered)
+    images = np.linspace(0, 0.5, 192, dtype=np.float32).reshape(3, 8, 8, 1)
+    np.savez(folder / "own.npz", x=images, y=np.arange(3))
     (folder / "cut").write_bytes(checkpoint.read_bytes()[:-100])
     np.save(folder / "foreign.npy", np.zeros(100))
     (folder / "foreign.npy").rename(folder / "foreign")
