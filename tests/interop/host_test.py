@@ -235,7 +235,7 @@ def test_on_few_cores_large_batches_end(cores, side):
         [sys.executable, "-c", ON_FEW_CORES, str(cores), str(side)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     first, *said = end.stdout.splitlines() or [""]
     assert first == "64 True" and end.returncode == 0, end.stderr

@@ -153,7 +153,7 @@ def test_on_one_core_a_large_batch_ends():
         env={**os.environ, "NPROC": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert end.stdout.strip() == "(64, 3, 64, 64)", end.stderr
 
