@@ -1,7 +1,10 @@
 """The ten jobs of docs/bring-your-model.md run as printed, on fewer images."""
 
+import json
 import pathlib
 import re
+import shlex
+import shutil
 import sys
 import warnings
 
@@ -12,6 +15,7 @@ from PIL import Image
 
 import robust_jax as rj
 from tests import mynets
+from tests.experiments import command_line
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / "docs/bring-your-model.md").read_text()
@@ -49,6 +53,7 @@ def place(tmp_path_factory):
             dynamic_axes={"x": {0: "batch"}},
             dynamo=False,
         )
+    shutil.copy(mynets.__file__, folder / "mynets.py")
     np.savez(folder / "images.npz", images=data.pixels(), labels=data.labels)
     for label in range(10):
         (folder / f"folder/{label}").mkdir(parents=True)
@@ -69,3 +74,17 @@ def test_a_job_runs(place, capsys, number):
     block = block.replace("1_000", "5")
     exec(block, dict(place[1]))
     assert f"n = {COUNT})" in capsys.readouterr().out
+
+
+@pytest.mark.xdist_group("experiments")
+@pytest.mark.parametrize("number", range(len(COMMANDS)))
+def test_a_command_runs(place, number):
+    python, _, name, *options = shlex.split(COMMANDS[number])
+    assert python == "python"
+    options = [o for o in options if not o.startswith("--plan=")]
+    name = name.removeprefix("experiments.")
+    shorter = ["--plan=basic", "--noaudit", f"--out=out/{number}"]
+    done = command_line.run([name, *options, *shorter], place[0])
+    assert done.code == 0, done.err
+    record = json.loads((place[0] / f"out/{number}/record.json").read_text())
+    assert record["rows"][0]["n"] == COUNT

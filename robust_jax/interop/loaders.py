@@ -4,7 +4,6 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
 from jax.tree_util import Partial
 from numpy.typing import NDArray
 
@@ -12,7 +11,6 @@ from robust_jax.core import checks, extras, layout, origin, outputs
 from robust_jax.core.factory_names import named_function
 from robust_jax.core.origin import Layout
 from robust_jax.interop.modules import as_function
-from robust_jax.interop.torch_files import fitted, read_state_dict
 
 
 class Given(NamedTuple):
@@ -80,29 +78,8 @@ def of_torch(source: str, module: Any, given: Given) -> Partial:
         )
     example = given.one(source)
     if given.weights is not None:
-        _fill(library, module, given.weights)
+        interop.load_torch_weights(module, given.weights)
     return interop.from_torch(module.eval(), example, images=given.images)
-
-
-def _fill(library: Any, module: Any, path: Any) -> None:
-    """Puts the weights of a file into a module of PyTorch.
-
-    Raises: ValueError: other names or shapes; the first that differs is named.
-    """
-    expected = module.state_dict()
-    try:
-        found = fitted(read_state_dict(path), expected)
-    except ValueError as error:
-        raise ValueError(f"weights={path}; {error}") from error
-    for name, array in found.items():
-        if array.shape != tuple(expected[name].shape):
-            raise ValueError(
-                f"weights={path}; {name} has shape {array.shape}, the module expects "
-                f"{tuple(expected[name].shape)}; use the weights of this very net"
-            )
-    state = {name: library.tensor(np.array(a, order="C")) for name, a in found.items()}
-    counts = {name: v for name, v in expected.items() if name not in state}
-    module.load_state_dict({**counts, **state})
 
 
 def onnx_layout(path: str) -> Layout | None:
