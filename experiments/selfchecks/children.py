@@ -112,7 +112,7 @@ def _awaited(child: int, readers: list[int], seconds: float) -> tuple[int, list[
             status = found if ended else None
         elif not ready or not left:
             break
-        if time.monotonic() > limit:
+        if status is None and time.monotonic() > limit:
             os.kill(child, signal.SIGKILL)
     for reader in readers:
         os.close(reader)

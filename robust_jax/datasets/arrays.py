@@ -13,7 +13,7 @@ _UNIT = (0.0, 1.0)
 _DARK = 64  # Bytes that nowhere reach a quarter of 255 are counts of something else.
 _UNITS = 4  # Of float32's last place may rounding have put a value outside.
 _AT_ONCE = 1024  # Images; bounds the float64 copy that scaling needs.
-_LAST_LABEL = 2**31 - 1
+_LAST_LABEL = int(np.iinfo(np.int32).max)
 
 
 def from_arrays(

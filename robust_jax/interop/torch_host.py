@@ -24,6 +24,7 @@ from robust_jax.interop.host import Asked, called_back, check_name
 from robust_jax.interop.torch_structure import name_of, tensors_of
 
 _KEPT = 2  # Forwards whose graph waits for its backward; of others it runs once more.
+_MANY = 2**30  # Numbers of forwards before they begin again.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ class _Host:
 
     def __init__(self, torch: Any, module: Any, num_classes: int) -> None:
         self.num_classes, self._torch, self._module = num_classes, torch, module
-        self._numbers, self._lock = itertools.cycle(range(2**31)), threading.Lock()
+        self._numbers, self._lock = itertools.cycle(range(_MANY)), threading.Lock()
         self._kept: OrderedDict[int, tuple[NDArray[Any], Any, Any]] = OrderedDict()
 
     def forward(self, shape: tuple[int, ...], x: NDArray[Any]) -> NDArray[Any]:

@@ -61,7 +61,7 @@ BAD = [
     ("train --seed=4294967296", "seed"),
     (f"evaluate {GIVEN} --eps=0.1 --seed=100000000000000000000", "seed"),
     ("train --set data.batch_size=100000000", "with 1,147 training examples"),
-    ("train --set model=resnet", "unknown model 'resnet'"),
+    ("train --set model=resnet34", "unknown model 'resnet34'"),
     ("train --module=resnet", "module='resnet'; expected package.module:name"),
     ("train --module=math:sqrt", "module=math:sqrt; called with config={} it fails"),
     ("train --images=own.npz --dataset=digits", "images=own.npz and dataset=digits"),
