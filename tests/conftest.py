@@ -23,6 +23,10 @@ if sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK):
     # JAX's key of a program has JAX's version, the flags and what the processor can do.
     programs = os.path.join(sys.prefix, "jax-cache-tests")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", programs)
+    # Else PyTorch makes a folder among the temporary files.
+    inductor = os.path.join(sys.prefix, "torchinductor")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", inductor)
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # onnxruntime's, with a file there.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 

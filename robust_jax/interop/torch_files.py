@@ -42,9 +42,9 @@ def read_state_dict(path: Any, *, entry: str | None = None) -> dict[str, np.ndar
     another one. What is beside the weights, such as an epoch, is left out.
 
         >>> import tempfile
-        >>> path = tempfile.mkdtemp() + "/net.npz"
-        >>> np.savez(path, **{"fc.weight": np.ones((2, 3))})
-        >>> rj.interop.read_state_dict(path)["fc.weight"].shape
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/net.npz", **{"fc.weight": np.ones((2, 3))})
+        ...     rj.interop.read_state_dict(f"{folder}/net.npz")["fc.weight"].shape
         (2, 3)
 
     Args:
