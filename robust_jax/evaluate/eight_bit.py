@@ -48,6 +48,11 @@ class EightBit:
 def write_images(run: Evaluation, found: Verdicts, out: records.PathLike) -> EightBit:
     """See `Report.write_images`."""
     images, labels = run.examples.images, run.examples.labels
+    if run.model.is_random:
+        raise ValueError(
+            "takes='example and key'; expected a net that draws nothing: one answer to "
+            "a file is no verdict; write_examples takes any"
+        )
     _check_pixels(images, run)
     at = np.flatnonzero(found.winner >= 0)
     levels = _levels(found.x_adv[at], images[at])

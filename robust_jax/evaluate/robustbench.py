@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from robust_jax.core import checks, extras, records
+from robust_jax.core import checks, extras, faces, records
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.results import Verdicts
@@ -49,6 +49,7 @@ def write(
         )
     for field in about:
         checks.known_name("field", field, About.__annotations__)
+    _check_holds(found)
     claim = _claim(run, found, dataset, about)
     torch = extras.needed("torch", "torch", "Report.to_robustbench")
     tensor = torch.from_numpy(np.moveaxis(found.x_adv, -1, 1).copy())
@@ -62,6 +63,21 @@ def write(
     with records.atomic_path(folder / "issue.md") as temporary:
         temporary.write_text(text)
     return folder
+
+
+def _check_holds(found: Verdicts) -> None:
+    """Raises ValueError for an accuracy that is no finding."""
+    if found.unfinished:
+        raise ValueError(
+            f"the report is partial, {found.unfinished} attacks were not finished; "
+            "expected a whole one; evaluate without limit_minutes, or go on from the "
+            "journal"
+        )
+    if not found.claims.passed:
+        raise ValueError(
+            f"the report's adversarial examples do not hold ({found.claims}); expected "
+            "such as do"
+        )
 
 
 def _claim(
@@ -121,10 +137,13 @@ def _claimed_threat(run: Evaluation) -> tuple[str, str]:
     Raises: ValueError: a threat that its leaderboards do not have.
     """
     radii = np.unique(np.asarray(run.threat.eps, np.float64))
-    if run.threat.name not in _NORMS or len(radii) != 1 or run.model.is_random:
+    plain = {name: np.unique(value) for name, value in faces.given(run.threat).items()}
+    is_unit = plain.pop("lower") == [0] and plain.pop("upper") == [1]
+    is_ball = run.threat.name in _NORMS and len(radii) == 1 and is_unit and not plain
+    if not is_ball or run.model.is_random:
         raise ValueError(
-            f"threat={checks.shown(run.threat)}; expected Linf or L2 of one radius, "
-            "and a net that draws nothing, as RobustBench's leaderboards have"
+            f"threat={checks.shown(run.threat)}; expected Linf or L2 of one radius in "
+            "[0, 1], and a net that draws nothing, as RobustBench's leaderboards have"
         )
     eps, steps = float(radii[0]), float(radii[0]) * _LEVELS
     is_step = run.threat.name == "linf" and abs(steps - round(steps)) < _HAIR
@@ -132,13 +151,8 @@ def _claimed_threat(run: Evaluation) -> tuple[str, str]:
 
 
 def _is_standard(run: Evaluation) -> bool:
-    """Whether the stages are AutoAttack's standard ones."""
-    wanted = plans.standard(run.threat.name, run.examples.logits.shape[1])
-    pairs = zip(wanted, run.plan, strict=False)
-    return len(wanted) == len(run.plan) and all(
-        (a.name, a.attack, a.restarts) == (b.name, b.attack, b.restarts)
-        for a, b in pairs
-    )
+    """Whether the stages are those of AutoAttack, with all targets and numbers."""
+    return run.plan == plans.standard(run.threat.name, run.examples.logits.shape[1])
 
 
 def _method(run: Evaluation, found: Verdicts) -> str:

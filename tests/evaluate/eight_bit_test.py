@@ -1,6 +1,8 @@
 import csv
+import dataclasses
 import json
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -117,9 +119,48 @@ def test_only_the_standard_plan_is_autoattack(tmp_path):
     assert "autoattack_acc" not in (tmp_path / "Doe2026Title.json").read_text()
 
 
+@pytest.mark.parametrize(("targets", "is_theirs"), [(9, True), (1, False)])
+def test_the_standard_plan_is_autoattack_with_all_its_targets(
+    tmp_path, targets, is_theirs
+):
+    """Of images that the net gets wrong, so that nothing needs to be attacked."""
+    wrong = lambda x: jnp.arange(10.0) - 0 * jnp.sum(x)  # noqa: E731
+    ce, apgd_t, fab_t, square = rj.evaluate.standard("linf", 10)
+    goals = rj.evaluate.likeliest_targets(targets)
+    plan = (ce, dataclasses.replace(apgd_t, goals=goals), fab_t, square)
+    report = judged(images(3), rj.threats.Linf(8 / 255), wrong, plan)
+    report.to_robustbench(tmp_path, dataset="cifar10", name="Doe2026Title")
+    claim = json.loads((tmp_path / "Doe2026Title.json").read_text())
+    assert (claim.get("autoattack_acc") == "0.00") == is_theirs
+
+
+def test_what_is_partial_or_refuted_is_no_claim(tmp_path):
+    report = judged(images(3), rj.threats.Linf(8 / 255))
+    partial = dataclasses.replace(report.stages[0], unfinished=2)
+    for change, said in (
+        ({"stages": (partial,)}, "partial, 2 attacks were not finished"),
+        ({"claims": report.claims._replace(outside=np.arange(1))}, "do not hold"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            dataclasses.replace(report, **change).to_robustbench(
+                tmp_path / "out", dataset="cifar10", name="Doe2026Title"
+            )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_net_that_draws_has_no_verdict_of_a_file(tmp_path):
+    random = lambda x, key: net(x) + 0 * jax.random.normal(key, (2,))  # noqa: E731
+    report = judged(images(), model=random, takes="example and key", samples=2)
+    with pytest.raises(ValueError, match="one answer to a file is no verdict"):
+        report.write_images(tmp_path / "png")
+    assert not (tmp_path / "png").exists()
+
+
 @pytest.mark.parametrize(
     ("threat", "given", "said"),
     [
+        (rj.threats.Linf(0.1, upper=2.0), {}, r"expected Linf or L2 of one radius in"),
+        (rj.threats.Linf(0.1, mask=np.ones(1)), {}, r"expected Linf or L2 of one"),
         (rj.threats.L1(1.0), {}, r"threat=L1\(.*; expected Linf or L2 of one radius"),
         (
             None,
