@@ -257,7 +257,7 @@ class Report(Verdicts):
             out: the folder.
         Returns: which are still adversarial, and in the threat set.
         Raises: ValueError: images that are not of one or three channels in [0, 1]; a
-            folder that cannot be written; a report not made by `robustness`.
+            random net; a bad folder; a report not made by `robustness`.
 
         >>> print(report.write_images("out/images"))  # doctest: +SKIP
         of 67 adversarial images 66 are adversarial in 8 bits and 67 in the threat set:
@@ -282,7 +282,8 @@ class Report(Verdicts):
                 checkpoint; what is left out is to be filled in.
         Returns: the folder.
         Raises: ImportError: no PyTorch. ValueError: an unknown data set or field;
-            another threat than Linf or L2 of one radius; a random net.
+            another threat than Linf or L2 of one radius in [0, 1]; a random net; a
+            report that is partial, or whose examples do not hold.
         """
         return robustbench.write(self._run, self._inside, out, dataset, name, about)
 

@@ -137,7 +137,8 @@ def _claimed_threat(run: Evaluation) -> tuple[str, str]:
     Raises: ValueError: a threat that its leaderboards do not have.
     """
     radii = np.unique(np.asarray(run.threat.eps, np.float64))
-    plain = {name: np.unique(value) for name, value in faces.given(run.threat).items()}
+    given = faces.given(run.threat)
+    plain = {name: np.unique(value).tolist() for name, value in given.items()}
     is_unit = plain.pop("lower") == [0] and plain.pop("upper") == [1]
     is_ball = run.threat.name in _NORMS and len(radii) == 1 and is_unit and not plain
     if not is_ball or run.model.is_random:

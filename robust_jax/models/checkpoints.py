@@ -127,6 +127,7 @@ def save(
             module, variables, shape, {}, None, factory, dict(options or {})
         )
         _check_factory(net, described["config"], arrays)
+        described["answers"] = _json(foreign.answers(net.logits_fn, shape))
     described["input_shape"] = _json(input_shape)
     described["metadata"] = _json(dict(metadata or {}))
     weights_file.write(path, weights_file.Content(described, arrays))
@@ -137,7 +138,8 @@ def load(path: PathLike, *, allow_factory: bool = False) -> Checkpoint:
 
     Guarantees: every byte was checked; nothing in the file is executed; no weight is
     another number, whatever its width. A module that a file names as the net's factory
-    is imported, and its function called, if that is allowed, and only then.
+    is imported, and its function called, if that is allowed, and only then; what that
+    makes gives the logits that the net gave when it was saved.
 
     Args:
         path: the file.
@@ -145,7 +147,8 @@ def load(path: PathLike, *, allow_factory: bool = False) -> Checkpoint:
             people whom you trust, with code of theirs or yours.
     Raises: FileNotFoundError: no such file. ValueError: a file that is not such a
         checkpoint, is cut short, damaged or of a later version, whose weights do not
-        fit the net it names, or that names a factory without leave. TypeError,
+        fit the net it names, that names a factory without leave, or one that makes
+            another net by now. TypeError,
         ImportError: a factory that is no function, or is not found.
     """
     checks.path("path", path)
@@ -159,14 +162,17 @@ def load(path: PathLike, *, allow_factory: bool = False) -> Checkpoint:
             "name, or train a net first"
         ) from error
     net = _said(path, described, allow_factory)
-    is_foreign = net.factory is not None
-    options = net.options if is_foreign else None
+    options = None if net.factory is None else net.options
     fresh = check_fit(f"path={path}", net.module, net.input_shape, arrays, options)
     placed = {name: _on_device(path, name, array) for name, array in arrays.items()}
     variables = foreign.like(fresh, placed)
     if isinstance(net.module, nnx.Module):
         foreign.filled(net.module, variables)
-    return dataclasses.replace(net, variables=variables)
+    net = dataclasses.replace(net, variables=variables)
+    if net.factory is not None:
+        kept = json.loads(described["answers"])
+        foreign.check_answers(f"path={path}", net.logits_fn, net.input_shape, kept)
+    return net
 
 
 def _check_factory(net: Checkpoint, config: str, arrays: Arrays) -> None:
@@ -196,7 +202,7 @@ def _said(
     kinds: dict[str, type] = {"config": dict, "input_shape": list, "metadata": dict}
     factory = described.get("factory")
     if factory is not None:
-        kinds["options"] = dict
+        kinds |= {"options": dict, "answers": list}
     said = {}
     for name, kind in kinds.items():
         try:

@@ -176,8 +176,7 @@ def check_calls(
         again: what its factory makes, with the same weights.
         input_shape: of one example.
     """
-    shape = (_IMAGES, *input_shape)
-    x = np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+    x = _images(input_shape)
     try:
         shape = jax.eval_shape(net, jnp.asarray(x)).shape
     except Exception as error:  # Flax and JAX raise many kinds for what cannot be.
@@ -193,10 +192,47 @@ def check_calls(
         )
     if net.func == again.func:
         return
-    ours, theirs = (np.asarray(jax.jit(f)(x)) for f in (net, again))
-    scale = np.abs(ours).max()
-    if not np.allclose(ours, theirs, rtol=0, atol=_CLOSE * scale, equal_nan=True):
+    if not _are_close(*(np.asarray(jax.jit(f)(x)) for f in (net, again))):
         raise ValueError(
             f"{source}; what its factory makes of config gives other logits with the "
             "same weights; pass the config of this very net"
         )
+
+
+def answers(net: Partial, input_shape: tuple[int, ...]) -> np.ndarray:
+    """The logits by which a net is known again, [2, K]."""
+    with jax.default_matmul_precision("float32"):
+        return np.asarray(jax.jit(net)(_images(input_shape)[:2]), np.float64)
+
+
+def check_answers(
+    source: str, net: Partial, input_shape: tuple[int, ...], kept: Any
+) -> None:
+    """Raises ValueError unless a net gives the logits that it gave when it was saved.
+
+    Args:
+        source: begins the sentence.
+        net: what its factory makes now, with its weights.
+        input_shape: of one example.
+        kept: what `answers` gave, as a file has it.
+    """
+    try:
+        then = np.asarray(kept, np.float64)
+    except ValueError:
+        then = np.zeros(0)
+    now = answers(net, input_shape)
+    if then.shape != now.shape or not _are_close(then, now):
+        raise ValueError(
+            f"{source}; what the checkpoint's factory makes now gives other logits "
+            "than when it was saved; take the code of then, or save the net anew"
+        )
+
+
+def _images(input_shape: tuple[int, ...]) -> np.ndarray:
+    shape = (_IMAGES, *input_shape)
+    return np.random.default_rng(0).uniform(size=shape).astype(np.float32)
+
+
+def _are_close(one: np.ndarray, other: np.ndarray) -> bool:
+    close = _CLOSE * np.abs(one).max()
+    return np.allclose(one, other, rtol=0, atol=close, equal_nan=True)

@@ -1,5 +1,6 @@
 """Linen nets of a user's own as training calls nets: batch modes, single examples."""
 
+import hashlib
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 
 from robust_jax.core.factory_names import named_function
 from robust_jax.core.types import Array
-from robust_jax.models import foreign
+from robust_jax.models import foreign, functional
 from robust_jax.models.normalisation import BatchMode
 
 # What modules call the flag that switches training on or off, and its inference value.
@@ -110,3 +111,31 @@ def user_net(
     statistics = "batch_stats" in variables
     pairs = tuple(sorted(given.items()))
     return UserNet(net, factory, pairs, flags, len(shape), statistics)
+
+
+def identity_of(net: nn.Module, shape: tuple[int, ...]) -> dict[str, str]:
+    """What a net computes, weights apart, by a digest of its programs.
+
+    Nothing of the library's own nets, which their names and numbers tell; the code of a
+    user's may be another one by tomorrow.
+
+    Args:
+        net: of a recipe.
+        shape: of one example.
+    """
+    if not isinstance(net, UserNet):
+        return {}
+    variables = functional.abstract_variables(net, shape)
+    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+
+    def text(train: bool, mode: BatchMode) -> str:
+        def call(variables: Any, x: Array, key: Any) -> Any:
+            how: dict[str, Any] = {"train": train, "mode": mode}
+            rngs = {"dropout": key}
+            return net.apply(variables, x, mutable=["batch_stats"], rngs=rngs, **how)
+
+        return jax.jit(call).lower(variables, images, key).as_text()
+
+    both = text(False, "eval") + text(True, "batch+update")
+    return {"program of the module": hashlib.sha256(both.encode()).hexdigest()}

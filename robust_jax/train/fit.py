@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from robust_jax import models
 from robust_jax.core import checks, exports
 from robust_jax.datasets.types import Dataset
+from robust_jax.models.user_nets import identity_of
 from robust_jax.report.progress import of_a_call
 from robust_jax.train import catalog, validation as validations
 from robust_jax.train.recipes import Recipe
@@ -137,7 +138,9 @@ def fit(
     )
     named = {"train": train, "validation": validation, "extra": extra}
     run = setup.fresh()
-    run = checkpointer.restore(run, _identity(recipe, seed, named)) or run
+    of_net = identity_of(setup.module, setup.shape)
+    identity = _identity(recipe, seed, named) | of_net
+    run = checkpointer.restore(run, identity) or run
     on_start(int(run.state.step))
     with of_a_call(recipe.epochs * setup.per_epoch, "train", "step", progress) as bar:
         bar.update(int(run.state.step))

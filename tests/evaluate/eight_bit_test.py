@@ -160,6 +160,7 @@ def test_a_net_that_draws_has_no_verdict_of_a_file(tmp_path):
     ("threat", "given", "said"),
     [
         (rj.threats.Linf(0.1, upper=2.0), {}, r"expected Linf or L2 of one radius in"),
+        (rj.threats.Linf(0.1, upper=np.array([1, 1, 0.9])), {}, "expected Linf or L2"),
         (rj.threats.Linf(0.1, mask=np.ones(1)), {}, r"expected Linf or L2 of one"),
         (rj.threats.L1(1.0), {}, r"threat=L1\(.*; expected Linf or L2 of one radius"),
         (

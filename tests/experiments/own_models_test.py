@@ -128,14 +128,8 @@ def test_a_module_of_a_users_is_trained_on_a_users_images(folder):
     images[:, 0] = (images[:, 0] + labels[:, None, None]) / 2  # The red channel tells.
     np.savez(folder / "many.npz", x=images, y=labels)
     given = ("--module=ownmodule:Net", "--images=many.npz", "--recipe=digits")
-    _, record = run(
-        folder,
-        "train",
-        *given,
-        "--epochs=40",
-        "--set=data.batch_size=30",
-        "--set=descent.rate=0.01",
-    )
+    given += ("--epochs=40", "--set=data.batch_size=30", "--set=descent.rate=0.01")
+    _, record = run(folder, "train", *given)
     assert record["series"]["n"] == 270  # A tenth is for validation.
     assert record["rows"][-1]["validation_accuracy"] > 0.7
     asked = ["attack", "--checkpoint=out/train/model.safetensors", "--radii=0"]
@@ -143,3 +137,8 @@ def test_a_module_of_a_users_is_trained_on_a_users_images(folder):
     assert refused.code == 2 and "allow_factory" in refused.err
     _, record = run(folder, *asked, "--images=many.npz", "--allow_factory")
     assert record["rows"][0]["accuracy"]["value"] > 0.7
+    # Other code, whose weights would fit, is another net: that run does not go on.
+    run(folder, "train", *given)
+    (folder / "ownmodule.py").write_text(MODULE.replace("nn.Batch", "2 * nn.Batch"))
+    refused = command_line.run(["train", *given], folder)
+    assert refused.code == 2 and "program of the module" in refused.err

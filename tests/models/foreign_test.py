@@ -113,6 +113,20 @@ def test_no_code_is_imported_without_leave(tmp_path, monkeypatch):
         models.load(path, allow_factory=True)
 
 
+def test_a_factory_that_makes_another_net_by_now_is_refused(tmp_path, monkeypatch):
+    """Its weights fit; what is done with them is not what was saved."""
+    module = tmp_path / "changing.py"
+    module.write_text(f"from {HERE} import Dense as make")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "net"
+    save(path, factory="changing:make")
+    models.load(path, allow_factory=True)
+    other = lambda hidden, slope: nets.Dense(hidden=hidden, slope=0.3)  # noqa: E731
+    monkeypatch.setattr(sys.modules["changing"], "make", other)
+    with pytest.raises(ValueError, match="now gives other logits than when it was sav"):
+        models.load(path, allow_factory=True)
+
+
 REFUSED = {
     "a config that makes another net": (
         {"config": {"hidden": [3, 2], "slope": 0.5}},
@@ -178,6 +192,8 @@ def test_a_net_that_gives_no_logits_of_each_example_is_refused(tmp_path):
         ({"config": '{"hidden": [3, 3]}'}, "weights batch_stats/BatchNorm_1/mean have"),
         ({"config": '{"width": 3}'}, "called with config={'width': 3} it fails"),
         ({"config": "[]"}, "the checkpoint's config is .*expected a JSON dict"),
+        ({"answers": "3"}, "the checkpoint's answers is '3'; expected a JSON list"),
+        ({"answers": '["a"]'}, "now gives other logits than when it was saved"),
         ({"options": "3"}, "the checkpoint's options is '3'; expected a JSON dict"),
         ({"factory": "os:system"}, "called with config=.* it fails"),
         ({"factory": "../a:b"}, "expected package.module:name"),
