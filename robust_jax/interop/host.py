@@ -84,7 +84,8 @@ def from_host(
     `from_host(lambda b: net(torch.from_numpy(b)).detach().numpy(), 10)`.
     Guarantees: the function gets a NumPy array of its own, in the dtype of x.
     Edge cases: it must answer examples independently, and must not call JAX; a label
-    becomes a logit of 1 among those of -1.
+    becomes a logit of 1 among those of -1. Python must not end while it is asked: what
+    was computed last is waited for (`block_until_ready`).
 
     Args:
         batch_fn: [B, *S] to scores [B, num_classes], higher for likelier, or to class

@@ -48,7 +48,8 @@ def wrap_torch(
     Guarantees: the weights are those that the module has when it is asked; it is not
     changed. No more than two forwards are kept, whether or not a backward follows.
     Edge cases: it must answer examples independently, be in evaluation mode when it is
-    asked, and must not call JAX. There are no second derivatives.
+    asked, and must not call JAX. There are no second derivatives. Python must not end
+    while it is asked: what was computed last is waited for (`block_until_ready`).
 
     Args:
         module: in evaluation mode.

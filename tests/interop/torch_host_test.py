@@ -143,7 +143,7 @@ model = interop.wrap_torch(net, images[:1])
 program = jax.jit(jax.vmap(jax.value_and_grad(lambda x: model(x)[0])))
 for _ in range(20):
     values, slopes = program(images)
-print(slopes.shape)
+print(slopes.block_until_ready().shape)  # A callback must not outlive Python.
 """
 
 
