@@ -65,8 +65,9 @@ clean:
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml tools/make_venv.sh
 	@tools/make_venv.sh $(PYTHON) $(VENV) requirements.txt --no-deps --no-build-isolation --editable .
 
-# The libraries whose models come in; jax2onnx, which wants another Orbax, for itself.
-$(VENV)/interop: $(VENV)/installed interop-requirements.txt jax2onnx-requirements.txt
+# The libraries whose models come in, and those of the documentation and of open pages;
+# jax2onnx, which wants another Orbax, for itself.
+$(VENV)/interop: $(VENV)/installed interop-requirements.txt docs-requirements.txt jax2onnx-requirements.txt
 	@tools/add_interop.sh $(VENV)
 
 $(PEERS)/installed: peers-requirements.txt tools/make_venv.sh

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Adds to the environment VENV the libraries whose models the tests bring in.
+# Adds to the environment VENV the libraries whose models the tests bring in, and those
+# that build the documentation and open pages.
 # usage: tools/add_interop.sh VENV
 # VENV/interop exists if and only if all of it worked.
 set -u
@@ -17,9 +18,9 @@ pip_install() {
     exit 1
 }
 
-echo "Adding interop-requirements.txt to $venv: 0.3 GB to load, a minute."
+echo "Adding interop- and docs-requirements.txt to $venv: 0.4 GB to load, a minute."
 # What is pinned already stays as it is.
-pip_install -r interop-requirements.txt -r requirements.txt
+pip_install -r interop-requirements.txt -r docs-requirements.txt -r requirements.txt
 rm -rf "$venv/jax2onnx"
 pip_install -r jax2onnx-requirements.txt --no-deps --target "$venv/jax2onnx"
 touch "$venv/interop"
