@@ -14,9 +14,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.shared import common, images as own, recording, subjects
 from experiments.studies.properties import sklearn_models
 from robust_jax import attacks, interop, report, threats
+from robust_jax.commands.shared import common, images as own, recording, subjects
 from robust_jax.core import array_checks, checks, lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import AttackResult, Untargeted

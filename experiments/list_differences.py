@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from absl import flags
 
-from experiments.shared import common, pages
+from robust_jax.commands.shared import common, pages
 
 _PARTS = ("robust_jax", "experiments")
 ROOT = pathlib.Path(__file__).parents[1]

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.shared import common, pages
+from robust_jax.commands.shared import common, pages
 from robust_jax.core import records
 from robust_jax.report import table as tables
 

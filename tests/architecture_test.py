@@ -24,6 +24,7 @@ LAYERS = {
     "evaluate": 5,
     "train": 6,
     "analysis": 7,
+    "commands": 8,
 }
 PURE = {"core", "threats", "losses", "optim", "attacks"}
 HOST_MODULES = {

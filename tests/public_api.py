@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
-from experiments.list_attacks import arguments, has_facts
+from robust_jax.commands.list_attacks import arguments, has_facts
 
 FILE = pathlib.Path(__file__).with_suffix(".txt")
 

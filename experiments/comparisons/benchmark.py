@@ -23,8 +23,8 @@ import jax
 from absl import flags
 
 from experiments.comparisons import benchmark_suites, benchmark_verdicts, verdict_rows
-from experiments.shared import common, recording
 from robust_jax import report
+from robust_jax.commands.shared import common, recording
 from robust_jax.core import checks
 
 _SUITE = flags.DEFINE_enum(

@@ -9,8 +9,8 @@ import numpy as np
 from absl import flags
 
 from experiments.comparisons.peers import child, pytorch
-from experiments.shared import common
 from robust_jax import attacks, datasets, models, threats, train
+from robust_jax.commands.shared import common
 from robust_jax.core import compiling, drive, lift
 from robust_jax.core.types import Untargeted
 from robust_jax.train import loop

@@ -11,8 +11,8 @@ from absl import flags
 from experiments.comparisons import verdict_rows
 from experiments.comparisons.peers import child
 from experiments.comparisons.verdict_rows import Row
-from experiments.shared import common
 from robust_jax import report, train
+from robust_jax.commands.shared import common
 from robust_jax.core import array_checks, checks
 from robust_jax.evaluate import plans
 

@@ -16,9 +16,15 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.shared import adversary, common, one_attack, recording, subjects
 from robust_jax import attacks, evaluate, report
 from robust_jax.attacks import Entry
+from robust_jax.commands.shared import (
+    adversary,
+    common,
+    one_attack,
+    recording,
+    subjects,
+)
 from robust_jax.core import checks
 from robust_jax.core.metrics import Proportion
 

@@ -21,8 +21,8 @@ import os
 from absl import flags
 
 from experiments.comparisons.peers import evaluations, options
-from experiments.shared import common, recording
 from robust_jax import report
+from robust_jax.commands.shared import common, recording
 from robust_jax.evaluate import plans
 
 _PLANS = flags.DEFINE_list("plans", ["standard"], "Ours: standard, swift, ...")

@@ -30,9 +30,9 @@ from experiments.comparisons.peers import (
     ours,
 )
 from experiments.comparisons.peers.problem import Problem
-from experiments.shared import common, distance_plans, recording
 from robust_jax import report
 from robust_jax.attacks.catalog import SHORT_BUDGET
+from robust_jax.commands.shared import common, distance_plans, recording
 from robust_jax.core import checks
 from robust_jax.evaluate import NearestPlan
 

@@ -16,8 +16,8 @@ import numpy as np
 from absl import flags
 
 from experiments.comparisons.peers import scipy_lbfgs
-from experiments.shared import common, recording
 from robust_jax import attacks, models, report, threats
+from robust_jax.commands.shared import common, recording
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import Attack, Reach

@@ -24,8 +24,8 @@ from experiments.comparisons.peers import judging, options, ours, pairs
 from experiments.comparisons.peers.libraries import Libraries
 from experiments.comparisons.peers.pair import Pair
 from experiments.comparisons.peers.problem import Problem
-from experiments.shared import common, recording
 from robust_jax import report
+from robust_jax.commands.shared import common, recording
 from robust_jax.core import checks
 
 _ATTACKS = flags.DEFINE_list("attacks", None, "Only these, such as FGSM,PGD-40.")

@@ -20,8 +20,8 @@ from absl import flags
 from experiments.comparisons.peers import decision, nearest, options, ours
 from experiments.comparisons.peers.libraries import Libraries
 from experiments.comparisons.peers.problem import Problem
-from experiments.shared import common, recording
 from robust_jax import attacks, report
+from robust_jax.commands.shared import common, recording
 from robust_jax.core import checks
 
 _QUERIES = flags.DEFINE_integer("queries", 1_000, "Of an image, about.")

@@ -20,8 +20,8 @@ import numpy as np
 from absl import flags
 
 from experiments.comparisons.peers import child
-from experiments.shared import common, recording
 from robust_jax import datasets, report, train
+from robust_jax.commands.shared import common, recording
 from robust_jax.core import checks
 from robust_jax.train import loop
 

@@ -21,8 +21,8 @@ from typing import Any
 from absl import flags
 
 from experiments.comparisons import training_rows
-from experiments.shared import common, recording
 from robust_jax import report, train
+from robust_jax.commands.shared import common, recording
 from robust_jax.core import checks
 from robust_jax.evaluate import plans
 from robust_jax.train import catalog_digits

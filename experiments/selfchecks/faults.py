@@ -21,8 +21,8 @@ import numpy as np
 from absl import flags
 
 from experiments.selfchecks import children, fault_judging, fault_subjects, fault_trials
-from experiments.shared import common, recording
 from robust_jax import report
+from robust_jax.commands.shared import common, recording
 from robust_jax.core import checks
 
 _FAULTS = flags.DEFINE_integer("faults", 200, "How many trials.")
@@ -30,7 +30,7 @@ _ONLY = flags.DEFINE_list(
     "only", None, "Subjects or kinds of faults, such as evaluate,flip; default: all."
 )
 _IMPORTED = (
-    "experiments.shared.recording", "experiments.shared.distances",
+    "robust_jax.commands.shared.recording", "robust_jax.commands.shared.distances",
     "robust_jax.evaluate",
     "robust_jax.report.figures", "robust_jax.train", "orbax.checkpoint",
 )  # fmt: skip

@@ -18,8 +18,8 @@ from absl import flags
 
 from experiments.selfchecks import zoo_nets, zoo_training, zoo_verdicts
 from experiments.selfchecks.zoo_verdicts import COLUMNS
-from experiments.shared import common, recording
 from robust_jax import report
+from robust_jax.commands.shared import common, recording
 from robust_jax.evaluate import plans
 from robust_jax.models import fake_catalog
 

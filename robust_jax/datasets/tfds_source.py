@@ -75,7 +75,7 @@ def find(name: str, data_dir: str | os.PathLike | None = None) -> pathlib.Path:
     }
     if not versions:
         raise FileNotFoundError(
-            f"{name} is not prepared in {root}; run python -m experiments.prepare_data "
+            f"{name} is not prepared in {root}; run robust-jax prepare-data "
             f"--dataset={name} --manual_dir=DIRECTORY_OF_THE_OFFICIAL_FILES "
             f"--data_dir={root}"
         )
@@ -88,7 +88,7 @@ def find(name: str, data_dir: str | os.PathLike | None = None) -> pathlib.Path:
         raise ValueError(
             f"{info.parent} is stored as {file_format}; expected array_record, which "
             "reads without TensorFlow; prepare it again with "
-            "python -m experiments.prepare_data"
+            "robust-jax prepare-data"
         )
     return info.parent
 
@@ -119,7 +119,7 @@ def read(
         reason = " ".join(str(error).split())
         raise ValueError(
             f"the {split} records in {directory} cannot be read ({reason}); run "
-            "python -m experiments.prepare_data with --overwrite"
+            "robust-jax prepare-data with --overwrite"
         ) from error
 
 

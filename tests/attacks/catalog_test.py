@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import list_attacks
 from robust_jax import attacks, threats
 from robust_jax.attacks.catalog import SHORT_BUDGET
+from robust_jax.commands import list_attacks
 from robust_jax.core import drive, stepping
 from robust_jax.core.types import Towards, Untargeted
 from tests import victims

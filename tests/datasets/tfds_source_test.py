@@ -24,7 +24,7 @@ def test_the_newest_version_is_found(tmp_path):
 
 def test_nothing_prepared_says_where_and_what_to_run(tmp_path):
     words = (
-        f"mnist is not prepared in {tmp_path}; run python -m experiments.prepare_data "
+        f"mnist is not prepared in {tmp_path}; run robust-jax prepare-data "
         f"--dataset=mnist --manual_dir=.* --data_dir={tmp_path}$"
     )
     with pytest.raises(FileNotFoundError, match=words):

@@ -13,9 +13,9 @@ import tempfile
 from experiments.selfchecks.children import Children, Outcome
 from experiments.selfchecks.fault_hooks import Fault
 
-_IMPORTED = (  # No flags but those of experiments.shared.common.
-    "experiments.shared.recording",
-    "experiments.shared.distances",
+_IMPORTED = (  # No flags but those of robust_jax.commands.shared.common.
+    "robust_jax.commands.shared.recording",
+    "robust_jax.commands.shared.distances",
     "experiments.studies.properties.studies",
     "experiments.comparisons.peers.nearest",
     "robust_jax.evaluate",

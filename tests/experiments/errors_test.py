@@ -68,7 +68,7 @@ BAD = [
     ("train --images=own.npz", "own.npz are too few, or too alike, to train and"),
     ("train --epoch=3 --learningrate=1", "Unknown command line flag"),
     ("train pgd_digits", "unexpected argument 'pgd_digits'; options start with --"),
-    ("train --dataset=mnist --data_dir=nowhere", "experiments.prepare_data"),
+    ("train --dataset=mnist --data_dir=nowhere", "robust-jax prepare-data"),
     (f"evaluate {GIVEN}", "eps"),
     (f"evaluate {GIVEN} --eps=-1", "eps=-1; expected a finite radius >= 0"),
     (f"evaluate {GIVEN} --eps=nan", "eps=nan; expected a finite radius"),
@@ -176,7 +176,7 @@ BAD = [
     ("studies.properties --dataset=cifar10", "digits"),
     (
         "studies.properties --dataset=mnist --data_dir=nowhere",
-        "experiments.prepare_data",
+        "robust-jax prepare-data",
     ),
     ("studies.wordvectors --corpus=nowhere", "questions=None with corpus=nowhere"),
     ("studies.wordvectors --corpus=nowhere --questions=cut", "nowhere: no such file"),

@@ -8,8 +8,8 @@ from absl import flags
 from experiments.comparisons.peers import child, problem as problems
 from experiments.comparisons.peers.libraries import Libraries
 from experiments.comparisons.peers.problem import Problem
-from experiments.shared import common
 from robust_jax import models, threats
+from robust_jax.commands.shared import common
 from robust_jax.core import array_checks, checks
 from robust_jax.core.types import Threat
 from robust_jax.datasets.types import Dataset

@@ -21,12 +21,12 @@ from collections.abc import Sequence
 import numpy as np
 from absl import flags
 
-from experiments.shared import common, recording
 from experiments.studies.properties import gates, studies
 from experiments.studies.properties.image_changes import LEAST_FRAMES
 from experiments.studies.properties.nets import Nets
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import common, recording
 from robust_jax.datasets import Dataset
 
 _GROUPS = {

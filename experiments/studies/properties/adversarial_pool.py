@@ -10,11 +10,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.shared import common, recording
 from experiments.studies.properties.nearest import percent
 from experiments.studies.properties.pgd import pgd
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, attacks, models, report, threats, train
+from robust_jax.commands.shared import common, recording
 from robust_jax.train import loop
 
 _RELATIVE = 0.1  # radius of a perturbation over the mean length of a layer's output

@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.nearest import percent
 from experiments.studies.properties.pgd import attacked
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _MOST, _SHOWN = 500, 8
 _COLUMNS = (

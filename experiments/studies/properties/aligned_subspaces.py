@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.nearest import keys
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _COUNTS = (1, 4, 16, 64)
 _COLUMNS = (

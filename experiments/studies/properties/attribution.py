@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from experiments.shared import recording
 from experiments.studies.properties import saliency_maps
 from experiments.studies.properties.nets import Net
 from experiments.studies.properties.pgd import attacked
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 from robust_jax.core.types import Array
 
 _IMAGES, _SHOWN = 100, 4

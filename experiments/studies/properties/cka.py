@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.nets import Net
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _MOST = 2_000  # images
 

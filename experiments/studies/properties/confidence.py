@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.pgd import attacked, softmax
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 from robust_jax.core.metrics import Proportion
 
 _COLUMNS = (

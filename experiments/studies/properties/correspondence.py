@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import cnn_layers
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis
+from robust_jax.commands.shared import recording
 from robust_jax.core.closures import values_of_now
 from robust_jax.datasets import Dataset
 

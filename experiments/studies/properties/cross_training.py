@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.model_families import name_of
 from experiments.studies.properties.nearest import distances, nearest, percent, targets
 from experiments.studies.properties.nets import TITLES, part
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 from robust_jax.core.types import LogitsFn
 from robust_jax.datasets import Dataset
 

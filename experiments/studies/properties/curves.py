@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import cnn_layers
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 from robust_jax.core.types import Array
 
 _IMAGES = 200

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import cnn_layers
 from experiments.studies.properties.proposals import framed
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, models, report, train
+from robust_jax.commands.shared import recording
 from robust_jax.core.types import Array
 from robust_jax.train import run_state
 

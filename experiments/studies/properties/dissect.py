@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from experiments.shared import recording
 from experiments.studies.properties.nets import Net
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MOST = 2_000  # images

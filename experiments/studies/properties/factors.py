@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.cka import layers
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _MOST = 2_000  # images
 _DIRECTIONS = 2_000

@@ -3,8 +3,8 @@
 import jax
 import numpy as np
 
-from experiments.shared import recording
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _SHOWN = 8  # directions, and images of each
 

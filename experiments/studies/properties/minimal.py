@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.nearest import Images, distances, percent
 from experiments.studies.properties.nets import TITLES, Net
 from experiments.studies.properties.pgd import softmax
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 from robust_jax.datasets import Dataset
 
 NAMES = ("fc10_1e-4", "fc10_1e-2", "fc10_1", "fc100", "fc200", "ae400")

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from experiments.shared import recording
 from experiments.studies.properties import sklearn_models
 from experiments.studies.properties.nets import TITLES
 from experiments.studies.properties.pgd import strongest
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, attacks, threats
+from robust_jax.commands.shared import recording
 from robust_jax.core.types import Attack
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from sklearn import linear_model
 
-from experiments.shared import common
 from experiments.studies.properties import recipes
 from robust_jax import analysis, models, train
+from robust_jax.commands.shared import common
 from robust_jax.core.types import LogitsFn
 from robust_jax.datasets import Dataset
 from robust_jax.train import checkpointing

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import cnn_layers
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 from robust_jax.core.types import Array
 
 _IMAGES, _SHOWN = 100, 6

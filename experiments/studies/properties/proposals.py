@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import canvases, cnn_layers
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _UNITS, _TOP = 6, 16
 _LAYERS = ((11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2))

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import nearest
 from experiments.studies.properties.nets import Nets
+from robust_jax.commands.shared import recording
 from robust_jax.datasets import Dataset
 
 Study = Callable[["Setting", recording.Run], dict[str, float]]  # values for the gates

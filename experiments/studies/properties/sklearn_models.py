@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from sklearn import ensemble, neighbors, pipeline, preprocessing, svm
 
-from experiments.shared import common
 from robust_jax import analysis
+from robust_jax.commands.shared import common
 from robust_jax.datasets import Dataset
 
 NAMES = ("linear SVM", "RBF SVM", "k-NN", "random forest", "boosted trees")

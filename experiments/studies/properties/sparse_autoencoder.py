@@ -3,10 +3,10 @@
 import jax
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import cnn_layers
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _TRUE, _WIDTH, _ACTIVE = 64, 32, 3  # directions in superposition
 _ATOMS, _K = 256, 8

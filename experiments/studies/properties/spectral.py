@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.nearest import distances
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _POINTS = 9  # On each segment from an image to its adversarial one.
 _CLEVER = 20

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties.pgd import STEPS, pgd
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report, threats
+from robust_jax.commands.shared import recording
 
 _SIZES = (0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3)  # rms
 

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import cnn_layers
 from experiments.studies.properties.nets import Net
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report, train
+from robust_jax.commands.shared import recording
 from robust_jax.datasets import Dataset
 
 _SHOWN, _SET, _SETS = 2_000, 60, 50

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import model_families
 from experiments.studies.properties.minimal import NAMES
 from experiments.studies.properties.nets import TITLES
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 from robust_jax.core.types import LogitsFn
 
 _NOISE = (0.1, 0.3)

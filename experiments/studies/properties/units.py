@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies.properties import image_sheets
 from experiments.studies.properties.nets import Net
 from experiments.studies.properties.setting import Setting
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _K = 8
 _DIRECTIONS = 2_000

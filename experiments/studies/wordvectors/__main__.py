@@ -17,11 +17,11 @@ import sys
 from absl import flags
 
 from experiments.comparisons.peers import child, gensim_vectors
-from experiments.shared import common, recording
 from experiments.studies import words
 from experiments.studies.properties import gates
 from experiments.studies.wordvectors import rotations, study
 from robust_jax import report
+from robust_jax.commands.shared import common, recording
 from robust_jax.core import checks
 
 _CORPUS = flags.DEFINE_string("corpus", "planted", "A text file, or planted.")

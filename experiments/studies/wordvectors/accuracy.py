@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.shared import recording
 from experiments.studies import words
 from robust_jax import report
+from robust_jax.commands.shared import recording
 
 # gensim's skip-gram of 100 numbers on text8, 5 epochs, sample 1e-4: as published.
 _TEXT8 = {

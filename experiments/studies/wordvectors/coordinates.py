@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn import decomposition
 
-from experiments.shared import recording
 from experiments.studies import words
 from robust_jax import analysis, report
+from robust_jax.commands.shared import recording
 
 _DIRECTIONS = 200  # random ones
 _TOP = 10  # words of a direction

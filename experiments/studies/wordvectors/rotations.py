@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import optax
 
-from experiments.shared import recording
 from experiments.studies import words
 from robust_jax import analysis
+from robust_jax.commands.shared import recording
 
 _RATE = {"SGD": None, "Adam": 1e-3}  # None: word2vec's.
 _SCALINGS = {"SGD": None, "Adam": optax.scale_by_adam()}

@@ -2,10 +2,10 @@
 
 import time
 
-from experiments.shared import common, recording
 from experiments.studies import words
 from experiments.studies.properties.setting import Setting
 from experiments.studies.wordvectors import accuracy, coordinates, rotations
+from robust_jax.commands.shared import common, recording
 
 _MOST = 30_000
 _PLANTED = words.Settings(size=50)

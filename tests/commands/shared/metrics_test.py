@@ -7,7 +7,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from experiments.shared import metrics
+from robust_jax.commands.shared import metrics
 
 
 @pytest.fixture(autouse=True)

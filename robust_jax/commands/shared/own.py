@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from experiments.shared import common, images
 from robust_jax import models, train
+from robust_jax.commands.shared import common, images
 from robust_jax.core import layout as layouts
 from robust_jax.core.factory_names import check_form
 from robust_jax.datasets import Dataset

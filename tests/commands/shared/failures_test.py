@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from experiments.shared import failures
+from robust_jax.commands.shared import failures
 from robust_jax.core import records
 
 
@@ -60,7 +60,7 @@ def test_ctrl_c_is_130(capfd):
 
 NOISE = np.random.default_rng(0).random(10_000)
 _PRINT = (
-    "from experiments.shared import failures\n"
+    "from robust_jax.commands.shared import failures\n"
     "with failures.reported(): print('x' * 100_000)"
 )
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.shared import distributed
+from robust_jax.commands.shared import distributed
 from robust_jax.core import records
 
 _TENSORBOARD = flags.DEFINE_bool(

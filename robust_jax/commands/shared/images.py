@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from absl import flags
 
-from experiments.shared import common
 from robust_jax import datasets, models
+from robust_jax.commands.shared import common
 from robust_jax.core import checks
 from robust_jax.core.origin import Layout
 from robust_jax.datasets import Dataset

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import flags
 
-from experiments.shared import common, images as shared_images, recording
 from robust_jax import interop, models
+from robust_jax.commands.shared import common, images as shared_images, recording
 from robust_jax.core import layout as layouts, origin
 from robust_jax.core.types import LogitsFn
 from robust_jax.datasets import Dataset
@@ -18,7 +18,7 @@ from robust_jax.interop.loading import is_checkpoint, load_model
 _MODEL = flags.DEFINE_string(
     "model",
     "out/train/model.safetensors",
-    "A file that experiments.train wrote, or torch:module:factory, onnx:FILE, "
+    "A file that robust-jax train wrote, or torch:module:factory, onnx:FILE, "
     "flax:module:factory, python:module:function, robustbench:NAME, sklearn:FILE.",
 )
 flags.DEFINE_alias("checkpoint", "model")

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.shared import common, distance_plans, recording
 from robust_jax import evaluate, report, threats
+from robust_jax.commands.shared import common, distance_plans, recording
 from robust_jax.datasets import Dataset
 from robust_jax.evaluate import Distances, NearestPlan, stages
 
 if TYPE_CHECKING:
-    from experiments.shared.subjects import Subject  # Defines flags.
+    from robust_jax.commands.shared.subjects import Subject  # Defines flags.
 
 COLUMNS = (
     report.Column("attack", "attack"),

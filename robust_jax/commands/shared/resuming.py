@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
-from experiments.shared import distributed
 from robust_jax import train
+from robust_jax.commands.shared import distributed
 from robust_jax.core import checks
 from robust_jax.train import devices
 from robust_jax.train.checkpointing import OrbaxCheckpointer, stopping_on_signals

@@ -1,8 +1,8 @@
 """One attack of the catalog alone, on a model: what experiments share."""
 
-from experiments.shared import common, subjects
 from robust_jax import evaluate
 from robust_jax.attacks import Entry
+from robust_jax.commands.shared import common, subjects
 from robust_jax.core.types import Attack, Threat
 from robust_jax.evaluate import stages
 

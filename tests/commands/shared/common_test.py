@@ -5,8 +5,8 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-import robust_jax
-from experiments.shared import common
+from robust_jax.commands.shared import common
+from robust_jax.core import caching
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from experiments.shared import common
 )
 def test_the_flag_is_before_the_variable(monkeypatch, flag, variable, folder):
     asked, settings = [], {"jax_compilation_cache_dir": variable}
-    monkeypatch.setattr(robust_jax, "compile_cache", asked.append, raising=False)
+    monkeypatch.setattr(caching, "compile_cache", asked.append)
     monkeypatch.setattr(jax.config, "update", settings.__setitem__)
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", variable)

@@ -9,8 +9,8 @@ from typing import Any
 
 from absl import flags
 
-from experiments.shared import common
 from robust_jax import report
+from robust_jax.commands.shared import common
 from robust_jax.core import locks, records
 
 
@@ -96,9 +96,7 @@ class Run:
 
 
 def _command() -> str:
-    spec = sys.modules["__main__"].__spec__
-    module = spec.name.removesuffix(".__main__") if spec else sys.argv[0]
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+    return f"{common.program()} {shlex.join(sys.argv[1:])}".rstrip()
 
 
 def _flags() -> dict[str, Any]:

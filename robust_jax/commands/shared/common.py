@@ -5,15 +5,15 @@ import logging as python_logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import jax
 import numpy as np
 from absl import app, flags, logging
 
-import robust_jax
-from experiments.shared import failures
 from robust_jax import datasets, models, report
-from robust_jax.core import checks
+from robust_jax.commands.shared import failures, helping
+from robust_jax.core import caching, checks
 from robust_jax.datasets.types import Dataset
 from robust_jax.evaluate.bars import EvaluationBar as EvaluationBar
 
@@ -24,7 +24,7 @@ SEED = flags.DEFINE_integer("seed", 0, "Of weights, order, starts.", 0, 2**32 - 
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "Directory of prepared data sets (experiments.prepare_data); default "
+    "Directory of prepared data sets (robust-jax prepare-data); default "
     "$TFDS_DATA_DIR, else ~/tensorflow_datasets. The digits need none.",
 )
 COMPILE_CACHE = flags.DEFINE_string(
@@ -37,7 +37,19 @@ COMPILE_CACHE = flags.DEFINE_string(
 
 def run_main(main: Callable[[list[str]], None]) -> None:
     """Runs an experiment; what stops it is reported, see `failures.reported`."""
-    app.run(lambda argv: _guarded(main, argv), flags_parser=_parse)
+    module = sys.modules[main.__module__]
+    app.run(
+        lambda argv: _guarded(main, argv),
+        flags_parser=lambda argv: _parse(argv, module),
+    )
+
+
+def program() -> str:
+    """How the command was called, without its flags."""
+    spec = sys.modules["__main__"].__spec__
+    if spec is None or not spec.name.startswith("experiments."):
+        return sys.argv[0]  # As `commands.cli` has set it.
+    return f"python -m {spec.name.removesuffix('.__main__')}"
 
 
 def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
@@ -61,16 +73,19 @@ def _keep_compiled_programs() -> None:
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     default = os.environ.get("JAX_COMPILATION_CACHE_DIR") or f"{caches}/robust_jax"
     if COMPILE_CACHE.value:
-        robust_jax.compile_cache(COMPILE_CACHE.value)
+        caching.compile_cache(COMPILE_CACHE.value)
     elif COMPILE_CACHE.value == "":  # JAX itself reads the variable.
         jax.config.update("jax_compilation_cache_dir", None)
     else:
         with contextlib.suppress(ValueError):
-            robust_jax.compile_cache(default)
+            caching.compile_cache(default)
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(argv: Sequence[str], module: ModuleType) -> list[str]:
     flags.FLAGS.set_default("verbosity", logging.INFO)
+    if {"-h", "-help", "--help", "--helpshort"} & set(argv[1:]):
+        print(helping.text(module, program()))
+        sys.exit(0)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

@@ -1,0 +1,1 @@
+"""The commands: what `robust-jax NAME` and `python -m experiments.NAME` run."""
