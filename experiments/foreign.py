@@ -16,7 +16,13 @@ from absl import flags
 
 from experiments.studies.properties import sklearn_models
 from robust_jax import attacks, interop, report, threats
-from robust_jax.commands.shared import common, images as own, recording, subjects
+from robust_jax.commands.shared import (
+    common,
+    images as own,
+    numbers,
+    recording,
+    subjects,
+)
 from robust_jax.core import array_checks, checks, lift
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import AttackResult, Untargeted
@@ -24,7 +30,7 @@ from robust_jax.datasets import Dataset
 from robust_jax.evaluate.batch import run_on
 
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
-_EPS = flags.DEFINE_float("eps", 0.2, "Linf radius in pixel units of [0, 1].")
+_EPS = numbers.DEFINE_number("eps", 0.2, "Linf radius in pixel units of [0, 1].")
 _VICTIMS = flags.DEFINE_list("victims", None, "Names; default: all.")
 _QUERIES = flags.DEFINE_integer("queries", 1_000, "Of an image, by RayS.")
 

@@ -12,7 +12,7 @@ from experiments.comparisons import verdict_rows
 from experiments.comparisons.peers import child
 from experiments.comparisons.verdict_rows import Row
 from robust_jax import report, train
-from robust_jax.commands.shared import common
+from robust_jax.commands.shared import common, numbers
 from robust_jax.core import array_checks, checks
 from robust_jax.evaluate import plans
 
@@ -22,7 +22,7 @@ _PLANS = flags.DEFINE_list(
 _NETS = flags.DEFINE_list("nets", ["mlp", "fast_cnn"], "Of first_verdict.")
 _COUNT = flags.DEFINE_integer("count", None, "Digits; default 64, of the CNN 100.")
 _EPOCHS = flags.DEFINE_integer("epochs", 20, "Of plain training, of first_verdict.")
-_EPS = flags.DEFINE_float("eps", 0.05, "Linf, of first_verdict.")
+_EPS = numbers.DEFINE_number("eps", 0.05, "Linf, of first_verdict.")
 
 _SIZES = {"mlp": 64, "fast_cnn": 100}
 _CONFIG: dict[str, dict[str, Any]] = {"mlp": {"hidden": (64,)}, "fast_cnn": {}}

@@ -7,7 +7,7 @@
 
 The reference's standard evaluation and each of --plans attack the same images, all that
 the net gets right, in turn, seed after seed, on the CPU with the same number of
-threads. All adversarial images are judged by the same audit. Cost is in forwards, a
+threads. The same fresh look judges all adversarial images. Cost is in forwards, a
 backward being two, per attacked image; an image that stays robust costs the reference
 11,677, and ours what the record says. Compilation is timed apart, by a first
 evaluation of one image.

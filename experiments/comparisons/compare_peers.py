@@ -8,9 +8,9 @@
 Every attack of `peers.pairs` with that norm attacks the same images, all that the net
 gets right, in one batch on the CPU with the same number of threads. The libraries take
 turns, after a first call of each that is timed apart. All adversarial images, ours too,
-are judged by the same audit: an image outside the ball or the box, or that our model
-gets right, counts as not found. Forwards and backwards are counted, per image. "only
-ours" counts images that we break and the library does not, over all runs.
+are judged by the same fresh look: an image outside the ball or the box, or that our
+model gets right, counts as not found. Forwards and backwards are counted, per
+image. "only ours" counts images that we break and the library does not, over all runs.
 
 A busy machine is unfair to PyTorch, whose threads spin while they wait: let nothing
 else run.

@@ -84,7 +84,7 @@ def main(argv: list[str]) -> None:
         }
         for who in sides
     ]
-    print(report.format_table(run.rows, _COLUMNS))
+    print(report.for_terminal(run.rows, _COLUMNS))
     run.notes = [f"threads: {peer.threads}"]
     _, batch_size, _ = _SETTINGS[_NET.value]
     what = f"{_NET.value}, PGD-{_ATTACK_STEPS}, batches of {batch_size} images."

@@ -22,7 +22,7 @@ from absl import flags
 
 from experiments.comparisons import training_rows
 from robust_jax import report, train
-from robust_jax.commands.shared import common, recording
+from robust_jax.commands.shared import common, numbers, recording
 from robust_jax.core import checks
 from robust_jax.evaluate import plans
 from robust_jax.train import catalog_digits
@@ -33,10 +33,10 @@ _RECIPES = flags.DEFINE_list(
 _SEEDS = flags.DEFINE_integer("seeds", 3, "Trainings per recipe, from --seed on.")
 _COUNT = flags.DEFINE_integer("count", 200, "The first so many test images; 0: all.")
 _NORM = flags.DEFINE_string("norm", None, "That nets are judged by; with --eps.")
-_EPS = flags.DEFINE_float(
+_EPS = numbers.DEFINE_number(
     "eps", None, "That nets are judged by, pixel units; default: in their own ball."
 )
-_SHARE = flags.DEFINE_float("share", 0.4, "Of each recipe's epochs.")
+_SHARE = numbers.DEFINE_number("share", 0.4, "Of each recipe's epochs.")
 _PLAN = flags.DEFINE_string("plan", "swift", "Of `evaluate.robustness`.")
 _WORKERS = flags.DEFINE_integer(
     "workers", None, "Nets side by side; default: the cores on CPU, else 1."
@@ -91,7 +91,7 @@ def main(argv: list[str]) -> None:
     runs = {name: rows[i * n : (i + 1) * n] for i, name in enumerate(recipes)}
     run.rows = [_row(name, balls[name], some) for name, some in runs.items()]
     run.series["runs"] = runs
-    print(report.format_table(run.rows, _COLUMNS))
+    print(report.for_terminal(run.rows, _COLUMNS))
     run.save(
         f"Training methods on {dataset}",
         f"{len(test)} test images, plan {_PLAN.value}; {_SHARE.value:g} of each "

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> None:
                 bar.update()
     run.rows = [_row(*pair, counter) for pair, counter in sorted(counts.items())]
     run.series = {"trials": trials}
-    print(report.format_table(run.rows))
+    print(report.for_terminal(run.rows))
     _finish(run)
 
 

@@ -19,7 +19,7 @@ from absl import flags
 from experiments.selfchecks import zoo_nets, zoo_training, zoo_verdicts
 from experiments.selfchecks.zoo_verdicts import COLUMNS
 from robust_jax import report
-from robust_jax.commands.shared import common, recording
+from robust_jax.commands.shared import common, numbers, recording
 from robust_jax.evaluate import plans
 from robust_jax.models import fake_catalog
 
@@ -27,7 +27,7 @@ _TITLE = "Does the audit see what it should?"
 _PLANS = flags.DEFINE_list("plans", ["swift"], "By which plans.")
 _SEEDS = flags.DEFINE_integer("seeds", 1, "Evaluations of each.", lower_bound=1)
 _COUNT = flags.DEFINE_integer("count", 128, "Test images.", lower_bound=1)
-_EPS = flags.DEFINE_float("eps", 0.1, "Radius in Linf.", lower_bound=0.0)
+_EPS = numbers.DEFINE_number("eps", 0.1, "Radius in Linf.", lower_bound=0.0)
 _ONLY = flags.DEFINE_list("only", [], "Names, or their beginnings; default all.")
 _NETS = flags.DEFINE_string(
     "nets", None, "Python file that defines nets(count) -> (name, model, images, ...)."

@@ -21,6 +21,7 @@ from robust_jax.commands.shared import (
     common,
     distance_plans,
     distances,
+    numbers,
     recording,
     subjects,
 )
@@ -44,7 +45,7 @@ _OBJECTIVE = flags.DEFINE_enum(
 _NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1, l0 or patch.")
 _RADII = flags.DEFINE_list("radii", ["0.1"], "In pixel units of [0, 1]; or counts.")
 _STEPS = flags.DEFINE_integer("steps", None, "Moves; default: the attack's.")
-_RELATIVE_STEP = flags.DEFINE_float(
+_RELATIVE_STEP = numbers.DEFINE_number(
     "relative_step", None, "Step size as a multiple of eps; default: the attack's."
 )
 _COMPARE = flags.DEFINE_list(
@@ -96,7 +97,7 @@ def main(argv: list[str]) -> None:
     for eps, accuracy in zip(radii, curve.accuracies, strict=True):
         row = {"attack": _ATTACK.value, "norm": _NORM.value, "eps": eps}
         run.rows.append({**row, "n": len(data), "accuracy": accuracy})
-    print(report.format_table(run.rows, _COLUMNS))
+    print(report.for_terminal(run.rows, _COLUMNS))
     _save(run, curve, subject, seconds)
 
 
@@ -135,13 +136,6 @@ def _attack():
 
 
 def _radii():
-    try:
-        radii = np.array([float(r) for r in _RADII.value])
-    except ValueError:
-        radii = np.array([])
-    if not radii.size:
-        raise ValueError(
-            f"radii={','.join(_RADII.value)}; expected numbers, such as 0,0.1,0.2"
-        )
+    radii = np.array(numbers.several("radii", _RADII.value or [""]))
     array_checks.eps(_NORM.value, radii)
     return radii

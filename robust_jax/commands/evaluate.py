@@ -20,7 +20,14 @@ import sys
 from absl import flags
 
 from robust_jax import evaluate, report
-from robust_jax.commands.shared import adversary, common, recording, subjects
+from robust_jax.commands.shared import (
+    adversary,
+    common,
+    failures,
+    numbers,
+    recording,
+    subjects,
+)
 from robust_jax.evaluate import plans
 from robust_jax.evaluate.engine import Limit, journal
 from robust_jax.evaluate.report import COLUMNS
@@ -42,7 +49,7 @@ _POINTS = flags.DEFINE_integer(
     lower_bound=1,
 )
 _STRICT = flags.DEFINE_bool("strict", False, "Exit with 3 if a check raises a flag.")
-_LIMIT = flags.DEFINE_float(
+_LIMIT = numbers.DEFINE_number(
     "limit_minutes", None, "Stop after that, with a partial report; all included."
 )
 _TILE = flags.DEFINE_integer("tile", 64, "Slots of a device program.", lower_bound=1)
@@ -62,7 +69,7 @@ def main(argv: list[str]) -> None:
     print(result)
     print(result.start_up())
     result.write_examples(run.out / "adversarial.npz")
-    run.rows = result.rows()
+    run.rows, run.earlier = result.rows(), sum(result.earlier)
     run.notes = [result.citation(), f"Claims: {result.claims}"]
     run.notes.append(f"From the call on, {result.start_up()}.")
     if result.audit is not None:
@@ -93,7 +100,7 @@ def main(argv: list[str]) -> None:
 def _evaluated(run, subject, threat, limit, layout):
     data = subject.data
     left = None if limit.minutes is None else max(limit.left / 60, 1e-9)
-    with common.EvaluationBar(_PLAN.value) as bar:
+    with failures.resumable(), common.EvaluationBar(_PLAN.value) as bar:
         return evaluate.robustness(
             subject.model,
             data.pixels(),

@@ -59,7 +59,7 @@ def main(argv: list[str]) -> None:
         return
     run = recording.Run("list_attacks")
     run.rows = rows()
-    print(report.format_table(run.rows, COLUMNS))
+    print(report.for_terminal(run.rows, COLUMNS))
     run.save("Attacks", f"{len(run.rows)} attacks.", COLUMNS)
 
 

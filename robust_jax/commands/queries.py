@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
         run.rows.append(_row(entry, found, needed, budget))
         curves[entry.name] = _curve(needed, budget)
         if not found.claims.passed:
-            run.notes.append(f"{entry.name} fails its audit: {found.claims}")
+            run.notes.append(f"{entry.name}: {found.claims}")
     run.notes.append(_white_box(subject, threat))
     _save(run, curves, subject)
 

@@ -51,10 +51,13 @@ def main(argv: list[str]) -> None:
     for (name, norm), result in reports.items():
         if norm == "linf":
             _draw_examples(run, name, nets[name], result, test)
-    print(report.format_table(run.rows, COLUMNS))
+    print(report.for_terminal(run.rows, COLUMNS))
     _save(run, reports)
     if not all(result.claims.passed for result in reports.values()):
-        print("error: an audit failed; see the page's notes", file=sys.stderr)
+        print(
+            "error: an adversarial example is none; see the page's notes",
+            file=sys.stderr,
+        )
         sys.exit(3)
 
 

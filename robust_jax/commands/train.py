@@ -20,6 +20,7 @@ from robust_jax.commands.shared import (
     common,
     distributed,
     metrics,
+    numbers,
     own,
     recording,
     resuming,
@@ -37,7 +38,7 @@ _MODULE = flags.DEFINE_string(
     "module", None, "package.module:Net, of Linen, in the place of the recipe's net."
 )
 _EPOCHS = flags.DEFINE_integer("epochs", None, "Passes; default: the recipe's.")
-_EPS = flags.DEFINE_float(
+_EPS = numbers.DEFINE_number(
     "eps", None, "Training radius in pixel units of [0, 1]; default: the recipe's."
 )
 _SET = flags.DEFINE_multi_string(
@@ -84,7 +85,7 @@ def main(argv: list[str]) -> None:
     path = run.out / "model.safetensors"
     own.save(path, trained, shape, metadata)
     run.rows = metrics.rows(trained.history)
-    print(report.format_table(run.rows, _COLUMNS))
+    print(report.for_terminal(run.rows, _COLUMNS))
     print(f"wrote {path} ({trained.seconds:.0f} s, {flops / 1e6:.1f} MFLOP an image)")
     run.series = {"history": trained.history, **metadata}
     _save(run, recipe, trained, len(data), len(validation))

@@ -48,6 +48,20 @@ def is_number(value: Any) -> bool:
     return True
 
 
+def number_of(text: str) -> float:
+    """A number as people write it: "0.03", "1e-3", or a fraction, "8/255".
+
+    Raises: ValueError: a text of another kind.
+    """
+    top, slash, bottom = text.partition("/")
+    try:
+        return float(top) / float(bottom) if slash else float(top)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(
+            f"{text!r}; expected a number, such as 0.03 or 8/255"
+        ) from None
+
+
 def positive_integer(name: str, value: Any) -> None:
     """Raises ValueError unless `value` is an integer >= 1 that fits in 31 bits."""
     if is_traced(value):

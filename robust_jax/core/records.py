@@ -47,7 +47,7 @@ class Record(TypedDict):
     rows: list[dict[str, Any]]  # the table, one flat mapping per line
     series: dict[str, Any]  # curves and histories by name, as the figures take them
     notes: list[str]  # sentences for the reader: failed checks, partial results
-    seconds: float  # wall time of the whole command
+    seconds: float  # wall time of the whole command, earlier sittings included
 
 
 def environment() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class Comparison:
         return all(report.passed for report in self.reports.values())
 
     def __str__(self) -> str:
-        lines = [table.format_table(self.rows(), COLUMNS)]
+        lines = [table.for_terminal(self.rows(), COLUMNS)]
         for name, report in self.reports.items():
             lines += [] if report.origin is None else [f"{name}: {report.origin}"]
             lines.append(f"{name}: {report.citation()}")

@@ -63,6 +63,7 @@ class Evaluation:
         )
         self._journal: Journal | None = None
         self._kept: dict[int, list[Entry]] = {}
+        self._sittings: list[dict[int, float]] = []
         if self.options.journal is not None:
             self._keep(self.options.journal)
 
@@ -89,7 +90,11 @@ class Evaluation:
             if self.options.on_estimate is not None:
                 self.options.on_estimate(self._forecast.estimate)
         stages, claims = tuple(self._stages()), self._known.claims()
-        self.found = dataclasses.replace(self.found, stages=stages, claims=claims)
+        of_all: dict[str, Any] = {"stages": stages, "claims": claims}
+        of_all["earlier"] = tuple(sum(taken.values()) for taken in self._sittings)
+        self.found = dataclasses.replace(self.found, **of_all)
+        if not self.found.unfinished:  # Stages that nothing was left for are over.
+            self._tell(len(self.plan), 1.0, self.plan[-1].name)
         return self.found
 
     def _keep(self, folder: PathLike) -> None:
@@ -97,6 +102,7 @@ class Evaluation:
         of = self.plan, self._works_of_one(), self.model.logits_fn, self.threat
         how: dict[str, Any] = {"seed": self.found.seed, "retire": self.options.retire}
         self._journal = Journal(folder, identity(*of, self.options.layout, **how))
+        self._sittings = self._journal.sittings()
         for entry in self._journal.entries():
             self._kept.setdefault(entry.stage, []).append(entry)
 
@@ -156,6 +162,7 @@ class Evaluation:
 
     def _stage(self, number: int, programs: list[Compiled]) -> StageResult:
         start, stage = time.perf_counter(), self.plan[number]
+        self._time(number)
         attacked = self._known.attacked()
         wanted = self._known.allowed(number, attacked)
         work, queue, found = self._prepared(number, attacked, wanted)
@@ -183,9 +190,15 @@ class Evaluation:
             run_stage(*of, self.options.layout, on_end=on_end, on_look=on_look,
                       limit=self.limit)  # fmt: skip
         broken = self._known.settle(number, attacked, found)
-        seconds = time.perf_counter() - start
+        self._time(None)
+        seconds = sum(sitting.get(number, 0.0) for sitting in self._sittings)
+        seconds += time.perf_counter() - start
         name = facts.noted(stage.name, stage.attack, self.threat)
         return stage_result(name, broken, attacked, found, queue, seconds)
+
+    def _time(self, stage: int | None) -> None:
+        if self._journal is not None:
+            self._journal.at(stage)
 
     def _begun(self) -> list[list[Compiled]]:
         """The programs of each stage, in the order in which they will be needed.

@@ -79,22 +79,22 @@ def made_nearer(
 def held(
     part: Part, best: np.ndarray, x_adv: np.ndarray, nearer: np.ndarray
 ) -> tuple[np.ndarray, Claims]:
-    """As `audited`, of the nearer points; of the finds where a fresh look is right.
+    """As `looked_at`, of the nearer points; of the finds where a fresh look is right.
 
     Polish goes so near the boundary that another batch layout may see the other side.
     The nearer points that do not hold are replaced in place.
     """
     found = np.isfinite(best)
-    seen, claims = audited(part, nearer, found)
+    seen, claims = looked_at(part, nearer, found)
     lost = found & np.isinf(seen)
     lost[np.flatnonzero(found)[claims.unconfirmed]] = True
     if lost.any():
         nearer[lost] = x_adv[lost]
-        seen, claims = audited(part, nearer, found)
+        seen, claims = looked_at(part, nearer, found)
     return seen, claims
 
 
-def audited(
+def looked_at(
     part: Part, x_adv: np.ndarray, found: np.ndarray
 ) -> tuple[np.ndarray, Claims]:
     """Distances in float64 of what holds under an independent look, inf elsewhere.

@@ -12,6 +12,7 @@ from robust_jax.core.metrics import wilson
 from robust_jax.evaluate import auditing, eight_bit, robustbench
 from robust_jax.evaluate.audit import Audit
 from robust_jax.evaluate.eight_bit import EightBit
+from robust_jax.evaluate.engine.clock import in_sittings
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.failures import Failure, failure
 from robust_jax.evaluate.results import HOLDS, Verdicts
@@ -123,10 +124,8 @@ class Report(Verdicts):
         rows = [{**common, "n": n, **clean, **nothing}]
         for stage in self.stages:
             row = {"attack": stage.name, "n": n, "accuracy": stage.accuracy}
-            cost = {
-                "forwards": int(stage.forwards.sum()),
-                "backwards": int(stage.backwards.sum()),
-            }
+            useful = {"forwards": stage.forwards, "backwards": stage.backwards}
+            cost = {what: int(each.sum()) for what, each in useful.items()}
             rows.append({**common, **row, **cost, "seconds": stage.seconds})
         total = {
             "attack": "worst case",
@@ -149,7 +148,7 @@ class Report(Verdicts):
     def __str__(self) -> str:
         lines = [] if self.distrust is None else [self.distrust]
         lines += [] if self.origin is None else [f"{self.model}: {self.origin}"]
-        lines += [table.format_table(self.rows(), COLUMNS), f"claims: {self.claims}"]
+        lines += [table.for_terminal(self.rows(), COLUMNS), f"claims: {self.claims}"]
         if self.audit is not None:
             lines.append(str(self.audit))
         if self.right_share is not None:
@@ -174,7 +173,7 @@ class Report(Verdicts):
         step, made = self.seconds_to_first_step, self.compilation
         programs = "programs not counted" if made is None else str(made)
         first = "no attack step" if step is None else f"first step after {step:.1f} s"
-        return f"{programs}; {first}"
+        return f"{programs}; {first}{in_sittings(self.earlier, self.stages)}"
 
     def citation(self) -> str:
         """One line that says what the number is, for a paper."""
@@ -224,6 +223,7 @@ class Report(Verdicts):
                 None if self.compilation is None else self.compilation.to_json()
             ),
             "seconds_to_first_step": self.seconds_to_first_step,
+            "seconds_of_earlier_sittings": self.earlier,
             "right_share": self.right_share,
             "seed": self.seed,
             "tile": self.tile,

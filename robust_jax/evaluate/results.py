@@ -99,6 +99,8 @@ class Verdicts:
     samples: int = 1  # of a random net's verdict
     right_share: np.ndarray | None = None  # [N] of a random net's fresh answers, at
     # x_adv where there is a winner, at the clean image otherwise
+    # Seconds of the attacks in each earlier sitting, of one that went on.
+    earlier: tuple[float, ...] = dataclasses.field(default=(), kw_only=True)
     origin: Origin | None = dataclasses.field(default=None, kw_only=True)  # the model's
 
     @property

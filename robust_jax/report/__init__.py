@@ -9,7 +9,7 @@ from types import ModuleType
 
 from robust_jax.report.page import PageTable, write_page
 from robust_jax.report.progress import Progress, progress
-from robust_jax.report.table import Column, fixed, format_table
+from robust_jax.report.table import Column, fixed, for_terminal, format_table
 
 __all__ = [
     "Column",
@@ -17,6 +17,7 @@ __all__ = [
     "Progress",
     "figures",
     "fixed",
+    "for_terminal",
     "format_table",
     "plots",
     "progress",

@@ -45,7 +45,10 @@ class Progress(Generic[T]):
     def __enter__(self) -> "Progress[T]":
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, *exception: object) -> None:
+        """A loop that ended by itself stands at 100 %, whatever it spared."""
+        if kind is None and self._bar.total is not None:
+            self._bar.update(max(self._bar.total - self._bar.n, 0))
         self.close()
 
 

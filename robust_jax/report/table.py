@@ -1,11 +1,14 @@
 """Tables: one definition of columns and cells for the terminal and for the page."""
 
 import dataclasses
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from robust_jax.core import records
 from robust_jax.core.metrics import Median, Proportion
+from robust_jax.report.fitting import Cells, laid_out
 
 Row = Mapping[str, Any]
 Format = Callable[[Any], str]
@@ -56,15 +59,6 @@ class Column:
     format: Format = auto
 
 
-@dataclasses.dataclass(frozen=True)
-class Cells:
-    """A table as text: what every renderer starts from."""
-
-    titles: tuple[str, ...]
-    numeric: tuple[bool, ...]  # set right-aligned
-    lines: tuple[tuple[str, ...], ...]
-
-
 def infer_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
     """One column per key, in the order in which the keys first appear."""
     keys = dict.fromkeys(key for row in rows for key in row)
@@ -98,12 +92,18 @@ def make_cells(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> 
     )
 
 
-def format_table(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> str:
+def format_table(
+    rows: Sequence[Row],
+    columns: Sequence[Column] | None = None,
+    width: int | None = None,
+) -> str:
     """The table as plain text for a terminal, numbers aligned on the right.
 
     Args:
         rows: one mapping per line, such as a record's.
         columns: which values in which order; `infer_columns(rows)` by default.
+        width: at most so many characters a line, if that can be had: what all rows
+            share then stands on top, headings and texts are wrapped. None for any.
     Returns: the lines joined by newlines, no blank at the end of a line.
     Raises: ValueError: a column whose key is in no row.
 
@@ -112,17 +112,13 @@ def format_table(rows: Sequence[Row], columns: Sequence[Column] | None = None) -
     -----  --------
     plain      0.97
     """
-    cells = make_cells(rows, columns)
-    table = [cells.titles, *cells.lines]
-    widths = [max(len(line[i]) for line in table) for i in range(len(cells.titles))]
-    rule = tuple("-" * width for width in widths)
-    return "\n".join(
-        "  ".join(
-            text.rjust(width) if right else text.ljust(width)
-            for text, width, right in zip(line, widths, cells.numeric, strict=True)
-        ).rstrip()
-        for line in (cells.titles, rule, *cells.lines)
-    )
+    return laid_out(make_cells(rows, columns), width)
+
+
+def for_terminal(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> str:
+    """As `format_table`, as wide as the terminal if the output is one."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return format_table(rows, columns, width)
 
 
 def _is_proportion(value: Any) -> bool:

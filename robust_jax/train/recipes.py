@@ -213,8 +213,10 @@ def _read(kind: Any, path: str, text: str) -> Any:
     if kind is str or origin is Literal:
         return text
     try:
-        if kind in (int, float):
-            return kind(text)
+        if kind is float:
+            return checks.number_of(text)
+        if kind is int:
+            return int(text)
     except ValueError:
         pass
     expected = {bool: "true or false", int: "an integer", float: "a number"}

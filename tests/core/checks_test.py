@@ -227,6 +227,19 @@ def test_numbers_of_numpy_pass():
         checks.positive_number("relative_step", value)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [("8/255", 8 / 255), ("1e-3", 1e-3), (" 2 / 4 ", 0.5)]
+)
+def test_numbers_as_people_write_them(text, number):
+    assert checks.number_of(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "8/", "/255", "8/0", "8/255/2", "eight"])
+def test_texts_that_are_no_number(text):
+    with pytest.raises(ValueError, match=r"; expected a number, such as 0.03 or 8/255"):
+        checks.number_of(text)
+
+
 def test_a_threat_has_one_of_the_names():
     checks.threat("rays", threats.Linf(0.1), "linf")
     checks.threat("geoda", threats.Linf(0.1), "l2", "linf")

@@ -63,6 +63,9 @@ def test_the_same_evaluation_goes_on_without_an_attack(tmp_path):
     assert 0 < (first.winner == 0).sum() < N
     assert first.stages[0].spent_forwards.sum() > 0
     assert again.stages[0].spent_forwards.sum() == 0
+    assert first.earlier == () and "sittings" not in first.start_up()
+    assert 0 < again.earlier[0] <= again.stages[0].seconds  # Of both.
+    assert f"in 2 sittings: {again.earlier[0]:.1f}, " in again.start_up()
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,8 @@ BAD = [
     (f"attack {GIVEN} --objective=ce", "cross_entropy"),
     (f"attack {GIVEN} --radii=0,x", "radii=0,x; expected numbers"),
     (f"attack {GIVEN} --radii=", "radii=; expected numbers"),
+    (f"evaluate {GIVEN} --eps=8/0", "'8/0'; expected a number, such as 0.03 or 8/255"),
+    (f"evaluate {GIVEN} --eps=8/", "--eps=8/: '8/'; expected a number"),
     (f"attack {GIVEN} --radii=0.1,-1", "eps=-1; expected a finite radius"),
     (f"attack {GIVEN} --radii=8", "eps=8 exceeds the width 1 of the"),
     (f"attack {GIVEN} --steps=0", "steps=0; expected an integer >= 1"),

@@ -214,7 +214,7 @@ def test_compare_attacks(command, checkpoint):
     for row in rows:
         _check_proportion(row["accuracy"], row["n"])
     for row in rows[:4]:
-        assert row["audit_passed"] and row["forwards"] > 0
+        assert row["claims_passed"] and row["forwards"] > 0
         assert (row["backwards"] == 0) == (row["attack"] == "square")
     assert rows[1]["forwards"] > 10 * rows[0]["forwards"]
     assert rows[4]["accuracy"]["successes"] <= rows[3]["accuracy"]["successes"]

@@ -57,6 +57,13 @@ def test_a_loop_that_breaks_off_says_where(lines):
     assert "3/10" in lines()[-1]
 
 
+def test_a_loop_that_needed_less_stands_at_its_end(lines):
+    """An attack that has won everything leaves its last steps out."""
+    with progress(40, "fgsm") as bar:
+        bar.update(2)
+    assert lines()[-1].startswith("fgsm: 100%") and "40/40" in lines()[-1]
+
+
 def test_a_terminal_gets_a_bar_and_no_log(caplog, monkeypatch):
     caplog.set_level(logging.INFO, logger="absl")
     terminal = Terminal()

@@ -222,4 +222,5 @@ def test_fields_are_written_as_they_are_read():
     del fields["more_balls"]  # Balls have no text.
     assert RECIPE.changed(fields) == changed
     assert RECIPE.changed({"method.beta": None}) == RECIPE
+    assert RECIPE.changed({"ball.eps": "8/255"}).ball.eps == 8 / 255
     assert hash(changed) != hash(RECIPE)

@@ -9,7 +9,7 @@ from experiments.comparisons.peers import child, problem as problems
 from experiments.comparisons.peers.libraries import Libraries
 from experiments.comparisons.peers.problem import Problem
 from robust_jax import models, threats
-from robust_jax.commands.shared import common
+from robust_jax.commands.shared import common, numbers
 from robust_jax.core import array_checks, checks
 from robust_jax.core.types import Threat
 from robust_jax.datasets.types import Dataset
@@ -22,7 +22,7 @@ _DATASET = flags.DEFINE_string(
 )
 _COUNT = flags.DEFINE_integer("count", 100, "The first so many test images.")
 NORM = flags.DEFINE_enum("norm", "linf", ["linf", "l2", "l1", "l0"], "Of the threat.")
-EPS = flags.DEFINE_float(
+EPS = numbers.DEFINE_number(
     "eps", None, "Radius, pixel units of [0, 1]; compare_distances has none."
 )
 REPETITIONS = flags.DEFINE_integer("repetitions", 3, "Counted runs of each.")

@@ -68,7 +68,7 @@ def main(argv: list[str]) -> None:
             run.write(*_page(setting, run))  # What is done stays if the rest is not.
             bar.update()
     title, summary, columns = _page(setting, run)
-    print(f"\n{report.format_table(run.rows, columns)}")
+    print(f"\n{report.for_terminal(run.rows, columns)}")
     failed = _failed(run)
     run.notes += [f"The gate on {value!r} does not hold." for value in failed]
     run.save(title, summary, columns)

@@ -21,7 +21,7 @@ from experiments.studies import words
 from experiments.studies.properties import gates
 from experiments.studies.wordvectors import rotations, study
 from robust_jax import report
-from robust_jax.commands.shared import common, recording
+from robust_jax.commands.shared import common, numbers, recording
 from robust_jax.core import checks
 
 _CORPUS = flags.DEFINE_string("corpus", "planted", "A text file, or planted.")
@@ -35,8 +35,8 @@ _OBJECTIVE = flags.DEFINE_enum(
 _DIM = flags.DEFINE_integer("dim", None, "Default: 50 for planted, 100 for a text.")
 _WINDOW = flags.DEFINE_integer("window", 5, "Words on each side at most.")
 _EPOCHS = flags.DEFINE_integer("epochs", 5, "Passes over the text.")
-_RATE = flags.DEFINE_float("rate", None, "Default: 0.025, for cbow 0.05.")
-_SAMPLE = flags.DEFINE_float("sample", 1e-3, "Leaves out words of a larger share.")
+_RATE = numbers.DEFINE_number("rate", None, "Default: 0.025, for cbow 0.05.")
+_SAMPLE = numbers.DEFINE_number("sample", 1e-3, "Leaves out words of a larger share.")
 _NEGATIVES = flags.DEFINE_integer("negatives", 5, "Drawn words for each true one.")
 _GROUPS = flags.DEFINE_integer(
     "groups", 2, "Groups of 32 neighbouring places in one update."
@@ -131,7 +131,7 @@ def _finish(run, text, kind, values):
     rows = gates.judged(kind, ["wordvectors"], {"wordvectors": values | absent})
     run.rows = [row for row in rows if row["value"] not in absent]
     columns = gates.columns(False)
-    print(f"\n{report.format_table(run.rows, columns)}")
+    print(f"\n{report.for_terminal(run.rows, columns)}")
     failed = [row["value"] for row in run.rows if row["passed"] is False]
     run.notes += [f"The gate on {value!r} does not hold." for value in failed]
     run.save(

@@ -3,12 +3,13 @@
 from absl import flags
 
 from robust_jax import threats
+from robust_jax.commands.shared import numbers
 from robust_jax.core import array_checks, boxes
 from robust_jax.core.types import Threat
 from robust_jax.datasets import Dataset
 
 NORM = flags.DEFINE_string("norm", "linf", "Of the threat: linf, l2, l1, l0 or patch.")
-EPS = flags.DEFINE_float(
+EPS = numbers.DEFINE_number(
     "eps",
     None,
     "Radius in pixel units of [0, 1]; coordinates for l0, a side for patch.",

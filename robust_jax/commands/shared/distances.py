@@ -41,7 +41,7 @@ def compare(
         if not one.claims.passed:
             run.notes.append(f"{plan.name}: {one.claims}")
     run.rows = table(found)
-    print(report.format_table(run.rows, COLUMNS))
+    print(report.for_terminal(run.rows, COLUMNS))
     draw(run, found, norm)
     subject.note_in(run)
     run.save(

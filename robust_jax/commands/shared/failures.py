@@ -13,20 +13,33 @@ from absl import logging
 def reported() -> Iterator[None]:
     """A user's error, or the system's, is one sentence on stderr and exit code 2.
 
-    Ctrl-C exits with 130, a reader of the output that has left with 141, as in a shell.
+    Ctrl-C exits with 130 and says whether the same command goes on, see `resumable`; a
+    reader of the output that has left exits with 141, as in a shell.
     `--verbosity=1` shows where an error came from.
     """
     try:
         yield
         sys.stdout.flush()  # Else a full disk is met by nobody.
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        then = stop.args[0] if stop.args else "nothing is kept"
+        print(f"stopped; {then}", file=sys.stderr)
+        _leave(130)
     except BrokenPipeError:
         _leave(141)
     except (ValueError, ImportError, OSError, MemoryError) as error:
         logging.debug("where the error came from", exc_info=True)
         print(f"error: {_sentence(error)}", file=sys.stderr)
         _leave(2)
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """What Ctrl-C stops in it has kept its finished work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        said = "the same command goes on from what was finished"
+        raise KeyboardInterrupt(said) from None
 
 
 def _sentence(error: Exception) -> str:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from absl import flags
 
 from robust_jax import datasets, models
-from robust_jax.commands.shared import common
+from robust_jax.commands.shared import common, numbers
 from robust_jax.core import checks
 from robust_jax.core.origin import Layout
 from robust_jax.datasets import Dataset
@@ -29,18 +29,6 @@ _LAYOUT = flags.DEFINE_enum(
     "layout", None, ["HWC", "CHW"], "Of the .npz; default: where 1 or 3 channels are."
 )
 _CHANNELS = (1, 3)
-
-
-def numbers(name: str, texts: list[str] | None) -> tuple[float, ...] | None:
-    """A flag's numbers; None where it is not given.
-
-    Raises: ValueError: what are none.
-    """
-    try:
-        return None if texts is None else tuple(map(float, texts))
-    except ValueError:
-        said = f"{name}={','.join(texts or ())}"
-        raise ValueError(f"{said}; expected numbers, such as 0,1") from None
 
 
 def check_flags() -> None:
@@ -67,7 +55,7 @@ def _text(value: Any) -> str:
 
 
 def _span() -> tuple[float, float] | None:
-    given = numbers("image_range", _RANGE.value)
+    given = numbers.several("image_range", _RANGE.value)
     return None if given is None else checks.interval("image_range", given)
 
 

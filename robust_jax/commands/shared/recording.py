@@ -34,6 +34,7 @@ class Run:
         self.rows: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {}
         self.notes: list[str] = []
+        self.earlier = 0.0  # seconds of earlier sittings that the results come from
         self._parts: list[tuple[str, str, pathlib.Path] | report.PageTable] = []
         self._start = time.perf_counter()
 
@@ -60,11 +61,11 @@ class Run:
         """Prints a table beside that of `rows`; record and page will have it."""
         self._parts.append(report.PageTable(title, caption, rows, columns))
         self.series.setdefault("tables", {})[title] = rows
-        print(f"\n{title}\n{report.format_table(rows, columns)}")
+        print(f"\n{title}\n{report.for_terminal(rows, columns)}")
 
     def show(self, columns: Sequence[report.Column]) -> None:
         """Prints the table of `rows`, then the notes."""
-        print(report.format_table(self.rows, columns), *self.notes, sep="\n")
+        print(report.for_terminal(self.rows, columns), *self.notes, sep="\n")
 
     def save(
         self, title: str, summary: str, columns: Sequence[report.Column] | None = None
@@ -86,7 +87,7 @@ class Run:
             rows=self.rows,
             series=self.series,
             notes=self.notes,
-            seconds=self.seconds,
+            seconds=self.earlier + self.seconds,
         )
         records.write_json(self.out / "record.json", record)
         report.write_page(

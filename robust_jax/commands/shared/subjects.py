@@ -7,7 +7,12 @@ import numpy as np
 from absl import flags
 
 from robust_jax import interop, models
-from robust_jax.commands.shared import common, images as shared_images, recording
+from robust_jax.commands.shared import (
+    common,
+    images as shared_images,
+    numbers,
+    recording,
+)
 from robust_jax.core import layout as layouts, origin
 from robust_jax.core.types import LogitsFn
 from robust_jax.datasets import Dataset
@@ -109,9 +114,9 @@ def named(name: str, split: str, count: int | None) -> Subject:
     shared_images.check_flags()
     checkpoint = _checkpoint(name) if is_checkpoint(name) else None
     options = {
-        "input_range": shared_images.numbers("input_range", _INPUT_RANGE.value),
-        "mean": shared_images.numbers("mean", _MEAN.value),
-        "std": shared_images.numbers("std", _STD.value),
+        "input_range": numbers.several("input_range", _INPUT_RANGE.value),
+        "mean": numbers.several("mean", _MEAN.value),
+        "std": numbers.several("std", _STD.value),
     }
     data = shared_images.given(checkpoint, split, count)
     try:

@@ -93,7 +93,7 @@ class Audit:
         ]
         if self.findings and self.undone == len(self.findings):
             return self.summary()
-        lines = [table.format_table(self.rows(), _COLUMNS), *flags, self.summary()]
+        lines = [table.for_terminal(self.rows(), _COLUMNS), *flags, self.summary()]
         return "\n".join(lines)
 
     def summary(self) -> str:

@@ -4,6 +4,8 @@ A folder holds `journal.json`, which says in plain values what evaluation it is 
 parts, each written whole under the digest of its own bytes, so that no part can take
 another's name and a damaged one is known. Each part names its evaluation itself: what
 is left of a journal that was half removed, or was copied here, is known for what it is.
+A part also has the seconds of its sitting, of one process, that its stages took since
+the part before.
 """
 
 import contextlib
@@ -18,8 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from robust_jax.core import locks, records
+from robust_jax.evaluate.engine.clock import Clock, Taken
 
-_FORMAT = 2
+_FORMAT = 3
 _HEADER, _PARTS = "journal.json", "part-*"
 _TEMPORARY = (".part-*", ".journal.*")  # Of a write that was killed.
 _DIGITS = 32  # Of a digest, in hexadecimal.
@@ -37,6 +40,12 @@ class Entry(NamedTuple):
     forwards: int
     backwards: int
     x_adv: np.ndarray | None  # [*S], of a success
+
+
+class _Part(NamedTuple):
+    entries: list[Entry]
+    sitting: str
+    seconds: dict[int, float]  # by stage
 
 
 class Journal:
@@ -58,6 +67,7 @@ class Journal:
         self._lock = locks.Lock(self._folder, "journal")
         self._pending: list[Entry] = []
         self._written = time.monotonic()
+        self._clock = Clock()
         plain = {"format": _FORMAT, **records.plain(dict(identity))}
         self._evaluation = _digest(json.dumps(plain, sort_keys=True).encode())
         try:
@@ -71,15 +81,25 @@ class Journal:
         if header.exists():
             _same_or_raise(self._folder, _header(header), identity)
         parts = sorted(self._folder.glob(_PARTS))
-        self._entries = _merged(_read(part, self._evaluation) for part in parts)
+        read = [_read(part, self._evaluation) for part in parts]
+        self._entries = _merged(part.entries for part in read)
+        self._sittings = _sittings(read)
         _remove(self._folder, *_TEMPORARY)
         if not header.exists():
             with _writing(self._folder):
                 records.write_json(header, identity)
 
     def entries(self) -> list[Entry]:
-        """What earlier sessions finished, by stage, position and place."""
+        """What earlier sittings finished, by stage, position and place."""
         return self._entries
+
+    def sittings(self) -> list[dict[int, float]]:
+        """Seconds that earlier sittings took, by stage, as far as they were kept."""
+        return self._sittings
+
+    def at(self, stage: int | None) -> None:
+        """The seconds from now on are of this stage."""
+        self._clock.at(stage)
 
     def add(self, entry: Entry) -> None:
         """Keeps an entry; writes all pending ones if the last write is 30 s ago.
@@ -96,7 +116,8 @@ class Journal:
         Raises: ValueError: the folder cannot be written; what it holds stays as it is.
         """
         if self._pending:
-            content = _content(self._evaluation, self._pending)
+            taken = self._clock.taken()
+            content = _content(self._evaluation, self._pending, taken)
             path = self._folder / f"part-{_digest(content)}.npz"
             with _writing(self._folder), records.atomic_path(path) as temporary:
                 temporary.write_bytes(content)
@@ -181,6 +202,16 @@ def _short(value: Any) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+def _sittings(parts: Iterable[_Part]) -> list[dict[int, float]]:
+    """Seconds by stage of each sitting, the first one first."""
+    found: dict[str, dict[int, float]] = {}
+    for part in parts:
+        of = found.setdefault(part.sitting, {})
+        for stage, seconds in part.seconds.items():
+            of[stage] = of.get(stage, 0.0) + seconds
+    return [found[sitting] for sitting in sorted(found)]
+
+
 def _merged(parts: Iterable[list[Entry]]) -> list[Entry]:
     """The entries of all parts, each item once; it ends the same way at every run."""
     found: dict[tuple[int, int, int], Entry] = {}
@@ -190,20 +221,23 @@ def _merged(parts: Iterable[list[Entry]]) -> list[Entry]:
     return [found[item] for item in sorted(found)]
 
 
-def _content(evaluation: str, entries: list[Entry]) -> bytes:
+def _content(evaluation: str, entries: list[Entry], taken: Taken) -> bytes:
     columns = {
         name: np.array([getattr(entry, name) for entry in entries]) for name in _COLUMNS
     }
     won = [k for k, entry in enumerate(entries) if entry.x_adv is not None]
     columns["won"] = np.array(won, np.int64)
     columns["x_adv"] = np.array([entries[k].x_adv for k in won])
+    columns["stages_of_seconds"] = np.array(list(taken.seconds), np.int64)
+    columns["seconds"] = np.array(list(taken.seconds.values()), np.float64)
+    texts = {"evaluation": np.array(evaluation), "sitting": np.array(taken.sitting)}
     file = io.BytesIO()
-    np.savez(file, evaluation=np.array(evaluation), **columns)  # type: ignore[arg-type]
+    np.savez(file, **texts, **columns)  # type: ignore[arg-type]
     return file.getvalue()
 
 
-def _read(path: pathlib.Path, evaluation: str) -> list[Entry]:
-    """A part's entries.
+def _read(path: pathlib.Path, evaluation: str) -> _Part:
+    """A part's entries and seconds.
 
     Raises: ValueError: it is not as it was written, or of another evaluation.
     """
@@ -212,7 +246,9 @@ def _read(path: pathlib.Path, evaluation: str) -> list[Entry]:
         if path.name != f"part-{_digest(content)}.npz":
             raise ValueError("its name is not the digest of its content")
         with np.load(io.BytesIO(content)) as file:
-            theirs = str(file["evaluation"])
+            theirs, sitting = str(file["evaluation"]), str(file["sitting"])
+            stages, seconds = file["stages_of_seconds"], file["seconds"]
+            taken = dict(zip(stages.tolist(), seconds.tolist(), strict=True))
             columns = [file[name].tolist() for name in _COLUMNS]
             found = dict(zip(file["won"].tolist(), file["x_adv"], strict=True))
         rows = list(zip(*columns, strict=True))
@@ -226,4 +262,5 @@ def _read(path: pathlib.Path, evaluation: str) -> list[Entry]:
             f"journal={path} belongs to another evaluation; choose another folder, or "
             "remove this one"
         )
-    return [Entry._make((*row, found.get(k))) for k, row in enumerate(rows)]
+    entries = [Entry._make((*row, found.get(k))) for k, row in enumerate(rows)]
+    return _Part(entries, sitting, taken)

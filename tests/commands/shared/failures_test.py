@@ -55,7 +55,14 @@ def test_other_failures(capfd, error, words):
 
 
 def test_ctrl_c_is_130(capfd):
-    assert ended(capfd, KeyboardInterrupt()) == (130, "")
+    assert ended(capfd, KeyboardInterrupt()) == (130, "stopped; nothing is kept\n")
+
+
+def test_ctrl_c_where_work_is_kept_says_so(capfd):
+    with pytest.raises(KeyboardInterrupt) as stop, failures.resumable():
+        raise KeyboardInterrupt
+    said = "stopped; the same command goes on from what was finished\n"
+    assert ended(capfd, stop.value) == (130, said)
 
 
 NOISE = np.random.default_rng(0).random(10_000)

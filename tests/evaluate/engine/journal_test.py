@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robust_jax.core import locks
-from robust_jax.evaluate.engine import Entry, Journal, journal
+from robust_jax.evaluate.engine import Entry, Journal, clock, journal
 
 OURS, THEIRS = {"seed": 0, "eps": 0.05}, {"seed": 0, "eps": 0.15}
 
@@ -50,6 +50,29 @@ def test_entries_of_all_sessions_come_back_each_with_its_example(tmp_path):
     added = written(tmp_path)
     assert len(parts(tmp_path)) == 4
     assert_same(read(tmp_path), added)
+
+
+def test_seconds_are_of_each_sitting_and_stage(tmp_path, monkeypatch):
+    """Those that ended with a part; a stage counts from its begin to the next."""
+    now = iter([0.0, 1.0, 4.0, 9.0, 100.0, 102.0, 110.0, 110.5])
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: next(now))
+    one = Journal(tmp_path, OURS)
+    one.at(0)
+    one.at(2)  # Stage 0 took 3 s, ...
+    one.add(entry(0, True))
+    one.flush()  # ... and stage 2 has taken 5.
+    one.close()
+    two = Journal(tmp_path, OURS)
+    assert two.sittings() == [{0: 3.0, 2: 5.0}]
+    two.at(2)
+    two.at(None)
+    two.add(entry(1, True))
+    two.flush()
+    two.close()
+    monkeypatch.undo()
+    three = Journal(tmp_path, OURS)
+    three.close()
+    assert three.sittings() == [{0: 3.0, 2: 5.0}, {2: 8.0}]
 
 
 def test_no_part_takes_the_name_of_another(tmp_path):
@@ -207,4 +230,4 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_written(tmp_path, monkey
 def test_the_header_says_which_evaluation_it_is_of(tmp_path):
     written(tmp_path, {"radii": np.float32(0.5), "plan": [("pgd", 4)]})
     found = json.loads((tmp_path / "journal.json").read_text())
-    assert found == {"format": 2, "radii": 0.5, "plan": [["pgd", 4]]}
+    assert found == {"format": 3, "radii": 0.5, "plan": [["pgd", 4]]}
