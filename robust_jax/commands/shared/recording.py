@@ -34,7 +34,7 @@ class Run:
         self.rows: list[dict[str, Any]] = []
         self.series: dict[str, Any] = {}
         self.notes: list[str] = []
-        self._parts: list[tuple[str, str, pathlib.Path] | report.PageTable] = []
+        self._parts: list[report.PageFigure | report.PageTable] = []
         self._start = time.perf_counter()
 
     @property
@@ -47,7 +47,7 @@ class Run:
         folder = self.out / "figures"
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}.png"
-        self._parts.append((title, caption, path))
+        self._parts.append(report.PageFigure(title, caption, path))
         return path
 
     def table(
@@ -80,19 +80,18 @@ class Run:
         record = records.Record(
             schema=records.SCHEMA,
             experiment=self.experiment,
+            title=title,
+            summary=summary,
             command=_command(),
             flags=_flags(),
             environment=records.environment(),
             rows=self.rows,
             series=self.series,
             notes=self.notes,
+            figures=[],
             seconds=self.seconds,
         )
-        records.write_json(self.out / "record.json", record)
-        report.write_page(
-            self.out / "index.html", record, self._parts, title=title, summary=summary,
-            columns=columns,
-        )  # fmt: skip
+        report.write_run(self.out, record, self._parts, columns=columns)
 
 
 def _command() -> str:
