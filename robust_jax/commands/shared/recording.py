@@ -50,6 +50,10 @@ class Run:
         self._parts.append(report.PageFigure(title, caption, path))
         return path
 
+    def add(self, parts: Sequence[report.PageFigure]) -> None:
+        """The page will show figures that are drawn already."""
+        self._parts += parts
+
     def table(
         self,
         title: str,
