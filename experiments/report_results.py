@@ -12,6 +12,7 @@ from typing import Any
 
 from absl import flags
 
+from robust_jax import report
 from robust_jax.commands.shared import common, pages
 from robust_jax.core import records
 from robust_jax.report import table as tables
@@ -26,9 +27,7 @@ def main(argv: list[str]) -> None:
         raise ValueError("records=None; expected a folder with a record.json, or more")
     path = pathlib.Path(pages.MARKDOWN.value or "docs/results.md")
     above = path.read_text() if path.exists() else "# What was measured\n\n"
-    files = (pathlib.Path(name) / "record.json" for name in _RECORDS.value)
-    read = [records.read_json(file) for file in files]
-    pages.write(path, page(above, read))
+    pages.write(path, page(above, [report.read(name) for name in _RECORDS.value]))
 
 
 def page(above: str, read: list[records.Record]) -> str:

@@ -19,7 +19,7 @@ import sys
 
 from absl import flags
 
-from robust_jax import evaluate, report
+from robust_jax import evaluate
 from robust_jax.commands.shared import (
     adversary,
     common,
@@ -28,9 +28,8 @@ from robust_jax.commands.shared import (
     recording,
     subjects,
 )
-from robust_jax.evaluate import plans
+from robust_jax.evaluate import plans, saving
 from robust_jax.evaluate.engine import Limit, journal
-from robust_jax.evaluate.report import COLUMNS
 
 for _module in (common, subjects, adversary):
     flags.adopt_module_key_flags(_module)
@@ -68,24 +67,12 @@ def main(argv: list[str]) -> None:
     result = _evaluated(run, subject, threat, limit, layout)
     print(result)
     print(result.start_up())
-    result.write_examples(run.out / "adversarial.npz")
-    run.rows, run.earlier = result.rows(), sum(result.earlier)
-    run.notes = [result.citation(), f"Claims: {result.claims}"]
-    run.notes.append(f"From the call on, {result.start_up()}.")
-    if result.audit is not None:
-        run.notes += [
-            f"Check {f.number}: {f.says} {f.remedy}" for f in result.audit.flags
-        ]
-    run.series = {"checkpoint": subject.metadata, "evaluation": result.to_json()}
+    kept = saving.to_record(result, common.described(subject.data))
+    run.rows, run.notes, run.earlier = kept["rows"], kept["notes"], sum(result.earlier)
+    run.series = {"checkpoint": subject.metadata, **kept["series"]}
     subject.note_in(run)
-    _draw(run, subject, result)
-    run.save(
-        f"Robustness of {subject.name}",
-        f"{'' if result.distrust is None else f'{result.distrust} '}"
-        f"{common.described(subject.data)}, {result.threat}: clean accuracy "
-        f"{result.clean_accuracy}, robust accuracy {result.robust_accuracy}.",
-        COLUMNS,
-    )
+    run.add(saving.write_data(result, run.out))
+    run.save(kept["title"], kept["summary"], saving.COLUMNS)
     if not (result.unfinished or (result.audit and result.audit.undone)):
         journal.remove(run.out / "journal")
     if not result.claims.passed:
@@ -118,25 +105,3 @@ def _evaluated(run, subject, threat, limit, layout):
             on_estimate=lambda estimate: print(estimate, flush=True),
             on_progress=bar,
         )
-
-
-def _draw(run, subject, result):
-    broken = (result.winner >= 0).nonzero()[0][:8]
-    if len(broken) == 0:
-        return
-    clean, found = subject.data.pixels()[broken], result.x_adv[broken]
-    path = run.figure(
-        "examples",
-        "Adversarial examples",
-        "Clean image, adversarial image and their magnified difference, with the "
-        "net's answers.",
-    )
-    report.figures.adversarial_grid(
-        path,
-        subject.shown(clean),
-        subject.shown(found),
-        subject.data.labels[broken],
-        subject.answers(clean),
-        subject.answers(found),
-        f"Adversarial examples, {result.threat}",
-    )

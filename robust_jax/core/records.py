@@ -27,7 +27,7 @@ import numpy as np
 from robust_jax.core import checks
 from robust_jax.core.metrics import Median, Proportion
 
-SCHEMA = 1
+SCHEMA = 2
 _PACKAGES = ("robust_jax", "jax", "jaxlib", "flax", "optax", "numpy")
 _THREAD_VARIABLES = ("PJRT_NPROC", "NPROC")  # XLA:CPU's thread pool, in this order.
 _VARIABLES = ("XLA_FLAGS", *_THREAD_VARIABLES)
@@ -36,17 +36,29 @@ _JAX_SETTINGS = ("default_matmul_precision", "enable_x64")
 PathLike = str | os.PathLike[str]
 
 
+class Figure(TypedDict):
+    """A figure beside a record."""
+
+    name: str  # such as "examples"
+    title: str
+    caption: str  # describes the picture to those who do not see it
+    file: str  # relative to the record's folder, with forward slashes
+
+
 class Record(TypedDict):
-    """The schema of record.json, version 1; a plain dict at run time."""
+    """The schema of record.json, version 2; a plain dict at run time."""
 
     schema: int  # SCHEMA
     experiment: str  # such as "quickstart"
+    title: str  # of the page, one line
+    summary: str  # one to three sentences, the answer first
     command: str  # what to type to run it again
     flags: dict[str, Any]  # every flag with its value, defaults included
     environment: dict[str, Any]  # environment()
     rows: list[dict[str, Any]]  # the table, one flat mapping per line
     series: dict[str, Any]  # curves and histories by name, as the figures take them
     notes: list[str]  # sentences for the reader: failed checks, partial results
+    figures: list[Figure]
     seconds: float  # wall time of the whole command, earlier sittings included
 
 

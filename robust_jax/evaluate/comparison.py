@@ -10,7 +10,7 @@ from robust_jax.core.types import Threat
 from robust_jax.evaluate.model import SAMPLES, adapted, admitted
 from robust_jax.evaluate.report import COLUMNS, Report
 from robust_jax.evaluate.robustness import robustness
-from robust_jax.report import table
+from robust_jax.report import table, write_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +43,41 @@ class Comparison:
                 lines.append(f"{name}, {report.audit.summary()}")
         return "\n".join(lines)
 
-    def save(self, out: records.PathLike) -> pathlib.Path:
-        """Writes record.json with all reports, and NAME.npz with each one's examples.
+    def to_record(self) -> records.Record:
+        """The record that `save` writes: the rows of all, each report in `series`."""
+        each = {name: report.to_record() for name, report in self.reports.items()}
+        names = ", ".join(each)
+        return records.Record(
+            schema=records.SCHEMA,
+            experiment="compare",
+            title=f"Robustness of {names}",
+            summary=" ".join(f"{name}: {one['summary']}" for name, one in each.items()),
+            command="called from Python: robust_jax.evaluate.compare, see the flags",
+            flags={name: one["flags"] for name, one in each.items()},
+            environment=records.environment(),
+            rows=self.rows(),
+            series={
+                "evaluations": {
+                    k: one["series"]["evaluation"] for k, one in each.items()
+                }
+            },
+            notes=[f"{k}: {note}" for k, one in each.items() for note in one["notes"]],
+            figures=[],
+            seconds=sum(one["seconds"] for one in each.values()),
+        )
 
+    def save(self, out: records.PathLike, classes: Any = None) -> pathlib.Path:
+        """Writes record.json and index.html of all, and OUT/NAME of each report.
+
+        Args:
+            out: the folder.
+            classes: see `Report.save`, which writes the folders of the reports.
         Raises: ValueError: if `out` cannot be written.
         """
         folder = records.prepare_out_dir(out)
         for name, report in self.reports.items():
-            report.write_examples(folder / f"{name}.npz")
-        reports = {name: report.to_json() for name, report in self.reports.items()}
-        record = {"reports": reports, "environment": records.environment()}
-        records.write_json(folder / "record.json", record)
+            report.save(folder / name, classes)
+        write_run(folder, self.to_record(), columns=COLUMNS)
         return folder
 
 

@@ -33,6 +33,25 @@ def describe(threat: Threat) -> str:
     return f"{threat.name} eps={radii[0]:.4g} to {radii[-1]:.4g}{narrowed}"
 
 
+def threat_flags(threat: Threat) -> dict[str, Any]:
+    """A threat for a record: in words, its norm, its radius or the least and most."""
+    radii = np.unique(np.asarray(threat.eps, np.float64))
+    eps = float(radii[0]) if len(radii) == 1 else [float(radii[0]), float(radii[-1])]
+    return {"threat": describe(threat), "norm": threat.name, "eps": eps}
+
+
+def plan_flag(plan: str | Plan) -> Any:
+    """A plan for a record: its name, or the name and setting of each stage."""
+    if isinstance(plan, str):
+        return plan
+    return [
+        f"{stage.name}: {stage.attack!r}, restarts={stage.restarts}"
+        if isinstance(stage.attack, factories.Product)
+        else stage.name
+        for stage in plan
+    ]
+
+
 def identity(
     plan: Plan,
     works: Sequence[Work],

@@ -179,31 +179,51 @@ def fresh_right(
 ) -> np.ndarray:
     """How many of `model.samples` fresh answers of a random net are right, [N] int.
 
+    See `fresh_answers`.
+    """
+    return fresh_answers(model, images, labels, ids, seed, stage)[0]
+
+
+def fresh_answers(
+    model: Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    ids: np.ndarray,
+    seed: int,
+    stage: OfPlan,
+) -> tuple[np.ndarray, np.ndarray]:
+    """`model.samples` fresh answers of a random net to each of N images.
+
     A tie of logits counts as wrong. The answers do not depend on those that an attack
     has seen, nor on the other examples.
 
     Args:
         stage: of the keys.
+    Returns: how many are right, [N] int; the classes, [samples, N] int.
     """
     right = np.zeros(len(images), int)
+    answers = np.zeros((model.samples, len(images)), int)
     program, logits_fn = _answers(), drive.as_partial(model.logits_fn)
     for draw in range(model.samples):
         data = lift.item_key_data(seed, ids, stage=stage, restart=draw)
         for index, real in lift.tiles(len(images)):
             rows = data[index], images[index], labels[index]
-            right[index[:real]] += np.asarray(program(logits_fn, *rows))[:real]
-    return right
+            is_right, answer = map(np.asarray, program(logits_fn, *rows))
+            right[index[:real]] += is_right[:real]
+            answers[draw, index[:real]] = answer[:real]
+    return right, answers
 
 
 @memoised
 def _answers() -> Any:
-    def is_right(logits_fn, key_data, x, label):
+    def answered(logits_fn, key_data, x, label):
         key = jax.random.wrap_key_data(key_data, impl="threefry2x32")
         logits = logits_fn(x, key)
         is_label = jnp.arange(len(logits)) == label
-        return logits[label] > jnp.max(jnp.where(is_label, -jnp.inf, logits))
+        is_right = logits[label] > jnp.max(jnp.where(is_label, -jnp.inf, logits))
+        return is_right, jnp.argmax(logits)
 
-    return compiling.compiled(jax.vmap(is_right, (None, 0, 0, 0)))
+    return compiling.compiled(jax.vmap(answered, (None, 0, 0, 0)))
 
 
 def _random_answer(model: Any, keys: Key, x: Array, key: Key | None = None) -> Array:

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
+import numpy as np
+
 from robust_jax.core import checks, records
 from robust_jax.core.records import PathLike
 from robust_jax.evaluate.engine import Estimate, Layout
@@ -98,6 +100,21 @@ class Run:
                 checks.function(option, getattr(self, option))
         if self.journal is not None:
             records.names_a_folder("journal", self.journal)
+
+    def flags(self) -> dict[str, Any]:
+        """What a record keeps: the fields that decide a result, and the name."""
+        marks, some = self.certified, self.subset
+        return {
+            "name": self.name,
+            "tile": self.layout.tile,
+            "retire": self.retire,
+            "points": self.points,
+            "samples": self.samples,
+            "subset": None if some is None else checks.shown(some),
+            "surrogate": None if self.surrogate is None else "given",
+            "certified": None if marks is None else f"{int(np.sum(marks))} examples",
+            "limit_minutes": self.limit_minutes,
+        }
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "Run":

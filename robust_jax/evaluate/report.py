@@ -9,28 +9,18 @@ import numpy as np
 from robust_jax.core import records
 from robust_jax.core.compilation import Compilation
 from robust_jax.core.metrics import wilson
-from robust_jax.evaluate import auditing, eight_bit, robustbench
+from robust_jax.evaluate import auditing, eight_bit, robustbench, saving
 from robust_jax.evaluate.audit import Audit
 from robust_jax.evaluate.eight_bit import EightBit
 from robust_jax.evaluate.engine.clock import in_sittings
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.failures import Failure, failure
-from robust_jax.evaluate.results import HOLDS, Verdicts
+from robust_jax.evaluate.results import Verdicts
 from robust_jax.evaluate.robustbench import About
+from robust_jax.evaluate.saving import COLUMNS
 from robust_jax.report import table
 
 _INTERVAL = 23  # The check of how wide it is.
-
-COLUMNS = (
-    table.Column("model", "model"),
-    table.Column("threat", "threat"),
-    table.Column("attack", "attack"),
-    table.Column("n", "n"),
-    table.Column("accuracy", "accuracy [95 %]"),
-    table.Column("forwards", "forwards"),
-    table.Column("backwards", "backwards"),
-    table.Column("seconds", "seconds", table.fixed(1)),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +37,8 @@ class Report(Verdicts):
     compilation: Compilation | None = None  # from the call to the report
     seconds_to_first_step: float | None = None  # from the call; None without a step
     evaluation: Evaluation | None = None
+    seconds: float | None = None  # wall time of the call
+    flags: dict[str, Any] = dataclasses.field(default_factory=dict)  # what was asked
 
     def audit_again(
         self, points: int | None = None, *, surrogate: Any = None, certified: Any = None
@@ -65,7 +57,7 @@ class Report(Verdicts):
             since; a report that was not made by `robustness`.
         """
         more = {"surrogate": surrogate, "certified": certified}
-        return self.audited(auditing.again(self._run, self._inside, points, **more))
+        return self.audited(auditing.again(self.made_by, self.inside, points, **more))
 
     @property
     def distrust(self) -> str | None:
@@ -92,11 +84,15 @@ class Report(Verdicts):
 
         Raises: ValueError: for a report that was not made by `robustness`.
         """
-        run = self._run
+        run = self.made_by
         return [failure(run, self, int(p)) for p in np.flatnonzero(self.winner >= 0)]
 
     @property
-    def _run(self) -> Evaluation:
+    def made_by(self) -> Evaluation:
+        """The evaluation whose report it is.
+
+        Raises: ValueError: for a report that was not made by `robustness`.
+        """
         if self.evaluation is None:
             raise ValueError(
                 "evaluation=None; expected a report that `robustness` has just made; "
@@ -105,9 +101,9 @@ class Report(Verdicts):
         return self.evaluation
 
     @property
-    def _inside(self) -> "Report":
-        """With channels-last images, whatever the net takes."""
-        return dataclasses.replace(self, x_adv=self._run.model.inward(self.x_adv))
+    def inside(self) -> "Report":
+        """The same with channels-last images, whatever the net takes."""
+        return dataclasses.replace(self, x_adv=self.made_by.model.inward(self.x_adv))
 
     @property
     def passed(self) -> bool:
@@ -202,48 +198,33 @@ class Report(Verdicts):
 
     def to_json(self) -> dict[str, Any]:
         """What a record keeps of this report: rows and audit, no images."""
-        return {
-            "model": self.model,
-            "origin": None if self.origin is None else self.origin.to_json(),
-            "threat": self.threat,
-            "rows": self.rows(),
-            "claims": {
-                "summary": str(self.claims),
-                "passed": self.claims.passed,
-                "outside": self.claims.outside,
-                "unconfirmed": self.claims.unconfirmed,
-                "not_finite": self.claims.not_finite,
-            },
-            "distrust": self.distrust,
-            "citation": self.citation(),
-            "unfinished": self.unfinished,
-            "ledger": [s.ledger(self.winner == HOLDS) for s in self.stages],
-            "audit": None if self.audit is None else self.audit.to_json(),
-            "compilation": (
-                None if self.compilation is None else self.compilation.to_json()
-            ),
-            "seconds_to_first_step": self.seconds_to_first_step,
-            "seconds_of_earlier_sittings": self.earlier,
-            "right_share": self.right_share,
-            "seed": self.seed,
-            "tile": self.tile,
-        }
+        return saving.to_json(self)
+
+    def to_record(self) -> records.Record:
+        """The record that `save` writes."""
+        return saving.to_record(self, f"n = {len(self.clean)}")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is known of each example, by name.
+
+        x_adv, winner, clean, ids; useful_forwards and useful_backwards [stages, N]. Of
+        a report that `robustness` has just made x, the clean images, labels, and of the
+        net's answers to both predicted and predicted_adv [N] int, confidence and
+        confidence_adv [N] float32, the softmax of the predicted class, margin and
+        margin_adv [N] float32, best other logit minus the label's: a fresh look, which
+        costs a forward pass of each image that was broken. Of a random net they are of
+        its fresh answers: the class of most, its share, and the share of wrong ones
+        minus that of right ones.
+        """
+        return saving.arrays_of(self)
 
     def write_examples(self, path: records.PathLike) -> None:
-        """Writes x_adv, winner, clean, ids and useful cost to npz, whole or not at all.
+        """Writes `arrays` to npz, whole or not at all.
 
         Guarantees: the same bytes whether the evaluation was interrupted or not. Spent
         cost depends on that: `stages` and the record have it.
         """
-        arrays = {"x_adv": self.x_adv, "winner": self.winner}
-        arrays |= {"clean": self.clean, "ids": self.ids}
-        arrays |= {  # [stages, N]
-            f"useful_{what}": np.stack([getattr(s, what) for s in self.stages])
-            for what in ("forwards", "backwards")
-            if self.stages
-        }
-        with records.atomic_path(path) as temporary:
-            np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+        saving.write_arrays(path, self.arrays())
 
     def write_images(self, out: records.PathLike) -> EightBit:
         """Writes the broken images as PNG, and whether they survive their 8 bits.
@@ -263,7 +244,7 @@ class Report(Verdicts):
         of 67 adversarial images 66 are adversarial in 8 bits and 67 in the threat set:
         robust accuracy 34.0 % [25.5, 43.7]
         """
-        return eight_bit.write_images(self._run, self._inside, out)
+        return eight_bit.write_images(self.made_by, self.inside, out)
 
     def to_robustbench(
         self, out: records.PathLike, *, dataset: str, name: str, **about: Unpack[About]
@@ -285,15 +266,18 @@ class Report(Verdicts):
             another threat than Linf or L2 of one radius in [0, 1]; a random net; a
             report that is partial, or whose examples do not hold.
         """
-        return robustbench.write(self._run, self._inside, out, dataset, name, about)
+        return robustbench.write(self.made_by, self.inside, out, dataset, name, about)
 
-    def save(self, out: records.PathLike) -> pathlib.Path:
-        """Writes record.json and adversarial.npz (x_adv, winner, clean, ids) to `out`.
+    def save(self, out: records.PathLike, classes: Any = None) -> pathlib.Path:
+        """Writes what `robust-jax evaluate` writes: record, page, examples, picture.
 
-        Raises: ValueError: if `out` cannot be written.
+        record.json, which `rj.report.read` reads; index.html; adversarial.npz, see
+        `arrays`; and of images figures/examples.png.
+
+        Args:
+            out: the folder.
+            classes: the names of the classes, for those who look at the examples.
+        Raises: ValueError: if `out` cannot be written; names that are not one for each
+            class.
         """
-        folder = records.prepare_out_dir(out)
-        self.write_examples(folder / "adversarial.npz")
-        environment = {"environment": records.environment()}
-        records.write_json(folder / "record.json", {**self.to_json(), **environment})
-        return folder
+        return saving.save(self, out, classes)

@@ -19,6 +19,7 @@ from robust_jax.evaluate.bars import shown
 from robust_jax.evaluate.engine import Limit
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.examples import asked, given
+from robust_jax.evaluate.identity import plan_flag, threat_flags
 from robust_jax.evaluate.known import Judged
 from robust_jax.evaluate.model import Model, adapted, admitted
 from robust_jax.evaluate.options import Options, Run
@@ -100,6 +101,8 @@ def robustness(
         net = adapted(model, of.images, takes, run.samples, seed)
         examples = asked(net.logits_fn, of, run.layout.tile)
         check_classes(surrogate, examples)
+        asked_for = {"seed": seed, "takes": takes, "audit": audit}
+        flags = {**_flags(plan, of.threat, ids), **asked_for, **run.flags()}
         plan = _stages(plan, net, of.threat.name, examples.logits.shape[1])
         # What the clean images took to be asked, the last look will take again.
         limit.reserved = made.so_far.seconds
@@ -117,13 +120,25 @@ def robustness(
                 seconds_left=lambda: limit.left,
             )
             report = report.audited(checked)
-    began = evaluation.began
+    return _finished(report, start, compilation=made.so_far, flags=flags)
+
+
+def _finished(report: Report, start: float, **kept: Any) -> Report:
+    """The report with images in the user's layout, and what it took since the call."""
+    run = report.made_by
     return dataclasses.replace(
         report,
-        x_adv=net.outward(report.x_adv),
-        compilation=made.so_far,
-        seconds_to_first_step=None if began is None else began - start,
+        x_adv=run.model.outward(report.x_adv),
+        seconds_to_first_step=None if run.began is None else run.began - start,
+        seconds=time.perf_counter() - start,
+        **kept,
     )
+
+
+def _flags(plan: str | Plan, threat: Threat, ids: Any) -> dict[str, Any]:
+    """What a record keeps of the arguments that are no plain values."""
+    named = {"plan": plan_flag(plan), "ids": None if ids is None else "given"}
+    return {**named, **threat_flags(threat)}
 
 
 def _check_plan(plan: Any) -> None:

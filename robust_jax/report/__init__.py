@@ -7,12 +7,15 @@ matplotlib.
 import importlib
 from types import ModuleType
 
-from robust_jax.report.page import PageTable, write_page
+from robust_jax.report.page import PageFigure, PageTable, write_page
 from robust_jax.report.progress import Progress, progress
+from robust_jax.report.reading import read
+from robust_jax.report.saving import write_run
 from robust_jax.report.table import Column, fixed, for_terminal, format_table
 
 __all__ = [
     "Column",
+    "PageFigure",
     "PageTable",
     "Progress",
     "figures",
@@ -21,7 +24,9 @@ __all__ = [
     "format_table",
     "plots",
     "progress",
+    "read",
     "write_page",
+    "write_run",
 ]
 
 

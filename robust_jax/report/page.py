@@ -11,7 +11,13 @@ from typing import Any, NamedTuple
 from robust_jax.core import records
 from robust_jax.report import table
 
-PageFigure = tuple[str, str, str | os.PathLike[str]]  # title, caption, PNG file
+
+class PageFigure(NamedTuple):
+    """A figure of a page; the caption describes it to those who do not see it."""
+
+    title: str
+    caption: str
+    path: records.PathLike  # PNG
 
 
 class PageTable(NamedTuple):
@@ -84,8 +90,6 @@ def write_page(
     record: records.Record,
     parts: Sequence[PageFigure | PageTable] = (),
     *,
-    title: str,
-    summary: str,
     columns: Sequence[table.Column] | None = None,
 ) -> None:
     """Writes a record as a self-contained page for a browser.
@@ -98,18 +102,16 @@ def write_page(
     Args:
         path: the HTML file.
         record: see `core.records.Record`.
-        parts: further tables, and figures as (title, caption, PNG file), whose texts
-            describe the picture to those who do not see it.
-        title: of the page.
-        summary: one to three sentences, the answer first.
+        parts: further tables and figures, in their order.
         columns: of the table; all keys of the rows by default.
     Raises: ValueError: a figure that is missing or no PNG, a column that no row has.
     """
     plain = records.plain(record)
+    title = html.escape(plain["title"])
     pieces = [
-        _HEAD.format(title=html.escape(title), style=_STYLE),
-        f"<h1>{html.escape(title)}</h1>\n",
-        f'<p class="lead">{html.escape(summary)}</p>\n',
+        _HEAD.format(title=title, style=_STYLE),
+        f"<h1>{title}</h1>\n",
+        f'<p class="lead">{html.escape(plain["summary"])}</p>\n',
         _notes(plain["notes"]),
         _section("Results", _rows(plain["rows"], columns)) if plain["rows"] else "",
         *(_table(p) if isinstance(p, PageTable) else _figure(*p) for p in parts),
@@ -158,7 +160,7 @@ def _table(part: PageTable) -> str:
     return _section(part.title, caption + _rows(part.rows, part.columns))
 
 
-def _figure(title: str, caption: str, path: str | os.PathLike[str]) -> str:
+def _figure(title: str, caption: str, path: records.PathLike) -> str:
     try:
         content = pathlib.Path(path).read_bytes()
     except OSError as error:

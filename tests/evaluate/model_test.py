@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from robust_jax import attacks, threats
+from robust_jax import attacks, report as rj_report, threats
 from robust_jax.core.streams import OfPlan
 from robust_jax.evaluate import Layout, Stage, compare, plans, robustness
 from robust_jax.evaluate.model import adapted, fresh_right
@@ -149,7 +149,12 @@ def test_several_models_in_one_report(tmp_path):
     assert len(found.rows()) == 6 and "second: cite as" in str(found)
     folder = found.save(tmp_path / "out")
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["first.npz", "record.json", "second.npz"]
+    assert names == ["first", "index.html", "record.json", "second"]
+    record = rj_report.read(folder)
+    assert (record["experiment"], len(record["rows"])) == ("compare", 6)
+    one = rj_report.read(folder / "second")
+    assert record["series"]["evaluations"]["second"] == one["series"]["evaluation"]
+    assert record["rows"][3:] == one["rows"]
     assert (tmp_path / "j" / "second" / "journal.json").exists()
     assert found.passed
     with pytest.raises(ValueError, match="at least one model"):

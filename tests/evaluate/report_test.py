@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 
@@ -8,6 +6,7 @@ from robust_jax.core.metrics import Proportion
 from robust_jax.evaluate.claims import Claims
 from robust_jax.evaluate.report import Report
 from robust_jax.evaluate.results import StageResult
+from robust_jax.report import read
 
 N = 10
 NOBODY = np.zeros(0, np.int64)
@@ -99,7 +98,7 @@ def test_saved_files_read_back_equal(tmp_path):
     folder = report().save(tmp_path / "new" / "folder")
     assert folder == tmp_path / "new" / "folder"
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["adversarial.npz", "record.json"]
+    assert names == ["adversarial.npz", "index.html", "record.json"]
     with np.load(folder / "adversarial.npz") as arrays:
         costs = {"useful_forwards", "useful_backwards"}
         assert set(arrays) == {"clean", "ids", "winner", "x_adv"} | costs
@@ -108,22 +107,33 @@ def test_saved_files_read_back_equal(tmp_path):
             array, ours = arrays[name], getattr(report(), name)
             assert array.dtype == ours.dtype
             np.testing.assert_array_equal(array, ours)
-    record = json.loads((folder / "record.json").read_text())
+    record = read(folder)
     assert [row["attack"] for row in record["rows"]] == [
         "none", "fgsm", "pgd-40", "worst case",
     ]  # fmt: skip
     robust = record["rows"][-1]["accuracy"]
     assert (robust["successes"], robust["n"]) == (6, N)
     np.testing.assert_allclose(robust["interval"], Proportion(6, N).interval)
-    assert record["citation"] == report().citation()
-    assert (record["seed"], record["tile"]) == (17, 64)
+    kept = record["series"]["evaluation"]
+    assert kept["citation"] == report().citation() == record["notes"][0]
+    assert (kept["seed"], kept["tile"]) == (17, 64)
+    assert kept["rows"] == record["rows"]
+    assert (record["experiment"], record["title"]) == (
+        "evaluate",
+        "Robustness of plain",
+    )
+    assert record["summary"] == (
+        "n = 10, linf eps=0.1: clean accuracy 90.0 % [59.6, 98.2], robust accuracy "
+        "60.0 % [31.3, 83.2]."
+    )
+    assert record["seconds"] == 2.75
     assert record["environment"]["jax"] and record["environment"]["backend"]
 
 
 def test_the_record_names_what_the_audit_found(tmp_path):
     found = Claims(3, np.array([1]), np.array([0, 2]), 1, np.array([2]), 0.5, 1e-3)
     folder = report(claims=found).save(tmp_path)
-    kept = json.loads((folder / "record.json").read_text())["claims"]
+    kept = read(folder)["series"]["evaluation"]["claims"]
     assert kept.pop("summary") == str(found)
     expected = {"passed": False, "outside": [1], "unconfirmed": [0, 2]}
     assert kept == {**expected, "not_finite": [2]}

@@ -10,6 +10,8 @@ def _record(tmp_path, name, **changes):
     record = {
         "schema": records.SCHEMA,
         "experiment": name,
+        "title": name,
+        "summary": "",
         "command": f"python -m experiments.{name}",
         "flags": {},
         "environment": {
@@ -25,6 +27,7 @@ def _record(tmp_path, name, **changes):
         ],
         "series": {},
         "notes": ["One\nnote."],
+        "figures": [],
         "seconds": 1234.4,
     }
     (tmp_path / name).mkdir()

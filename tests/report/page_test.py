@@ -53,12 +53,15 @@ def make_record(**changes):
     record = {
         "schema": records.SCHEMA,
         "experiment": "quickstart",
+        "title": f"Page {EVIL}",
+        "summary": f"Summary {EVIL}",
         "command": f"python -m experiments.quickstart --name='{EVIL}'",
         "flags": {EVIL: EVIL, "eps": 0.30000000000000004, "n": np.int64(1797)},
         "environment": {"jax": "0.0", "git_commit": None},
         "rows": rows,
         "series": {},
         "notes": [f"note {EVIL}"],
+        "figures": [],
         "seconds": 12.345,
     }
     return records.Record(**{**record, **changes})
@@ -71,14 +74,14 @@ def pictures(tmp_path):
         path = tmp_path / f"{name}.png"
         curve = {"eps": [0, 1], "accuracy": [1, level]}
         report.figures.robustness_curves(path, {name: curve}, "t", "x")
-        made.append((f"Title {name} {EVIL}", f"Caption {name} {EVIL}", path))
+        texts = f"Title {name} {EVIL}", f"Caption {name} {EVIL}"
+        made.append(report.PageFigure(*texts, path))
     return made
 
 
 def write(folder, record=None, figures=(), **options):
     path = folder / "index.html"
-    texts = {"title": f"Page {EVIL}", "summary": f"Summary {EVIL}"}
-    report.write_page(path, record or make_record(), figures, **texts, **options)
+    report.write_page(path, record or make_record(), figures, **options)
     return path
 
 

@@ -35,7 +35,7 @@ class Run:
         self.series: dict[str, Any] = {}
         self.notes: list[str] = []
         self.earlier = 0.0  # seconds of earlier sittings that the results come from
-        self._parts: list[tuple[str, str, pathlib.Path] | report.PageTable] = []
+        self._parts: list[report.PageFigure | report.PageTable] = []
         self._start = time.perf_counter()
 
     @property
@@ -48,8 +48,12 @@ class Run:
         folder = self.out / "figures"
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}.png"
-        self._parts.append((title, caption, path))
+        self._parts.append(report.PageFigure(title, caption, path))
         return path
+
+    def add(self, parts: Sequence[report.PageFigure]) -> None:
+        """The page will show figures that are drawn already."""
+        self._parts += parts
 
     def table(
         self,
@@ -81,19 +85,18 @@ class Run:
         record = records.Record(
             schema=records.SCHEMA,
             experiment=self.experiment,
+            title=title,
+            summary=summary,
             command=_command(),
             flags=_flags(),
             environment=records.environment(),
             rows=self.rows,
             series=self.series,
             notes=self.notes,
+            figures=[],
             seconds=self.earlier + self.seconds,
         )
-        records.write_json(self.out / "record.json", record)
-        report.write_page(
-            self.out / "index.html", record, self._parts, title=title, summary=summary,
-            columns=columns,
-        )  # fmt: skip
+        report.write_run(self.out, record, self._parts, columns=columns)
 
 
 def _command() -> str:
