@@ -11,7 +11,11 @@ from robust_jax.report.site.text import slugs
 
 # Okabe & Ito, "Color universal design" (2008), those that show on white and on black.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_WIDTH, _HEIGHT = 620, 260  # of the still picture; on the page the width is the page's
+_WIDTH, _HEIGHT, _STEP = (
+    620,
+    260,
+    22,
+)  # of the still picture; on the page the width is the page's
 _DASHES = ([1, 0], [6, 3], [2, 2])  # A round of the colours each.
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
@@ -34,8 +38,36 @@ def of_record(record: dict[str, Any]) -> list[Chart]:
     return [_drawn(name, *each) for name, each in zip(names, made, strict=True)]
 
 
+def funnel(rows: list[dict[str, Any]], name: str, title: str) -> Chart:
+    """Images left after each stage, a bar for each.
+
+    Args:
+        rows: see `sections.funnel_rows`.
+        name: of its files.
+        title: of the chart.
+    """
+    alt = _altair()
+    points = [{k: row[k] for k in ("stage", "left", "broken")} for row in rows]
+    order = [point["stage"] for point in points]
+    base = alt.Chart(alt.Data(values=points)).encode(
+        y=alt.Y("stage:N", sort=order, title=None, axis=alt.Axis(labelLimit=200)),
+        x=alt.X("left:Q", title="images left", scale=alt.Scale(zero=True)),
+        tooltip=[
+            alt.Tooltip("stage:N", title="after"),
+            alt.Tooltip("left:Q", title="images left"),
+            alt.Tooltip("broken:Q", title="broken here"),
+        ],
+    )
+    bars = base.mark_bar(color=_COLOURS[0])
+    counts = base.mark_text(align="left", dx=4).encode(text="left:Q")
+    caption = "Each stage attacks the images that those before it left."
+    return _drawn(
+        name, title, caption, (bars + counts).properties(height=_height(order))
+    )
+
+
 def intervals(name: str, title: str, caption: str, points: Points) -> Chart:
-    """Accuracies with their intervals, a line for each name."""
+    """Robust accuracies with their intervals, a line for each name."""
     alt = _altair()
     order = [point["name"] for point in points]
     base = alt.Chart(alt.Data(values=points)).encode(
@@ -44,12 +76,12 @@ def intervals(name: str, title: str, caption: str, points: Points) -> Chart:
     )
     scale = alt.Scale(domain=[0, 1])
     share = alt.Axis(format="%", title="robust accuracy")
-    bar = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", scale=scale, axis=share), x2="high:Q"
+    low, value = (
+        alt.X(f"{key}:Q", scale=scale, axis=share) for key in ("low", "value")
     )
-    dot = base.mark_point(filled=True, size=70).encode(x=alt.X("value:Q", scale=scale))
-    both = alt.layer(bar, dot).encode(color=alt.value(_COLOURS[0]))
-    return _drawn(name, title, caption, both.properties(height=alt.Step(22)))
+    bar = base.mark_rule(strokeWidth=2, color=_COLOURS[0]).encode(x=low, x2="high:Q")
+    dot = base.mark_point(filled=True, size=70, color=_COLOURS[0]).encode(x=value)
+    return _drawn(name, title, caption, (bar + dot).properties(height=_height(order)))
 
 
 def _altair() -> Any:
@@ -64,9 +96,8 @@ def _curves(kept: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
         parts = [lines]
         if any("low" in point for point in points):
             band = alt.Chart(alt.Data(values=points)).mark_area(opacity=0.18)
-            colour = _colour(points, legend=False)
-            band = band.encode(x="eps:Q", y="low:Q", y2="high:Q", color=colour)
-            parts = [lines, band]
+            band = band.encode(x="eps:Q", y="low:Q", y2="high:Q", color=_colour(points))
+            parts = [band, lines]
         title = "Robust accuracy against the radius" + (f", {norm}" if norm else "")
         caption = "Bands are 95 % intervals." if len(parts) > 1 else ""
         yield title, caption, alt.layer(*parts)
@@ -157,18 +188,27 @@ def _shares(*keys: str) -> list[Any]:
     ]
 
 
+def _height(names: list[str]) -> int:
+    """Of a chart with a line for each different name: Vega fits no steps."""
+    return _STEP * len(set(names))
+
+
 def _names(points: Points) -> list[str]:
     return list(dict.fromkeys(point["name"] for point in points))
 
 
-def _colour(points: Points, legend: bool = True) -> Any:
-    """A colour for each name; the legend below, since pages are narrow."""
+def _colour(points: Points) -> Any:
+    """A colour for each name."""
     alt, names = _altair(), _names(points)
     if len(names) == 1:
         return alt.value(_COLOURS[0])
-    look = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=260)
-    scale = _scale(names, _COLOURS, 1)
-    return alt.Color("name:N", scale=scale, legend=look if legend else None)
+    return alt.Color("name:N", scale=_scale(names, _COLOURS, 1), legend=_legend())
+
+
+def _legend() -> Any:
+    """One for colours, shapes and dashes; below, since pages are narrow."""
+    look = {"orient": "bottom", "columns": 2, "labelLimit": 260, "symbolOpacity": 1}
+    return _altair().Legend(title=None, **look)
 
 
 def _marked(points: Points) -> dict[str, Any]:
@@ -176,9 +216,11 @@ def _marked(points: Points) -> dict[str, Any]:
     alt, names = _altair(), _names(points)
     if len(names) == 1:
         return {}
-    shape = alt.Shape("name:N", scale=_scale(names, _SHAPES, 1))
-    dash = _scale(names, _DASHES, len(_COLOURS))
-    return {"shape": shape, "strokeDash": alt.StrokeDash("name:N", scale=dash)}
+    shapes, dashes = _scale(names, _SHAPES, 1), _scale(names, _DASHES, len(_COLOURS))
+    return {
+        "shape": alt.Shape("name:N", scale=shapes, legend=_legend()),
+        "strokeDash": alt.StrokeDash("name:N", scale=dashes, legend=_legend()),
+    }
 
 
 def _scale(names: list[str], values: Sequence[Any], each: int) -> Any:

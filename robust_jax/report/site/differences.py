@@ -30,7 +30,7 @@ def unpaired(first: Proportion, second: Proportion) -> Difference:
     References: Newcombe, "Interval estimation for the difference between independent
         proportions", Statistics in Medicine 17 (1998), method 10.
     """
-    how = "of independent samples (Newcombe)"
+    how = "unpaired"
     return _around(first, second, 0.0, how)
 
 
@@ -55,7 +55,7 @@ def paired(first: np.ndarray, second: np.ndarray) -> Difference:
     corrected = max(cross - n / 2, 0.0) if cross > 0 else float(cross)
     phi = corrected / math.sqrt(spread) if spread else 0.0
     p = mcnemar(only_first, only_second)
-    how = f"paired on {n:,} images (Newcombe), exact McNemar p = {p:.2g}"
+    how = f"paired, n = {n:,}, p = {p:.2g}"
     return _around(of_first, of_second, phi, how)
 
 

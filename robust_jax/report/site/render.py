@@ -20,6 +20,12 @@ _FILE_POLICY = (
 _EXPORT = re.compile(r"export\s*\{([^}]*)\}\s*;?")
 
 
+def check_installed() -> None:
+    """Raises ImportError, with the remedy, unless all that a site needs is there."""
+    for name in ("jinja2", "altair", "vl_convert", "itables"):
+        extras.needed(name, "pages", _WHAT)
+
+
 def page(template: str, assets: str | None, **values: Any) -> str:
     """A page as HTML.
 
