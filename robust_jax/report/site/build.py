@@ -5,11 +5,11 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from robust_jax.core import records
+from robust_jax.report import reading
 from robust_jax.report.site import render, text
 from robust_jax.report.site.index_page import Bad, Run, index_page
 from robust_jax.report.site.run_page import write_run
 
-_RECORD = "record.json"
 _ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError)
 
 
@@ -42,7 +42,7 @@ def site(
     found, bad = _read([runs] if isinstance(runs, str | os.PathLike) else list(runs))
     base = None if baseline is None else _baseline(baseline, found)
     folder = records.prepare_out_dir(out)
-    if (folder / _RECORD).exists():
+    if (folder / reading.FILE).exists():
         raise ValueError(
             f"out={folder}; expected a folder for the site, found a run in it; choose "
             f"another one, such as {folder / 'site'}"
@@ -52,7 +52,7 @@ def site(
     for run in found:
         place = records.prepare_out_dir(folder / "runs" / run.slug)
         try:
-            write_run(run.record, run.folder, place, run.name)
+            write_run(run.record, run.folder, place)
             index_page([run], [], None, "")
             shown.append(run)
         except _ODD as error:  # A record of the right keys may hold anything in them.
@@ -74,36 +74,36 @@ def _read(paths: list[records.PathLike]) -> tuple[list[Run], list[Bad]]:
         p for path in paths for p in _places(pathlib.Path(path))
     ):
         try:
-            places.append((place, _record(place)))
+            places.append((place, dict(reading.read(place))))
         except ValueError as error:
             bad.append(Bad(str(place), str(error)))
     if not places:
         reasons = "".join(f"; {each.why}" for each in bad)
         raise ValueError(
             f"runs={[str(p) for p in paths]}; expected folders of runs, with a "
-            f"{_RECORD} each{reasons}"
+            f"{reading.FILE} each{reasons}"
         )
     names = [place.resolve().name for place, _ in places]
     whole = zip(text.slugs(names), names, places, strict=True)
     return [Run(slug, name, *place) for slug, name, place in whole], bad
 
 
-def _record(place: pathlib.Path) -> dict:
-    return records.read_json(place / _RECORD)
-
-
 def _places(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """The folders of the runs that a path means."""
-    if path.name == _RECORD:
+    if path.name == reading.FILE:
         yield path.parent
         return
-    below = [] if (path / _RECORD).exists() else sorted(path.glob(f"**/{_RECORD}"))
+    below = (
+        []
+        if (path / reading.FILE).exists()
+        else sorted(path.glob(f"**/{reading.FILE}"))
+    )
     yield from (file.parent for file in below) if below else (path,)
 
 
 def _baseline(baseline: records.PathLike, runs: Sequence[Run]) -> Run:
     path = pathlib.Path(baseline)
-    wanted = (path.parent if path.name == _RECORD else path).resolve()
+    wanted = (path.parent if path.name == reading.FILE else path).resolve()
     for run in runs:
         if run.folder.resolve() == wanted or run.name == os.fspath(baseline):
             return run

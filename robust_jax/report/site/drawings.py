@@ -13,7 +13,7 @@ _SHOWN = (".png", ".svg")  # What browsers show; papers take the others.
 _KINDS = (*_SHOWN, ".pdf", ".pgf")
 
 
-class Picture(NamedTuple):
+class Drawing(NamedTuple):
     """A figure of a page."""
 
     title: str
@@ -22,7 +22,7 @@ class Picture(NamedTuple):
     width: int | None = None  # in CSS pixels
 
 
-def inside(title: str, caption: str, path: str | os.PathLike[str]) -> Picture:
+def inside(title: str, caption: str, path: str | os.PathLike[str]) -> Drawing:
     """A PNG file as part of a page's own file.
 
     Raises: ValueError: no such file, or no PNG.
@@ -40,7 +40,7 @@ def inside(title: str, caption: str, path: str | os.PathLike[str]) -> Picture:
             "draw it again"
         )
     data = base64.b64encode(content).decode("ascii")
-    return Picture(title, caption, f"data:image/png;base64,{data}", _width(content))
+    return Drawing(title, caption, f"data:image/png;base64,{data}", _width(content))
 
 
 def files(record: dict[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
@@ -48,21 +48,14 @@ def files(record: dict[str, Any], folder: pathlib.Path) -> list[pathlib.Path]:
 
     A figure that was written in several forms, such as a PNG and a PDF, is all of them.
     """
-    told = [figure.get("file", "") for figure in record.get("figures") or []]
-    named = [folder / file for file in told if isinstance(file, str) and file]
-    near = sorted((folder / "figures").glob("*")) if not named else []
-    found: dict[pathlib.Path, None] = {}
-    for path in (*named, *near):
-        for kind in _KINDS:
-            file = path.with_suffix(kind)
-            if _is_within(file, folder):
-                found[file] = None
-    return list(found)
+    paths = [folder / figure["file"] for figure in record["figures"] if figure["file"]]
+    every = (path.with_suffix(kind) for path in paths for kind in _KINDS)
+    return list(dict.fromkeys(file for file in every if _is_within(file, folder)))
 
 
 def beside(
     record: dict[str, Any], files: list[pathlib.Path], links: dict[pathlib.Path, str]
-) -> Iterator[Picture]:
+) -> Iterator[Drawing]:
     """Figures whose files lie beside a page.
 
     Args:
@@ -71,15 +64,14 @@ def beside(
         links: from the page to each file.
     """
     said = {
-        pathlib.PurePath(str(figure.get("file", ""))).stem: figure
-        for figure in record.get("figures") or []
+        pathlib.PurePath(figure["file"]).stem: figure for figure in record["figures"]
     }
     for file in files:
         if file.suffix in _SHOWN:
             texts = said.get(file.stem, {})
             title = str(texts.get("title") or file.stem.replace("_", " "))
             width = _width(file.read_bytes()[:24]) if file.suffix == ".png" else None
-            yield Picture(title, str(texts.get("caption") or ""), links[file], width)
+            yield Drawing(title, str(texts.get("caption") or ""), links[file], width)
 
 
 def _width(content: bytes) -> int | None:

@@ -11,7 +11,6 @@ from robust_jax.report.site.results import Result, Trust
 
 _TITLES = (  # and whether the column is of numbers
     ("run", False),
-    ("experiment", False),
     ("model", False),
     ("data", False),
     ("threat", False),
@@ -20,9 +19,10 @@ _TITLES = (  # and whether the column is of numbers
     ("clean [95 %]", True),
     ("robust [95 %]", True),
     ("verdict", False),
-    ("model calls", True),
+    ("forwards + backwards", True),
     ("seconds", True),
     ("date (UTC)", False),
+    ("experiment", False),
 )
 _FILTERS = ("experiment", "model", "data", "threat", "plan", "verdict")
 _CHOICES = 30  # More texts than that are for the search.
@@ -117,7 +117,7 @@ def _cells(line: _Line) -> list[Cell]:
     date = results.date(run.record)
     return [
         Cell(run.name, run.name, href=f"runs/{run.slug}/index.html"),
-        *map(_text, (run.record["experiment"], _short(found.model), line.data)),
+        *map(_text, (_short(found.model), line.data)),
         *map(_text, (found.threat, found.plan)),
         _number(found.n),
         _share(found.clean),
@@ -126,6 +126,7 @@ def _cells(line: _Line) -> list[Cell]:
         _calls(found),
         _number(found.seconds, 1),
         Cell(date or table.MISSING, date),
+        _text(run.record["experiment"]),
     ]
 
 
@@ -146,11 +147,11 @@ def _number(value: float | None, digits: int = 0) -> Cell:
 
 
 def _calls(found: Result) -> Cell:
-    """Forwards and backwards together, and each."""
+    """What was useful of forwards and backwards, sorted by their sum."""
     if found.forwards is None or found.backwards is None:
         return _number(None)
-    more = f"{found.forwards:,.0f} forwards, {found.backwards:,.0f} backwards"
-    return _number(found.forwards + found.backwards)._replace(more=more)
+    text = f"{found.forwards:,.0f} + {found.backwards:,.0f}"
+    return _number(found.forwards + found.backwards)._replace(text=text)
 
 
 def _share(value: Any, certified: Any = None) -> Cell:

@@ -1,5 +1,6 @@
 """Templates and the files that pages share."""
 
+import functools
 import pathlib
 import re
 from typing import Any
@@ -35,18 +36,22 @@ def page(template: str, assets: str | None, **values: Any) -> str:
         values: what the template names.
     Raises: ImportError: Jinja2 is missing.
     """
+    policy = _FILE_POLICY if assets is None else _SITE_POLICY
     jinja2 = extras.needed("jinja2", "pages", _WHAT)
-    environment = jinja2.Environment(
+    style = extras.needed("markupsafe", "pages", _WHAT).Markup(_own("style.css"))
+    given = {"assets": assets, "policy": policy, "style": style, **values}
+    return str(_environment(jinja2).get_template(template).render(given))
+
+
+@functools.cache
+def _environment(jinja2: Any) -> Any:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    policy = _FILE_POLICY if assets is None else _SITE_POLICY
-    style = extras.needed("markupsafe", "pages", _WHAT).Markup(_own("style.css"))
-    given = {"assets": assets, "policy": policy, "style": style, **values}
-    return environment.get_template(template).render(given)
 
 
 def write(path: pathlib.Path, text: str) -> None:

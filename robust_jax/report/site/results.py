@@ -2,7 +2,6 @@
 
 import datetime
 import pathlib
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -197,9 +196,3 @@ def model(record: dict[str, Any]) -> str:
     named = (row.get("model") for row in record["rows"])
     flags = record["flags"]
     return str(next((m for m in named if m), None) or flags.get("model") or "")
-
-
-def title(record: dict[str, Any], name: str) -> str:
-    """The title of a record, or what it is a run of."""
-    said = record.get("title")
-    return said if said else re.sub(r"[_-]+", " ", f"{record['experiment']}: {name}")

@@ -33,7 +33,7 @@ class Judged(NamedTuple):
 
 
 def write_run(
-    record: dict[str, Any], folder: pathlib.Path, place: pathlib.Path, name: str
+    record: dict[str, Any], folder: pathlib.Path, place: pathlib.Path
 ) -> None:
     """Writes the page of a run in a site, with the files that it offers.
 
@@ -41,7 +41,6 @@ def write_run(
         record: of the run.
         folder: of the run.
         place: of the page.
-        name: of the run, for a record without a title.
     """
     judged = _judged(record, drawn=True)
     drawn = charts.of_record(record)
@@ -58,24 +57,20 @@ def write_run(
         "charts": drawn,
         "parts": [
             *map(_table_part, _tables(record)),
-            *map(_picture_part, drawings.beside(record, files, links)),
+            *map(_drawing_part, drawings.beside(record, files, links)),
         ],
         "images": images.browser(record, folder),
         "downloads": offered,
         "scripts": ["charts.js", "site.js"],
         "home": "../../index.html",
     }
-    title = results.title(record, name)
-    given = _common(record, title, record.get("summary") or "")
-    page = render.page("run.html", "../../assets/", **given, **shown)
+    page = render.page("run.html", "../../assets/", **_common(record), **shown)
     render.write(place / "index.html", page)
 
 
 def alone(
     record: dict[str, Any],
-    parts: Sequence[sections.Table | drawings.Picture],
-    title: str,
-    summary: str,
+    parts: Sequence[sections.Table | drawings.Drawing],
     columns: Sequence[table.Column] | None,
 ) -> str:
     """The page of a run as one file, without scripts.
@@ -83,12 +78,10 @@ def alone(
     Args:
         record: of JSON's types.
         parts: further tables and figures, in order.
-        title: of the page.
-        summary: one to three sentences.
         columns: of the table of the record's rows.
     """
     kinds = [
-        _table_part(p) if isinstance(p, sections.Table) else _picture_part(p)
+        _table_part(p) if isinstance(p, sections.Table) else _drawing_part(p)
         for p in parts
     ]
     shown = {"judged": _judged(record, drawn=False), "charts": [], "parts": kinds}
@@ -98,15 +91,12 @@ def alone(
         "scripts": [],
         "home": None,
     }
-    given = _common(record, title, summary, columns)
+    given = _common(record, columns)
     return render.page("run.html", None, **given, **shown, **nothing)
 
 
 def _common(
-    record: dict[str, Any],
-    title: str,
-    summary: str,
-    columns: Sequence[table.Column] | None = None,
+    record: dict[str, Any], columns: Sequence[table.Column] | None = None
 ) -> dict[str, Any]:
     environment, rows = record["environment"], record["rows"]
     day = results.date(record)
@@ -114,8 +104,8 @@ def _common(
     if columns is not None:
         table_of = sections.made("Results", "", rows, columns)
     return {
-        "title": title,
-        "summary": summary,
+        "title": record["title"],
+        "summary": record["summary"],
         "results": [each for each in results.results(record) if each.robust],
         "rows": table_of if rows else None,
         "is_long": len(rows) > _TOGETHER,
@@ -135,15 +125,14 @@ def _judged(record: dict[str, Any], drawn: bool) -> list[Judged]:
 
 def _one(evaluation: dict[str, Any], several: bool, drawn: bool, place: int) -> Judged:
     heading = f"{evaluation.get('model')}, {evaluation.get('threat')}"
-    rows = evaluation.get("rows") or []
-    left = sections.funnel_rows(rows)
+    left = sections.funnel_rows(evaluation)
     name = f"funnel-{place + 1}" if several else "funnel"
     chart = (
         charts.funnel(left, name, "Images left, by stage") if drawn and left else None
     )
     return Judged(
         heading if several else "",
-        sections.funnel(rows),
+        sections.funnel(evaluation),
         chart,
         sections.ledger(evaluation),
         sections.checks(evaluation),
@@ -171,11 +160,11 @@ def _tables(record: dict[str, Any]) -> list[sections.Table]:
 
 
 def _table_part(shown: sections.Table) -> dict[str, Any]:
-    return {"table": shown, "picture": None}
+    return {"table": shown, "drawing": None}
 
 
-def _picture_part(shown: drawings.Picture) -> dict[str, Any]:
-    return {"table": None, "picture": shown}
+def _drawing_part(shown: drawings.Drawing) -> dict[str, Any]:
+    return {"table": None, "drawing": shown}
 
 
 def pairs(values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -21,6 +21,11 @@ _FUNNEL = (
     table.Column("accuracy", "accuracy [95 %]"),
     table.Column("seconds", "seconds", table.fixed(1)),
 )
+_ALONE = (
+    table.Column("attack", "attack"),
+    table.Column("accuracy", "accuracy [95 %]"),
+    table.Column("seconds", "seconds", table.fixed(1)),
+)
 _LEDGER = (
     table.Column("stage", "stage"),
     table.Column("useful_forwards", "useful forwards"),
@@ -87,12 +92,9 @@ def of_rows(title: str, rows: Sequence[table.Row]) -> Table:
     return made(title, "; ".join(same), rows, columns)
 
 
-def funnel_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Images left after each stage; none where stages are judged each alone.
-
-    Args:
-        rows: of one model under one threat: the clean one, each stage's, the rest.
-    """
+def funnel_rows(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """Images left after each stage; none where stages are judged each alone."""
+    rows = [] if evaluation.get("alone") else evaluation.get("rows") or []
     stages = [row for row in rows if row.get("attack") not in _NOT_STAGES[1:]]
     left = [proportion(row.get("accuracy")) for row in stages]
     counts = [p.successes for p in left if p is not None]
@@ -107,9 +109,14 @@ def funnel_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def funnel(rows: Sequence[dict[str, Any]]) -> Table | None:
-    """As `funnel_rows`, to be shown."""
-    found = funnel_rows(rows)
+def funnel(evaluation: dict[str, Any]) -> Table | None:
+    """Images left after each stage, or the accuracy under each where each is alone."""
+    rows = evaluation.get("rows") or []
+    if evaluation.get("alone"):
+        columns = [column for column in _ALONE if any(column.key in r for r in rows)]
+        stages = [row for row in rows if row.get("attack") != "audit"]
+        return made("Accuracy under each attack", "", stages, columns)
+    found = funnel_rows(evaluation)
     caption = "Each stage attacks the images that those before it left."
     return made("Images left, by stage", caption, found, _FUNNEL) if found else None
 
