@@ -34,7 +34,7 @@ from hypothesis import settings
 
 from robust_jax.core import room
 
-pytest_plugins = ["tests.scheduling"]
+pytest_plugins = ["tests.chromium", "tests.scheduling"]
 
 # Of a suite's millions of objects most stay: Python looks through them less often.
 gc.set_threshold(100_000, 50, 100)

@@ -92,6 +92,8 @@ def _attack(run, name, net, threat, plan, test):
             on_progress=bar,
         )
     run.rows.extend(result.rows())
+    judged = run.series.setdefault("evaluations", {})
+    judged[f"{name}, {result.threat}"] = {**result.to_json(), "alone": True}
     run.notes.append(f"{name}: {result.citation()}.")
     run.notes.append(f"{name}, {result.threat}: {result.claims}.")
     run.notes.append(f"{name}, {result.threat}: {result.start_up()}.")

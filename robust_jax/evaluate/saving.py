@@ -68,6 +68,8 @@ def to_record(found: "Report", of: str, classes: Sequence[str] | None = None) ->
     flags = () if found.audit is None else found.audit.flags
     notes += [f"Check {flag.number}: {flag.says} {flag.remedy}" for flag in flags]
     seconds = sum(stage.seconds for stage in found.stages)
+    if found.seconds is not None:
+        seconds = found.seconds + sum(found.earlier)
     return Record(
         schema=records.SCHEMA,
         experiment="evaluate",
@@ -86,7 +88,9 @@ def to_record(found: "Report", of: str, classes: Sequence[str] | None = None) ->
         },
         notes=notes,
         figures=[],
-        seconds=seconds if found.seconds is None else found.seconds,
+        seconds=seconds
+        if found.seconds is None
+        else found.seconds + sum(found.earlier),
     )
 
 

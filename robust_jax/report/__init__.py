@@ -11,6 +11,7 @@ from robust_jax.report.page import PageFigure, PageTable, write_page
 from robust_jax.report.progress import Progress, progress
 from robust_jax.report.reading import read
 from robust_jax.report.saving import write_run
+from robust_jax.report.site.build import site
 from robust_jax.report.table import Column, fixed, for_terminal, format_table
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "plots",
     "progress",
     "read",
+    "site",
     "write_page",
     "write_run",
 ]

@@ -3,6 +3,7 @@ import html.parser
 import itertools
 import os
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -130,11 +131,26 @@ def test_the_page_loads_nothing(tmp_path, pictures):
     page = Reader(write(tmp_path, figures=pictures))
     names = ("src", "href", "srcset", "data", "action", "background")
     sources = [attrs[k] for _, attrs in page.tags for k in names if k in attrs]
+    sources.remove("#main")  # For those who skip what stands before the content.
     assert len(sources) == 3  # The icon and two figures.
     assert all(source.startswith("data:") for source in sources)
     assert "url(" not in page.text and "@import" not in page.text
     policy = [m["content"] for m in page.find("meta") if "http-equiv" in m]
-    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    assert policy == [
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    ]
+
+
+def test_without_jinja2_the_page_has_the_texts_and_says_what_to_install(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    page = Reader(write(tmp_path))
+    page.close()
+    assert "run pip install 'robust_jax[pages]'" in page.text
+    assert "91.4 % [88.6, 93.6]" in page.text and f"note {EVIL}" in page.text
+    assert not page.find("script")
 
 
 def test_a_record_read_back_gives_the_same_page(tmp_path, pictures):

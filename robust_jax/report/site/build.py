@@ -1,0 +1,113 @@
+"""A site of runs: reads records, writes an index and a page for each."""
+
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from robust_jax.core import records
+from robust_jax.report import reading
+from robust_jax.report.site import render, text
+from robust_jax.report.site.index_page import Bad, Run, index_page
+from robust_jax.report.site.run_page import write_run
+
+_ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError)
+
+
+def site(
+    runs: Sequence[records.PathLike] | records.PathLike,
+    out: records.PathLike,
+    *,
+    baseline: records.PathLike | None = None,
+    title: str | None = None,
+) -> pathlib.Path:
+    """Writes a static site that compares runs: an index, and a page for each.
+
+    It works from a folder, without a server, and loads nothing but its own files. A run
+    that cannot be read is named on the index, with the reason.
+
+    Args:
+        runs: folders of runs, their record.json, or folders with runs somewhere below.
+        out: the folder of the site; no run's own.
+        baseline: one of the runs, from which the index gives each one's difference in
+            robust accuracy, with an interval.
+        title: of the index.
+    Returns: the path of index.html.
+    Raises: ValueError: no run that can be read; a baseline that is none of them; a bad
+        folder. ImportError: the extra `pages` is not installed.
+
+    >>> rj.report.site(["out/quickstart", "out/evaluate"], "out/site")  # doctest: +SKIP
+    PosixPath('out/site/index.html')
+    """
+    render.check_installed()
+    found, bad = _read([runs] if isinstance(runs, str | os.PathLike) else list(runs))
+    base = None if baseline is None else _baseline(baseline, found)
+    folder = records.prepare_out_dir(out)
+    if (folder / reading.FILE).exists():
+        raise ValueError(
+            f"out={folder}; expected a folder for the site, found a run in it; choose "
+            f"another one, such as {folder / 'site'}"
+        )
+    render.write_assets(records.prepare_out_dir(folder / "assets"))
+    shown = []
+    for run in found:
+        place = records.prepare_out_dir(folder / "runs" / run.slug)
+        try:
+            write_run(run.record, run.folder, place)
+            index_page([run], [], None, "")
+            shown.append(run)
+        except _ODD as error:  # A record of the right keys may hold anything in them.
+            said = " ".join(str(error).split())
+            bad.append(Bad(str(run.folder), f"{type(error).__name__}: {said}"))
+    index = folder / "index.html"
+    render.write(index, index_page(shown, bad, base, title or "Robustness of models"))
+    return index
+
+
+def _read(paths: list[records.PathLike]) -> tuple[list[Run], list[Bad]]:
+    """The runs of the paths, and what could not be read; each run once.
+
+    Raises: ValueError: no run among them.
+    """
+    places: list[tuple[pathlib.Path, dict]] = []
+    bad: list[Bad] = []
+    for place in dict.fromkeys(
+        p for path in paths for p in _places(pathlib.Path(path))
+    ):
+        try:
+            places.append((place, dict(reading.read(place))))
+        except ValueError as error:
+            bad.append(Bad(str(place), str(error)))
+    if not places:
+        reasons = "".join(f"; {each.why}" for each in bad)
+        raise ValueError(
+            f"runs={[str(p) for p in paths]}; expected folders of runs, with a "
+            f"{reading.FILE} each{reasons}"
+        )
+    names = [place.resolve().name for place, _ in places]
+    whole = zip(text.slugs(names), names, places, strict=True)
+    return [Run(slug, name, *place) for slug, name, place in whole], bad
+
+
+def _places(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """The folders of the runs that a path means."""
+    if path.name == reading.FILE:
+        yield path.parent
+        return
+    below = (
+        []
+        if (path / reading.FILE).exists()
+        else sorted(path.glob(f"**/{reading.FILE}"))
+    )
+    yield from (file.parent for file in below) if below else (path,)
+
+
+def _baseline(baseline: records.PathLike, runs: Sequence[Run]) -> Run:
+    path = pathlib.Path(baseline)
+    wanted = (path.parent if path.name == reading.FILE else path).resolve()
+    for run in runs:
+        if run.folder.resolve() == wanted or run.name == os.fspath(baseline):
+            return run
+    raise ValueError(
+        f"baseline={baseline}; expected one of the runs: "
+        f"{', '.join(run.name for run in runs)}"
+    )
