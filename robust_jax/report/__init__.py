@@ -7,6 +7,7 @@ matplotlib.
 import importlib
 from types import ModuleType
 
+from robust_jax.core import extras
 from robust_jax.report.page import PageTable, write_page
 from robust_jax.report.progress import Progress, progress
 from robust_jax.report.table import Column, fixed, for_terminal, format_table
@@ -28,4 +29,5 @@ __all__ = [
 def __getattr__(name: str) -> ModuleType:
     if name not in ("figures", "plots"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    extras.needed("matplotlib", "plots", f"report.{name}")
     return importlib.import_module(f"{__name__}.{name}")
