@@ -122,7 +122,7 @@ def _evaluated(run, subject, threat, limit, layout):
 
 def _draw(run, subject, result):
     broken = (result.winner >= 0).nonzero()[0][:8]
-    if len(broken) == 0:
+    if len(broken) == 0 or not run.can_draw():
         return
     clean, found = subject.data.pixels()[broken], result.x_adv[broken]
     path = run.figure(

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from robust_jax import report
 from robust_jax.commands.shared import common
-from robust_jax.core import locks, records
+from robust_jax.core import extras, locks, records
 
 
 class Run:
@@ -42,6 +42,16 @@ class Run:
     def seconds(self) -> float:
         """Wall time since the run began."""
         return time.perf_counter() - self._start
+
+    def can_draw(self) -> bool:
+        """Whether figures can be drawn; if not, a note tells what to install."""
+        try:
+            extras.needed("matplotlib", "plots", "a figure")
+        except ImportError as error:
+            self.notes.append(f"No figures: {error}.")
+            logging.warning("%s", self.notes[-1])
+            return False
+        return True
 
     def figure(self, name: str, title: str, caption: str) -> pathlib.Path:
         """The file for a figure, which the page will show with title and caption."""
