@@ -20,13 +20,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).parents[2]
+ADDRESS = "https://example.org/them/robust_jax"
 _NOT_SOURCE = (".git", ".venv*", "out", "build", "dist", "__pycache__", "*.egg-info")
 
 
 def built(folder: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """The sdist of a copy of the tree, and the wheel that is built from that."""
+    """The sdist of a copy of the tree, and the wheel that is built from that.
+
+    As the release makes them, for a repository of an address.
+    """
     ignored = shutil.ignore_patterns(*_NOT_SOURCE, ".*_cache", ".hypothesis")
     shutil.copytree(ROOT, folder / "tree", ignore=ignored)
+    _run([sys.executable, "tools/publish_links.py", ADDRESS, "v0"], folder / "tree")
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", "."]
     _run([*command, "tree"], folder)
     shutil.rmtree(folder / "tree")

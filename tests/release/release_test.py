@@ -115,8 +115,22 @@ def test_the_metadata_are_those_of_setup_cfg(made):
     assert found["License-File"] == "LICENSE" and found["Requires-Python"] == ">=3.11"
     extras = set(written["options.extras_require"])
     assert set(found.get_all("Provides-Extra")) == extras
-    assert "# robust_jax" in found.get_payload()
-    assert "<h1>" in markdown_it.MarkdownIt().render(found.get_payload())
+
+
+def test_what_the_index_shows_has_no_dead_link(made):
+    """README as the package index renders it, away from the files that it links."""
+    found = environments.metadata_of(made[1])
+    assert found["Description-Content-Type"] == "text/markdown"
+    shown = markdown_it.MarkdownIt().enable("table").render(found.get_payload())
+    assert shown.count("<h1>") == 1 and shown.count("<img ") == 1
+    aims = re.findall(r'(?:href|src)="([^"]*)"', shown)
+    assert f"{environments.ADDRESS}/raw/v0/docs/examples.png" in aims
+    assert f"{environments.ADDRESS}/blob/v0/docs/guide.md" in aims
+    assert all(aim.startswith("https://") for aim in aims), aims
+    for link in found.get_all("Project-URL"):
+        assert link.split(", ")[1].startswith(environments.ADDRESS), link
+    kinds = [link.split(", ")[0] for link in found.get_all("Project-URL")]
+    assert {"Source", "Issues", "Changelog", "Documentation"} <= set(kinds)
 
 
 def test_all_has_the_extras_of_users(made):
