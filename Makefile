@@ -13,7 +13,7 @@ PYTEST = $(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup --max-wo
 # Matplotlib's font cache belongs to the environment: HOME may be read-only.
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo quick test test-full lint peers benchmark faults clean
+.PHONY: help demo quick test test-full release-test lint peers benchmark faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make quick      lint, and the tests that a change can break first; SINCE=HEAD~1'
 	@echo 'make test       lint, type check and all tests; WORKERS=N processes (2)'
 	@echo 'make test-full  also the long products of cases, compiled as users do; SEED=N'
+	@echo 'make release-test  builds wheel and sdist, installs them from the index, runs README'
 	@echo 'make peers      PyTorch and attack libraries in an environment of their own, to compare'
 	@echo 'make benchmark  timings; FLAGS="--suite=peers" needs make peers'
 	@echo 'make faults     kills, stops and damages runs, 200 times, and counts what goes wrong'
@@ -42,6 +43,10 @@ test-full: lint $(VENV)/interop
 	XLA_FLAGS= JAX_ENABLE_COMPILATION_CACHE=false $(PYTEST) -m '' \
 		-o faulthandler_timeout=3600 \
 		--hypothesis-profile=anew --hypothesis-seed=$(SEED) $(FLAGS)
+
+# As users install it, in environments of its own: needs the package index.
+release-test:
+	tools/release_test.sh $(PYTHON)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check --quiet

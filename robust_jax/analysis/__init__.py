@@ -1,5 +1,9 @@
 """What nets have learnt: the studies of the papers on their intriguing properties."""
 
+from robust_jax.core import extras
+
+extras.needed("flax", "flax", "robust_jax.analysis")
+
 from robust_jax.analysis.alignment import Alignment, alignment, margin_gradient
 from robust_jax.analysis.autoencoder import Autoencoder, sparse_autoencoder
 from robust_jax.analysis.backward import RULES, project, strongest, with_rule

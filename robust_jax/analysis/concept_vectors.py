@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from sklearn import linear_model
+
+from robust_jax.core import extras
 
 Values = NDArray[np.floating]
 
@@ -34,7 +35,8 @@ def concept_vector(concept: Values, other: Values) -> NDArray[np.float64]:
     features = np.concatenate([concept, other]).astype(np.float64)
     labels = np.arange(len(features)) < len(concept)
     spread = features.std() or 1.0
-    model = linear_model.LogisticRegression(C=1.0, max_iter=300)
+    linear = extras.needed("sklearn.linear_model", "data", "analysis.concept_vector")
+    model = linear.LogisticRegression(C=1.0, max_iter=300)
     normal = model.fit(features / spread, labels).coef_[0]
     return normal / (np.linalg.norm(normal) or 1.0)
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from sklearn import linear_model
 
 from robust_jax.analysis import moves
+from robust_jax.core import extras
 
 Images = NDArray[np.floating]  # [N, H, W, C]
 Values = NDArray[np.floating]
@@ -73,7 +73,8 @@ def explained_by_all(features: Values, values: Values) -> float:
     variance = x[:half].var(axis=0).sum()
     if variance == 0:
         return 0.0
-    model = linear_model.RidgeCV(_STRENGTHS * variance)
+    linear = extras.needed("sklearn.linear_model", "data", "analysis.explained")
+    model = linear.RidgeCV(_STRENGTHS * variance)
     return float(model.fit(x[:half], y[:half]).score(x[half:], y[half:]))
 
 

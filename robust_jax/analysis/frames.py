@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from robust_jax.core import extras
 from robust_jax.core.records import PathLike
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -108,10 +109,9 @@ def _array(path):
 
 
 def _picture(path):
-    import matplotlib.image  # Loaded by those who read images alone.
-
+    image = extras.needed("matplotlib.image", "plots", "analysis.load_frames")
     try:
-        return matplotlib.image.imread(path)
+        return image.imread(path)
     except Exception as error:  # No decoder says what it raises on foreign bytes.
         raise ValueError(f"{path}: no image that can be read ({error})") from error
 

@@ -109,9 +109,10 @@ def _save(run, curve, subject, seconds):
     run.series = {"curve": curve.to_series()}
     subject.note_in(run)
     what = f"{common.described(subject.data)}, n = {len(subject.data)}"
-    path = run.figure("curve", title, f"{what}, 95 % intervals.")
-    series = {_ATTACK.value: curve.to_series()}
-    report.figures.robustness_curves(path, series, title, f"{_NORM.value} radius")
+    if run.can_draw():
+        path = run.figure("curve", title, f"{what}, 95 % intervals.")
+        series = {_ATTACK.value: curve.to_series()}
+        report.figures.robustness_curves(path, series, title, f"{_NORM.value} radius")
     worst = min(curve.accuracies, key=lambda p: p.value)
     run.save(title, f"Lowest robust accuracy over the radii: {worst}.", _COLUMNS)
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from absl import flags
 
 from robust_jax.commands import completion
+from robust_jax.commands.shared import failures
 from robust_jax.core import checks
 
 PROGRAM = "robust-jax"
@@ -54,7 +55,10 @@ def run(name: str) -> None:
     Args:
         name: as in `COMMANDS`.
     """
-    module = importlib.import_module(f"robust_jax.commands.{name.replace('-', '_')}")
+    with failures.reported():  # What is not installed.
+        module = importlib.import_module(
+            f"robust_jax.commands.{name.replace('-', '_')}"
+        )
     for flag in flags.FLAGS.get_key_flags_for_module(module):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     from robust_jax.commands.shared import common  # Its flags are not of all commands.

@@ -82,7 +82,12 @@ def _flags(name: str) -> list[str]:
     Two commands may have a flag of one name: each is imported, and forgotten again.
     """
     before, loaded = set(flags.FLAGS), set(sys.modules)
-    module = importlib.import_module(f"robust_jax.commands.{name.replace('-', '_')}")
+    try:
+        module = importlib.import_module(
+            f"robust_jax.commands.{name.replace('-', '_')}"
+        )
+    except ImportError:  # An extra is missing, as the command says.
+        return []
     key = flags.FLAGS.get_key_flags_for_module(module)
     found = [f"--{flag.name}" if flag.boolean else f"--{flag.name}=" for flag in key]
     for new in set(flags.FLAGS) - before:

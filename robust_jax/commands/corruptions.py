@@ -71,6 +71,8 @@ def _draw(
     title: str,
     caption: str,
 ) -> None:
+    if not run.can_draw():
+        return
     shares = [0, *found.severities]
     clean = float(found.clean.mean())
     lines = {

@@ -125,13 +125,19 @@ def _save(
     title = f"Black-box attacks on {subject.name}"
     what = f"{common.described(subject.data)}, n = {len(subject.data)}"
     caption = f"{what}, {adversary.described()}; until the first success."
+    _draw(run, curves, title, caption)
+    run.save(title, caption, columns)
+
+
+def _draw(run, curves, title, caption):
+    if not run.can_draw():
+        return
     lines = {
         name: (line["queries"], [100 * y for y in line["robust_accuracy"]])
         for name, line in curves.items()
     }
     path = run.figure("queries", "Robust accuracy against queries", caption)
     report.plots.curves(path, lines, title, "queries", "accuracy [%]", log_x=True)
-    run.save(title, caption, columns)
 
 
 def _entries() -> tuple[Entry, ...]:

@@ -18,6 +18,7 @@ from absl import flags
 
 from robust_jax import evaluate, models, report, threats, train
 from robust_jax.commands.shared import common, recording
+from robust_jax.core import extras
 from robust_jax.evaluate.report import COLUMNS
 
 flags.adopt_module_key_flags(common)
@@ -35,6 +36,7 @@ _SHOWN = 8  # images in a grid
 
 def main(argv: list[str]) -> None:
     """Trains, attacks, sweeps, draws, writes."""
+    extras.needed("matplotlib", "plots", "quickstart")  # Before minutes of training.
     test = common.load("digits", "test", _COUNT.value)
     plan = evaluate.basic(_STEPS.value, _RESTARTS.value)
     fewer = {"epochs": _EPOCHS.value}

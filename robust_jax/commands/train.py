@@ -141,10 +141,11 @@ def _fit(run, recipe, data, validation, checkpointer):
 
 def _save(run, recipe, trained, n, n_validation):
     title = "Training"
-    figure = run.figure("training", title, "Loss and accuracies after each epoch.")
-    report.figures.training_curves(
-        figure, {_RECIPE.value: trained.history}, f"Recipe {_RECIPE.value}"
-    )
+    if run.can_draw():
+        figure = run.figure("training", title, "Loss and accuracies after each epoch.")
+        report.figures.training_curves(
+            figure, {_RECIPE.value: trained.history}, f"Recipe {_RECIPE.value}"
+        )
     last = trained.history["validation_accuracy"][-1]
     run.save(
         f"Training by recipe {_RECIPE.value}",

@@ -22,5 +22,5 @@ def needed(name: str, extra: str, what: str) -> ModuleType:
         state = "is not installed" if is_missing else f"cannot be imported ({reason})"
         raise ImportError(
             f"{what} needs {package}, which {state}; run pip install "
-            f"'robust_jax[{extra}]'"
+            f"'robust-jax[{extra}]'"
         ) from error

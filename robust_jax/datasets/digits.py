@@ -48,7 +48,7 @@ def _data_file() -> pathlib.Path:
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(
             "the digits come with scikit-learn, which is not installed; "
-            "run pip install scikit-learn"
+            "run pip install 'robust-jax[data]'"
         )
     folder = pathlib.Path(spec.submodule_search_locations[0])
     return folder / "datasets" / "data" / "digits.csv.gz"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robust_jax.core import checks
+from robust_jax.core import checks, extras
 from robust_jax.datasets.arrays import from_arrays
 from robust_jax.datasets.types import Dataset
 
@@ -193,8 +193,7 @@ def _image_files(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def _pixels(file: pathlib.Path) -> NDArray[np.uint8]:
     """The bytes of an image, [H, W, 1] or [H, W, 3]."""
-    from PIL import Image
-
+    Image = extras.needed("PIL.Image", "data", "datasets.from_folder")
     try:
         with warnings.catch_warnings(), Image.open(file, formats=("PNG", "JPEG")) as im:
             warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from robust_jax.core import checks
+from robust_jax.core import checks, extras
 from robust_jax.datasets import layouts, official, tfds_source
 from robust_jax.datasets.catalog import CATALOG
 from robust_jax.datasets.official import RawSplit
@@ -80,8 +80,7 @@ def prepare(
 
 
 def _stock_builder(name: str) -> Any:
-    import tensorflow_datasets as tfds
-
+    tfds = extras.needed("tensorflow_datasets", "data", "datasets.prepare")
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     return tfds.builder_cls(CATALOG[name].tfds_name)
@@ -151,7 +150,7 @@ def _write(
     root: pathlib.Path,
 ) -> pathlib.Path:
     """Writes the splits with tfds; returns root/NAME/VERSION."""
-    import tensorflow_datasets as tfds
+    tfds = extras.needed("tensorflow_datasets", "data", "datasets.prepare")
 
     class FromOfficialFiles(stock, skip_registration=True):  # type: ignore[call-arg]
         """The stock builder, fed from memory."""
@@ -205,9 +204,8 @@ def _check_written(directory: pathlib.Path, splits: dict[str, RawSplit]) -> None
 
 
 def _png(image: np.ndarray) -> bytes:
-    import PIL.Image
-
+    Image = extras.needed("PIL.Image", "data", "datasets.prepare")
     buffer = io.BytesIO()
     gray = image.shape[-1] == 1
-    PIL.Image.fromarray(image[..., 0] if gray else image).save(buffer, format="PNG")
+    Image.fromarray(image[..., 0] if gray else image).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
+from robust_jax.core import extras
 from robust_jax.datasets.catalog import CATALOG
 from robust_jax.datasets.types import Dataset, dataset_ids
 
@@ -157,9 +158,9 @@ def _kept(directory: pathlib.Path, split: str) -> pathlib.Path:
 def _decode(
     directory: pathlib.Path, split: str, part: Callable[[int], range]
 ) -> Arrays:
-    import PIL.Image
-    import tensorflow_datasets as tfds  # 0.8 s; the digits do without
-
+    what = f"datasets.load of {directory.parent.name}"
+    Image = extras.needed("PIL.Image", "data", what)
+    tfds = extras.needed("tensorflow_datasets", "data", what)  # 0.8 s.
     logging.info("Decoding the %s images in %s", split, directory)
     builder = tfds.builder_from_directory(directory)
     # PIL, not tfds's choice of OpenCV or PIL: one decoder, and no warning about it.
@@ -172,7 +173,7 @@ def _decode(
     for start in range(0, len(wanted), _AT_ONCE):
         records = source.__getitems__(wanted[start : start + _AT_ONCE])
         for at, record in enumerate(records, start):
-            with PIL.Image.open(io.BytesIO(record["image"])) as image:
+            with Image.open(io.BytesIO(record["image"])) as image:
                 images[at] = np.asarray(image).reshape(shape)
             labels[at] = record["label"]
     return Arrays(images, labels, dataset_ids(images, labels, _SCALE))

@@ -3,13 +3,13 @@
 import csv
 import dataclasses
 import pathlib
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from robust_jax.core import lift, records
+from robust_jax.core import extras, lift, records
 from robust_jax.core.metrics import Proportion
 from robust_jax.evaluate.claims import confirm
 from robust_jax.evaluate.evaluation import Evaluation
@@ -54,6 +54,7 @@ def write_images(run: Evaluation, found: Verdicts, out: records.PathLike) -> Eig
             "a file is no verdict; write_examples takes any"
         )
     _check_pixels(images, run)
+    _pillow()
     at = np.flatnonzero(found.winner >= 0)
     levels = _levels(found.x_adv[at], images[at])
     rounded = levels.astype(np.float32) / np.float32(_LEVELS)
@@ -121,6 +122,9 @@ def _check_pixels(images: NDArray[Any], run: Evaluation) -> None:
 
 def _write(path: pathlib.Path, image: NDArray[np.uint8]) -> None:
     with records.atomic_path(path) as temporary, temporary.open("wb") as file:
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
-            file, format="PNG"
-        )
+        gray = image[..., 0] if image.shape[-1] == 1 else image
+        _pillow().fromarray(gray).save(file, format="PNG")
+
+
+def _pillow() -> ModuleType:
+    return extras.needed("PIL.Image", "plots", "Report.write_images")

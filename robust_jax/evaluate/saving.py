@@ -67,6 +67,8 @@ def to_record(found: "Report", of: str, classes: Sequence[str] | None = None) ->
     notes.append(f"From the call on, {found.start_up()}.")
     flags = () if found.audit is None else found.audit.flags
     notes += [f"Check {flag.number}: {flag.says} {flag.remedy}" for flag in flags]
+    if missing := pages.no_figures():
+        notes.append(missing)
     seconds = sum(stage.seconds for stage in found.stages)
     if found.seconds is not None:
         seconds = found.seconds + sum(found.earlier)
@@ -88,9 +90,7 @@ def to_record(found: "Report", of: str, classes: Sequence[str] | None = None) ->
         },
         notes=notes,
         figures=[],
-        seconds=seconds
-        if found.seconds is None
-        else found.seconds + sum(found.earlier),
+        seconds=seconds,
     )
 
 
@@ -123,7 +123,7 @@ def write_data(
     arrays = arrays_of(found)
     write_arrays(folder / "adversarial.npz", arrays)
     shown = _inside(found, arrays)
-    if shown is None:
+    if shown is None or pages.no_figures():
         return []
     path = folder / "figures" / "examples.png"
     path.parent.mkdir(exist_ok=True)

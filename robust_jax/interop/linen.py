@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.tree_util import Partial
 
-from robust_jax.core import checks, origin
+from robust_jax.core import checks, extras, origin
 from robust_jax.core.layout import declared
 from robust_jax.core.origin import Layout
 
@@ -29,8 +29,7 @@ def from_linen(
     Raises: TypeError: what is no module, no collections. ValueError: a module with
         attributes that cannot be compared, such as lists; another layout.
     """
-    import flax.linen as nn
-
+    nn = extras.needed("flax.linen", "flax", "interop.from_linen")
     from robust_jax.models.functional import logits_fn  # Loads Flax.
 
     checks.instance("module", module, nn.Module, "a module of flax.linen")

@@ -54,6 +54,7 @@ def python(name: str, given: Given) -> Any:
 
 def flax(name: str, given: Given) -> Partial:
     """A module of Linen or NNX with its weights."""
+    extras.needed("flax", "flax", "a model of Flax")
     from robust_jax.interop import flax_weights  # Loads Flax.
 
     module = _made(named_function(name, "model"), name)

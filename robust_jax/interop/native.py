@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from robust_jax.core import checks
+from robust_jax.core import checks, extras
 from robust_jax.core.origin import Origin
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def load_native(
         `read_state_dict`.
     """
     checks.instance("input_shape", input_shape, tuple | list, "a tuple of sizes")
+    extras.needed("flax", "flax", "interop.load_native")
     from robust_jax.interop import native_weights as files  # Loads Flax.
     from robust_jax.models import Checkpoint, Classifier
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from jax.tree_util import Partial
 
-from robust_jax.core import checks, origin
+from robust_jax.core import checks, extras, origin
 from robust_jax.core.layout import declared
 from robust_jax.core.origin import Layout
 from robust_jax.core.types import Array
@@ -37,8 +37,7 @@ def from_nnx(module: Any, *, layout: Layout | None = None) -> Partial:
     Returns: what the module takes to logits.
     Raises: TypeError: what is no such module. ValueError: another layout.
     """
-    from flax import nnx
-
+    nnx = extras.needed("flax.nnx", "flax", "interop.from_nnx")
     checks.instance("module", module, nnx.Module, "a module of flax.nnx")
     evaluation = nnx.clone(module)
     evaluation.eval()

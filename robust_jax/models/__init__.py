@@ -1,5 +1,9 @@
 """Nets in Flax Linen: pixels in [0, 1] in, logits out, normalisation inside."""
 
+from robust_jax.core import extras
+
+extras.needed("flax", "flax", "robust_jax.models")
+
 from robust_jax.models import fake_catalog, fakes
 from robust_jax.models.bottleneck import ResNet
 from robust_jax.models.catalog import by_name, names

@@ -7,6 +7,7 @@ matplotlib.
 import importlib
 from types import ModuleType
 
+from robust_jax.core import extras
 from robust_jax.report.page import PageFigure, PageTable, write_page
 from robust_jax.report.progress import Progress, progress
 from robust_jax.report.reading import read
@@ -23,6 +24,7 @@ __all__ = [
     "fixed",
     "for_terminal",
     "format_table",
+    "no_figures",
     "plots",
     "progress",
     "read",
@@ -32,7 +34,17 @@ __all__ = [
 ]
 
 
+def no_figures() -> str | None:
+    """Why no figure can be drawn, in a sentence; None if they can."""
+    try:
+        extras.needed("matplotlib", "plots", "a figure")
+    except ImportError as error:
+        return f"No figures: {error}."
+    return None
+
+
 def __getattr__(name: str) -> ModuleType:
     if name not in ("figures", "plots"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    extras.needed("matplotlib", "plots", f"report.{name}")
     return importlib.import_module(f"{__name__}.{name}")

@@ -6,6 +6,10 @@ Objectives such as `trades` are pure functions (variables, batch, key, step) -> 
 Aux), which combinators (`awp`, `sam`, `mixed`) take and give.
 """
 
+from robust_jax.core import extras
+
+extras.needed("flax", "train", "robust_jax.train")
+
 from robust_jax.train import augment, methods, perturbations
 from robust_jax.train.averages import bank, ema, swa
 from robust_jax.train.batches import Batching

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from absl import logging
 
-from robust_jax.core import checks, records
+from robust_jax.core import checks, extras, records
 from robust_jax.train import devices
 from robust_jax.train.digests import ITEMS, SUMS, sums_of
 from robust_jax.train.run_state import Identity, RunState, TrainingProgress
@@ -42,7 +42,7 @@ class OrbaxCheckpointer:
     def __init__(
         self, directory: str | pathlib.Path, every: int = 500, keep: int = 2
     ) -> None:
-        from orbax import checkpoint as orbax  # Takes seconds to import.
+        orbax = extras.needed("orbax.checkpoint", "train", "a checkpoint")  # Seconds.
 
         checks.path("directory", directory, "a directory")
         checks.positive_integer("every", every)

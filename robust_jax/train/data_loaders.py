@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from robust_jax.core import extras
 from robust_jax.core.types import Array
 from robust_jax.datasets.types import Dataset, OnDevice
 from robust_jax.train import devices
@@ -115,7 +116,7 @@ class HostLoader(NamedTuple):
         self, order: np.ndarray, own: int, mesh: Mesh | None
     ) -> Iterator[tuple[Examples, np.ndarray]]:
         """A step's examples after the other, on the device before their turn."""
-        import grain  # Takes a second to import.
+        grain = extras.needed("grain", "train", "train.HostLoader")  # Takes a second.
 
         reading = grain.ReadOptions(num_threads=2, prefetch_buffer_size=_READ_AHEAD)
         source = grain.MapDataset.source(_Reader(self, order, own, mesh))

@@ -30,5 +30,5 @@ def test_what_is_missing_or_broken_is_a_sentence(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ImportError, match=said) as caught:
         extras.needed(name, "torch", "interop.from_torch")
-    assert str(caught.value).endswith("run pip install 'robust_jax[torch]'")
+    assert str(caught.value).endswith("run pip install 'robust-jax[torch]'")
     assert name not in sys.modules

@@ -71,5 +71,5 @@ def test_a_damaged_installation_is_named(tmp_path, monkeypatch, content, words):
 
 def test_without_scikit_learn_the_remedy_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FileNotFoundError, match="pip install scikit-learn"):
+    with pytest.raises(FileNotFoundError, match=r"robust-jax\[data\]"):
         datasets.load("digits", "test")

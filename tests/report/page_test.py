@@ -148,7 +148,7 @@ def test_without_jinja2_the_page_has_the_texts_and_says_what_to_install(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     page = Reader(write(tmp_path))
     page.close()
-    assert "run pip install 'robust_jax[pages]'" in page.text
+    assert "run pip install 'robust-jax[pages]'" in page.text
     assert "91.4 % [88.6, 93.6]" in page.text and f"note {EVIL}" in page.text
     assert not page.find("script")
 

@@ -1,21 +1,27 @@
 """What every experiment's command line shares: errors, flags, data."""
 
+from __future__ import annotations
+
 import contextlib
 import logging as python_logging
 import os
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 from absl import app, flags, logging
 
-from robust_jax import datasets, models, report
+from robust_jax import datasets, report
 from robust_jax.commands.shared import failures, helping
 from robust_jax.core import caching, checks
 from robust_jax.datasets.types import Dataset
 from robust_jax.evaluate.bars import EvaluationBar as EvaluationBar
+
+if TYPE_CHECKING:  # Needs Flax, as models of Python do not.
+    from robust_jax import models
 
 OUT = flags.DEFINE_string(
     "out", None, "Directory for record, page and figures; default out/EXPERIMENT."

@@ -90,6 +90,8 @@ def draw(run: recording.Run, found: Mapping[str, Distances], norm: str) -> None:
     radii = np.linspace(0, evaluate.last_radius(sizes), _POINTS)
     series = {name: _series(one, radii) for name, one in found.items()}
     run.series = {"curves": series, "distances": sizes}
+    if not run.can_draw():
+        return
     title = "Robust accuracy against the radius, by attack"
     path = run.figure("curves", title, "Lower is stronger; bands are 95 %.")
     report.figures.robustness_curves(path, series, title, f"{norm} radius")

@@ -1,15 +1,20 @@
 """Which images an experiment is about: flags that experiments share."""
 
+from __future__ import annotations
+
 import pathlib
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from absl import flags
 
-from robust_jax import datasets, models
+from robust_jax import datasets
 from robust_jax.commands.shared import common, numbers
 from robust_jax.core import checks
 from robust_jax.core.origin import Layout
 from robust_jax.datasets import Dataset
+
+if TYPE_CHECKING:
+    from robust_jax import models
 
 DATASET = flags.DEFINE_string(
     "dataset", None, "Default: the data set that the net was trained on."

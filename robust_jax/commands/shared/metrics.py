@@ -7,7 +7,7 @@ from typing import Any
 from absl import flags
 
 from robust_jax.commands.shared import distributed
-from robust_jax.core import records
+from robust_jax.core import extras, records
 
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Also write OUT/tensorboard; needs tensorboardX."
@@ -20,9 +20,9 @@ _WANDB = flags.DEFINE_bool(
 def check_flags() -> None:
     """Raises ValueError if a package that was asked for is missing."""
     if _TENSORBOARD.value:
-        _imported("tensorboardX", "tensorboard")
+        _tensorboard()
     if _WANDB.value:
-        _imported("wandb", "wandb")
+        _wandb()
 
 
 class Metrics:
@@ -38,10 +38,9 @@ class Metrics:
         self._wandb: Any = None
         self._is_first = distributed.is_first()
         if _TENSORBOARD.value and self._is_first:
-            board = _imported("tensorboardX", "tensorboard")
-            self._board = board.SummaryWriter(str(out / "tensorboard"))
+            self._board = _tensorboard().SummaryWriter(str(out / "tensorboard"))
         if _WANDB.value and self._is_first:
-            self._wandb = _imported("wandb", "wandb")
+            self._wandb = _wandb()
             self._wandb.init(dir=str(out))
 
     def start(self, step: int) -> None:
@@ -96,11 +95,14 @@ def rows(history: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(history, row, strict=True)) for row in epochs]
 
 
-def _imported(package: str, flag: str) -> Any:
+def _tensorboard() -> Any:
+    return extras.needed("tensorboardX", "tensorboard", "tensorboard=True")
+
+
+def _wandb() -> Any:  # Of no extra.
     try:
-        return __import__(package)
+        return __import__("wandb")
     except ImportError as error:
         raise ValueError(
-            f"{flag}=True needs {package}, which is not installed; "
-            f"pip install {package}"
+            "wandb=True needs wandb, which is not installed; run pip install wandb"
         ) from error

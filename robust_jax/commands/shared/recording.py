@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 
 from robust_jax import report
 from robust_jax.commands.shared import common
@@ -42,6 +42,14 @@ class Run:
     def seconds(self) -> float:
         """Wall time since the run began."""
         return time.perf_counter() - self._start
+
+    def can_draw(self) -> bool:
+        """Whether figures can be drawn; if not, a note tells what to install."""
+        missing = report.no_figures()
+        if missing:
+            self.notes.append(missing)
+            logging.warning("%s", missing)
+        return missing is None
 
     def figure(self, name: str, title: str, caption: str) -> pathlib.Path:
         """The file for a figure, which the page will show with title and caption."""

@@ -1,12 +1,14 @@
 """Which model an experiment is about, on which images: flags that experiments share."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from absl import flags
 
-from robust_jax import interop, models
+from robust_jax import interop
 from robust_jax.commands.shared import (
     common,
     images as shared_images,
@@ -19,6 +21,9 @@ from robust_jax.datasets import Dataset
 from robust_jax.evaluate.claims import predict
 from robust_jax.evaluate.model import SAMPLES, adapted
 from robust_jax.interop.loading import is_checkpoint, load_model
+
+if TYPE_CHECKING:
+    from robust_jax import models
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -136,6 +141,8 @@ def _checkpoint(name: str) -> models.Checkpoint:
                 "which has its normalisation inside; leave it out (--image_range is of "
                 "--images)"
             )
+    from robust_jax import models  # Needs Flax.
+
     return models.load(name, allow_factory=_ALLOW_FACTORY.value)
 
 

@@ -32,7 +32,7 @@ def from_onnx(
     it. Its weights are data: other weights of the same graph compile nothing. What it
     gives is compared with onnxruntime, or else onnx's reference evaluator, on up to 64
     images; `rj.core.origin.of(model)` has the result, the layout of the images, and who
-    wrote the file. Needs `pip install 'robust_jax[onnx]'`.
+    wrote the file. Needs `pip install 'robust-jax[onnx]'`.
     Guarantees: nothing of the file is executed; works under jit, vmap and grad; floats
     are computed in the type of the images.
     Edge cases: a graph of batch 1 is called for each example; graphs of opset 11 to 23

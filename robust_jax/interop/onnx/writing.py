@@ -32,7 +32,7 @@ def to_onnx(net: Callable[[Array], Array], example: Any, path: Any) -> float:
     The net is traced on one example and mapped over the batch, then written by jax2onnx
     with its weights inside; `models.conv2d` and ReLUs become Conv and Relu. onnxruntime
     computes 64 random images in [0, 1], at once and one by one.
-    Needs `pip install 'robust_jax[onnx-export]'`, which asks for an older Orbax: an
+    Needs `pip install 'robust-jax[onnx-export]'`, which asks for an older Orbax: an
     environment of its own.
     Guarantees: nothing is left at `path` that was not verified; what was there before
     stays until then. Inference mode, as the function has it.
