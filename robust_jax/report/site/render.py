@@ -86,7 +86,7 @@ def datatables() -> str:
     if found is None or name is None:
         raise ImportError(
             f"{_WHAT} cannot read the DataTables of this itables; run pip install "
-            "'robust_jax[pages]'"
+            "'robust-jax[pages]'"
         )
     made = f"window.DataTable={name.group(1)};"
     return text[: found.start()] + made + text[found.end() :]
