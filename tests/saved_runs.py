@@ -54,6 +54,9 @@ def record(classes=("circle", "square", "star"), layout=None, n=12, **changes):
     made = {
         "schema": records.SCHEMA,
         "experiment": "evaluate",
+        "title": "Robustness of net",
+        "summary": "Half of the images hold.",
+        "figures": [],
         "command": "robust-jax evaluate",
         "flags": {"plan": "standard", "eps": 0.1},
         "environment": {"jax": "0.0"},
