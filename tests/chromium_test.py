@@ -3,7 +3,7 @@
 import pytest
 
 from robust_jax import report
-from robust_jax.core import records
+from tests import saved_runs
 
 HEAD = "<!DOCTYPE html><html><head><title>t</title></head><body>"
 BAD = {
@@ -46,28 +46,16 @@ def test_a_page_too_wide_is_noticed_unless_a_box_scrolls(chromium, tmp_path):
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_record_as_a_page(chromium, tmp_path, dark):
-    rows = [{"net": "plain", "n": 500, "accuracy": 0.9, "seconds": 1.25}] * 3
-    record = records.Record(
-        schema=records.SCHEMA,
-        experiment="quickstart",
-        command="python -m experiments.quickstart --name=" + "a" * 300,
-        flags={"eps": 0.3},
-        environment={"jax": "0.0"},
-        rows=rows,
-        series={},
-        notes=["A note."],
-        seconds=1.0,
-    )
-    curve = {"eps": [0, 1], "accuracy": [1, 0.5]}
+    command = "robust-jax evaluate --model=" + "a" * 300
+    record = saved_runs.record(command=command, notes=["A note."])
     figure = tmp_path / "curve.png"
+    curve = {"eps": [0, 1], "accuracy": [1, 0.5]}
     report.figures.robustness_curves(figure, {"net": curve}, "t", "x")
     path = tmp_path / "index.html"
-    report.write_page(
-        path, record, [("Curve", "Of accuracy.", figure)], title="T", summary="S."
-    )
+    report.write_page(path, record, [report.PageFigure("Curve", "Of it.", figure)])
     with chromium.page(path, width=chromium.PHONE, dark=dark, scripts=False) as page:
         chromium.fits(page)
-        assert page.inner_text("h1") == "T"
+        assert page.inner_text("h1") == "Robustness of net"
         ink, paper = page.evaluate(
             "[getComputedStyle(document.body).color, "
             "getComputedStyle(document.body).backgroundColor].map("

@@ -38,7 +38,7 @@ def page(template: str, assets: str | None, **values: Any) -> str:
     """
     policy = _FILE_POLICY if assets is None else _SITE_POLICY
     jinja2 = extras.needed("jinja2", "pages", _WHAT)
-    style = extras.needed("markupsafe", "pages", _WHAT).Markup(_own("style.css"))
+    style = extras.needed("markupsafe", "pages", _WHAT).Markup(_style())
     given = {"assets": assets, "policy": policy, "style": style, **values}
     return str(_environment(jinja2).get_template(template).render(given))
 
@@ -62,8 +62,8 @@ def write(path: pathlib.Path, text: str) -> None:
 
 def write_assets(folder: pathlib.Path) -> None:
     """Writes what all pages of a site share: style, our script, Vega, DataTables."""
-    write(folder / "site.css", _own("style.css"))
-    write(folder / "site.js", _own("site.js"))
+    write(folder / "site.css", _style())
+    write(folder / "site.js", _own("site.js") + _own("images.js"))
     write(folder / "charts.js", _closed(vega()))
     write(folder / "tables.js", _closed(datatables()))
 
@@ -95,6 +95,10 @@ def datatables() -> str:
 def _closed(script: str) -> str:
     """A script whose names are its own."""
     return f'(() => {{"use strict";{script}\n}})();\n'
+
+
+def _style() -> str:
+    return _own("style.css") + _own("images.css")
 
 
 def _own(name: str) -> str:
