@@ -41,16 +41,19 @@ sys.meta_path.insert(0, Watch)
 # Flags are global: two experiments in one process would both define `out`. What is
 # served runs in an environment of its own.
 IMPORT_ALL = """
-import importlib, pathlib
+import importlib, pathlib, sys
 from absl import flags
 
 for file in sorted(pathlib.Path().glob("[re]*/**/*.py")):
     if "served" in file.parts:
         continue
-    before = set(flags.FLAGS)
+    before, loaded = set(flags.FLAGS), set(sys.modules)
     importlib.import_module(".".join(file.with_suffix("").parts))
     for name in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, name)
+    for name in set(sys.modules) - loaded:
+        if name.startswith(("robust_jax.commands", "experiments")):
+            del sys.modules[name]
 """
 
 

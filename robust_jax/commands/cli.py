@@ -21,6 +21,7 @@ COMMANDS = {
     "evaluate": "How robust is a model, and is the number to be believed?",
     "queries": "How many queries does a black-box attack need?",
     "corruptions": "How does a net fare under noise, blur, weather and compression?",
+    "report": "How do runs compare? A site of their records, to open and to hand on",
     "prepare-data": "Which official files become which data set?",
     "list-attacks": "Which attacks are there, what do they need and what do they cost?",
     "completion": "Prints what makes a shell complete these names and their flags",

@@ -12,6 +12,7 @@ from absl import flags
 
 from robust_jax.core import checks
 
+_PACKAGE = "robust_jax.commands"
 _SHELLS = ("bash", "zsh", "fish")
 _BASH = """_robust_jax() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} words
@@ -81,7 +82,7 @@ def _flags(name: str) -> list[str]:
 
     Two commands may have a flag of one name: each is imported, and forgotten again.
     """
-    before, loaded = set(flags.FLAGS), set(sys.modules)
+    before, shared = set(flags.FLAGS), f"{_PACKAGE}.shared"
     try:
         module = importlib.import_module(
             f"robust_jax.commands.{name.replace('-', '_')}"
@@ -92,7 +93,7 @@ def _flags(name: str) -> list[str]:
     found = [f"--{flag.name}" if flag.boolean else f"--{flag.name}=" for flag in key]
     for new in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, new)
-    for new in set(sys.modules) - loaded:
-        if new.startswith("robust_jax.commands"):
-            del sys.modules[new]
+    for loaded in list(sys.modules):
+        if loaded == module.__name__ or loaded.startswith(shared):
+            del sys.modules[loaded]
     return sorted(set(found))

@@ -24,6 +24,8 @@ from robust_jax.commands.shared import (
     adversary,
     common,
     failures,
+    following,
+    metrics,
     numbers,
     recording,
     subjects,
@@ -33,6 +35,7 @@ from robust_jax.evaluate.engine import Limit, journal
 
 for _module in (common, subjects, adversary):
     flags.adopt_module_key_flags(_module)
+flags.declare_key_flag("tensorboard")
 
 _SPLIT = flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Which.")
 _COUNT = flags.DEFINE_integer("count", None, "The first so many examples; default all.")
@@ -60,6 +63,7 @@ def main(argv: list[str]) -> None:
     plans.by_name(_PLAN.value, adversary.NORM.value)
     if _PLAN.value == "rand":
         raise ValueError("plan=rand is for random nets, and no checkpoint is of one")
+    metrics.check_flags()
     limit, layout = Limit(_LIMIT.value), evaluate.Layout(tile=_TILE.value)
     subject = subjects.given(_SPLIT.value, _COUNT.value)
     threat = adversary.threat_on(subject.data)
@@ -72,6 +76,8 @@ def main(argv: list[str]) -> None:
     run.series = {"checkpoint": subject.metadata, **kept["series"]}
     subject.note_in(run)
     run.add(saving.write_data(result, run.out))
+    clean = subject.shown(subject.data.pixels())
+    metrics.write_board(run.out, result, clean, recording.flags_given())
     run.save(kept["title"], kept["summary"], saving.COLUMNS)
     if not (result.unfinished or (result.audit and result.audit.undone)):
         journal.remove(run.out / "journal")
@@ -87,7 +93,7 @@ def main(argv: list[str]) -> None:
 def _evaluated(run, subject, threat, limit, layout):
     data = subject.data
     left = None if limit.minutes is None else max(limit.left / 60, 1e-9)
-    with failures.resumable(), common.EvaluationBar(_PLAN.value) as bar:
+    with failures.resumable(), following.Following(run, _PLAN.value) as bar:
         return evaluate.robustness(
             subject.model,
             data.pixels(),

@@ -69,7 +69,8 @@ def _guarded(main: Callable[[list[str]], None], argv: list[str]) -> None:
     jax.config.update("jax_default_matmul_precision", "float32")
     with failures.reported():
         _keep_compiled_programs()
-        if len(argv) > 1:
+        takes = getattr(sys.modules[main.__module__], "TAKES", None)
+        if len(argv) > 1 and takes is None:
             raise ValueError(f"unexpected argument {argv[1]!r}; options start with --")
         main(argv)
 

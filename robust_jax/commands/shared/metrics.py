@@ -4,11 +4,14 @@ import json
 import pathlib
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from robust_jax.commands.shared import distributed
 from robust_jax.core import extras, records
+from robust_jax.evaluate import Report
 
+_SHOWN = 16  # Images on TensorBoard.
 _TENSORBOARD = flags.DEFINE_bool(
     "tensorboard", False, "Also write OUT/tensorboard; needs tensorboardX."
 )
@@ -87,6 +90,45 @@ class Metrics:
                 f"{self._path} cannot be read ({error}); expected a row of JSON with a "
                 "step in each line; move it away"
             ) from error
+
+
+def write_board(
+    out: pathlib.Path, result: Report, clean: np.ndarray, given: dict[str, Any]
+) -> None:
+    """Writes an evaluation to OUT/tensorboard, if it was asked for.
+
+    Accuracy after each stage, the first broken images with their change, and the flags
+    as hyper-parameters of clean and robust accuracy.
+
+    Args:
+        out: the run's folder.
+        result: what was found.
+        clean: [N, ...], the clean images, channels last.
+        given: the flags.
+    """
+    if not _TENSORBOARD.value:
+        return
+    simple = bool | int | float | str
+    chosen = {k: v for k, v in given.items() if isinstance(v, simple)}
+    measured = {"clean_accuracy": result.clean_accuracy.value}
+    measured["robust_accuracy"] = result.robust_accuracy.value
+    with _tensorboard().SummaryWriter(str(out / "tensorboard")) as board:
+        for step, stage in enumerate(result.stages):
+            board.add_scalar("accuracy_after_stage", stage.accuracy.value, step)
+            board.add_text("stage", stage.name, step)
+        for name, images in _broken(result, clean).items():
+            board.add_images(name, images, dataformats="NHWC")
+        board.add_hparams(chosen, measured, name="evaluate")
+
+
+def _broken(result: Report, clean: np.ndarray) -> dict[str, np.ndarray]:
+    """Some broken images of one or three channels, and their change around grey."""
+    some = np.flatnonzero(result.winner >= 0)[:_SHOWN]
+    x, x_adv = clean[some], result.inside.x_adv[some]
+    if not len(some) or x.ndim != 4 or x.shape[-1] not in (1, 3):
+        return {}
+    most = np.abs(x_adv - x).max(initial=1e-12)
+    return {"clean": x, "adversarial": x_adv, "change": 0.5 + (x_adv - x) / (2 * most)}
 
 
 def rows(history: dict[str, list[Any]]) -> list[dict[str, Any]]:

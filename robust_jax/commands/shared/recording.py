@@ -12,6 +12,7 @@ from absl import flags, logging
 from robust_jax import report
 from robust_jax.commands.shared import common
 from robust_jax.core import locks, records
+from robust_jax.report.site import live
 
 
 class Run:
@@ -95,8 +96,8 @@ class Run:
             experiment=self.experiment,
             title=title,
             summary=summary,
-            command=_command(),
-            flags=_flags(),
+            command=command(),
+            flags=flags_given(),
             environment=records.environment(),
             rows=self.rows,
             series=self.series,
@@ -105,13 +106,15 @@ class Run:
             seconds=self.earlier + self.seconds,
         )
         report.write_run(self.out, record, self._parts, columns=columns)
+        (self.out / live.PROGRESS).unlink(missing_ok=True)  # It is over.
 
 
-def _command() -> str:
+def command() -> str:
+    """What to type to run it again."""
     return f"{common.program()} {shlex.join(sys.argv[1:])}".rstrip()
 
 
-def _flags() -> dict[str, Any]:
+def flags_given() -> dict[str, Any]:
     """The flags of the experiment and of this module, defaults included."""
     own = flags.FLAGS.get_key_flags_for_module(sys.modules["__main__"])
     return {flag.name: flag.value for flag in own}

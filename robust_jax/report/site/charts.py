@@ -84,6 +84,17 @@ def intervals(name: str, title: str, caption: str, points: Points) -> Chart:
     return _drawn(name, title, caption, (bar + dot).properties(height=_height(order)))
 
 
+def so_far(points: Sequence[Any]) -> Chart:
+    """Robust accuracy while an evaluation runs, of points as `live` has them."""
+    alt = _altair()
+    values = [{"name": "", "accuracy": p.value, **p._asdict()} for p in points]
+    lines = _lines(values, "seconds", "seconds since it began", "accuracy")
+    band = alt.Chart(alt.Data(values=values)).mark_area(opacity=0.18)
+    band = band.encode(x="seconds:Q", y="low:Q", y2="high:Q", color=_colour(values))
+    title, caption = "Robust accuracy so far", "An upper bound, with 95 % intervals."
+    return _drawn("so_far", title, caption, alt.layer(band, lines))
+
+
 def _altair() -> Any:
     return extras.needed("altair", "pages", "report.site")
 

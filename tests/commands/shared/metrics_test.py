@@ -2,12 +2,15 @@
 
 import json
 import sys
+import types
 
+import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
 from robust_jax.commands.shared import metrics
+from robust_jax.core.metrics import Proportion
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +24,50 @@ def lines(folder):
     return [
         json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()
     ]
+
+
+class Board(list):
+    """Of tensorboardX, what is written to it."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.append(("closed",))
+
+    def __getattr__(self, name):
+        return lambda *given, **more: self.append((name, *given, more))
+
+
+def test_an_evaluation_goes_to_tensorboard(tmp_path, monkeypatch):
+    board = Board()
+    module = types.SimpleNamespace(SummaryWriter=lambda path: board)
+    monkeypatch.setitem(sys.modules, "tensorboardX", module)
+    broken = np.array([True, False, True])
+    clean = np.full((3, 2, 2, 1), 0.5, np.float32)
+    stage = types.SimpleNamespace(name="fgsm", accuracy=Proportion(1, 3))
+    found = types.SimpleNamespace(
+        clean_accuracy=Proportion(3, 3),
+        robust_accuracy=Proportion(1, 3),
+        stages=[stage],
+        winner=np.where(broken, 0, -1),
+        inside=types.SimpleNamespace(x_adv=clean + 0.1),
+    )
+    with flagsaver.flagsaver(tensorboard=True):
+        metrics.write_board(tmp_path, found, clean, {"eps": 0.1, "radii": [1]})
+    by_name = {entry[0]: entry for entry in board}
+    assert by_name["add_scalar"][1:4] == ("accuracy_after_stage", 1 / 3, 0)
+    images = {entry[1]: entry[2] for entry in board if entry[0] == "add_images"}
+    assert {name: image.shape for name, image in images.items()} == dict.fromkeys(
+        ("clean", "adversarial", "change"), (2, 2, 2, 1)
+    )
+    np.testing.assert_allclose(images["change"], 1.0, rtol=1e-6)  # The largest change.
+    measured = {"clean_accuracy": 1.0, "robust_accuracy": 1 / 3}
+    assert by_name["add_hparams"][1:3] == ({"eps": 0.1}, measured)
+    assert board[-1] == ("closed",)
+    board.clear()
+    metrics.write_board(tmp_path, found, clean, {})
+    assert board == []
 
 
 def test_a_run_that_goes_on_replaces_the_rows_from_there_on(tmp_path):
