@@ -74,7 +74,7 @@ def _read(paths: list[records.PathLike]) -> tuple[list[Run], list[Bad]]:
         p for path in paths for p in _places(pathlib.Path(path))
     ):
         try:
-            places.append((place, dict(reading.read(place))))
+            places.append((place, text.printable(reading.read(place))))
         except ValueError as error:
             bad.append(Bad(str(place), str(error)))
     if not places:
