@@ -20,7 +20,7 @@ def test_the_funnel_counts_what_each_stage_left_and_broke():
 
 def test_stages_that_are_judged_alone_are_no_funnel():
     assert sections.funnel_rows(plain(left=(90, 50, 60))) == []
-    alone = plain(left=(90, 60, 50), alone=True)
+    alone = plain(left=(90, 60, 50), retire=False)
     assert sections.funnel_rows(alone) == []
     found = sections.funnel(alone)
     assert found.title == "Accuracy under each attack" and len(found.lines) == 4
