@@ -312,7 +312,8 @@ def test_odd_values_leave_a_run_out_and_not_the_others(runs, tmp_path):
     odd = made_runs.evaluated()
     odd["series"]["evaluation"]["audit"] = {"findings": [{"verdict": "pass"}]}
     made_runs.save(tmp_path / "odd", odd)
-    index = rj.report.site([tmp_path / "odd", runs / "first"], tmp_path / "site")
+    given = [tmp_path / "odd", runs / "first"]
+    index = rj.report.site(given, tmp_path / "site", baseline="odd")
     assert list(lines_of(index)) == ["first"]
     assert "odd: KeyError" in Page(index).text
 
