@@ -5,6 +5,8 @@ import pytest
 import robust_jax as rj
 from tests import made_runs
 
+PAPER = "getComputedStyle(document.body).backgroundColor"
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
@@ -95,7 +97,7 @@ def test_pages_fit_and_take_the_readers_colours(chromium, site, dark, width):
             scheme = "dark" if dark else "light"
             chromium.shot(page, f"site_{name}_{width.lower()}_{scheme}")
             colours = page.evaluate(
-                "[getComputedStyle(document.body).backgroundColor, ...new Set("
+                f"[{PAPER}, ...new Set("
                 "[...document.querySelectorAll('.chart text')]"
                 ".map(t => getComputedStyle(t).fill))]"
             )
@@ -105,6 +107,9 @@ def test_pages_fit_and_take_the_readers_colours(chromium, site, dark, width):
             )
             expected = paper if dark else ink
             assert colours == [f"rgb({each})" for each in expected]
+            page.emulate_media(media="print")
+            assert page.evaluate(PAPER) == "rgb(255, 255, 255)"
+            assert not page.locator("nav").first.is_visible()
 
 
 def test_without_scripts_charts_stand_still(chromium, site):
