@@ -95,7 +95,7 @@ def _attack(run, name, net, threat, plan, test):
         )
     run.rows.extend(result.rows())
     judged = run.series.setdefault("evaluations", {})
-    judged[f"{name}, {result.threat}"] = {**result.to_json(), "alone": True}
+    judged[f"{name}, {result.threat}"] = result.to_json()
     run.notes.append(f"{name}: {result.citation()}.")
     run.notes.append(f"{name}, {result.threat}: {result.claims}.")
     run.notes.append(f"{name}, {result.threat}: {result.start_up()}.")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robust_jax import report as pages
 from robust_jax.core import checks, records
+from robust_jax.core.metrics import Proportion
 from robust_jax.core.records import Record
 from robust_jax.evaluate.predictions import predictions
 from robust_jax.evaluate.results import HOLDS
@@ -162,7 +163,7 @@ def arrays_of(found: "Report") -> Arrays:
 
 def to_json(found: "Report") -> dict[str, Any]:
     """See `Report.to_json`."""
-    claims, made = found.claims, found.compilation
+    claims, made, run = found.claims, found.compilation, found.evaluation
     return {
         "model": found.model,
         "origin": None if found.origin is None else found.origin.to_json(),
@@ -175,9 +176,11 @@ def to_json(found: "Report") -> dict[str, Any]:
             "unconfirmed": claims.unconfirmed,
             "not_finite": claims.not_finite,
         },
+        "certified": _certified(found),
         "distrust": found.distrust,
         "citation": found.citation(),
         "unfinished": found.unfinished,
+        "retire": None if run is None else run.options.retire,
         "ledger": [s.ledger(found.winner == HOLDS) for s in found.stages],
         "audit": None if found.audit is None else found.audit.to_json(),
         "compilation": None if made is None else made.to_json(),
@@ -187,6 +190,14 @@ def to_json(found: "Report") -> dict[str, Any]:
         "seed": found.seed,
         "tile": found.tile,
     }
+
+
+def _certified(found: "Report") -> Proportion | None:
+    """How many examples are proved robust, where the caller said which."""
+    marks = None if found.evaluation is None else found.evaluation.options.certified
+    if marks is None:
+        return None
+    return Proportion(int((np.asarray(marks) & found.clean).sum()), len(found.clean))
 
 
 def _shown(arrays: Arrays) -> NDArray[np.int64]:

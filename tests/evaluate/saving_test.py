@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 
 from robust_jax import attacks, interop, report, threats
 from robust_jax.core import records
+from robust_jax.core.metrics import Proportion
 from robust_jax.evaluate import Layout, Stage, robustness
 from tests import victims
 
@@ -160,3 +161,11 @@ def test_names_of_other_classes_are_refused_and_nothing_is_written(tmp_path, cla
     with pytest.raises((ValueError, TypeError), match="classes"):
         found().save(tmp_path / "out", classes)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_record_tells_what_is_proved_and_whether_stages_are_alone():
+    told = judged(certified=np.arange(N) < 3, retire=False).to_json()
+    assert told["certified"] == Proportion(2, N)  # The first is wrong anyway.
+    assert told["retire"] is False
+    told = found().to_json()
+    assert told["certified"] is None and told["retire"] is True

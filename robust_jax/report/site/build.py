@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from robust_jax.core import records
 from robust_jax.report import reading
 from robust_jax.report.site import render, text
-from robust_jax.report.site.index_page import Bad, Run, index_page
+from robust_jax.report.site.index_page import Bad, Run, check, index_page
 from robust_jax.report.site.run_page import write_run
 
+_TITLE = "Robustness of models"
 _ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError)
 
 
@@ -52,14 +53,15 @@ def site(
     for run in found:
         place = records.prepare_out_dir(folder / "runs" / run.slug)
         try:
+            check(run)
             write_run(run.record, run.folder, place)
-            index_page([run], [], None, "")
             shown.append(run)
         except _ODD as error:  # A record of the right keys may hold anything in them.
             said = " ".join(str(error).split())
             bad.append(Bad(str(run.folder), f"{type(error).__name__}: {said}"))
     index = folder / "index.html"
-    render.write(index, index_page(shown, bad, base, title or "Robustness of models"))
+    base = next((run for run in shown if run is base), None)  # It may be left out.
+    render.write(index, index_page(shown, bad, base, title or _TITLE))
     return index
 
 
@@ -74,7 +76,7 @@ def _read(paths: list[records.PathLike]) -> tuple[list[Run], list[Bad]]:
         p for path in paths for p in _places(pathlib.Path(path))
     ):
         try:
-            places.append((place, dict(reading.read(place))))
+            places.append((place, text.printable(reading.read(place))))
         except ValueError as error:
             bad.append(Bad(str(place), str(error)))
     if not places:

@@ -135,8 +135,8 @@ def _distances(kept: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
             color=_colour(found.points),
             tooltip=[
                 alt.Tooltip("name:N", title="attack"),
-                alt.Tooltip("low:Q", format=".3g", title="from"),
-                alt.Tooltip("high:Q", format=".3g", title="to"),
+                alt.Tooltip("low:Q", format=".3~g", title="from"),
+                alt.Tooltip("high:Q", format=".3~g", title="to"),
                 "images:Q",
             ],
         )
@@ -166,10 +166,12 @@ def _lines(points: Points, x: str, xlabel: str, y: str, log: bool = False) -> An
     axis = alt.Axis(format="%") if is_share else alt.Axis()
     label = "robust accuracy" if x in ("eps", "queries") else y
     told = (
-        _shares(y, "low", "high") if is_share else [alt.Tooltip(f"{y}:Q", format=".4g")]
+        _shares(y, "low", "high")
+        if is_share
+        else [alt.Tooltip(f"{y}:Q", format=".4~g")]
     )
     names = [alt.Tooltip("name:N", title="of")] if len(_names(points)) > 1 else []
-    keys = {key for point in points for key in point}
+    keys = set.intersection(*(set(point) for point in points))  # None tells NaN.
     told = [tip for tip in told if tip.shorthand.partition(":")[0] in keys]
     return (
         alt.Chart(alt.Data(values=points))
@@ -183,7 +185,7 @@ def _lines(points: Points, x: str, xlabel: str, y: str, log: bool = False) -> An
             y=alt.Y(f"{y}:Q", title=label, scale=scale, axis=axis),
             color=_colour(points),
             **_marked(points),
-            tooltip=[*names, alt.Tooltip(f"{x}:Q", format=".4g", title=xlabel), *told],
+            tooltip=[*names, alt.Tooltip(f"{x}:Q", format=".4~g", title=xlabel), *told],
         )
     )
 

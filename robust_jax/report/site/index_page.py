@@ -97,6 +97,12 @@ def index_page(
     )
 
 
+def check(run: Run) -> None:
+    """Raises what the index would for a record whose values are not of their kinds."""
+    for line in _lines(run):
+        _cells(line)
+
+
 def _lines(run: Run) -> list[_Line]:
     found = results.results(run.record)
     data = results.data(run.record)

@@ -68,11 +68,13 @@ def write_assets(folder: pathlib.Path) -> None:
     write(folder / "tables.js", _closed(datatables()))
 
 
+@functools.cache
 def vega() -> str:
     """Vega, Vega-Lite and vega-embed as one script."""
     return str(extras.needed("vl_convert", "pages", _WHAT).javascript_bundle())
 
 
+@functools.cache
 def datatables() -> str:
     """The DataTables that itables ships, as a script that sets `window.DataTable`.
 

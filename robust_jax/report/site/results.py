@@ -108,12 +108,13 @@ def trust(evaluation: dict[str, Any] | None) -> Trust:
             "Every adversarial example holds, but no audit asked whether the attacks "
             "were strong enough: the number is an upper bound.",
         )
-    verdicts = [finding["verdict"] for finding in audit["findings"]]
-    flags = [f for f in audit["findings"] if f["verdict"] == "flag"]
+    findings = audit["findings"]
+    passed = sum(finding["verdict"] == "pass" for finding in findings)
     says = (
-        f"Every adversarial example holds, and {verdicts.count('pass')} checks of the "
-        f"audit passed ({verdicts.count('skipped')} did not run)."
+        "Every adversarial example holds, and nothing that the audit checked speaks "
+        f"against the number: {passed} of {len(findings)} checks passed."
     )
+    flags = [finding for finding in findings if finding["verdict"] == "flag"]
     if flags:  # Only that of the interval: others are grounds for distrust.
         says += f" The interval is wide: {flags[0]['says']}"
     return Trust("good", "holds up", says)
@@ -141,17 +142,11 @@ def _evaluated(
         worst.get("n"),
         proportion(clean.get("accuracy")),
         proportion(worst.get("accuracy")),
-        _certified(record, worst),
+        proportion((told or {}).get("certified")),
         trust(told),
         worst.get("forwards"),
         worst.get("backwards"),
         record["seconds"],
-    )
-
-
-def _certified(record: dict[str, Any], row: dict[str, Any]) -> Proportion | None:
-    return proportion(row.get("certified")) or proportion(
-        record["series"].get("certified")
     )
 
 

@@ -94,7 +94,7 @@ def of_rows(title: str, rows: Sequence[table.Row]) -> Table:
 
 def funnel_rows(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     """Images left after each stage; none where stages are judged each alone."""
-    rows = [] if evaluation.get("alone") else evaluation.get("rows") or []
+    rows = [] if evaluation.get("retire") is False else evaluation.get("rows") or []
     stages = [row for row in rows if row.get("attack") not in _NOT_STAGES[1:]]
     left = [proportion(row.get("accuracy")) for row in stages]
     counts = [p.successes for p in left if p is not None]
@@ -112,7 +112,7 @@ def funnel_rows(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
 def funnel(evaluation: dict[str, Any]) -> Table | None:
     """Images left after each stage, or the accuracy under each where each is alone."""
     rows = evaluation.get("rows") or []
-    if evaluation.get("alone"):
+    if evaluation.get("retire") is False:
         columns = [column for column in _ALONE if any(column.key in r for r in rows)]
         stages = [row for row in rows if row.get("attack") != "audit"]
         return made("Accuracy under each attack", "", stages, columns)

@@ -9,8 +9,10 @@
     Object.assign(spec, { width: "container", description: data.dataset.title });
     spec.config.background = null;
     spec.autosize = { type: "fit-x", contains: "padding" };
-    window.vegaEmbed(place, spec, options)
+    const draw = () => window.vegaEmbed(place, spec, options)
       .catch((error) => { place.textContent = String(error); });
+    const closed = place.closest("details:not([open])");  // It has no width yet.
+    closed ? closed.addEventListener("toggle", draw, { once: true }) : draw();
   }
   const runs = document.getElementById("runs");
   if (runs) {

@@ -10,7 +10,23 @@ from typing import Any
 from robust_jax.core.metrics import Proportion
 
 _LONGEST = 48  # letters of a slug
+# Vega's converter ends the process at a control character; pages cannot show them, nor
+# halves of surrogate pairs.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
+)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # What spreadsheets calculate.
+
+
+def printable(value: Any) -> Any:
+    """Data of JSON's types with U+FFFD for each character that pages cannot show."""
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, list):
+        return [printable(item) for item in value]
+    if isinstance(value, dict):
+        return {printable(key): printable(item) for key, item in value.items()}
+    return value
 
 
 def slugs(names: Iterable[str]) -> list[str]:
@@ -29,9 +45,9 @@ def slugs(names: Iterable[str]) -> list[str]:
 
 
 def csv_text(titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """A table as CSV in which no text is a formula to a spreadsheet."""
+    """A table as CSV (RFC 4180) in which no text is a formula to a spreadsheet."""
     file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    writer = csv.writer(file)
     writer.writerow([_cell(title) for title in titles])
     writer.writerows([_cell(value) for value in line] for line in lines)
     return file.getvalue()
