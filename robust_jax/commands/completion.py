@@ -82,18 +82,15 @@ def _flags(name: str) -> list[str]:
 
     Two commands may have a flag of one name: each is imported, and forgotten again.
     """
-    before, shared = set(flags.FLAGS), f"{_PACKAGE}.shared"
+    before, path = set(flags.FLAGS), f"{_PACKAGE}.{name.replace('-', '_')}"
     try:
-        module = importlib.import_module(
-            f"robust_jax.commands.{name.replace('-', '_')}"
-        )
+        key = flags.FLAGS.get_key_flags_for_module(importlib.import_module(path))
     except ImportError:  # An extra is missing, as the command says.
-        return []
-    key = flags.FLAGS.get_key_flags_for_module(module)
+        key = []
     found = [f"--{flag.name}" if flag.boolean else f"--{flag.name}=" for flag in key]
     for new in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, new)
     for loaded in list(sys.modules):
-        if loaded == module.__name__ or loaded.startswith(shared):
+        if loaded == path or loaded.startswith(f"{_PACKAGE}.shared"):
             del sys.modules[loaded]
     return sorted(set(found))
