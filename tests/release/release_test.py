@@ -102,7 +102,7 @@ def test_the_sdist_has_tests_and_documentation(made):
     with tarfile.open(made[0]) as archive:
         names = {n.partition("/")[2] for n in archive.getnames()}
     assert tracked("robust_jax", "experiments", "tests", "docs", "tools") <= names
-    assert {"Makefile", "requirements.txt", "CHANGELOG.md", ".ci/run"} <= names
+    assert {"Makefile", "requirements.txt", "CHANGELOG.md"} <= names
     assert not any(re.search(r"__pycache__|\.pyc$|^out/|^\.venv", n) for n in names)
 
 
