@@ -24,7 +24,7 @@ else
     "$work/build/bin/python" -m pip --disable-pip-version-check --quiet install build twine
     cp -r "$here" "$work/tree"
     rm -rf "$work/tree"/.venv* "$work/tree/out" "$work/tree/build"
-    "$work/build/bin/python" -m build --outdir "$dist" "$work/tree" >"$work/log" ||
+    "$work/build/bin/python" -m build --outdir "$dist" "$work/tree" >"$work/log" 2>&1 ||
         { tail -n 20 "$work/log" >&2 && exit 1; }
     "$work/build/bin/python" -m twine check --strict "$dist"/*
 fi
@@ -38,6 +38,7 @@ count=$(packages)
 echo "core: $count packages, $(($(megabytes) - empty)) MB"
 [ "$count" -le "$most" ] || { echo "more than $most packages" >&2 && exit 1; }
 "$work/venv/bin/python" -P "$here/tests/release/core_work.py" "$work" >"$work/said"
+grep -q '"robust": 0.0.*"unguarded": {}' "$work/said" || { cat "$work/said" && exit 1; }
 "$work/venv/bin/robust-jax" --version
 "$work/venv/bin/robust-jax" evaluate --help >/dev/null
 

@@ -72,6 +72,15 @@ def wanted(
     return found
 
 
+def brought(wheel: pathlib.Path, extra: str) -> set[str]:
+    """The packages of an extra; what is not installed here is known by name alone."""
+    try:
+        return set(wanted(wheel, [extra]))
+    except metadata.PackageNotFoundError:
+        lines = metadata_of(wheel).get_all("Requires-Dist")
+        return {canonicalize_name(Requirement(r).name) for r in _asked(lines, [extra])}
+
+
 def _asked(lines: Iterable[str], extras: Iterable[str]) -> list[str]:
     """The requirements that count with these extras, without their markers."""
     counted = []

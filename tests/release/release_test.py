@@ -4,6 +4,7 @@ The environments are outside the checkout, and hold no package that the wheel, o
 extra of it, does not ask for.
 """
 
+import ast
 import configparser
 import json
 import pathlib
@@ -16,6 +17,7 @@ from importlib import metadata
 import markdown_it
 import numpy as np
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.release import environments
 from tests.release.environments import ROOT, Environment
@@ -36,6 +38,7 @@ MISSING = {
     "rj.datasets.from_folder(out / 'images')": "data",
     "rj.report.figures.robustness_curves": "plots",
     "rj.report.plots.curves": "plots",
+    "rj.report.site([out / 'saved'], out / 'site')": "pages",
     "report.write_images(out / 'pictures')": "plots",
     "rj.interop.from_torch(model, images[0])": "torch",
     "rj.interop.wrap_torch(model, images[0])": "torch",
@@ -102,7 +105,7 @@ def test_the_sdist_has_tests_and_documentation(made):
     with tarfile.open(made[0]) as archive:
         names = {n.partition("/")[2] for n in archive.getnames()}
     assert tracked("robust_jax", "experiments", "tests", "docs", "tools") <= names
-    assert {"Makefile", "requirements.txt", "CHANGELOG.md", ".ci/run"} <= names
+    assert {"Makefile", "requirements.txt", "CHANGELOG.md"} <= names
     assert not any(re.search(r"__pycache__|\.pyc$|^out/|^\.venv", n) for n in names)
 
 
@@ -141,6 +144,27 @@ def test_all_has_the_extras_of_users(made):
     inside = re.search(r"\[(.*)\]", written["options.extras_require"]["all"])[1]
     apart = {"all", "docs", "flax", "onnx-export", "test"}  # `train` has Flax.
     assert set(inside.split(",")) == known - apart
+
+
+def extras_named():
+    """(module, extra) of each call of `needed` in the library, with their files."""
+    for path in sorted((ROOT / "robust_jax").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or len(node.args) != 3:
+                continue
+            if getattr(node.func, "attr", getattr(node.func, "id", "")) == "needed":
+                name, extra, _ = node.args
+                if isinstance(name, ast.Constant):
+                    yield name.value.partition(".")[0], extra.value, path.name
+
+
+def test_an_extra_that_a_sentence_names_brings_the_package(made):
+    owners, calls = metadata.packages_distributions(), set(extras_named())
+    packages = {extra: environments.brought(made[1], extra) for _, extra, _ in calls}
+    for module, extra, file in calls - {("robustbench", "torch", "loaders.py")}:
+        names = {canonicalize_name(name) for name in owners.get(module, [module])}
+        assert names & packages[extra], (module, extra, file)
+    assert len(calls) >= 20
 
 
 def test_the_core_is_small(made):
