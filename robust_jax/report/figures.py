@@ -1,4 +1,4 @@
-"""Figures as PNG files: examples, robustness curves, training curves.
+"""Figures as files (see `report.files`): examples, curves of robustness, of training.
 
 Importing this module imports matplotlib; importing `robust_jax.report` does not.
 """
@@ -47,7 +47,7 @@ def adversarial_grid(
     images; a wrong one has a cross, a frame and another colour.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         clean: shape [N, H, W, C], C 1 or 3, values in [0, 1].
         adversarial: the same shape and range.
         labels: the true classes, N numbers or names.
@@ -92,7 +92,7 @@ def robustness_curves(
     """Writes accuracy against radius, one line with its interval band per curve.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         curves: by name, mappings of `eps` and `accuracy` and, for the band, `low` and
             `high`: lists of one length, shares in [0, 1]; None where not measured.
         title: one line.
@@ -115,7 +115,7 @@ def training_curves(path: records.PathLike, histories: Series, title: str) -> No
     """Writes loss and accuracies against epoch: a colour per net, a line per quantity.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         histories: by name, mappings of `epoch` and any of `loss`, `train_accuracy`,
             `validation_accuracy`, `robust_validation_accuracy`: lists of one length.
             None (not measured) is bridged; NaN (diverged) breaks the line.
