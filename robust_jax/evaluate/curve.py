@@ -14,6 +14,7 @@ from robust_jax.core.types import Attack, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.bars import nobody, told
 from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.examples import checked
+from robust_jax.report import markup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,21 @@ class Curve:
     backwards: int
 
     __repr__ = brief
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The cells of a table, a radius each."""
+        points = zip(self.radii, self.accuracies, strict=True)
+        n = self.broken.shape[1]
+        common = {"norm": self.norm, "n": n}
+        return [{**common, "eps": float(r), "accuracy": p} for r, p in points]
+
+    def _repr_html_(self) -> str:
+        cost = f"{self.forwards:,} forwards, {self.backwards:,} backwards"
+        return markup.notebook(
+            f"Robust accuracy under {self.norm} of {self.broken.shape[1]} examples",
+            self.rows(),
+            lines=[cost],
+        )
 
     @property
     def accuracies(self) -> list[Proportion]:

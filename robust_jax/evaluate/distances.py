@@ -26,6 +26,7 @@ from robust_jax.evaluate.nearest_finds import found_by, held, made_nearer, neare
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.polish import Part
 from robust_jax.evaluate.stages import Stage, likeliest_targets, untargeted, work_items
+from robust_jax.report import markup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,14 @@ class Distances:
     claims: Claims
 
     __repr__ = brief
+
+    def _repr_html_(self) -> str:
+        largest = last_radius({self.name: self.distance})
+        verdict = f"Median {self.norm} distance {self.median}"
+        if not self.clean.any():
+            verdict = "No example that the model gets right"
+        rows = [self.row(largest)] if self.clean.any() else []
+        return markup.notebook(verdict, rows, lines=[f"Claims: {self.claims}"])
 
     @property
     def success(self) -> Proportion:

@@ -35,7 +35,8 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~$&])")
 def latex(text: str) -> str:
     """Text that LaTeX sets as it stands, on one line.
 
-    >>> print(rj.report.escaping.latex("50 % of {a_b}"))
+    >>> from robust_jax.report.escaping import latex
+    >>> print(latex("50 % of {a_b}"))
     50 \\% of \\{a\\_b\\}
     """
     return "".join(_LATEX.get(letter, letter) for letter in _on_one_line(text))
@@ -44,7 +45,8 @@ def latex(text: str) -> str:
 def markdown(text: str) -> str:
     r"""Text that Markdown shows as it stands, as a cell of a table.
 
-    >>> print(rj.report.escaping.markdown("a|b_c"))
+    >>> from robust_jax.report.escaping import markdown
+    >>> print(markdown("a|b_c"))
     a\|b\_c
     """
     return _MARKDOWN.sub(r"\\\1", _on_one_line(text))
