@@ -11,6 +11,7 @@ from robust_jax.core import extras
 from robust_jax.report.page import PageFigure, PageTable, write_page
 from robust_jax.report.progress import Progress, progress
 from robust_jax.report.reading import read
+from robust_jax.report.results import ResultsTable, results_table
 from robust_jax.report.saving import write_run
 from robust_jax.report.site.build import site
 from robust_jax.report.table import Column, fixed, for_terminal, format_table
@@ -20,6 +21,7 @@ __all__ = [
     "PageFigure",
     "PageTable",
     "Progress",
+    "ResultsTable",
     "figures",
     "fixed",
     "for_terminal",
@@ -28,6 +30,7 @@ __all__ = [
     "plots",
     "progress",
     "read",
+    "results_table",
     "site",
     "write_page",
     "write_run",
