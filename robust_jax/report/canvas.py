@@ -28,7 +28,7 @@ _LINES = cycler(linestyle=("-", "-.")) * cycler(
 )
 SMALL, _NORMAL, _LARGE = 8.5, 9.5, 12  # points
 _LETTERS = 12  # of small text on an inch, about
-_STYLE = {
+STYLE = {
     "axes.edgecolor": GREY,
     "axes.grid": True,
     "axes.labelsize": _NORMAL,
@@ -99,7 +99,7 @@ def _written(
     path: records.PathLike, size: tuple[float, float], **layout: Any
 ) -> Iterator[Figure]:
     files.ending_of(path)
-    with style.context(["default", _STYLE]):
+    with style.context(["default", STYLE]):
         figure = Figure(size, **layout)
         FigureCanvasAgg(figure)
         yield figure

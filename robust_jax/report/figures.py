@@ -19,7 +19,7 @@ _CELL, _LINE, _HEADS = 1.2, 0.25, 0.9  # inches: an image, a line of text, the n
 _PER_BLOCK = 10  # examples side by side
 _PLAIN = {"fontsize": canvas.SMALL, "weight": "normal"}
 
-_ACCURACIES = {  # of a training history: name and line
+ACCURACIES = {  # of a training history: name and line
     "train_accuracy": ("training", ":"),
     "validation_accuracy": ("validation", "--"),
     "robust_validation_accuracy": ("validation, attacked", "-"),
@@ -123,17 +123,17 @@ def training_curves(path: records.PathLike, histories: Series, title: str) -> No
     Raises: ValueError: no history; a list that is missing or of another length.
     """
     _check_series("histories", histories, ("epoch",))
-    shown = [key for key in _ACCURACIES if any(key in h for h in histories.values())]
+    shown = [key for key in ACCURACIES if any(key in h for h in histories.values())]
     with canvas.page(path, (7.6, 3.1), title, across=2) as (loss, accuracy):
         for style, name, history in canvas.lines(histories):
             accuracy.plot([], [], label=name, **style)
             for key in (key for key in ("loss", *shown) if key in history):
-                axes = accuracy if key in _ACCURACIES else loss
-                line = _ACCURACIES.get(key, (key, style["linestyle"]))[1]
+                axes = accuracy if key in ACCURACIES else loss
+                line = ACCURACIES.get(key, (key, style["linestyle"]))[1]
                 x, y = _measured(history, "epoch", key)
                 every = _every(x, 8)
                 axes.plot(x, y, **style | {"linestyle": line}, markevery=every)
-        for name, line in (_ACCURACIES[key] for key in shown):
+        for name, line in (ACCURACIES[key] for key in shown):
             accuracy.plot([], [], line, label=name, color=canvas.GREY, marker="")
         loss.set(ylim=(0, None), ylabel="training loss")
         _set_accuracy(accuracy)

@@ -22,7 +22,7 @@ SETTINGS = (  # Numbers that say what a row is of, where others say what was fou
 )
 _SEED = "seed"
 # Flags that change no number, and one that every seed of a training has another of.
-_ASIDE = {
+ASIDE = {
     _SEED, "out", "name", "journal", "data_dir", "compile_cache", "strict", "restart",
     "checkpoint", "tensorboard", "wandb", "watch", "print_config",
 }  # fmt: skip
@@ -158,7 +158,7 @@ def _told_by_flags(told: list[_Told]) -> list[_Told]:
         names = dict.fromkeys(name for run in alike for name in run.record["flags"])
         for name in names:
             values = {_text(run.record["flags"].get(name)) for run in alike}
-            if name not in _ASIDE and len(values) > 1:
+            if name not in ASIDE and len(values) > 1:
                 differing[name] = None
     return [
         ({**{n: run.record["flags"].get(n) for n in differing}, **key}, run, row)

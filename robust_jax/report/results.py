@@ -203,7 +203,7 @@ def results_table(
 
     >>> rows = rj.report.results_table(report, ["accuracy"])
     >>> print(rows.csv().splitlines()[1])
-    model,linf eps=0.25,none,3,1,1.0,0.438,1.0
+    model,linf eps=0.25,3,none,1,1.0,0.4385029682449546,1.0
     """
     if spread not in _SPREADS:
         checks.known_name("spread", spread, tuple(_SPREADS))
