@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from robust_jax.core import extras
-
 from robust_jax.core.brief import brief, brief_html
 
 Values = NDArray[np.floating]

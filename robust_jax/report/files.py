@@ -6,6 +6,7 @@ Importing this module imports matplotlib; importing `robust_jax.report` does not
 import io
 import os
 import pathlib
+import threading
 from typing import Any
 from unittest import mock
 
@@ -29,6 +30,8 @@ _SETTINGS: Any = {
     "pgf.rcfonts": False,  # The document's fonts.
     "svg.hashsalt": "robust_jax",  # Else names of clips are drawn at random.
 }
+
+_LOCK = threading.Lock()  # Of Matplotlib's renderer, which is exchanged for ours.
 
 
 def ending_of(path: records.PathLike) -> str:
@@ -81,7 +84,7 @@ class _ImageError(Exception):
 def _pgf(figure: Figure, path: records.PathLike) -> str:
     stream = io.StringIO()
     try:
-        with mock.patch.object(backend_pgf, "RendererPgf", _Renderer):
+        with _LOCK, mock.patch.object(backend_pgf, "RendererPgf", _Renderer):
             figure.savefig(stream, format="pgf", backend="pgf")
     except _ImageError:
         raise ValueError(
