@@ -5,6 +5,7 @@ Importing this module imports matplotlib; importing `robust_jax.report` does not
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -25,14 +26,18 @@ from robust_jax.report.magnify import magnification
 _GOLDEN = (1 + math.sqrt(5)) / 2
 _FLAT = 2.6  # Width over height where a legend stands beside.
 _NARROW = 4.5  # Inches; below it a legend stands above.
+_BESIDE = 0.35  # Of the width, at most for a legend beside.
+_HANDLE = 0.5  # Inches of a legend beside its letters.
+_LETTERS = 150  # Of one point, on an inch.
+_LEADING = 1.4 / 72  # Inches of a line for a letter of one point.
 _CELL = 0.72  # Inches of an image, about.
 _MARKERS = 12  # Of a line, about.
-
-Draw = Callable[[Figure, Any, styles.Style], None]
 
 
 class PaperFigure(Figure):
     """A Matplotlib figure that a notebook shows without pyplot."""
+
+    may_grow = True  # for a legend of many lines
 
     def _repr_png_(self) -> bytes:
         file = io.BytesIO()
@@ -94,6 +99,7 @@ def figure(
     with styles_of_matplotlib.context(sheets):
         made = PaperFigure(size, layout="constrained")
         FigureCanvasAgg(made)
+        made.may_grow = height is None
         draw(made, content, look)
         if title is not None:
             made.suptitle(title)
@@ -103,7 +109,7 @@ def figure(
     return made
 
 
-def _curve(made: Figure, lines: tuple[list[series.Line], str], look: Any) -> None:
+def _curve(made: PaperFigure, lines: tuple[list[series.Line], str], look: Any) -> None:
     axes = made.subplots()
     _draw_lines(axes, lines[0])
     axes.set(xlabel=f"{lines[1]}radius", xlim=(0, None))
@@ -111,7 +117,9 @@ def _curve(made: Figure, lines: tuple[list[series.Line], str], look: Any) -> Non
     _legend(made, axes, look)
 
 
-def _distances(made: Figure, lines: tuple[list[series.Line], str], look: Any) -> None:
+def _distances(
+    made: PaperFigure, lines: tuple[list[series.Line], str], look: Any
+) -> None:
     axes = made.subplots()
     for (line, shown), _ in zip(_styled(lines[0]), lines[0], strict=True):
         axes.plot(line.x, line.y, label=line.name, **shown, markevery=_every(line.x))
@@ -120,7 +128,7 @@ def _distances(made: Figure, lines: tuple[list[series.Line], str], look: Any) ->
     _legend(made, axes, look)
 
 
-def _stages(made: Figure, lines: list[series.Line], look: Any) -> None:
+def _stages(made: PaperFigure, lines: list[series.Line], look: Any) -> None:
     axes, attacks = (
         made.subplots(),
         list(dict.fromkeys(a for li in lines for a in li.x)),
@@ -142,7 +150,9 @@ def _stages(made: Figure, lines: list[series.Line], look: Any) -> None:
     _legend(made, axes, look)
 
 
-def _training(made: Figure, histories: dict[str, dict[str, Any]], look: Any) -> None:
+def _training(
+    made: PaperFigure, histories: dict[str, dict[str, Any]], look: Any
+) -> None:
     loss, accuracy = made.subplots(1, 2)
     shown = [k for k in ACCURACIES if any(k in h for h in histories.values())]
     for line, name, history in canvas.lines(histories):
@@ -161,10 +171,10 @@ def _training(made: Figure, histories: dict[str, dict[str, Any]], look: Any) -> 
     _accuracy(accuracy, "accuracy")
     for axes in (loss, accuracy):
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-    _legend(made, accuracy, look._replace(width=0))
+    _legend(made, accuracy, look)
 
 
-def _examples(made: Figure, pairs: Pairs, look: styles.Style) -> None:
+def _examples(made: PaperFigure, pairs: Pairs, look: styles.Style) -> None:
     across = min(len(pairs.clean), _across(look.width))
     difference = pairs.adversarial - pairs.clean
     factor = magnification(difference[:across])
@@ -225,15 +235,24 @@ def _accuracy(axes: Axes, name: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _legend(made: Figure, axes: Axes, look: styles.Style) -> None:
+def _legend(made: PaperFigure, axes: Axes, look: styles.Style) -> None:
+    """Beside the lines if that leaves them most of the width, else above them."""
     handles, labels = axes.get_legend_handles_labels()
     if len(handles) < 2:
         return
-    if look.width >= _NARROW:
+    per_inch = _LETTERS / look.letters
+    longest = max(map(len, labels)) / per_inch + _HANDLE
+    if longest < _BESIDE * look.width and look.width >= _NARROW:
         made.legend(handles, labels, loc="outside right upper")
-    else:
-        columns = 2 if max(map(len, labels)) < 24 else 1
-        made.legend(handles, labels, loc="outside upper left", ncols=columns)
+        return
+    most = int((look.width - _HANDLE) * per_inch)
+    labels = [textwrap.fill(label, most) for label in labels]
+    columns = max(1, min(3, int(look.width / longest)))
+    made.legend(handles, labels, loc="outside upper left", ncols=columns)
+    lines = sum(len(label.splitlines()) for label in labels) / columns
+    if made.may_grow and lines > 2:
+        more = (lines - 2) * look.letters * _LEADING
+        made.set_figheight(made.get_figheight() + more)
 
 
 def _with_norm(gather: Callable[..., Any]) -> Callable[..., Any]:
@@ -244,7 +263,9 @@ def _pairs(runs: Sequence[Run], names: Any) -> Pairs:
     return pairs_of(runs)
 
 
-_KINDS: dict[str, tuple[Callable[..., Any], Draw, Callable[[Any, float], float]]] = {
+_KINDS: dict[
+    str, tuple[Callable[..., Any], Callable[..., None], Callable[..., float]]
+] = {
     "curve": (_with_norm(series.curves), _curve, _line_height),
     "stages": (series.stages, _stages, _line_height),
     "distances": (_with_norm(series.distances), _distances, _line_height),

@@ -186,21 +186,28 @@ def _by_name(
             place = next(i for i, other in enumerate(runs) if other is run)
             told.append({"run": str(names[place]), "name": name})
         else:
-            told.append({"model": _model_of(run), "name": name, **_flags_of(run)})
-    differing = [
-        key for key in dict.fromkeys(key for parts in told for key in parts)
-        if len({json.dumps(parts.get(key)) for parts in told}) > 1
-    ]  # fmt: skip
-    if "name" in differing and len(differing) > 1 and names is None:
-        by_name = {json.dumps(parts["name"]) for parts in told}
-        differing = ["name"] if len(by_name) == len(told) else differing
+            told.append({"name": name, "model": _model_of(run), **_flags_of(run)})
+    keys = _telling(told)
     if names is not None:
-        differing = ["run", *(["name"] if "name" in differing else [])]
+        keys = ["run", *(key for key in keys if key != "run")]
     groups: dict[str, list[Any]] = {}
     for parts, (_, (name, value)) in zip(told, entries, strict=True):
-        words = [_word(key, parts.get(key)) for key in differing] or [name]
+        words = [_word(key, parts.get(key)) for key in keys] or [name]
         groups.setdefault(", ".join(words), []).append(value)
     return groups
+
+
+def _telling(told: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The first keys that tell apart whatever all keys do."""
+    chosen: list[str] = []
+    for key in dict.fromkeys(key for parts in told for key in parts):
+        if _kinds(told, [*chosen, key]) > _kinds(told, chosen):
+            chosen.append(key)
+    return chosen
+
+
+def _kinds(told: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> int:
+    return len({json.dumps([parts.get(key) for key in keys]) for parts in told})
 
 
 def _word(key: str, value: Any) -> str:
