@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.types import Array, LogitsFn
 
 
@@ -13,6 +14,12 @@ class Alignment(NamedTuple):
 
     alpha: Array  # [] |<x, g>| / |g|: the distance to the boundary if the net is linear
     cosine: Array  # [] the same over |x|, in [0, 1]
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
 
 def margin_gradient(logits_fn: LogitsFn, x: Array, label: Array) -> Array:

@@ -10,6 +10,7 @@ from flax import linen as nn
 from numpy.typing import NDArray
 
 from robust_jax.core import checks
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.types import Array, Key
 
 _BATCH = 100
@@ -22,6 +23,12 @@ class Autoencoder(NamedTuple):
     code_bias: Array  # [H]
     decoder: Array  # [H, n]
     image_bias: Array  # [n]
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
     def code(self, x: Array) -> Array:
         """The activity of the hidden units in [0, 1], shape [*B, H], of [*B, n]."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from robust_jax.core import extras
+from robust_jax.core.brief import brief, brief_html
 
 Values = NDArray[np.floating]
 
@@ -18,6 +19,12 @@ class Sensitivity(NamedTuple):
     chance: NDArray[np.float64]  # [R], of random sets held to one another
     p: float  # two-sided Welch test of equal means
     rank: float  # share of random sets that are as far from one half as the mean is
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
     @property
     def score(self) -> float:

@@ -9,6 +9,7 @@ import optax
 from numpy.typing import NDArray
 
 from robust_jax.core import checks
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.types import Array, Key
 
 _BATCH = 256
@@ -22,6 +23,12 @@ class Dictionary(NamedTuple):
     atoms: Array  # [M, D]
     mean: Array  # [D], taken off first and added last
     active: int  # directions of one code at most
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
     def code(self, x: Array) -> Array:
         """The few largest positive amounts, others zero: [*B, M] of [*B, D]."""

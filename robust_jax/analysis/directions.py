@@ -19,6 +19,7 @@ from scipy import stats
 
 from robust_jax.analysis.tiled import tiled
 from robust_jax.core import checks
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.closures import as_partial
 from robust_jax.core.types import Array, Key
 
@@ -31,6 +32,9 @@ class TopInputs:
 
     indices: NDArray[np.integer]  # [M, k], places in the images
     values: NDArray[np.float32]  # [M, k], how far they go along it
+
+    __repr__ = brief
+    _repr_html_ = brief_html
 
 
 def random_directions(key: Key, count: int, width: int) -> Array:

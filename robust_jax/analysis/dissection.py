@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import linalg, stats
 
 from robust_jax.core import checks
+from robust_jax.core.brief import brief, brief_html
 
 Matrix = NDArray[np.floating]
 
@@ -18,6 +19,12 @@ class Dissection(NamedTuple):
 
     iou: NDArray[np.float64]  # [D, M] intersection over union, over all images
     concept: NDArray[np.int64]  # [D] the best of each channel, -1 below the threshold
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
     @property
     def unique(self) -> int:

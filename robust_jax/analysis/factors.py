@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from robust_jax.analysis import moves
 from robust_jax.core import extras
+from robust_jax.core.brief import brief, brief_html
 
 Images = NDArray[np.floating]  # [N, H, W, C]
 Values = NDArray[np.floating]
@@ -21,6 +22,12 @@ class Varied(NamedTuple):
 
     images: Images
     amount: Values  # [N]
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
 
 def shifted(images: Images, most: float, rng: np.random.Generator) -> Varied:

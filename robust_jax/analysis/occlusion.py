@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from robust_jax.core import checks
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.closures import values_of_now
 from robust_jax.core.types import Array
 
@@ -19,6 +20,12 @@ class Occlusion(NamedTuple):
     scores: NDArray[np.floating]  # [R, C, *M]
     tops: NDArray[np.integer]  # [R], of the windows
     lefts: NDArray[np.integer]  # [C]
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
 
 def occlude(

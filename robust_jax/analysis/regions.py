@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from robust_jax.analysis.directions import FeaturesFn, features
 from robust_jax.core import checks
+from robust_jax.core.brief import brief, brief_html
 
 Boxes = NDArray[np.integer]  # [R, 5]: image, top, left, bottom, right
 
@@ -17,6 +18,12 @@ class Regions(NamedTuple):
 
     boxes: Boxes
     values: NDArray[np.float32]  # over the unit's largest value, if that is positive
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
 
 def propose(

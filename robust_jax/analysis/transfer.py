@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 from numpy.typing import NDArray
 
 from robust_jax.analysis.tiled import tiled
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.closures import as_partial
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn
@@ -31,6 +32,12 @@ class Row(NamedTuple):
     distortion: float  # root mean square over pixels, mean over the images
     errors: NDArray[np.bool_]  # [T, N], by target and image
 
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class Transfer:
@@ -39,6 +46,9 @@ class Transfer:
     targets: tuple[str, ...]
     rows: tuple[Row, ...]
     clean: NDArray[np.bool_]  # [T, N], right without any change
+
+    __repr__ = brief
+    _repr_html_ = brief_html
 
     def matrix(self, *, common: bool = True) -> list[list[Proportion]]:
         """Error of each target on each row, [R][T].

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
-from robust_jax.core.brief import brief
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.values import Value
 
 Array = jax.Array
@@ -166,6 +166,9 @@ class AttackResult(NamedTuple):
 
     def __repr__(self) -> str:
         return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
 
 class State(Protocol):

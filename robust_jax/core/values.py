@@ -7,6 +7,10 @@ import jax
 import numpy as np
 from jax.typing import ArrayLike
 
+from robust_jax.core.brief import shape_of
+
+_FEW = 8  # Numbers that are written out.
+
 
 @dataclass_transform(frozen_default=True)
 class Value:
@@ -54,8 +58,14 @@ class Value:
         return hash((type(self), *vars(self).values()))  # Of arrays a TypeError.
 
     def __repr__(self) -> str:
-        given = [f"{k}={v!r}" for k, v in vars(self).items() if v is not None]
+        fields = vars(self).items()
+        given = [f"{k}={_shown(v)}" for k, v in fields if v is not None]
         return f"{type(self).__name__}({', '.join(given)})"
+
+
+def _shown(value: Any) -> str:
+    """A field: of a large array type and shape alone."""
+    return repr(value) if np.size(value) <= _FEW else shape_of(value)
 
 
 def _is_same(a: ArrayLike, b: ArrayLike) -> bool:

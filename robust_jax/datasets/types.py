@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from robust_jax.core.brief import brief
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.ids import example_ids
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Dataset:
     scale: int  # the raw value of full intensity: 255, 16 for the digits, 1 of floats
 
     __repr__ = brief
+    _repr_html_ = brief_html
 
     def __len__(self) -> int:
         return len(self.images)
@@ -83,6 +84,12 @@ class OnDevice(NamedTuple):
     images: "jax.Array"  # [N, H, W, C] uint8, or float32
     labels: "jax.Array"  # [N] int32
     table: "jax.Array"  # [256] float32, the pixel of each raw value
+
+    def __repr__(self) -> str:
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
     def batch(self, indices: "jax.Array") -> "tuple[jax.Array, jax.Array]":
         """The pixels and labels at `indices`, also inside a compiled program.

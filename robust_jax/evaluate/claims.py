@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from robust_jax.core import boxes, closures, compiling, layout, lift, origin
-from robust_jax.core.brief import brief
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.memo import memoised
 from robust_jax.core.metrics import wilson
@@ -43,6 +43,9 @@ class Claims(NamedTuple):
 
     def __repr__(self) -> str:
         return brief(self)
+
+    def _repr_html_(self) -> str:
+        return brief_html(self)
 
     @property
     def passed(self) -> bool:

@@ -10,7 +10,7 @@ from robust_jax.core.types import Threat
 from robust_jax.evaluate.model import SAMPLES, adapted, admitted
 from robust_jax.evaluate.report import COLUMNS, Report
 from robust_jax.evaluate.robustness import robustness
-from robust_jax.report import table, write_run
+from robust_jax.report import markup, table, write_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +32,13 @@ class Comparison:
     def passed(self) -> bool:
         """Whether nothing contradicts the numbers of any report."""
         return all(report.passed for report in self.reports.values())
+
+    def _repr_html_(self) -> str:
+        cited = [f"{name}: {one.citation()}" for name, one in self.reports.items()]
+        doubts = [name for name, one in self.reports.items() if one.distrust]
+        verdict = "" if not doubts else f", not to be trusted of {', '.join(doubts)}"
+        of = f"Robustness of {len(cited)} models{verdict}"
+        return markup.notebook(of, self.rows(), COLUMNS, cited)
 
     def __str__(self) -> str:
         lines = [table.for_terminal(self.rows(), COLUMNS)]

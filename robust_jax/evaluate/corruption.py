@@ -18,6 +18,7 @@ from robust_jax.core.margin import verdict
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.types import LogitsFn, Untargeted
 from robust_jax.evaluate.examples import checked
+from robust_jax.report import markup
 from robust_jax.threats import corruptions
 
 
@@ -51,6 +52,11 @@ class Corrupted:
             raise ValueError(f"severity={severity}; expected one of {self.severities}")
         chosen = right[self.severities.index(severity)]
         return Proportion(int(chosen.sum()), chosen.size)
+
+    def _repr_html_(self) -> str:
+        clean = Proportion(int(self.clean.sum()), len(self.clean))
+        mean = f"Mean corruption accuracy {self.mean:.1%}, clean accuracy {clean}"
+        return markup.notebook(mean, self.rows())
 
     @property
     def mean(self) -> float:

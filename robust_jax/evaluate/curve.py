@@ -1,12 +1,13 @@
 """Robust accuracy against the radius: one attack, many radii, one compiled program."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from robust_jax.core import array_checks, boxes, checks, facts, lift
+from robust_jax.core import array_checks, boxes, checks, facts, lift, records
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.metrics import Proportion
@@ -14,6 +15,7 @@ from robust_jax.core.types import Attack, LogitsFn, Threat, Untargeted
 from robust_jax.evaluate.bars import nobody, told
 from robust_jax.evaluate.batch import named, run_on
 from robust_jax.evaluate.examples import checked
+from robust_jax.report import markup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +35,44 @@ class Curve:
     broken: np.ndarray  # [R, N] bool
     forwards: int
     backwards: int
+    attack: str = "attack"
+    seed: int | None = None
+    seconds: float = 0.0
 
     __repr__ = brief
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The cells of a table, a radius each."""
+        points = zip(self.radii, self.accuracies, strict=True)
+        n = self.broken.shape[1]
+        common = {"attack": self.attack, "norm": self.norm, "n": n}
+        return [{**common, "eps": float(r), "accuracy": p} for r, p in points]
+
+    def to_record(self) -> records.Record:
+        """The record of it, for tables and figures."""
+        least = min(self.accuracies, key=lambda p: p.value)
+        return records.Record(
+            schema=records.SCHEMA,
+            experiment="curve",
+            title=f"{self.attack} against the radius",
+            summary=f"Lowest robust accuracy: {least}.",
+            command="called from Python: robust_jax.evaluate.curve, see the flags",
+            flags={"attack": self.attack, "norm": self.norm, "seed": self.seed},
+            environment=records.environment(),
+            rows=self.rows(),
+            series={"curve": self.to_series()},
+            notes=[f"{self.forwards:,} forwards, {self.backwards:,} backwards."],
+            figures=[],
+            seconds=self.seconds,
+        )
+
+    def _repr_html_(self) -> str:
+        cost = f"{self.forwards:,} forwards, {self.backwards:,} backwards"
+        return markup.notebook(
+            f"Robust accuracy under {self.norm} of {self.broken.shape[1]} examples",
+            self.rows(),
+            lines=[cost],
+        )
 
     @property
     def accuracies(self) -> list[Proportion]:
@@ -97,6 +135,7 @@ def curve(
             f"radii={checks.shown(radii)}; expected a list of at least one radius"
         )
     boxes.check_kind(threat)
+    name = attack if isinstance(attack, str) else checks.shown(attack)
     attack = named(attack, unvouched)
     facts.check_use(attack, threat)
     checks.function("on_items", on_items)
@@ -111,11 +150,12 @@ def curve(
     every = lift.threat_of(threat, examples.images, item).replace(eps=eps)
     goal = Untargeted(examples.labels[item])
     given = examples.ids[item], net.logits_fn, every, examples.images[item], goal
+    cost, start = (0, 0), time.perf_counter()
     with told(on_items, broken.size, ("curve", "pair"), progress) as tell:
         tell(broken.size - len(item))
-        if len(right) == 0:
-            return Curve(threat.name, values, broken, 0, 0)
-        result = run_on(attack, *given, seed=seed, tile=tile, on_tile=tell)
-    broken[:, right] = (result.margin >= 0).reshape(len(values), -1)
-    cost = int(result.forwards.sum()), int(result.backwards.sum())
-    return Curve(threat.name, values, broken, *cost)
+        if len(right):
+            result = run_on(attack, *given, seed=seed, tile=tile, on_tile=tell)
+            broken[:, right] = (result.margin >= 0).reshape(len(values), -1)
+            cost = int(result.forwards.sum()), int(result.backwards.sum())
+    seconds = time.perf_counter() - start
+    return Curve(threat.name, values, broken, *cost, name, seed, seconds)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robust_jax import attacks
-from robust_jax.core import boxes, checks, facts, lift
+from robust_jax.core import boxes, checks, facts, lift, records
 from robust_jax.core.brief import brief
 from robust_jax.core.compiling import own_settings
 from robust_jax.core.factories import Product
@@ -26,6 +26,7 @@ from robust_jax.evaluate.nearest_finds import found_by, held, made_nearer, neare
 from robust_jax.evaluate.nearest_plans import NearestPlan, nearest
 from robust_jax.evaluate.polish import Part
 from robust_jax.evaluate.stages import Stage, likeliest_targets, untargeted, work_items
+from robust_jax.report import markup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +50,37 @@ class Distances:
     seconds: float
     x_adv: np.ndarray  # [N, *S], x where nothing was found
     claims: Claims
+    seed: int | None = None
 
     __repr__ = brief
+
+    def to_record(self) -> records.Record:
+        """The record of it, for tables and figures."""
+        largest = last_radius({self.name: self.distance})
+        rows = [self.row(largest)] if self.clean.any() else []
+        median = self.median if rows else "unknown"
+        return records.Record(
+            schema=records.SCHEMA,
+            experiment="distances",
+            title=f"Distances that {self.name} finds",
+            summary=f"Median {self.norm} distance {median}.",
+            command="called from Python: robust_jax.evaluate.distances, see the flags",
+            flags={"plan": self.name, "norm": self.norm, "seed": self.seed},
+            environment=records.environment(),
+            rows=rows,
+            series={"distances": {self.name: self.distance}},
+            notes=[str(self.claims)],
+            figures=[],
+            seconds=self.seconds,
+        )
+
+    def _repr_html_(self) -> str:
+        largest = last_radius({self.name: self.distance})
+        verdict = f"Median {self.norm} distance {self.median}"
+        if not self.clean.any():
+            verdict = "No example that the model gets right"
+        rows = [self.row(largest)] if self.clean.any() else []
+        return markup.notebook(verdict, rows, lines=[f"Claims: {self.claims}"])
 
     @property
     def success(self) -> Proportion:
@@ -152,7 +182,7 @@ def distances(
     name = facts.noted(plan.name, whole.stages[0].attack, threat)
     return Distances(
         name, threat.name, distance, examples.right, forwards, backwards,
-        seconds, net.outward(found), claims,
+        seconds, net.outward(found), claims, seed,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust_jax.core import extras, lift, records
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.metrics import Proportion
 from robust_jax.evaluate.claims import confirm
 from robust_jax.evaluate.evaluation import Evaluation
@@ -35,6 +36,9 @@ class EightBit:
     adversarial: NDArray[np.bool_]
     inside: NDArray[np.bool_]
     robust_accuracy: Proportion
+
+    __repr__ = brief
+    _repr_html_ = brief_html
 
     def __str__(self) -> str:
         m = len(self.positions)

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from robust_jax.core.brief import brief
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.types import AttackResult
 from robust_jax.evaluate.evaluation import Evaluation
 from robust_jax.evaluate.results import Verdicts
@@ -30,6 +30,7 @@ class Failure:
     _evaluation: Evaluation
 
     __repr__ = brief
+    _repr_html_ = brief_html
 
     def reproduce(self) -> AttackResult:
         """Runs the attack that broke this example again, from its key, on it alone.

@@ -18,7 +18,7 @@ from robust_jax.evaluate.failures import Failure, failure
 from robust_jax.evaluate.results import Verdicts
 from robust_jax.evaluate.robustbench import About
 from robust_jax.evaluate.saving import COLUMNS
-from robust_jax.report import table
+from robust_jax.report import markup, table
 
 _INTERVAL = 23  # The check of how wide it is.
 
@@ -140,6 +140,13 @@ class Report(Verdicts):
 
     def __repr__(self) -> str:
         return f"Report({self.citation()})"
+
+    def _repr_html_(self) -> str:
+        doubt, audit = self.distrust, self.audit
+        lines = [self.citation()] if doubt else []
+        lines.append(f"claims: {self.claims}")
+        lines += [] if audit is None else [audit.summary()]
+        return markup.notebook(doubt or self.citation(), self.rows(), COLUMNS, lines)
 
     def __str__(self) -> str:
         lines = [] if self.distrust is None else [self.distrust]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from robust_jax.core.brief import brief
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.core.metrics import Proportion
 from robust_jax.core.origin import Origin
 from robust_jax.evaluate.claims import NO_CLAIMS, Claims
@@ -45,6 +45,7 @@ class StageResult:
     seconds: float = 0.0  # wall time, compilation included
 
     __repr__ = brief
+    _repr_html_ = brief_html
 
     @property
     def accuracy(self) -> Proportion:

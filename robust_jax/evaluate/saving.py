@@ -46,9 +46,7 @@ def save(found: "Report", out: records.PathLike, classes: Any) -> pathlib.Path:
     """See `Report.save`."""
     names = names_of(found, classes)
     record = to_record(found, f"n = {len(found.clean)}", names)
-    records.plain(
-        record
-    )  # What JSON cannot hold is refused before anything is written.
+    records.plain(record)  # Refuses what JSON cannot hold before anything is written.
     folder = records.prepare_out_dir(out)
     parts = write_data(found, folder, names)
     pages.write_run(folder, record, parts, columns=COLUMNS)

@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 from jax.tree_util import Partial
 
-from robust_jax.core import checks
+from robust_jax.core import brief, checks
 from robust_jax.core.origin import Layout, Origin
 from robust_jax.core.records import PathLike, plain
 from robust_jax.models import catalog, foreign, functional, weights_file
@@ -49,15 +49,15 @@ class Checkpoint:
     origin: Origin | None = None
     factory: str | None = None
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    __repr__ = brief.brief
 
     @property
     def logits_fn(self) -> Partial:
         """Examples [*B, *S] to logits [*B, K]; new weights do not recompile."""
-        module, variables = self.module, self.variables
+        module, variables, rank = self.module, self.variables, len(self.input_shape)
         if self.factory is None and isinstance(module, nn.Module):
             net = functional.logits_fn(module, variables)
             return Partial(functional.Apply(module, origin=self.origin), *net.args)
-        rank = len(self.input_shape)
         return foreign.logits_fn(module, variables, rank, self.options, self.origin)
 
 

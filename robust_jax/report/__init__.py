@@ -1,16 +1,17 @@
 """Figures, tables, pages and progress: what a person sees of a run.
 
-`robust_jax.report.figures` and `plots` are imported on first use, since they bring
-matplotlib.
+`robust_jax.report.figure`, `figures` and `plots` are imported on first use, since they
+bring matplotlib.
 """
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 from robust_jax.core import extras
 from robust_jax.report.page import PageFigure, PageTable, write_page
 from robust_jax.report.progress import Progress, progress
 from robust_jax.report.reading import read
+from robust_jax.report.results import ResultsTable, results_table
 from robust_jax.report.saving import write_run
 from robust_jax.report.site.build import site
 from robust_jax.report.table import Column, fixed, for_terminal, format_table
@@ -20,6 +21,8 @@ __all__ = [
     "PageFigure",
     "PageTable",
     "Progress",
+    "ResultsTable",
+    "figure",
     "figures",
     "fixed",
     "for_terminal",
@@ -28,6 +31,7 @@ __all__ = [
     "plots",
     "progress",
     "read",
+    "results_table",
     "site",
     "write_page",
     "write_run",
@@ -43,8 +47,10 @@ def no_figures() -> str | None:
     return None
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name not in ("figures", "plots"):
+def __getattr__(name: str) -> Any:
+    if name not in ("figure", "figures", "plots"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     extras.needed("matplotlib", "plots", f"report.{name}")
+    if name == "figure":
+        return importlib.import_module(f"{__name__}.paper").figure
     return importlib.import_module(f"{__name__}.{name}")

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 
 from robust_jax.core import records
+from robust_jax.report import files
 
 # Okabe & Ito, "Color universal design" (2008), without yellow: too pale on white.
 BLUE, VERMILION, BLACK = "#0072B2", "#D55E00", "#000000"
@@ -27,7 +28,7 @@ _LINES = cycler(linestyle=("-", "-.")) * cycler(
 )
 SMALL, _NORMAL, _LARGE = 8.5, 9.5, 12  # points
 _LETTERS = 12  # of small text on an inch, about
-_STYLE = {
+STYLE = {
     "axes.edgecolor": GREY,
     "axes.grid": True,
     "axes.labelsize": _NORMAL,
@@ -65,7 +66,7 @@ _FULL = {"left": 0, "right": 1, "bottom": 0, "top": 1, "wspace": 0.25}
 def page(
     path: records.PathLike, size: tuple[float, float], title: str, across: int = 1
 ) -> Iterator[Any]:
-    """Axes to draw on, or some side by side; then the PNG is written, whole or not.
+    """Axes to draw on, or some side by side; then the file is written, whole or not.
 
     What has a label stands in a legend on the right. Equal pages give equal bytes.
 
@@ -87,7 +88,7 @@ def tiled(
     title: str,
     shape: tuple[int, int],
 ) -> Iterator[Any]:
-    """Rows and columns of axes for images; then the PNG is written, whole or not."""
+    """Rows and columns of axes for images; then the file is written, whole or not."""
     with _written(path, size, layout="compressed") as figure:
         figure.suptitle(title, x=0, ha="left")
         yield figure.subplots(*shape, squeeze=False)
@@ -97,12 +98,12 @@ def tiled(
 def _written(
     path: records.PathLike, size: tuple[float, float], **layout: Any
 ) -> Iterator[Figure]:
-    with style.context(["default", _STYLE]):
+    files.ending_of(path)
+    with style.context(["default", STYLE]):
         figure = Figure(size, **layout)
         FigureCanvasAgg(figure)
         yield figure
-        with records.atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", metadata={"Software": None})
+        files.write(figure, path)
 
 
 def lines(named: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str, Any]]:

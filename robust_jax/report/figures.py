@@ -1,4 +1,4 @@
-"""Figures as PNG files: examples, robustness curves, training curves.
+"""Figures as files (see `report.files`): examples, curves of robustness, of training.
 
 Importing this module imports matplotlib; importing `robust_jax.report` does not.
 """
@@ -19,7 +19,7 @@ _CELL, _LINE, _HEADS = 1.2, 0.25, 0.9  # inches: an image, a line of text, the n
 _PER_BLOCK = 10  # examples side by side
 _PLAIN = {"fontsize": canvas.SMALL, "weight": "normal"}
 
-_ACCURACIES = {  # of a training history: name and line
+ACCURACIES = {  # of a training history: name and line
     "train_accuracy": ("training", ":"),
     "validation_accuracy": ("validation", "--"),
     "robust_validation_accuracy": ("validation, attacked", "-"),
@@ -47,7 +47,7 @@ def adversarial_grid(
     images; a wrong one has a cross, a frame and another colour.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         clean: shape [N, H, W, C], C 1 or 3, values in [0, 1].
         adversarial: the same shape and range.
         labels: the true classes, N numbers or names.
@@ -92,7 +92,7 @@ def robustness_curves(
     """Writes accuracy against radius, one line with its interval band per curve.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         curves: by name, mappings of `eps` and `accuracy` and, for the band, `low` and
             `high`: lists of one length, shares in [0, 1]; None where not measured.
         title: one line.
@@ -115,7 +115,7 @@ def training_curves(path: records.PathLike, histories: Series, title: str) -> No
     """Writes loss and accuracies against epoch: a colour per net, a line per quantity.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         histories: by name, mappings of `epoch` and any of `loss`, `train_accuracy`,
             `validation_accuracy`, `robust_validation_accuracy`: lists of one length.
             None (not measured) is bridged; NaN (diverged) breaks the line.
@@ -123,17 +123,17 @@ def training_curves(path: records.PathLike, histories: Series, title: str) -> No
     Raises: ValueError: no history; a list that is missing or of another length.
     """
     _check_series("histories", histories, ("epoch",))
-    shown = [key for key in _ACCURACIES if any(key in h for h in histories.values())]
+    shown = [key for key in ACCURACIES if any(key in h for h in histories.values())]
     with canvas.page(path, (7.6, 3.1), title, across=2) as (loss, accuracy):
         for style, name, history in canvas.lines(histories):
             accuracy.plot([], [], label=name, **style)
             for key in (key for key in ("loss", *shown) if key in history):
-                axes = accuracy if key in _ACCURACIES else loss
-                line = _ACCURACIES.get(key, (key, style["linestyle"]))[1]
+                axes = accuracy if key in ACCURACIES else loss
+                line = ACCURACIES.get(key, (key, style["linestyle"]))[1]
                 x, y = _measured(history, "epoch", key)
                 every = _every(x, 8)
                 axes.plot(x, y, **style | {"linestyle": line}, markevery=every)
-        for name, line in (_ACCURACIES[key] for key in shown):
+        for name, line in (ACCURACIES[key] for key in shown):
             accuracy.plot([], [], line, label=name, color=canvas.GREY, marker="")
         loss.set(ylim=(0, None), ylabel="training loss")
         _set_accuracy(accuracy)

@@ -1,4 +1,4 @@
-"""Figures of studies as PNG files: images, heat maps, histograms, curves, points.
+"""Figures of studies as files: images, heat maps, histograms, curves, points.
 
 Importing this module imports matplotlib; importing `robust_jax.report` does not.
 """
@@ -37,7 +37,7 @@ def image_rows(
     """Writes rows of images, each under a name.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         rows: (name, images) each, of any number of images.
         title: one line.
         columns: names above the images of a row.
@@ -91,7 +91,7 @@ def heat_map(
     """Writes a matrix in shades, each number in its cell.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         values: shape [R, C]; NaN leaves a cell empty.
         rows: R names.
         columns: C names.
@@ -129,7 +129,7 @@ def histograms(
     """Writes the distributions of samples as outlines over common bins.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         samples: by name, numbers of shape [N]; those that are not finite are left out.
         title: one line.
         xlabel: what the numbers are, with their unit.
@@ -161,7 +161,7 @@ def curves(
     """Writes y against x, a line for each name.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         lines: by name, (x, y) of one length.
         title: one line.
         xlabel: with its unit.
@@ -191,7 +191,7 @@ def points(
     """Writes points, a colour and a mark for each name, and the line y = x.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         clouds: by name, (x, y) of one length; points that are not finite are left out.
         title: one line.
         xlabel: with its unit.
@@ -218,7 +218,7 @@ def pairs(
     """Writes pairs of named points in a plane, each joined by a line.
 
     Args:
-        path: the PNG file.
+        path: the file: .png, .svg, .pdf or .pgf.
         starts: shape [N, 2].
         ends: shape [N, 2].
         names: of the start and the end of each pair.

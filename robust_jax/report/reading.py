@@ -3,7 +3,7 @@
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from robust_jax.core import checks, records
 from robust_jax.core.records import Figure, PathLike, Record
@@ -48,22 +48,32 @@ def read(path: PathLike) -> Record:
     'evaluate'
     """
     file = file_of(path)
-    found = records.read_json(file)
+    return checked(records.read_json(file), f"path={file}", file.parent)
+
+
+def checked(found: Any, name: str, folder: pathlib.Path | None = None) -> Record:
+    """What was read, or a mapping in JSON's types, as a record; see `read`.
+
+    Args:
+        found: the data.
+        name: of the data, for errors.
+        folder: that holds a record's figures.
+    """
     if not isinstance(found, dict):
-        _refuse(file, f"holds {checks.shown(found)}", "expected a record", "name one")
-    schema = _schema(file, found)
+        _refuse(name, f"holds {checks.shown(found)}", "expected a record", "name one")
+    schema = _schema(name, found)
     if schema < records.SCHEMA:
-        found = _filled_in(file, found)
+        found = _filled_in(folder, found)
     for key, (kind, words) in _KEYS.items():
         if key not in found:
-            _refuse(file, f"has no key {key!r}", f"expected {words}")
+            _refuse(name, f"has no key {key!r}", f"expected {words}")
         if not isinstance(found[key], kind) or isinstance(found[key], bool):
-            _refuse(file, f"{key}={checks.shown(found[key])}", f"expected {words}")
+            _refuse(name, f"{key}={checks.shown(found[key])}", f"expected {words}")
         for i, item in enumerate(found[key] if key in _ITEMS else ()):
             if not isinstance(item, _ITEMS[key]):
-                _refuse(file, f"{key}[{i}]={checks.shown(item)}", f"expected {words}")
+                _refuse(name, f"{key}[{i}]={checks.shown(item)}", f"expected {words}")
     for i, figure in enumerate(found["figures"]):
-        _check_figure(file, f"figures[{i}]", figure)
+        _check_figure(name, f"figures[{i}]", figure)
     kept = {key: found[key] for key in _KEYS}
     return cast(Record, {"schema": records.SCHEMA, **kept})
 
@@ -89,11 +99,11 @@ def file_of(path: PathLike) -> pathlib.Path:
     return file
 
 
-def _schema(file: pathlib.Path, found: Mapping[str, Any]) -> int:
+def _schema(name: str, found: Mapping[str, Any]) -> int:
     schema = found.get("schema")
     if schema is None and any(keys <= found.keys() for keys in _OLD_REPORT):
         _refuse(
-            file,
+            name,
             "was written by `save` of a report before version 0.2",
             "expected a record",
             "evaluate again, from the journal if there is one, and save that report",
@@ -102,10 +112,10 @@ def _schema(file: pathlib.Path, found: Mapping[str, Any]) -> int:
     if not is_number or cast(int, schema) < _FIRST:
         said = "has no key 'schema'" if "schema" not in found else f"schema={schema!r}"
         wanted = f"expected a whole number from {_FIRST} to {records.SCHEMA}"
-        _refuse(file, said, wanted, "name the record.json of a run")
+        _refuse(name, said, wanted, "name the record.json of a run")
     if cast(int, schema) > records.SCHEMA:
         _refuse(
-            file,
+            name,
             f"schema={schema}",
             f"expected at most {records.SCHEMA}: a newer version wrote it",
             "update robust_jax",
@@ -113,9 +123,9 @@ def _schema(file: pathlib.Path, found: Mapping[str, Any]) -> int:
     return cast(int, schema)
 
 
-def _filled_in(file: pathlib.Path, found: dict[str, Any]) -> dict[str, Any]:
+def _filled_in(folder: pathlib.Path | None, found: dict[str, Any]) -> dict[str, Any]:
     """A record of schema 1 in the present form."""
-    pictures = sorted((file.parent / "figures").glob("*.png"))
+    pictures = sorted((folder / "figures").glob("*.png")) if folder else []
     figures = [
         Figure(name=p.stem, title=p.stem, caption="", file=f"figures/{p.name}")
         for p in pictures
@@ -124,18 +134,18 @@ def _filled_in(file: pathlib.Path, found: dict[str, Any]) -> dict[str, Any]:
     return {**dict(zip(_SINCE_2, values, strict=True)), **found}
 
 
-def _check_figure(file: pathlib.Path, where: str, figure: Mapping[str, Any]) -> None:
+def _check_figure(name: str, where: str, figure: Mapping[str, Any]) -> None:
     for key, kind in _OF_FIGURE.items():
         if not isinstance(figure.get(key), kind):
             said = f"{where}.{key}={checks.shown(figure.get(key))}"
-            _refuse(file, said, "expected a text")
+            _refuse(name, said, "expected a text")
     path = pathlib.PurePosixPath(figure["file"])
     if path.is_absolute() or ".." in path.parts or "\\" in figure["file"]:
         said = f"{where}.file={figure['file']!r}"
-        _refuse(file, said, "expected a file inside the record's folder")
+        _refuse(name, said, "expected a file inside the record's folder")
 
 
 def _refuse(
-    file: pathlib.Path, said: str, wanted: str, remedy: str = "write the record again"
-) -> None:
-    raise ValueError(f"path={file}: {said}; {wanted}; {remedy}")
+    name: str, said: str, wanted: str, remedy: str = "write the record again"
+) -> NoReturn:
+    raise ValueError(f"{name}: {said}; {wanted}; {remedy}")

@@ -30,9 +30,9 @@ def auto(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    if _is_proportion(value):
+    if is_proportion(value):
         return str(Proportion(value["successes"], value["n"]))
-    if _is_median(value):
+    if is_median(value):
         return str(Median(*(float(value[key]) for key in _MEDIAN)))
     return str(value)
 
@@ -84,7 +84,7 @@ def make_cells(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> 
     values = [[row.get(column.key) for row in rows] for column in columns]
     return Cells(
         titles=tuple(column.title for column in columns),
-        numeric=tuple(all(_is_number(v) for v in column) for column in values),
+        numeric=tuple(all(is_number(v) for v in column) for column in values),
         lines=tuple(
             tuple(column.format(row.get(column.key)) for column in columns)
             for row in rows
@@ -121,19 +121,22 @@ def for_terminal(rows: Sequence[Row], columns: Sequence[Column] | None = None) -
     return format_table(rows, columns, width)
 
 
-def _is_proportion(value: Any) -> bool:
+def is_proportion(value: Any) -> bool:
+    """A proportion as records have it."""
     return isinstance(value, dict) and {"successes", "n"} <= value.keys()
 
 
-def _is_median(value: Any) -> bool:
+def is_median(value: Any) -> bool:
+    """A median as records have it."""
     return isinstance(value, dict) and set(_MEDIAN) <= value.keys()
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """What stands on the right: a number, also one that is not finite, or None."""
     if isinstance(value, bool):
         return False
     if isinstance(value, str):
         return value in _NON_FINITE
     if isinstance(value, dict):
-        return _is_proportion(value) or _is_median(value)
+        return is_proportion(value) or is_median(value)
     return value is None or isinstance(value, int | float)

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from robust_jax import models
 from robust_jax.core import checks, exports
+from robust_jax.core.brief import brief, brief_html
 from robust_jax.datasets.types import Dataset
 from robust_jax.models.user_nets import identity_of
 from robust_jax.report.progress import of_a_call
@@ -53,6 +54,9 @@ class Trained:
     seconds: float  # of this process and those that it goes on from
     best_epoch: int | None = None  # of the variables, if the recipe keeps the best
     collapsed_at: int | None = None  # the step at which a collapse was detected
+
+    __repr__ = brief
+    _repr_html_ = brief_html
 
 
 class Stopped(Exception):

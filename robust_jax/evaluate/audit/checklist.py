@@ -25,7 +25,7 @@ from robust_jax.evaluate.audit.finding import (
     checks_of,
 )
 from robust_jax.evaluate.audit.subject import Bench, LateError, Subject
-from robust_jax.report import table
+from robust_jax.report import markup, table
 
 POINTS = 128  # Two tiles; a share of them is known to within 9 points.
 _LATE = "The time limit came first."
@@ -95,6 +95,10 @@ class Audit:
             return self.summary()
         lines = [table.for_terminal(self.rows(), _COLUMNS), *flags, self.summary()]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        lines = [f"{f.number}, {f.name}: {f.says} {f.remedy}" for f in self.flags]
+        return markup.notebook(self.summary(), self.rows(), _COLUMNS, lines)
 
     def summary(self) -> str:
         """How many checks passed, and the cost, in one line."""
