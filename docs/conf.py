@@ -25,7 +25,8 @@ templates_path = ["_templates"]
 include_patterns = ["*.md", "docs/**.md"]
 exclude_patterns = [".*", "out", "docs/_*"]
 html_theme = "furo"
-html_copy_source = html_show_sourcelink = False
+pygments_dark_style = "github-dark"
+html_copy_source = html_show_sourcelink = html_show_copyright = False
 
 extensions = [
     "sphinx.ext.autodoc",
