@@ -13,7 +13,7 @@ PYTEST = $(BIN)/python -m pytest --quiet -n $(WORKERS) --dist=loadgroup --max-wo
 # Matplotlib's font cache belongs to the environment: HOME may be read-only.
 export MPLCONFIGDIR ?= $(CURDIR)/$(VENV)/matplotlib
 
-.PHONY: help demo quick test test-full release-test lint peers benchmark faults clean
+.PHONY: help demo quick test test-full release-test lint docs docs-test peers benchmark faults clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make test       lint, type check and all tests; WORKERS=N processes (2)'
 	@echo 'make test-full  also the long products of cases, compiled as users do; SEED=N'
 	@echo 'make release-test  builds wheel and sdist, installs them from the index, runs README'
+	@echo 'make docs       the documentation, its notebooks run: out/docs/index.html'
+	@echo 'make docs-test  also every block and command of its pages as printed, an hour'
 	@echo 'make peers      PyTorch and attack libraries in an environment of their own, to compare'
 	@echo 'make benchmark  timings; FLAGS="--suite=peers" needs make peers'
 	@echo 'make faults     kills, stops and damages runs, 200 times, and counts what goes wrong'
@@ -53,6 +55,14 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
 	$(BIN)/python -m pip check
+
+docs: $(VENV)/interop
+	$(BIN)/python -m sphinx -q -W --keep-going -E -c docs -d out/doctrees . out/docs
+	@echo 'out/docs/index.html'
+
+docs-test: docs
+	$(BIN)/python -m tests.pages
+	$(BIN)/python -m tests.from_pytorch out/from-pytorch
 
 peers: $(PEERS)/installed
 

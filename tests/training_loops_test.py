@@ -1,16 +1,14 @@
 """Loops of docs/training-loops.md run as printed; their changes make them robust."""
 
-import pathlib
-import re
-
 import numpy as np
 import pytest
 
 import robust_jax as rj
+from tests import pages
 
-PAGE = (pathlib.Path(__file__).parents[1] / "docs/training-loops.md").read_text()
-SETTING, *LOOPS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-CHANGES = re.findall(r"```diff\n(.*?)```", PAGE, re.DOTALL)
+BLOCKS = pages.blocks("docs/training-loops.md")
+SETTING, *LOOPS = (block.text for block in BLOCKS if block.kind == "python")
+CHANGES = [block.text for block in BLOCKS if block.kind == "diff"]
 KINDS = ("Linen", "NNX", "Equinox")
 
 
