@@ -25,6 +25,7 @@ _TITLES = (  # and whether the column is of numbers
     ("experiment", False),
 )
 _FILTERS = ("experiment", "model", "data", "threat", "plan", "verdict")
+_DRAWN = 200  # More lines than that are no picture.
 _CHOICES = 30  # More texts than that are for the search.
 
 
@@ -209,7 +210,7 @@ def _chart(lines: Sequence[_Line]) -> charts.Chart | None:
             low, high = robust.interval
             value = {"value": robust.value, "low": low, "high": high}
             points.append({"name": name, **value})
-    if not points:
+    if not 0 < len(points) <= _DRAWN:
         return None
     caption = "Points are robust accuracies, lines their 95 % intervals."
     return charts.intervals("robust", "Robust accuracy", caption, points)

@@ -344,7 +344,7 @@ def test_figures_are_those_in_the_folder(tmp_path):
     ("given", "out", "options", "says"),
     [
         (["nowhere"], "site", {}, r"runs=\['.*nowhere'\]; expected folders of runs"),
-        (["first"], "site", {"baseline": "none"}, "baseline=none; .* the runs: first"),
+        (["first"], "site", {"baseline": "none"}, "baseline=none; .* none is it"),
         (["first"], "first", {}, "out=.*first; expected a folder .*, found a run"),
         ([], "site", {}, r"runs=\[\]; expected"),
     ],
@@ -354,6 +354,26 @@ def test_bad_arguments(runs, given, out, options, says):
     with pytest.raises(ValueError, match=says):
         rj.report.site([runs / name for name in given], runs / out, **options)
     assert sorted(runs.glob("**/*")) == before
+
+
+@pytest.mark.parametrize(
+    "bad", [{"runs": 3}, {"runs": ["a", 3]}, {"baseline": 3}, {"title": 3}]
+)
+def test_arguments_of_other_types_are_named(bad, runs, tmp_path):
+    given = {"runs": [runs / "first"], "out": tmp_path / "site", **bad}
+    [name] = bad
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}(\[1\])?=3; expected"):
+        rj.report.site(**given)
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_baseline_is_known_by_its_path_before_its_name(runs, tmp_path):
+    made_runs.save(tmp_path / "first", made_runs.evaluated(left=(90, 50, 30)))
+    given = [runs / "first", tmp_path / "first"]
+    index = rj.report.site(given, tmp_path / "site", baseline=tmp_path / "first")
+    assert lines_of(index)["first"][8] == "baseline"  # The second, which stands last.
+    with pytest.raises(ValueError, match="more than one has this name"):
+        rj.report.site(given, tmp_path / "site", baseline="first")
 
 
 @pytest.mark.parametrize("name", ["jinja2", "altair", "vl_convert", "itables"])
