@@ -111,7 +111,13 @@ def _places(path: pathlib.Path) -> Iterator[pathlib.Path]:
         if (path / reading.FILE).exists()
         else sorted(path.glob(f"**/{reading.FILE}"))
     )
-    yield from (file.parent for file in below) if below else (path,)
+    yield from (f.parent for f in below if not _is_copy(f)) if below else (path,)
+
+
+def _is_copy(file: pathlib.Path) -> bool:
+    """Whether a record is the one that a page of a site offers."""
+    site = file.parent.parent
+    return site.name == "runs" and (site.parent / "assets" / "site.js").is_file()
 
 
 def _baseline(baseline: records.PathLike, runs: Sequence[Run]) -> Run:

@@ -287,6 +287,13 @@ def hostile(turn):
     return record
 
 
+def test_a_site_among_the_runs_is_not_read_as_runs(tmp_path):
+    made_runs.save(tmp_path / "one", made_runs.record())
+    for _ in range(2):
+        rj.report.site(tmp_path, tmp_path / "site")
+        assert os.listdir(tmp_path / "site" / "runs") == ["one"]
+
+
 def test_hostile_records_stay_texts(hostile_site):
     pages = sorted(hostile_site.glob("**/*.html"))
     assert len(pages) == 4
