@@ -42,6 +42,7 @@ def main(argv: list[str]) -> None:
     fewer = {"epochs": _EPOCHS.value}
     recipes = {n: train.recipe(r, fewer) for n, r in _RECIPES.items()}
     run = recording.Run("quickstart")
+    run.series["data"] = test.name
     nets = {name: _train(run, name, recipe) for name, recipe in recipes.items()}
     reports = {
         (name, threat.name): _attack(run, name, net, threat, plan, test)

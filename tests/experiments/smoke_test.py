@@ -314,7 +314,7 @@ def test_quickstart(command):
     assert len(accuracies) >= len(record["rows"])
     for value in accuracies:
         _check_proportion(value, 24)
-    kept = {"training", "curves_linf", "curves_l2", "evaluations"}
+    kept = {"data", "training", "curves_linf", "curves_l2", "evaluations"}
     assert set(record["series"]) == kept
     for norm in ("linf", "l2"):
         for curve in record["series"][f"curves_{norm}"].values():

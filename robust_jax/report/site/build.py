@@ -3,8 +3,9 @@
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from robust_jax.core import records
+from robust_jax.core import checks, records
 from robust_jax.report import reading
 from robust_jax.report.site import render, text
 from robust_jax.report.site.index_page import Bad, Run, check, index_page
@@ -34,13 +35,16 @@ def site(
         title: of the index.
     Returns: the path of index.html.
     Raises: ValueError: no run that can be read; a baseline that is none of them; a bad
-        folder. ImportError: the extra `pages` is not installed.
+        folder. TypeError: what is no path or no text. ImportError: the extra `pages`
+        is not installed.
 
     >>> rj.report.site(["out/quickstart", "out/evaluate"], "out/site")  # doctest: +SKIP
     PosixPath('out/site/index.html')
     """
     render.check_installed()
-    found, bad = _read([runs] if isinstance(runs, str | os.PathLike) else list(runs))
+    if title is not None:
+        checks.instance("title", title, str, "a text")
+    found, bad = _read(_paths(runs))
     base = None if baseline is None else _baseline(baseline, found)
     folder = records.prepare_out_dir(out)
     if (folder / reading.FILE).exists():
@@ -65,16 +69,23 @@ def site(
     return index
 
 
-def _read(paths: list[records.PathLike]) -> tuple[list[Run], list[Bad]]:
+def _paths(runs: Any) -> list[pathlib.Path]:
+    if isinstance(runs, str | os.PathLike):
+        return [pathlib.Path(runs)]
+    checks.instance("runs", runs, Sequence, "a list of the folders of runs")
+    for i, run in enumerate(runs):
+        checks.instance(f"runs[{i}]", run, str | os.PathLike, "the folder of a run")
+    return [pathlib.Path(run) for run in runs]
+
+
+def _read(paths: list[pathlib.Path]) -> tuple[list[Run], list[Bad]]:
     """The runs of the paths, and what could not be read; each run once.
 
     Raises: ValueError: no run among them.
     """
     places: list[tuple[pathlib.Path, dict]] = []
     bad: list[Bad] = []
-    for place in dict.fromkeys(
-        p for path in paths for p in _places(pathlib.Path(path))
-    ):
+    for place in dict.fromkeys(p for path in paths for p in _places(path)):
         try:
             places.append((place, text.printable(reading.read(place))))
         except ValueError as error:
@@ -100,16 +111,26 @@ def _places(path: pathlib.Path) -> Iterator[pathlib.Path]:
         if (path / reading.FILE).exists()
         else sorted(path.glob(f"**/{reading.FILE}"))
     )
-    yield from (file.parent for file in below) if below else (path,)
+    yield from (f.parent for f in below if not _is_copy(f)) if below else (path,)
+
+
+def _is_copy(file: pathlib.Path) -> bool:
+    """Whether a record is the one that a page of a site offers."""
+    site = file.parent.parent
+    return site.name == "runs" and (site.parent / "assets" / "site.js").is_file()
 
 
 def _baseline(baseline: records.PathLike, runs: Sequence[Run]) -> Run:
+    """The run of that path, else of that name."""
+    checks.instance("baseline", baseline, str | os.PathLike, "one of the runs")
     path = pathlib.Path(baseline)
     wanted = (path.parent if path.name == reading.FILE else path).resolve()
-    for run in runs:
-        if run.folder.resolve() == wanted or run.name == os.fspath(baseline):
-            return run
-    raise ValueError(
-        f"baseline={baseline}; expected one of the runs: "
-        f"{', '.join(run.name for run in runs)}"
-    )
+    found = [run for run in runs if run.folder.resolve() == wanted]
+    found = found or [run for run in runs if run.name == os.fspath(baseline)]
+    if len(found) != 1:
+        several = "more than one has this name" if found else "none is it"
+        raise ValueError(
+            f"baseline={os.fspath(baseline)}; expected one of the runs, and {several}: "
+            f"{', '.join(str(run.folder) for run in runs)}"
+        )
+    return found[0]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from robust_jax.core import extras
 from robust_jax.report.site import series
 from robust_jax.report.site.series import Points
-from robust_jax.report.site.text import slugs
+from robust_jax.report.site.text import printable, slugs
 
 # Okabe & Ito, "Color universal design" (2008), those that show on white and on black.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -248,7 +248,7 @@ def _drawn(name: str, title: str, caption: str, shown: Any) -> Chart:
     if spec.to_dict().get("height") is None:
         spec = spec.properties(height=_HEIGHT)
     look = {"view": {"stroke": None}, "background": "white"}
-    spec = json.loads(spec.properties(config=look).to_json(indent=None))
+    spec = printable(json.loads(spec.properties(config=look).to_json(indent=None)))
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     convert = extras.needed("vl_convert", "pages", "report.site")
     return Chart(name, title, caption, spec, convert.vegalite_to_svg(spec, version))

@@ -11,20 +11,21 @@ from robust_jax.report.site.results import Result, Trust
 
 _TITLES = (  # and whether the column is of numbers
     ("run", False),
-    ("model", False),
-    ("data", False),
-    ("threat", False),
-    ("plan", False),
-    ("n", True),
-    ("clean [95 %]", True),
-    ("robust [95 %]", True),
     ("verdict", False),
+    ("robust [95 %]", True),
+    ("clean [95 %]", True),
+    ("n", True),
+    ("model", False),
+    ("threat", False),
+    ("data", False),
+    ("plan", False),
     ("forwards + backwards", True),
     ("seconds", True),
     ("date (UTC)", False),
     ("experiment", False),
 )
 _FILTERS = ("experiment", "model", "data", "threat", "plan", "verdict")
+_DRAWN = 200  # More lines than that are no picture.
 _CHOICES = 30  # More texts than that are for the search.
 
 
@@ -123,12 +124,11 @@ def _cells(line: _Line) -> list[Cell]:
     date = results.date(run.record)
     return [
         Cell(run.name, run.name, href=f"runs/{run.slug}/index.html"),
-        *map(_text, (_short(found.model), line.data)),
-        *map(_text, (found.threat, found.plan)),
-        _number(found.n),
-        _share(found.clean),
-        _share(found.robust, found.certified),
         Cell(found.trust.verdict, found.trust.verdict, trust=found.trust),
+        _share(found.robust, found.certified),
+        _share(found.clean),
+        _number(found.n),
+        *map(_text, (_short(found.model), found.threat, line.data, found.plan)),
         _calls(found),
         _number(found.seconds, 1),
         Cell(date or table.MISSING, date),
@@ -209,7 +209,7 @@ def _chart(lines: Sequence[_Line]) -> charts.Chart | None:
             low, high = robust.interval
             value = {"value": robust.value, "low": low, "high": high}
             points.append({"name": name, **value})
-    if not points:
+    if not 0 < len(points) <= _DRAWN:
         return None
     caption = "Points are robust accuracies, lines their 95 % intervals."
     return charts.intervals("robust", "Robust accuracy", caption, points)

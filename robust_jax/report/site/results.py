@@ -72,8 +72,6 @@ def data(record: dict[str, Any]) -> str:
     recipe = series.get("recipe") or (series.get("checkpoint") or {}).get("recipe")
     learnt = recipe.get("dataset") if isinstance(recipe, dict) else None
     given = flags.get("images") or flags.get("dataset") or series.get("data") or learnt
-    if given is None and record["experiment"] == "quickstart":
-        return "digits"
     return "" if given is None else pathlib.PurePath(str(given)).name
 
 

@@ -133,19 +133,19 @@ def test_the_index_has_a_line_for_each_run(site):
     lines = lines_of(site / "index.html")
     assert list(lines) == ["first", "second", "third", "trained"]
     assert lines["first"] == [
-        "first", "net", "digits", "linf eps=0.1", "swift", "100",
-        str(Proportion(90, 100)), str(Proportion(50, 100)), "baseline", "holds up",
+        "first", "holds up", str(Proportion(50, 100)), "baseline",
+        str(Proportion(90, 100)), "100", "net", "linf eps=0.1", "digits", "swift",
         "1,000 + 500", "12.5", "2026-11-30 12:34", "evaluate",
     ]  # fmt: skip
-    assert lines["trained"][6:10] == ["–", "–", "–", "no claim"]
+    assert lines["trained"][1:5] == ["no claim", "–", "–", "–"]
 
 
 def test_differences_are_paired_where_the_images_are_the_same(site):
     lines = lines_of(site / "index.html")
     one, other = np.arange(100) < 30, np.arange(100) < 50
     found = differences.paired(one, other)
-    assert lines["second"][8] == f"{found} {found.how}" and found.value == -0.2
-    assert lines["third"][8] == "– other threat"
+    assert lines["second"][3] == f"{found} {found.how}" and found.value == -0.2
+    assert lines["third"][3] == "– other threat"
 
 
 def test_differences_without_the_images_are_unpaired(runs, tmp_path):
@@ -155,7 +155,7 @@ def test_differences_without_the_images_are_unpaired(runs, tmp_path):
         [tmp_path / "a", runs / "first"], tmp_path / "site", baseline="first"
     )
     found = differences.unpaired(Proportion(30, 100), Proportion(50, 100))
-    assert lines_of(index)["a"][8] == f"{found} unpaired"
+    assert lines_of(index)["a"][3] == f"{found} unpaired"
 
 
 def test_what_cannot_be_read_is_named(site):
@@ -287,6 +287,13 @@ def hostile(turn):
     return record
 
 
+def test_a_site_among_the_runs_is_not_read_as_runs(tmp_path):
+    made_runs.save(tmp_path / "one", made_runs.record())
+    for _ in range(2):
+        rj.report.site(tmp_path, tmp_path / "site")
+        assert os.listdir(tmp_path / "site" / "runs") == ["one"]
+
+
 def test_hostile_records_stay_texts(hostile_site):
     pages = sorted(hostile_site.glob("**/*.html"))
     assert len(pages) == 4
@@ -344,7 +351,7 @@ def test_figures_are_those_in_the_folder(tmp_path):
     ("given", "out", "options", "says"),
     [
         (["nowhere"], "site", {}, r"runs=\['.*nowhere'\]; expected folders of runs"),
-        (["first"], "site", {"baseline": "none"}, "baseline=none; .* the runs: first"),
+        (["first"], "site", {"baseline": "none"}, "baseline=none; .* none is it"),
         (["first"], "first", {}, "out=.*first; expected a folder .*, found a run"),
         ([], "site", {}, r"runs=\[\]; expected"),
     ],
@@ -354,6 +361,26 @@ def test_bad_arguments(runs, given, out, options, says):
     with pytest.raises(ValueError, match=says):
         rj.report.site([runs / name for name in given], runs / out, **options)
     assert sorted(runs.glob("**/*")) == before
+
+
+@pytest.mark.parametrize(
+    "bad", [{"runs": 3}, {"runs": ["a", 3]}, {"baseline": 3}, {"title": 3}]
+)
+def test_arguments_of_other_types_are_named(bad, runs, tmp_path):
+    given = {"runs": [runs / "first"], "out": tmp_path / "site", **bad}
+    [name] = bad
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}(\[1\])?=3; expected"):
+        rj.report.site(**given)
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_baseline_is_known_by_its_path_before_its_name(runs, tmp_path):
+    made_runs.save(tmp_path / "first", made_runs.evaluated(left=(90, 50, 30)))
+    given = [runs / "first", tmp_path / "first"]
+    index = rj.report.site(given, tmp_path / "site", baseline=tmp_path / "first")
+    assert lines_of(index)["first"][3] == "baseline"  # The second, which stands last.
+    with pytest.raises(ValueError, match="more than one has this name"):
+        rj.report.site(given, tmp_path / "site", baseline="first")
 
 
 @pytest.mark.parametrize("name", ["jinja2", "altair", "vl_convert", "itables"])

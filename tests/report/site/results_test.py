@@ -100,6 +100,8 @@ def test_the_data_as_far_as_they_are_known():
     assert results.data(named) == "own.npz"
     learnt = made_runs.record(flags={}, series={"recipe": {"dataset": "mnist"}})
     assert results.data(learnt) == "mnist"
+    told = made_runs.record(flags={}, series={"data": "digits"})
+    assert results.data(told) == "digits"
     assert results.data(made_runs.record(flags={})) == ""
 
 
