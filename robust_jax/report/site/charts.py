@@ -1,6 +1,5 @@
 """Charts of a record by Altair: a specification for the page, and the same as SVG."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +15,8 @@ _WIDTH, _HEIGHT, _STEP = (
     260,
     22,
 )  # of the still picture; on the page the width is the page's
+_HEAD, _TAIL = 26, 18  # Letters of a long name that its label keeps.
+_LETTERS = _HEAD + 1 + _TAIL
 _DASHES = ([1, 0], [6, 3], [2, 2])  # A round of the colours each.
 _SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 
@@ -69,9 +70,11 @@ def funnel(rows: list[dict[str, Any]], name: str, title: str) -> Chart:
 def intervals(name: str, title: str, caption: str, points: Points) -> Chart:
     """Robust accuracies with their intervals, a line for each name."""
     alt = _altair()
-    order = [point["name"] for point in points]
+    labels = _labels([point["name"] for point in points])
+    points = [{**point, "label": labels[point["name"]]} for point in points]
+    order = [point["label"] for point in points]
     base = alt.Chart(alt.Data(values=points)).encode(
-        y=alt.Y("name:N", sort=order, title=None, axis=alt.Axis(labelLimit=260)),
+        y=alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=0)),
         tooltip=[alt.Tooltip("name:N", title="of"), *_shares("value", "low", "high")],
     )
     scale = alt.Scale(domain=[0, 1])
@@ -93,6 +96,16 @@ def so_far(points: Sequence[Any]) -> Chart:
     band = band.encode(x="seconds:Q", y="low:Q", y2="high:Q", color=_colour(values))
     title, caption = "Robust accuracy so far", "An upper bound, with 95 % intervals."
     return _drawn("so_far", title, caption, alt.layer(band, lines))
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Names without the middle of long ones, which Vega would take a second to cut."""
+    made: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        short = name if len(name) <= _LETTERS else f"{name[:_HEAD]}…{name[-_TAIL:]}"
+        same = sum(label.partition("\u00a0")[0] == short for label in made.values())
+        made[name] = f"{short}\u00a0({same + 1})" if same else short
+    return made
 
 
 def _altair() -> Any:
@@ -221,6 +234,7 @@ def _colour(points: Points) -> Any:
 def _legend() -> Any:
     """One for colours, shapes and dashes; below, since pages are narrow."""
     look = {"orient": "bottom", "columns": 2, "labelLimit": 260, "symbolOpacity": 1}
+    look["symbolLimit"] = 0  # Else Vega leaves out all beyond 30, and warns.
     return _altair().Legend(title=None, **look)
 
 
@@ -244,11 +258,11 @@ def _scale(names: list[str], values: Sequence[Any], each: int) -> Any:
 
 def _drawn(name: str, title: str, caption: str, shown: Any) -> Chart:
     alt = _altair()
-    spec = shown.properties(width=_WIDTH)
-    if spec.to_dict().get("height") is None:
-        spec = spec.properties(height=_HEIGHT)
     look = {"view": {"stroke": None}, "background": "white"}
-    spec = printable(json.loads(spec.properties(config=look).to_json(indent=None)))
+    # Altair has checked each part when it was made, and the converter reads the whole.
+    spec = shown.properties(width=_WIDTH, config=look).to_dict(validate=False)
+    spec = printable(spec)
+    spec.setdefault("height", _HEIGHT)
     version = ".".join(alt.SCHEMA_VERSION.lstrip("v").split(".")[:2])
     convert = extras.needed("vl_convert", "pages", "report.site")
     return Chart(name, title, caption, spec, convert.vegalite_to_svg(spec, version))

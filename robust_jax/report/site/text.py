@@ -13,7 +13,8 @@ _LONGEST = 48  # letters of a slug
 # Vega's converter ends the process at a control character; pages cannot show them, nor
 # halves of surrogate pairs.
 _UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+    "\ud800-\udfff\ufffe\uffff]"
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # What spreadsheets calculate.
 
