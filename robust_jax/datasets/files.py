@@ -4,6 +4,7 @@ Nothing in a file is executed: arrays of Python objects, which NumPy would unpic
 refused.
 """
 
+import dataclasses
 import os
 import pathlib
 import warnings
@@ -70,9 +71,9 @@ def from_npz(
 def from_folder(path: PathLike) -> Dataset:
     """A folder with a sub-folder of PNGs or JPEGs for each class.
 
-    Classes are numbered in the order of the sub-folders' names; where all names are
-    numbers, they are the numbers of the classes. Images are in the order of class and
-    name, [N, H, W, 1] of grey ones, [N, H, W, 3] of colours.
+    Classes are numbered in the order of the sub-folders' names, which `classes` keeps;
+    where all names are numbers, they are the numbers of the classes. Images are in the
+    order of class and name, [N, H, W, 1] of grey ones, [N, H, W, 3] of colours.
 
     Args:
         path: the folder.
@@ -105,7 +106,9 @@ def from_folder(path: PathLike) -> Dataset:
                 )
     if not images:
         raise ValueError(f"images={path} has no PNG or JPEG in its sub-folders")
-    return _said(path, np.stack(images), np.array(labels), "", (0, 255))
+    data = _said(path, np.stack(images), np.array(labels), "", (0, 255))
+    names = () if are_numbers else tuple(folder.name for folder in classes)
+    return dataclasses.replace(data, classes=names)
 
 
 def _said(

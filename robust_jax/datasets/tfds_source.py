@@ -53,7 +53,17 @@ def load(name: str, split: str, data_dir: str | os.PathLike | None = None) -> Da
         return {"train": range(last), "validation": range(last, n)}.get(split, range(n))
 
     arrays = read(directory, "test" if split == "test" else "train", part)
-    return Dataset(name, split, *arrays, entry.num_classes, _SCALE)
+    names = _class_names(directory)
+    return Dataset(name, split, *arrays, entry.num_classes, _SCALE, names)
+
+
+def _class_names(directory: pathlib.Path) -> tuple[str, ...]:
+    """As tfds leaves them, one in a line; none where it does not."""
+    try:
+        text = (directory / "label.labels.txt").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ()
+    return tuple(text.splitlines())
 
 
 def data_root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:

@@ -31,6 +31,7 @@ class Dataset:
     ids: NDArray[np.uint64]  # [N], see core.ids; equal examples have equal ids
     num_classes: int
     scale: int  # the raw value of full intensity: 255, 16 for the digits, 1 of floats
+    classes: tuple[str, ...] = ()  # their names in order, if they are known
 
     __repr__ = brief
     _repr_html_ = brief_html

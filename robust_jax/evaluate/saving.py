@@ -112,6 +112,12 @@ def names_of(found: "Report", classes: Any) -> list[str] | None:
     return names
 
 
+def fitting(found: "Report", classes: Sequence[str]) -> list[str] | None:
+    """A data set's names of classes, if the model has as many."""
+    logits = found.made_by.examples.logits
+    return list(classes) if len(classes) == logits.shape[1] else None
+
+
 def write_data(
     found: "Report", folder: pathlib.Path, classes: Sequence[str] | None = None
 ) -> list[PageFigure]:

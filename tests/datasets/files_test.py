@@ -118,6 +118,7 @@ def test_a_folder_by_class(folder):
     (folder / "cat" / ".DS_Store").touch()
     data = datasets.from_folder(folder)
     assert data.labels.tolist() == [0, 1, 1] and data.name == folder.name
+    assert data.classes == data.take([0]).classes == ("ant", "cat")
     np.testing.assert_array_equal(data.images[..., 0], GREY[[2, 1, 0]])
 
 
@@ -125,6 +126,7 @@ def test_names_that_are_numbers_are_the_classes(folder):
     written(folder, ["10/a.png", "2/b.jpg"], mode="RGB")
     data = datasets.from_folder(folder)
     assert set(data.labels.tolist()) == {2, 10} and data.num_classes == 11
+    assert data.classes == ()
     assert data.images.shape == (2, 5, 4, 3)
 
 

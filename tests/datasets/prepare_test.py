@@ -13,6 +13,15 @@ from robust_jax.datasets.catalog import CATALOG
 from robust_jax.datasets.prepare import prepare
 from tests.datasets.archives import WRITERS, write_cifar10, write_idx
 
+NAMES = {  # Of the data sets that have some.
+    "fashion_mnist": (
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+        "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+    ),
+    "cifar10": tuple(map(str, range(10))),
+    "cifar100": tuple(f"fine{k}" for k in range(100)),
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_official_archive_comes_back_exactly(name, tmp_path):
@@ -41,6 +50,7 @@ def test_an_official_archive_comes_back_exactly(name, tmp_path):
             np.testing.assert_array_equal(got[i][0], image)
             assert got[i][1] == label
     assert loaded["test"].num_classes == CATALOG[name].num_classes
+    assert loaded["test"].classes == loaded["train"].classes == NAMES.get(name, ())
     assert sorted(p.name for p in (tmp_path / "data").iterdir()) == [
         directory.parent.name
     ]
