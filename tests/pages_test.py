@@ -22,7 +22,7 @@ QUICK = {'plan="swift"': 'plan="basic", audit=False'}
 LESS = {'"epochs": 12}': '"epochs": 1, "data.batch_size": 256}', "200]": "20]"}
 SHORTER = {
     "README.md": SETTING | QUICK,
-    "docs/reports.md": {  # tests/report/site_test.py makes such a site.
+    "docs/reports.md": {  # tests/report/site makes such sites.
         'rj.report.site(["out/linear", "out/sharper"], "out/site", '
         'baseline="out/linear")': ""
     },
