@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 from tests import page_commands, page_files
 from tests.doctests_test import Checker
 
+os.environ.setdefault("MPLBACKEND", "agg")  # Figures of pages open no window.
+
 ROOT = pathlib.Path(__file__).parents[1]
 PYTHON = ("python", "{code-cell} ipython3", "{code-cell} python")
 SHELL = ("sh", "")

@@ -5,7 +5,8 @@ usage: python tools/quick.py [SINCE]
 Changed is what differs from the commit SINCE, or from the upstream branch, or from
 HEAD, and what git does not know yet. Of a module these are the tests that mirror it and
 those of its package that use it, or all of its package where there are none; of an
-attack its part of the contract too. Layers above are left to `make test`.
+attack its part of the contract too; of a page all that builds and runs pages. Layers
+above are left to `make test`.
 """
 
 import ast
@@ -20,6 +21,7 @@ ALWAYS = tuple(
     f"tests/{name}_test.py"
     for name in ("architecture", "doctests", "imports", "public_api")
 )
+PAGES = ("tests/docs_test.py", "tests/pages_test.py")
 CONTRACT = "tests/attacks/contract_test.py"
 
 
@@ -55,6 +57,8 @@ def chosen(root: pathlib.Path, changed: Iterable[str]) -> set[str]:
     for path in map(pathlib.PurePosixPath, changed):
         if path.name.endswith("_test.py"):
             found |= {str(path)} if (root / path).exists() else set()
+        elif path.parts[0] == "docs" or path.name in ("README.md", "CONTRIBUTING.md"):
+            found |= {test for test in PAGES if (root / test).exists()}
         elif path.suffix == ".py" and path.parts[0] == "tests":
             found |= _users(root, "tests", path)
         elif path.parts[0] in ("robust_jax", "experiments", "tools"):

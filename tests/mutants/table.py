@@ -43,7 +43,7 @@ class Mutant(NamedTuple):
 
     @property
     def package(self) -> str:
-        """The package of the library, or "experiments"."""
+        """The package of the library, "experiments" or "docs"."""
         first, second, *_ = self.file.split("/")
         return second if first == "robust_jax" else first
 

@@ -20,6 +20,7 @@ TESTS = {
     "attacks/contract_test.py": "attacks.fast, attacks.slow\n",
     "experiments/smoke_test.py": 'run("train")\n',
     "core/drive_test.py": "",
+    "pages_test.py": "",
 }
 
 
@@ -44,7 +45,9 @@ def tree(tmp_path):
         ("tests/attacks/helper.py", {"tests/attacks/helped_test.py"}),
         ("tests/core/drive_test.py", {"tests/core/drive_test.py"}),
         ("tests/core/gone_test.py", set()),
-        ("README.md", set()),
+        ("CHANGELOG.md", set()),
+        ("README.md", {"tests/pages_test.py"}),
+        ("docs/tutorials/attack.md", {"tests/pages_test.py"}),
     ],
 )
 def test_a_module_has_its_mirror_and_its_users(tree, changed, files):
