@@ -159,7 +159,7 @@ def extras_named():
 
 
 def test_an_extra_that_a_sentence_names_brings_the_package(made):
-    owners, calls = metadata.packages_distributions(), set(extras_named())
+    owners, calls = environments.owners(), set(extras_named())
     packages = {extra: environments.brought(made[1], extra) for _, extra, _ in calls}
     for module, extra, file in calls - {("robustbench", "torch", "loaders.py")}:
         names = {canonicalize_name(name) for name in owners.get(module, [module])}
