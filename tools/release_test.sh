@@ -44,15 +44,4 @@ grep -q '"robust": 0.0.*"unguarded": {}' "$work/said" || { cat "$work/said" && e
 
 pip install --quiet "$wheel[data,train]"
 echo "data and train: $(packages) packages, $(($(megabytes) - empty)) MB"
-"$work/venv/bin/python" -P - "$here/README.md" <<'PROGRAM'
-import pathlib
-import re
-import sys
-import time
-
-names, text = {}, pathlib.Path(sys.argv[1]).read_text()
-for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
-    start = time.perf_counter()
-    exec(block, names)
-    print(f"README, {block.splitlines()[0]}: {time.perf_counter() - start:.0f} s")
-PROGRAM
+"$work/venv/bin/python" -P "$here/tests/release/readme_tasks.py" "$here/README.md"

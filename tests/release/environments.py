@@ -1,19 +1,20 @@
 """Wheel and sdist, and environments into which the wheel is installed, offline.
 
-What `pip install` would bring is linked from the environment of the tests, file by
-file: the packages that the wheel's metadata asks for, and those that these ask for,
-each in a version that is allowed. The wheel itself is installed by pip.
-`tools/release_test.sh` does the same from a package index.
+What `pip install` would bring is linked from the environment of the tests: the
+packages that the wheel's metadata asks for, and those that these ask for, each in a
+version that is allowed. The wheel itself is installed by pip. `tools/release_test.sh`
+does the same from a package index.
 """
 
 import email
+import functools
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 
 from packaging.requirements import Requirement
@@ -136,13 +137,23 @@ class Environment:
 
 
 def _link(package: metadata.Distribution, site: pathlib.Path) -> None:
+    """Links folders whole, but for those that several packages share."""
     for file in package.files or ():
-        if file.parts[0] == "..":  # Programs and data outside site-packages.
+        top = file.parts[0]
+        if top in ("..", "__pycache__"):  # Programs, and what Python compiles anew.
             continue
-        target = site / file
-        target.parent.mkdir(parents=True, exist_ok=True)
+        is_shared = len(set(owners().get(top, ()))) > 1
+        target = site / (file if is_shared else top)
         if not target.exists():
-            target.symlink_to(pathlib.Path(package.locate_file(file)))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = package.locate_file(file if is_shared else top)
+            target.symlink_to(pathlib.Path(source))
+
+
+@functools.cache
+def owners() -> Mapping[str, list[str]]:
+    """The packages of each importable name of the tests' environment."""
+    return metadata.packages_distributions()
 
 
 def _run(command: list[str | os.PathLike[str]], cwd: pathlib.Path) -> None:

@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 from packaging.utils import canonicalize_name
 
+from tests.pages_test import SHORTER
 from tests.release import environments
 from tests.release.environments import ROOT, Environment
 
 CORE_WORK = pathlib.Path(__file__).with_name("core_work.py")
+README_TASKS = pathlib.Path(__file__).with_name("readme_tasks.py")
 MOST_PACKAGES = 30
 # What is asked of an extra where only the core is, and which one the sentence names.
 MISSING = {
@@ -159,7 +161,7 @@ def extras_named():
 
 
 def test_an_extra_that_a_sentence_names_brings_the_package(made):
-    owners, calls = metadata.packages_distributions(), set(extras_named())
+    owners, calls = environments.owners(), set(extras_named())
     packages = {extra: environments.brought(made[1], extra) for _, extra, _ in calls}
     for module, extra, file in calls - {("robustbench", "torch", "loaders.py")}:
         names = {canonicalize_name(name) for name in owners.get(module, [module])}
@@ -244,20 +246,18 @@ def test_a_command_without_its_extra_is_one_sentence(core, tmp_path):
 
 
 def test_the_tasks_of_the_readme_run_where_it_is_installed(made, tmp_path):
-    """As in `readme_test.py`, which is copied: the checkout is not in reach."""
-    packages = environments.wanted(made[1], ["data", "train"], ["pytest"])
+    """On less data, as in `pages_test.py`; the checkout is not in reach."""
+    packages = environments.wanted(made[1], ["data", "train"])
     installed = Environment(tmp_path / "venv", made[1], packages)
-    away = tmp_path / "away"
-    (away / "tests").mkdir(parents=True)
-    shutil.copy(ROOT / "README.md", away)
-    shutil.copy(ROOT / "tests" / "readme_test.py", away / "tests")
-    told = "import robust_jax\n\ndef pytest_report_header():\n"
-    (away / "conftest.py").write_text(f"{told}    return robust_jax.__file__\n")
-    (away / "pytest.ini").write_text("[pytest]\nmarkers = full\n")
-    done = installed.run(
-        away, "python", "-P", "-m", "pytest", "-k", "as_printed and not guide",
-        "-p", "no:cacheprovider", "--import-mode=importlib", "tests/readme_test.py",
-    )  # fmt: skip
+    text = (ROOT / "README.md").read_text()
+    for old, new in SHORTER["README.md"].items():
+        text = text.replace(old, new)
+    page = tmp_path / "README.md"
+    page.write_text(text)
+    done = installed.run(tmp_path, "python", "-P", str(README_TASKS), str(page))
     shutil.rmtree(tmp_path / "venv")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert str(tmp_path / "venv") in done.stdout and " 5 passed" in done.stdout
+    assert done.stdout.count("\nran ") + done.stdout.startswith("ran ") == 6
+    assert "found (80, 8, 8, 1)" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-1].startswith(str(tmp_path / "venv"))
+    assert (tmp_path / "out" / "my_net" / "record.json").exists()
