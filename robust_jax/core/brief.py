@@ -4,6 +4,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 _MANY = 8  # Items of a container that are shown, then how many more there are.
 
 
@@ -35,6 +37,8 @@ def shape_of(value: Any) -> str:
     """
     if hasattr(value, "dtype") and getattr(value, "shape", None):
         return f"{value.dtype}{list(value.shape)}"
+    if isinstance(value, np.generic):
+        return repr(value.item())
     if isinstance(value, Mapping):
         pairs = [f"{key!r}: {shape_of(item)}" for key, item in _first(value.items())]
         return f"{{{_joined(pairs, len(value))}}}"
@@ -48,7 +52,8 @@ def shape_of(value: Any) -> str:
 
 def _fields(record: Any) -> list[tuple[str, Any]]:
     names = getattr(record, "_fields", None) or record.__dataclass_fields__
-    return [(name, getattr(record, name)) for name in names]
+    public = (name for name in names if not name.startswith("_"))
+    return [(name, getattr(record, name)) for name in public]
 
 
 def _first(items: Any) -> list[Any]:

@@ -1,27 +1,18 @@
-"""Tables in HTML, for pages and for notebooks; all text is escaped, no script."""
+"""Results in HTML, for notebooks; all text is escaped, no script."""
 
 import html
 from collections.abc import Sequence
 
 from robust_jax.report.table import Column, Row, make_cells
 
-_RIGHT = ' style="text-align: right"'  # A notebook has no style of ours.
+# A notebook has no style of ours, and puts all on the right.
+_RIGHT, _LEFT = (f' style="text-align: {side}"' for side in ("right", "left"))
 
 
-def table(
-    rows: Sequence[Row],
-    columns: Sequence[Column] | None = None,
-    numeric: str = ' class="number"',
-) -> str:
-    """Rows as a table.
-
-    Args:
-        rows: one mapping per line.
-        columns: all keys of the rows by default.
-        numeric: the attributes of a cell in a column of numbers.
-    """
+def table(rows: Sequence[Row], columns: Sequence[Column] | None = None) -> str:
+    """Rows as a table; all their keys by default."""
     cells = make_cells(rows, columns)
-    sides = [numeric if right else "" for right in cells.numeric]
+    sides = [_RIGHT if right else _LEFT for right in cells.numeric]
 
     def line(tag: str, texts: Sequence[str]) -> str:
         inner = "".join(
@@ -48,7 +39,7 @@ def notebook(
     (True, True)
     """
     below = "".join(f"<p>{html.escape(line)}</p>\n" for line in lines)
-    cells = table(rows, columns, _RIGHT) if rows else ""
+    cells = table(rows, columns) if rows else ""
     return (
         f"<div>\n<p><strong>{html.escape(verdict)}</strong></p>\n{cells}{below}</div>\n"
     )

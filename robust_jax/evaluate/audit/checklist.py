@@ -96,6 +96,9 @@ class Audit:
         lines = [table.for_terminal(self.rows(), _COLUMNS), *flags, self.summary()]
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        return f"Audit({self.summary()})"
+
     def _repr_html_(self) -> str:
         lines = [f"{f.number}, {f.name}: {f.says} {f.remedy}" for f in self.flags]
         return markup.notebook(self.summary(), self.rows(), _COLUMNS, lines)
