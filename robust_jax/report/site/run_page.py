@@ -3,6 +3,7 @@
 import json
 import pathlib
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 from typing import Any, NamedTuple
 
 from robust_jax.report import table
@@ -42,6 +43,19 @@ def write_run(
         folder: of the run.
         place: of the page.
     """
+    with futures.ThreadPoolExecutor(1) as thread:
+        # Both leave Python to the other while they unpack and convert.
+        found = thread.submit(images.browser, record, folder)
+        shown = _written(record, folder, place)
+    shown["images"] = found.result()
+    page = render.page("run.html", "../../assets/", **_common(record), **shown)
+    render.write(place / "index.html", page)
+
+
+def _written(
+    record: dict[str, Any], folder: pathlib.Path, place: pathlib.Path
+) -> dict[str, Any]:
+    """What a page shows, but for its images, with the files that it offers written."""
     judged = _judged(record, drawn=True)
     drawn = charts.of_record(record)
     every = [*(each.chart for each in judged if each.chart), *drawn]
@@ -52,20 +66,17 @@ def write_run(
         downloads.copied(file, place / links[file])
     offered = downloads.offered(record, folder, place, every)
     offered += [downloads.Download(link, link) for link in links.values()]
-    shown = {
+    return {
         "judged": judged,
         "charts": drawn,
         "parts": [
             *map(_table_part, _tables(record)),
             *map(_drawing_part, drawings.beside(record, files, links)),
         ],
-        "images": images.browser(record, folder),
         "downloads": offered,
         "scripts": ["charts.js", "site.js"],
         "home": "../../index.html",
     }
-    page = render.page("run.html", "../../assets/", **_common(record), **shown)
-    render.write(place / "index.html", page)
 
 
 def alone(
