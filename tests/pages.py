@@ -135,6 +135,7 @@ def place(page: str) -> Iterator[pathlib.Path]:
     path = list(sys.path)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         sys.path.insert(0, folder)
+        sys.modules.pop("mynets", None)  # Another page's.
         FILES.get(page, lambda: None)()
         try:
             yield pathlib.Path(folder)
