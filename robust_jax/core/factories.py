@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 import jax
 import numpy as np
 
-from robust_jax.core import kinds
+from robust_jax.core import kinds, signatures
 from robust_jax.core.closures import Mark
 
 _P = ParamSpec("_P")
@@ -193,7 +193,7 @@ def factory(*fixed: str) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
 
         @functools.wraps(function)
         def wrapper(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            bound = _bound(function.__name__, signature, args, kwargs)
+            bound = signatures.bound(function.__name__, signature, args, kwargs)
             bound.apply_defaults()
             bound.arguments |= {k: _plain(v) for k, v in bound.arguments.items()}
             for name, value in bound.arguments.items():
@@ -236,16 +236,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return tuple(map(_plain, value)) if type(value) is tuple else value
-
-
-def _bound(
-    name: str, signature: inspect.Signature, args: Any, kwargs: Any
-) -> inspect.BoundArguments:
-    try:
-        return signature.bind(*args, **kwargs)
-    except TypeError as error:
-        known = ", ".join(signature.parameters)
-        raise TypeError(f"{name}: {error}; expected some of {known}") from error
 
 
 def _unwrapped(value: Any) -> Any:

@@ -12,6 +12,7 @@ def as_function(model: Any) -> Any:
     """A module with its variables as a function in inference mode; others as they are.
 
     A module of Linen has to be bound to its variables. No library is imported for it.
+    Raises: TypeError: a module of PyTorch, which needs an example of its input.
     """
     kind = type(model)
     if outputs.is_module(kind, "flax.nnx"):
@@ -20,4 +21,9 @@ def as_function(model: Any) -> Any:
         return from_linen(*model.unbind())
     if outputs.is_module(kind, "equinox"):
         return from_equinox(model)
+    if outputs.is_module(kind, "torch"):
+        raise TypeError(
+            f"model is a {kind.__name__}, a module of PyTorch; pass "
+            "interop.from_torch(model, x[0]), or interop.wrap_torch(model)"
+        )
     return model

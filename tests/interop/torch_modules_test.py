@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from robust_jax import interop
+from robust_jax import evaluate, interop, threats
 from robust_jax.core import extras, origin
 from robust_jax.interop import torchax_reading
 from tests.torch_nets import Attention, Residual, groups, images, made
@@ -312,3 +312,9 @@ def test_a_missing_library_is_one_sentence(monkeypatch, missing):
             interop.from_torch(small(), EXAMPLE)
     finally:
         torchax_reading.libraries.cache_clear()
+
+
+def test_a_module_that_is_given_as_it_is_says_how_it_comes_in():
+    image, threat = np.zeros((2, 6), np.float32), threats.Linf(0.1)
+    with pytest.raises(TypeError, match=r"Small, a module of PyTorch; pass interop"):
+        evaluate.attack("pgd", small(), image, [0, 1], threat)
