@@ -237,6 +237,7 @@ def test_the_audit_shares_no_code_with_attacks_threats_or_margins():
     assert modules == {
         "robust_jax.core.boxes",
         "robust_jax.core.brief.brief",
+        "robust_jax.core.brief.brief_html",
         "robust_jax.core.closures",
         "robust_jax.core.compiling",
         "robust_jax.core.compiling.own_settings",

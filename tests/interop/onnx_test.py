@@ -311,7 +311,7 @@ def test_without_onnxruntime_the_reference_evaluator_compares(residual, monkeypa
 
 def test_without_onnx_a_sentence_says_what_to_install(residual, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r"pip install 'robust_jax\[onnx\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'robust-jax\[onnx\]'"):
         from_onnx(residual)
 
 

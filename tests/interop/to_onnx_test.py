@@ -120,7 +120,7 @@ def test_what_cannot_be_written_is_said_in_a_sentence(exported, name, reason):
 
 def test_without_jax2onnx_a_sentence_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)  # Wherever it is installed.
-    with pytest.raises(ImportError, match=r"pip install 'robust_jax\[onnx-export\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'robust-jax\[onnx-export\]'"):
         interop.to_onnx(lambda x: x, np.zeros(3), tmp_path / "net.onnx")
     assert not [*tmp_path.iterdir()]
 
