@@ -2,6 +2,8 @@
 
 import math
 import pathlib
+import zipfile
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -69,9 +71,9 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def verdicts(path: pathlib.Path) -> dict[int, bool] | None:
     """Whether each image holds, by its id; None without such a file."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             ids, winner = arrays["ids"], arrays["winner"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
         return None
     if ids.shape != winner.shape or ids.ndim != 1 or len(np.unique(ids)) < len(ids):
         return None

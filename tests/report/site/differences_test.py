@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from robust_jax.core.metrics import Proportion
+from robust_jax.report import examples
 from robust_jax.report.site import differences
 
 
@@ -65,3 +66,12 @@ def test_verdicts_of_a_file(tmp_path):
     assert differences.verdicts(path) is None  # Whose is the verdict?
     path.write_bytes(b"no archive")
     assert differences.verdicts(path) is None
+
+
+@pytest.mark.parametrize("damaged", [b"", b"PK\x03\x04 cut off"])
+def test_damaged_examples_give_no_verdicts_and_a_sentence(tmp_path, damaged):
+    path = tmp_path / "adversarial.npz"
+    path.write_bytes(damaged)
+    assert differences.verdicts(path) is None
+    with pytest.raises(ValueError, match="cannot be read"):
+        examples._read(path)
