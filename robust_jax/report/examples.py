@@ -44,9 +44,10 @@ def pairs_of(runs: Sequence[Run]) -> Pairs:
     if is_first:
         images = [np.moveaxis(some, 1, -1) for some in images]
     clean, adversarial = (_checked(some) for some in images)
-    classes = series.get("classes")
+    classes: Any = series.get("classes")
+    is_known = isinstance(classes, list | tuple) and _most(arrays) < len(classes)
     before, after = (
-        [classes[k] if classes else int(k) for k in arrays[name][lost]]
+        [classes[k] if is_known else int(k) for k in arrays[name][lost]]
         for name in ("predicted", "predicted_adv")
     )
     return Pairs(clean, adversarial, before, after)
@@ -64,7 +65,14 @@ def _arrays_of(run: Run) -> Mapping[str, NDArray[Any]]:
         _refuse(
             f"its arrays lack {', '.join(missing)}, which an older version left out"
         )
+    if len({len(found[name]) for name in _NAMES}) > 1:
+        _refuse("its arrays are not of the same examples")
     return found
+
+
+def _most(arrays: Mapping[str, NDArray[Any]]) -> int:
+    """The largest class that was answered."""
+    return int(max(arrays[name].max() for name in ("predicted", "predicted_adv")))
 
 
 def _read(path: pathlib.Path) -> dict[str, NDArray[Any]]:

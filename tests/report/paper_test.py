@@ -200,9 +200,20 @@ def test_examples_are_those_that_broke_with_the_names_of_their_classes(tmp_path)
     assert said == ["b", "d", EVIL, "b"]
 
 
+@pytest.mark.parametrize("classes", [["a", "b"], "abcd", 7, None])
+def test_answers_beyond_the_names_are_numbers(tmp_path, classes):
+    folder = write_arrays(tmp_path)
+    given = {} if classes is None else {"classes": classes}
+    records.write_json(folder / "record.json", record(**given))
+    made = report.figure("examples", folder)
+    said = [axes.get_xlabel() for axes in made.axes[:4]]
+    assert said == ["1", "3", "2", "1"]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"winner": np.array([-1, 0])}, "are not of the same examples"),
         ({"predicted": None}, "its arrays lack predicted, which an older version left"),
         ({"winner": np.full(4, -1)}, "no example broke"),
         ({"x": np.zeros((4, 25))}, "are no images"),

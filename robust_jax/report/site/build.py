@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +13,6 @@ from robust_jax.report.site.index_page import Bad, Run, check, index_page
 from robust_jax.report.site.run_page import write_run
 
 _TITLE = "Robustness of models"
-_ODD = (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError)
 
 
 def site(
@@ -60,7 +60,10 @@ def site(
             check(run)
             write_run(run.record, run.folder, place)
             shown.append(run)
-        except _ODD as error:  # A record of the right keys may hold anything in them.
+        except (OSError, MemoryError):  # Of this machine, not of the run.
+            raise
+        except Exception as error:  # A record of the right keys may hold anything.
+            shutil.rmtree(place)
             said = " ".join(str(error).split())
             bad.append(Bad(str(run.folder), f"{type(error).__name__}: {said}"))
     index = folder / "index.html"
