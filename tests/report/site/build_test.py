@@ -1,6 +1,5 @@
 """A site on disk: its files, links, policy, and what hostile records cannot do."""
 
-import functools
 import html.parser
 import itertools
 import json
@@ -16,7 +15,7 @@ import pytest
 import robust_jax as rj
 from robust_jax.core import records
 from robust_jax.core.metrics import Proportion
-from robust_jax.report.site import build, differences
+from robust_jax.report.site import differences
 from tests import made_runs
 
 PAYLOADS = (
@@ -324,36 +323,6 @@ def test_odd_values_leave_a_run_out_and_not_the_others(runs, tmp_path):
     index = rj.report.site(given, tmp_path / "site", baseline="odd")
     assert list(lines_of(index)) == ["first"]
     assert "odd: KeyError" in Page(index).text
-
-
-class OfALibraryError(Exception):
-    """What any library may raise of one run."""
-
-
-@pytest.mark.parametrize(
-    ("error", "is_of_the_run"),
-    [(OfALibraryError("no chart"), True), (OSError("no space left"), False)],
-)
-def test_what_a_library_raises_of_a_run_leaves_that_out(
-    runs, tmp_path, monkeypatch, error, is_of_the_run
-):
-    whole = build.write_run
-
-    def write(record, folder, place):
-        whole(record, folder, place)
-        if folder.name == "first":
-            raise error
-
-    monkeypatch.setattr(build, "write_run", write)
-    made = functools.partial(rj.report.site, runs, tmp_path / "site")
-    if not is_of_the_run:
-        with pytest.raises(OSError, match="no space left"):
-            made()
-        return
-    index = made()
-    assert "first" not in lines_of(index) and lines_of(index)
-    assert "first: OfALibraryError: no chart" in Page(index).text
-    assert not (tmp_path / "site" / "runs" / "first").exists()
 
 
 def test_figures_are_those_in_the_folder(tmp_path):
