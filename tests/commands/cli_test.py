@@ -84,6 +84,11 @@ def test_a_net_of_the_working_directory_is_found(monkeypatch, capsys, tmp_path):
     assert found[0]() == 7 and found[1]([7]) == "[7]"
 
 
+def test_completion_says_how_it_is_used(monkeypatch, capsys):
+    code, out, err = ended(monkeypatch, capsys, "completion", "--help")
+    assert (code, err) == (0, "") and 'eval "$(robust-jax completion bash)"' in out
+
+
 @pytest.mark.parametrize("arguments", [(), ("tcsh",), ("bash", "zsh")])
 def test_a_shell_that_is_not_known(monkeypatch, capsys, arguments):
     code, out, err = ended(monkeypatch, capsys, "completion", *arguments)
