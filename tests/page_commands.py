@@ -53,7 +53,7 @@ def run(trial: Trial, folder: pathlib.Path) -> subprocess.CompletedProcess[str]:
     variables = {
         **os.environ,
         "PATH": f"{programs}:{os.environ['PATH']}",
-        "PYTHONPATH": f"{folder}:{ROOT}",
+        "PYTHONPATH": str(ROOT),
     }
     return subprocess.run(
         trial.of if trial.how == "as" else trial.command,

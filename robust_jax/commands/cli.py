@@ -4,6 +4,7 @@
 """
 
 import importlib
+import os
 import sys
 from importlib import metadata
 
@@ -47,6 +48,7 @@ def main() -> None:
         completion.main(rest, COMMANDS)
         return
     sys.argv = [f"{PROGRAM} {name}", *rest]
+    sys.path.append(os.getcwd())  # Of --model=torch:mynets:Net; shadows nothing there.
     run(name)
 
 

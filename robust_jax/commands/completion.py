@@ -38,6 +38,9 @@ def main(arguments: list[str], commands: Mapping[str, str]) -> None:
         arguments: the shell's name alone.
         commands: names with what they are about.
     """
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__.strip())
+        return
     try:
         if len(arguments) != 1:
             raise ValueError(f"expected one of {', '.join(_SHELLS)}; name your shell")

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from absl import logging
 from jax.tree_util import Partial
 from numpy.typing import NDArray
 
@@ -65,7 +66,14 @@ def torch(name: str, given: Given) -> Partial:
     """A module of PyTorch, with the weights of a file if one is given."""
     extras.needed("torch", "torch", "a model of torch")
     module = _made(named_function(name, "model"), name)
-    return of_torch(f"torch:{name}", module, given)
+    model = of_torch(f"torch:{name}", module, given)
+    if given.weights is None:
+        logging.warning(
+            "model=torch:%s without weights is what its factory makes; pass "
+            "weights=FILE if that is not trained",
+            name,
+        )
+    return model
 
 
 def of_torch(source: str, module: Any, given: Given) -> Partial:

@@ -33,6 +33,12 @@ _DTYPES = {  # safetensors' names
     "U8": np.dtype("u1"),
     "U32": np.dtype("<u4"),
 }
+_TORCH = "of PyTorch, name the model torch:package.module:factory, and weights={}"
+_ELSEWHERE = {  # By the ending: how `load_model` and --model take it.
+    ".onnx": "of ONNX, name the model onnx:{}",
+    ".pt": _TORCH,
+    ".pth": _TORCH,
+}
 
 
 class Content(NamedTuple):
@@ -74,7 +80,8 @@ def read(path: pathlib.Path) -> Content:
         if head[8:] != _START:
             raise ValueError(
                 f"path={path}; expected a checkpoint written by models.save, found "
-                "another kind of file or the first bytes of one; check the name"
+                "another kind of file or the first bytes of one; "
+                + _ELSEWHERE.get(path.suffix, "check the name").format(path)
             )
         raw = head + file.read()
     length, header, data = _parts(raw)

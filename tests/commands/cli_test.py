@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from robust_jax.commands import cli
+from robust_jax.core import factory_names
 
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = sorted(set(cli.COMMANDS) - {"completion"})
@@ -61,6 +62,31 @@ def test_an_unknown_command_names_the_nearest(monkeypatch, capsys):
     code, out, err = ended(monkeypatch, capsys, "evalute", "--eps=0.1")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("error: unknown command 'evalute'; did you mean 'evaluate'?")
+
+
+def test_a_net_of_the_working_directory_is_found(monkeypatch, capsys, tmp_path):
+    (tmp_path / "net_of_this_folder.py").write_text("def make():\n    return 7\n")
+    (tmp_path / "json.py").write_text("raise RuntimeError")  # Hides no library.
+    monkeypatch.chdir(tmp_path)
+    scripts_folder = pathlib.Path(sys.executable).parent  # As Python starts a script.
+    monkeypatch.setattr(sys, "path", [str(scripts_folder), *filter(None, sys.path)])
+    monkeypatch.delitem(sys.modules, "json")
+    found = []
+    monkeypatch.setattr(
+        cli,
+        "run",
+        lambda name: found.extend(
+            factory_names.named_function(spec, "model")
+            for spec in ("net_of_this_folder:make", "json:dumps")
+        ),
+    )
+    assert ended(monkeypatch, capsys, "evaluate")[0] == 0
+    assert found[0]() == 7 and found[1]([7]) == "[7]"
+
+
+def test_completion_says_how_it_is_used(monkeypatch, capsys):
+    code, out, err = ended(monkeypatch, capsys, "completion", "--help")
+    assert (code, err) == (0, "") and 'eval "$(robust-jax completion bash)"' in out
 
 
 @pytest.mark.parametrize("arguments", [(), ("tcsh",), ("bash", "zsh")])

@@ -47,6 +47,7 @@ BAD = [
     ("train --set attack.steps=many", "attack.steps='many'; expected an integer"),
     ("train --set method.beta=2", "adversarial has no such number"),
     ("train --save_every=0", "save_every=0; expected an integer >= 1"),
+    ("evaluate", "error: --eps is missing; pass --eps=VALUE"),
     ("report", "runs=[]; expected folders of runs"),
     ("report nowhere --watch", "runs=nowhere; expected a run on its way"),
     ("report nowhere", "runs=['nowhere']; expected folders of runs"),

@@ -85,6 +85,15 @@ def test_a_module_of_pytorch_with_a_state_dict(torch_nets, spec):
     assert said.layout == "HWC" and said.parity.images == 3 and said.parity.is_close
 
 
+def test_a_module_without_weights_is_loaded_and_said_so(torch_nets, caplog):
+    folder, _ = torch_nets
+    given = {"images": IMAGES, "layout": "HWC"}
+    rj.load_model("torch:users_torch:Net", weights=folder / "net.pt", **given)
+    assert "without weights" not in caplog.text
+    rj.load_model("torch:users_torch:Net", **given)
+    assert "model=torch:users_torch:Net without weights" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("spec", "error", "said"),
     [

@@ -274,6 +274,19 @@ def test_of_another_file_the_first_bytes_are_read_alone(tmp_path):
     assert_refused(pathlib.Path("/dev/zero"), "another kind of file")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("net.onnx", "of ONNX, name the model onnx:.*net.onnx$"),
+        ("net.pt", "torch:package.module:factory, and weights=.*net.pt$"),
+        ("net.safetensors", "check the name$"),
+    ],
+)
+def test_another_kind_of_file_says_how_it_comes_in(tmp_path, name, said):
+    (tmp_path / name).write_bytes(b"another")
+    assert_refused(tmp_path / name, said)
+
+
 def test_a_later_format_is_named(path):
     raw = path.read_bytes()
     path.write_bytes(raw.replace(b'"version":"1"', b'"version":"2"'))

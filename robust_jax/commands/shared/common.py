@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging as python_logging
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -96,10 +97,16 @@ def _parse(argv: Sequence[str], module: ModuleType) -> list[str]:
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {_said(error)}", file=sys.stderr)
         sys.exit(2)
     except SystemExit:  # --help was given; absl leaves with 1.
         sys.exit(0)
+
+
+def _said(error: flags.Error) -> str:
+    said = " ".join(str(error).split())
+    missing = re.match(r"flag --(\w+)=None: .* must have a value", said)
+    return f"--{missing[1]} is missing; pass --{missing[1]}=VALUE" if missing else said
 
 
 counted: Callable[..., report.Progress[None]] = report.progress  # Of a total of items.
