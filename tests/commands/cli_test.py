@@ -3,7 +3,6 @@
 import configparser
 import json
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -112,7 +111,6 @@ def test_a_shell_completes_the_flags_of_each_command(scripts, shell):
     assert not any("--recipe" in line for line in of_attack)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -2,13 +2,12 @@
 
 import os
 import pathlib
-import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from robust_jax.core import checks, records
 from robust_jax.report import reading
-from robust_jax.report.site import render, text
+from robust_jax.report.site import place, render, text
 from robust_jax.report.site.index_page import Bad, Run, check, index_page
 from robust_jax.report.site.run_page import write_run
 
@@ -47,23 +46,19 @@ def site(
     found, bad = _read(_paths(runs))
     base = None if baseline is None else _baseline(baseline, found)
     folder = records.prepare_out_dir(out)
-    if (folder / reading.FILE).exists():
-        raise ValueError(
-            f"out={folder}; expected a folder for the site, found a run in it; choose "
-            f"another one, such as {folder / 'site'}"
-        )
+    place.check_apart(folder, [run.folder for run in found])
     render.write_assets(records.prepare_out_dir(folder / "assets"))
     shown = []
     for run in found:
-        place = records.prepare_out_dir(folder / "runs" / run.slug)
+        page = records.prepare_out_dir(folder / place.RUNS / run.slug)
         try:
             check(run)
-            write_run(run.record, run.folder, place)
+            write_run(run.record, run.folder, page)
             shown.append(run)
         except (OSError, MemoryError):  # Of this machine, not of the run.
             raise
         except Exception as error:  # A record of the right keys may hold anything.
-            shutil.rmtree(place)
+            (page / "index.html").unlink(missing_ok=True)  # Of an earlier site.
             said = " ".join(str(error).split())
             bad.append(Bad(str(run.folder), f"{type(error).__name__}: {said}"))
     index = folder / "index.html"
@@ -88,18 +83,18 @@ def _read(paths: list[pathlib.Path]) -> tuple[list[Run], list[Bad]]:
     """
     places: list[tuple[pathlib.Path, dict]] = []
     bad: list[Bad] = []
-    for place in dict.fromkeys(p for path in paths for p in _places(path)):
+    for folder in dict.fromkeys(p for path in paths for p in _places(path)):
         try:
-            places.append((place, text.printable(reading.read(place))))
+            places.append((folder, text.printable(reading.read(folder))))
         except ValueError as error:
-            bad.append(Bad(str(place), str(error)))
+            bad.append(Bad(str(folder), str(error)))
     if not places:
         reasons = "".join(f"; {each.why}" for each in bad)
         raise ValueError(
             f"runs={[str(p) for p in paths]}; expected folders of runs, with a "
             f"{reading.FILE} each{reasons}"
         )
-    names = [place.resolve().name for place, _ in places]
+    names = [folder.resolve().name for folder, _ in places]
     whole = zip(text.slugs(names), names, places, strict=True)
     return [Run(slug, name, *place) for slug, name, place in whole], bad
 
@@ -120,7 +115,7 @@ def _places(path: pathlib.Path) -> Iterator[pathlib.Path]:
 def _is_copy(file: pathlib.Path) -> bool:
     """Whether a record is the one that a page of a site offers."""
     site = file.parent.parent
-    return site.name == "runs" and (site.parent / "assets" / "site.js").is_file()
+    return site.name == place.RUNS and (site.parent / place.SCRIPT).is_file()
 
 
 def _baseline(baseline: records.PathLike, runs: Sequence[Run]) -> Run:

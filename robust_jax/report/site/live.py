@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from robust_jax.core import records
 from robust_jax.report import reading
-from robust_jax.report.site import charts, render, sections
+from robust_jax.report.site import charts, place, render, sections
 
 PROGRESS = "progress.json"  # As `Progress` has it, of an evaluation.
 METRICS = "metrics.jsonl"  # A row for each epoch, of training.
@@ -42,10 +42,12 @@ def write(folder: pathlib.Path, out: pathlib.Path, every: float) -> bool:
         folder: of the run.
         out: of the page, index.html.
         every: seconds after which a browser loads it again.
-    Raises: ValueError: a folder where no run is on its way, a damaged file.
+    Raises: ValueError: a folder where no run is on its way, a damaged file, a place
+        for the page where a run is.
         ImportError: the extra `pages` is not installed.
     """
     render.check_installed()
+    place.check_apart(out, [folder])
     if (folder / PROGRESS).exists():
         shown = _evaluation(folder)
     elif (folder / reading.FILE).exists():

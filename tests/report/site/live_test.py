@@ -42,12 +42,12 @@ def test_training_shows_its_epochs(tmp_path):
 def test_it_is_over_when_its_record_is_there(tmp_path):
     (tmp_path / "record.json").write_text("{}")
     (tmp_path / live.METRICS).write_text("")
-    assert not live.write(tmp_path, tmp_path, 5.0)
+    assert not live.write(tmp_path, tmp_path / "site", 5.0)
 
 
 def test_where_nothing_runs(tmp_path):
     with pytest.raises(ValueError, match="expected a run on its way"):
-        live.write(tmp_path, tmp_path, 5.0)
+        live.write(tmp_path, tmp_path / "site", 5.0)
 
 
 @pytest.mark.parametrize(
@@ -56,4 +56,4 @@ def test_where_nothing_runs(tmp_path):
 def test_a_damaged_file(tmp_path, content):
     (tmp_path / live.PROGRESS).write_text(content)
     with pytest.raises(ValueError, match=r"progress\.json"):
-        live.write(tmp_path, tmp_path, 5.0)
+        live.write(tmp_path, tmp_path / "site", 5.0)

@@ -37,7 +37,7 @@ def test_what_a_library_raises_leaves_the_run_out(failing, tmp_path):
     page = index.read_text()
     assert "runs/second/index.html" in page and "runs/first" not in page
     assert "OfALibraryError: no chart" in page
-    assert not (tmp_path / "site" / "runs" / "first").exists()
+    assert not (tmp_path / "site" / "runs" / "first" / "index.html").exists()
 
 
 @pytest.mark.parametrize("error", [OSError("no space left"), MemoryError("too large")])
