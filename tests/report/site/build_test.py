@@ -311,6 +311,7 @@ def test_hostile_records_stay_texts(hostile_site):
     for path in pages[1:]:
         text = Page(path).text
         assert all(evil in text for evil in PAYLOADS[:-1])
+        assert not set("\u202e\u0000") & set(text)  # What turns or ends a line.
     names = [p.relative_to(hostile_site) for p in hostile_site.glob("**/*")]
     assert all(re.fullmatch(r"[a-z0-9./-]+", str(name)) for name in names)
 
